@@ -9,8 +9,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 from trulysafe.errors import UserError, not_accepted
 
 LOSSES = (
-    "sigmoid", "hinge", "robust", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair", "sppo_hard",
+    "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair", "sppo_hard",
+    "discopop", "kto", "aot", "aot_unpaired", "sft",
 )  # fmt: skip
+WITHOUT_CONFIDENCE = ("aot", "aot_unpaired", "sft")
+"""Losses in which a single pair's label has no place of its own."""
+ONE_PROCESS = ("aot", "aot_unpaired")
+"""Losses that sort the micro-batch, and so must hold all of it."""
 CONFIDENCES = ("none", "fixed", "label")
 MASK_RULES = ("none", "threshold", "batch_mean", "hysteresis")
 MASK_CONTROLS = ("none", "random", "shuffled", "ones")
@@ -109,7 +114,7 @@ class Method:
     """A preference method: DPO plus what is switched on here.
 
     Attributes:
-        loss: of a pair, see :data:`trulysafe.losses.PAIR_LOSSES` and :data:`trulysafe.losses.RESPONSE_LOSSES`.
+        loss: of a pair, see the tables of :mod:`trulysafe.losses`.
         confidence: how much each label is trusted.
         mask: which tokens count.
         online: whether the policy samples its own pairs.
@@ -138,11 +143,7 @@ class Method:
         _in_range("mask.minimum_share", self.mask.minimum_share, 0.0, 1.0)
         if self.confidence.alpha <= 0:
             raise UserError(f"confidence.alpha: {self.confidence.alpha} is not accepted. Accepted: a number above 0.")
-        certain = self.confidence.kind == "none" or (self.confidence.kind == "fixed" and self.confidence.value > 0.5)
-        if self.loss == "robust" and not certain:
-            raise UserError(
-                "loss: 'robust' divides by 2 gamma - 1. Accepted with confidence.kind 'fixed' and a value above 0.5, or without confidence."
-            )
+        self._check_loss()
         if self.online.samples < 0 or self.online.samples == 1:
             raise UserError(f"online.samples: {self.online.samples} is not accepted. Accepted: 0 (off), or at least 2.")
         if self.online.samples and self.online.temperature <= 0:
@@ -158,6 +159,27 @@ class Method:
         if self.confidence.shuffle == "pairs" and not self.confidence.per_pair:
             raise UserError(
                 "confidence.shuffle: 'pairs' changes nothing where gamma is one number per micro-batch. Set confidence.per_pair, or shuffle: responses."
+            )
+
+    def _check_loss(self) -> None:
+        """Refuse what a loss cannot be combined with."""
+        certain = self.confidence.kind == "none" or (self.confidence.kind == "fixed" and self.confidence.value > 0.5)
+        if self.loss == "robust" and not certain:
+            raise UserError(
+                "loss: 'robust' divides by 2 gamma - 1. Accepted with confidence.kind 'fixed' and a value above 0.5, or without confidence."
+            )
+        if self.loss in WITHOUT_CONFIDENCE and self.confidence.kind != "none":
+            raise UserError(
+                f"loss: {self.loss!r} does not weigh the label of a single pair. Leave out the confidence, or choose another loss."
+            )
+        if self.loss == "kto" and self.mask.rule != "none":
+            raise UserError(
+                "loss: 'kto' holds whole responses against its reference point, which no token rewards exist for. Leave out the mask; "
+                "'apo_zero' is the same loss without a reference point, and takes one."
+            )
+        if self.loss == "kto" and self.online.samples:
+            raise UserError(
+                "loss: 'kto' needs responses to other prompts under the reference, which fresh pairs have not. Set online.samples to 0."
             )
 
     @classmethod

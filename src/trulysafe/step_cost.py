@@ -12,20 +12,23 @@ from typing import Any
 COST_FILE = "cost.json"
 FORWARD, TRAINING = 2, 6
 """FLOPs per parameter and token."""
-WORK = {"step": TRAINING, "sampling": FORWARD, "judging": FORWARD, "reference": FORWARD}
+WORK = {"step": TRAINING, "mismatched": FORWARD, "sampling": FORWARD, "judging": FORWARD, "reference": FORWARD}
 """Kinds of work that run the whole model, and their FLOPs per parameter and token; ``step`` is the training itself.
+
+``mismatched`` is the forward pass of KTO's reference point, a part of the training.
 
 ``reading`` (of rewards from states that the training forward yields) runs probes alone and is counted by responses.
 """
 
 
 def flops_per_step(cost: Mapping[str, Any]) -> dict[str, float]:
-    """FLOPs per step by kind of work, from a read ``cost.json``.
+    """FLOPs per step by kind of work, from a read ``cost.json``; ``step`` holds those of ``mismatched``.
 
     Reading rewards costs, per response, L probes of width D (2 L D) and a gate of L x L (2 L^2).
     """
     steps, size = max(int(cost["steps"]), 1), float(cost["parameters"])
     found = {kind: factor * size * cost["tokens"].get(kind, 0) / steps for kind, factor in WORK.items()}
+    found["step"] += found.pop("mismatched")
     layers, width = float(cost["layers"]), float(cost["hidden_size"])
     responses = cost["tokens"].get("reading", 0) / steps
     return {**found, "reading": responses * (2 * layers * width + 2 * layers**2)}

@@ -124,6 +124,12 @@ def test_sources_of_token_rewards_placebos_and_flipped_labels_through_training(c
     note = json.loads((results / "manifests" / "policies" / "tiny.placebo-0.json").read_text(encoding="utf-8"))["notes"]
     assert note["gamma"] == pytest.approx(gamma)
     assert {"confidence/clean", "confidence/flipped"} <= set(log.loc[log["experiment"] == "flipped", "name"])
+    kto = log[(log["experiment"] == "kto") & (log["step"] == 1)].set_index("name")["value"]
+    assert kto["loss"] == pytest.approx(0.5, abs=1e-3)  # policy and reference are still one
+    assert kto["kl"] == pytest.approx(0, abs=1e-3)
+    best_of_n = log[log["experiment"] == "best_of_n"]
+    assert best_of_n.loc[best_of_n["name"] == "loss", "value"].gt(0).all()
+    assert best_of_n.loc[best_of_n["name"] == "kept_share/chosen", "value"].between(0, 1).all()
     mix = pd.read_parquet(results / "mixes" / "flipped.parquet")
     assert mix["flipped"].sum() > 0
     for source in ("policy", "classifier"):

@@ -12,7 +12,7 @@ from trulysafe.config.dependencies import check_sources, check_token_rewards
 from trulysafe.config.selection import of_groups, without_removed
 from trulysafe.config.tables import Configuration, Experiment, PolicyOf, Training
 from trulysafe.errors import UserError, not_accepted
-from trulysafe.methods import Method
+from trulysafe.methods import ONE_PROCESS, Method
 
 _EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 
@@ -145,6 +145,11 @@ def _engine_problems(config: Configuration, name: str, training: Training) -> It
         yield (
             f"experiments.{name}: training.engine is {training.engine!r}, but pairs that the policy samples (methods.{config.experiments[name].method}.online) "
             "need the engine single. Set experiments.<name>.training: {engine: single, processes: 1}."
+        )
+    if table is not None and table.loss in ONE_PROCESS and training.processes > 1:
+        yield (
+            f"experiments.{name}: training.processes is {training.processes}, but the loss {table.loss!r} sorts the micro-batch and needs all of it in one. "
+            "Set experiments.<name>.training: {processes: 1}."
         )
 
 

@@ -356,8 +356,9 @@ class MethodTable(Table):
     )
     loss: str = Field(
         "sigmoid",
-        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5), or TRL's `ipo`, `sigmoid_norm`, "
-        "`apo_zero`, `apo_down`, `bco_pair`, `nca_pair`, `sppo_hard`. Confidence and mask apply to each.",
+        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5), `kto` (without mask), or TRL's "
+        "`exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, `bco_pair`, `nca_pair`, `sppo_hard`, `discopop`: confidence and mask apply to each. "
+        "`aot`, `aot_unpaired` (one process) and `sft` (chosen responses alone) take a mask and no confidence.",
     )
     online: dict[str, Any] = Field(
         default_factory=dict,
