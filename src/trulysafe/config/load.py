@@ -12,7 +12,7 @@ from trulysafe.config.dependencies import check_sources, check_token_rewards
 from trulysafe.config.selection import of_groups, without_removed
 from trulysafe.config.tables import Configuration, Experiment, PolicyOf, Training
 from trulysafe.errors import UserError, not_accepted
-from trulysafe.methods import ONE_PROCESS, Method
+from trulysafe.methods import ONE_PROCESS, REWARD_JUDGE, Method
 
 _EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 
@@ -196,6 +196,9 @@ def _check_method(config: Configuration, name: str, training: Mapping[str, Any])
         return
     if method.needs_reward and config.methods[name].reward is None:
         yield f"methods.{name}.reward: missing. Its confidence, mask or online pairs read a hybrid reward; accepted: {', '.join(config.rewards) or '(none is defined)'}."
+    if method.online.judge not in (REWARD_JUDGE, *config.judges):
+        do = "Define it under judges, or correct the name."
+        yield not_accepted(f"methods.{name}.online.judge", method.online.judge, [REWARD_JUDGE, *config.judges], do=do)
     yield from check_sources(config, name, method)
     for key in training:
         if key not in Training.model_fields:

@@ -10,6 +10,7 @@ from typing import Any
 from trulysafe.config.load import method_of, training_of
 from trulysafe.config.rounds import Policy, kept_steps, rounds, seeds, start_policy, states_policy
 from trulysafe.config.tables import LAUNCH, Configuration, EndpointLlm, Experiment, LocalLlm
+from trulysafe.methods import REWARD_JUDGE
 from trulysafe.resources import size_class
 
 UNTRAINED = "untrained."
@@ -273,6 +274,9 @@ class Plan:
             inputs["token_values"] = [
                 self.results(f"token_values/{method.token_rewards}/{name}.parquet") for name in self._batch_pairs(batch)
             ]
+        if judge := self.online_judge(batch):
+            inputs["texts"] = [self.results(f"pairs/{name}.parquet") for name in self._batch_pairs(batch)]
+            inputs["judge"] = [judge["artefact"]] if judge["artefact"] else []
         if method.gamma_of:
             inputs["gamma_of"] = [self.results(f"policies/{batch}") for batch in self.batches_of(method.gamma_of)]
         return inputs
@@ -287,6 +291,15 @@ class Plan:
     def method_options(self, batch: str) -> dict[str, Any]:
         """Every option of the method of a training job."""
         return asdict(method_of(self.config, self.batch_method(batch)))
+
+    def online_judge(self, batch: str) -> dict[str, Any] | None:
+        """The judge of a training job's online pairs, where it is not the reward: kind, options, and the folder of its fit."""
+        name = method_of(self.config, self.batch_method(batch)).online.judge
+        if name == REWARD_JUDGE:
+            return None
+        judge = self.config.judges[name]
+        artefact = self.results(f"judges/{name}") if judge.datasets else None
+        return {"kind": judge.kind, "options": dict(judge.options), "artefact": artefact}
 
     def batches_of(self, experiment: str) -> list[str]:
         """Training jobs that hold runs of an experiment."""

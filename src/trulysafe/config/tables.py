@@ -362,7 +362,8 @@ class MethodTable(Table):
     )
     online: dict[str, Any] = Field(
         default_factory=dict,
-        description="Online DPO: `samples` responses of the current policy per prompt and step, judged by `reward`; `temperature`, `top_k`, ...",
+        description="Online DPO: `samples` responses of the current policy per prompt and step, judged by the method's `reward` or by `judge`, a judge of this "
+        "configuration; `temperature`, `top_k`, ...",
     )
     reward_scope: Literal["safety", "all"] = Field("safety", description="Pairs that confidence and mask apply to.")
     reward: Name | None = Field(None, description="Hybrid reward that confidence or mask read.")
