@@ -148,6 +148,7 @@ rule wall_time:
     params:
         arms=ARMS,
         timings=results("benchmarks"),
+        work=lambda wildcards: PLAN.pair_work(),
         code=code("wall_time"),
     script:
         "../scripts/wall_time.py"
