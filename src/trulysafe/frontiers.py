@@ -46,7 +46,8 @@ def matched_safety(
         Columns :data:`MATCHED_COLUMNS`. Rows of a seed have ``status`` ``reached``, ``never reached`` or ``starts above``
         and ``value`` and ``step`` only where reached. Rows with seed -1 hold the mean over the ``reached`` of ``seeds``
         seeds, with Student's interval over them from two on: it is conditional on reaching the level, so read it beside
-        ``reached``; their status is ``not reached`` where the seeds' reasons differ.
+        ``reached``; their status is ``not reached`` where the seeds' reasons differ. No rows where no benchmark measures safety, or none
+        ``metric`` on look-alikes.
     """
     points = _points(metrics, metric, judge, purpose)
     first = _start(points, start)
@@ -73,11 +74,6 @@ def _points(metrics: pd.DataFrame, metric: str, judge: str, purpose: str) -> pd.
     keys = ["experiment", "seed", "step"]
     safe = rows[(rows["benchmark"] == f"{purpose}/safety") & (rows["metric"] == "safe")]
     other = rows[(rows["benchmark"] == f"{purpose}/over_refusal") & (rows["metric"] == metric)]
-    if safe.empty or other.empty:
-        raise UserError(
-            f"matched safety: no rows of judge {judge!r} for safe and {metric!r} on {purpose} benchmarks. "
-            "Declare a benchmark of axis safety and one of axis over_refusal."
-        )
     merged = safe[[*keys, "value"]].merge(other[[*keys, "value"]], on=keys, suffixes=("_safe", "_other"))
     return merged.sort_values(keys)
 
