@@ -17,6 +17,7 @@ from trulysafe.stats import interval
 LOGGED = {
     "loss": "Loss (nats)",
     "rewards/margins": "Margin times beta (nats)",
+    "kl": "Reference point of KTO (nats)",
     "confidence": "Label confidence",
     "confidence/clean": "Label confidence,\nclean labels",
     "confidence/flipped": "Label confidence,\nflipped labels",
