@@ -286,10 +286,30 @@ class Plan:
         count = self.config.batching.answer_shards
         return [self.results(f"{table}/{batch}/{shard}-of-{count}.parquet") for shard in range(count)]
 
-    @property
-    def base(self) -> str | None:
-        """The first experiment without training, which the others are held against."""
-        return next((batch.removeprefix(UNTRAINED) for batch in self.untrained), None)
+    @cached_property
+    def bases(self) -> dict[str, str]:
+        """Trained experiment -> the first experiment without training of its model, where there is one."""
+        first: dict[str, str] = {}
+        for batch, model in self.untrained.items():
+            first.setdefault(model, batch.removeprefix(UNTRAINED))
+        trained = {name: item.model for name, item in self.config.experiments.items() if item.method is not None}
+        return {name: first[model] for name, model in trained.items() if model in first}
+
+    @cached_property
+    def starts(self) -> dict[str, str]:
+        """Trained experiment -> the experiment whose last step it starts from, untrained (as in :attr:`bases`) or of an earlier round."""
+        later = {name: item.start_from for name, item in self.config.experiments.items() if item.start_from}
+        return self.bases | {name: policy.experiment for name, policy in later.items()}
+
+    @cached_property
+    def arms(self) -> dict[str, dict[str, Any]]:
+        """Experiments as tables and figures show them: label, group, and where there are any, ``base`` and ``start``."""
+        further = {"base": self.bases, "start": self.starts}
+        return {
+            name: {"label": item.label or name, "group": item.group}
+            | {key: known[name] for key, known in further.items() if name in known}
+            for name, item in self.config.experiments.items()
+        }
 
     def batch_experiments(self, batch: str) -> dict[str, Experiment]:
         """Experiments of a training job."""
