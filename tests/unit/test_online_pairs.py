@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import asdict
 
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
@@ -13,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from trl import DPOConfig
 
 from tests.unit import tiny
+from tests.unit import training_world as world
 from trulysafe import HybridReward
 from trulysafe.demo import table
 from trulysafe.errors import UserError
@@ -21,9 +24,11 @@ from trulysafe.schema import RISKS
 from trulysafe.scoring import endpoint_rewards, read_rewards, token_logps
 from trulysafe.step_cost import COST_FILE, flops_per_step
 from trulysafe.tokens import Encoded, encode
+from trulysafe.trainers.jobs import TrainingRun, train_run
 from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.online_judges import META, PROMPT, RewardJudge, TextJudge
 from trulysafe.trainers.online_pairs import OnlinePairs, OnlinePreferenceTrainer
+from trulysafe.trainers.run import training_set
 
 PAIRS = [
     ("w1 w2 w3 w4", "w5 w6 w7", "w10 w11 w12"),
@@ -319,3 +324,26 @@ def test_confidence_may_still_read_a_reward(model, tokenizer, reward, tmp_path):
     made.train()
     assert isinstance(made._online.judge, TextJudge)
     assert any("confidence" in entry for entry in made.state.log_history)
+
+
+def test_a_run_of_the_workflow_opens_its_judge(model, tokenizer, tmp_path):
+    """As a training job does it: everything from plain values, texts joined by pair."""
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    given = dataset(model, tokenizer)
+    ids = [f"pair{number}" for number in range(len(PAIRS))]
+    reference = pd.DataFrame({name: given[name][:] for name in given.column_names if "reward" not in name}).assign(
+        pair_id=ids
+    )
+    texts = pd.DataFrame({"pair_id": ids[::-1], "prompt": [pair[0] for pair in PAIRS[::-1]], "meta": "{}"})
+    mix = pd.DataFrame({"pair_id": ids, "risk": ["EHD", "IHD", "general"]})
+    data = training_set(mix, reference.drop(columns=["pair_index", "in_scope"]), None, None, texts=texts)
+    assert data[PROMPT] == [pair[0] for pair in PAIRS]
+    assert data["in_scope"] == [True, True, False]
+    run = TrainingRun(
+        folder=str(tmp_path / "run"), provenance="p", model={"source": str(tmp_path / "model"), "dtype": "float32"},
+        method=asdict(NAMED), training=world.TRAINING | {"steps": 6, "accumulation": 1, "batch_size": 3, "snapshots": []}, seed=1, judge=PHRASES,
+    )  # fmt: skip
+    log = train_run(run, lambda: data).set_index(["step", "name"])["value"]
+    assert log.xs("online/pairs", level="name").max() > 0
+    assert (tmp_path / "run" / "policy" / "step6").is_dir()

@@ -129,7 +129,9 @@ class OnlinePairs:
                 **examples[place],
                 **{f"{side}_ids": [int(token) for token in pair[side].split()] for side in ("chosen", "rejected")},
                 **({"flipped": False} if "flipped" in examples[place] else {}),  # a wrong label was of the given pair
-                **{f"{side}_reward": pair[f"{side}_reward"] for side in ("chosen", "rejected")},
+                **{  # only where the given pairs have theirs: rows of a batch hold the same
+                    name: pair[name] for name in ("chosen_reward", "rejected_reward") if name in examples[place]
+                },
             }
             for place, pair in chosen.items()
         }
