@@ -319,6 +319,14 @@ def test_matched_safety_interpolates_where_safety_first_passes() -> None:
     assert pooled["ci_low"].isna().tolist() == [True, False, True]
 
 
+def test_seeds_that_agree_have_no_limits_at_matched_safety() -> None:
+    points = {("arm", seed, step): (step / 20, 0.0) for seed in (0, 1) for step in (5, 20)}
+    rows = matched_safety(path_rows(points), levels=(0.8,))
+    pooled = rows[rows["seed"] == POOLED].iloc[0]
+    assert pooled[["value", "reached"]].tolist() == [0.0, 2]
+    assert pooled[["ci_low", "ci_high"]].isna().all()  # not those of two single answers
+
+
 def test_a_later_round_starts_where_the_round_before_it_ended() -> None:
     points = {
         ("base", 0, 0): (0.2, 0.0),
