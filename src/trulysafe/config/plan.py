@@ -251,12 +251,13 @@ class Plan:
 
     @cached_property
     def arms(self) -> dict[str, dict[str, Any]]:
-        """Experiments as tables and figures show them: label, group, and where there are any, ``base`` and ``start``."""
+        """Experiments as tables and figures show them, untrained ones first: label, group, and where there are any, ``base`` and ``start``."""
         further = {"base": self.bases, "start": self.starts}
+        untrained_first = sorted(self.config.experiments.items(), key=lambda item: item[1].method is not None)
         return {
             name: {"label": item.label or name, "group": item.group}
             | {key: known[name] for key, known in further.items() if name in known}
-            for name, item in self.config.experiments.items()
+            for name, item in untrained_first
         }
 
     def batch_experiments(self, batch: str) -> dict[str, Experiment]:
