@@ -18,6 +18,7 @@ UNKNOWN = {
     "of one kind of model": (("models", "tiny", "revision"), "main", "models.tiny.revision: unknown key. Accepted: architecture, corpus, "),
     "of one backend": (("llms", "reviewer"), ENDPOINT | {"model": "tiny"}, "llms.reviewer.model: unknown key. Accepted: attempts, backend, base_url, "),
     "in a table of a table": (("report", "contrasts", "ama_safety", "c"), "dpo", "report.contrasts.ama_safety.c: unknown key. Accepted: a, b, metric, "),
+    "of one experiment's training": (("experiments", "dpo", "training", "stpes"), 3, "unknown key. Did you mean 'steps'? Accepted: accumulation, batch_size, "),
     "where the table may be left out": (
         ("experiments", "dpo", "start_from"), {"experiment": "base", "steps": 1},
         "experiments.dpo.start_from.steps: unknown key. Did you mean 'step'? Accepted: experiment, seed, step.",

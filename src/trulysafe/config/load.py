@@ -69,13 +69,14 @@ def _numbers(value: Any) -> Any:
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
-def _explain(item: Mapping[str, Any]) -> str:
+def _explain(item: Mapping[str, Any], table: type[Table] = Configuration) -> str:
+    """One line about what pydantic found wrong in ``table``."""
     where = (
         ".".join(str(part) for part in item["loc"] if part not in ("train", "hub", "path", "local", "endpoint"))
         or "(top level)"
     )
     if item["type"] == "extra_forbidden":
-        return f"- {where}: unknown key.{_listed(str(item['loc'][-1]), _keys_beside(item['loc']))} config/README.md explains them."
+        return f"- {where}: unknown key.{_listed(str(item['loc'][-1]), _keys_beside(table, item['loc']))} config/README.md explains them."
     if item["type"] == "missing":
         return f"- {where}: missing. Add the key; config/README.md says what it holds."
     if item["type"] == "string_pattern_mismatch":
@@ -94,9 +95,9 @@ def _listed(key: str, accepted: list[str]) -> str:
     return f"{f' Did you mean {near[0]!r}?' if near else ''} Accepted: {', '.join(accepted)}."
 
 
-def _keys_beside(location: tuple[Any, ...]) -> list[str]:
-    """Keys that are accepted where pydantic found one that is not."""
-    annotation: Any = Configuration
+def _keys_beside(start: type[Table], location: tuple[Any, ...]) -> list[str]:
+    """Keys that are accepted where pydantic found one that is not, by the path from ``start`` to it."""
+    annotation: Any = start
     for part in location[:-1]:
         if get_origin(annotation) is dict:  # names of components
             annotation = get_args(annotation)[1]
@@ -134,7 +135,7 @@ def _problems(config: Configuration) -> Iterator[UserError | str]:
             try:
                 training = training_of(config, experiment)
             except ValidationError as error:
-                yield from (f"experiments.{name}.training: {_explain(item)[2:]}" for item in error.errors())
+                yield from (f"experiments.{name}.training: {_explain(item, Training)[2:]}" for item in error.errors())
             else:
                 yield from _engine_problems(config, name, training)
     for name, mix in config.mixes.items():
