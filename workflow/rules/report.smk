@@ -129,10 +129,10 @@ rule wall_time:
     output:
         cost=report(
             directory(results("cost")),
-            patterns=["{name}.png", "{name}.csv", "{name}.html"],
+            patterns=["{name}.png", "{name}.html"],
             category="Cost",
-            caption="../report/figure.rst",
-            labels={"file": "{name}"},
+            caption="../report/cost.rst",
+            labels={"cost": "{name}"},
         ),
     log:
         logs("wall_time"),

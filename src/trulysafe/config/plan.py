@@ -297,18 +297,25 @@ class Plan:
 
     @cached_property
     def starts(self) -> dict[str, str]:
-        """Trained experiment -> the experiment whose last step it starts from, untrained (as in :attr:`bases`) or of an earlier round."""
-        later = {name: item.start_from for name, item in self.config.experiments.items() if item.start_from}
-        return self.bases | {name: policy.experiment for name, policy in later.items()}
+        """Trained experiment -> the experiment whose last step it starts from; nothing where it starts from an earlier step."""
+        found = dict(self.bases)
+        for name, item in self.config.experiments.items():
+            if item.start_from is not None:
+                found.pop(name, None)
+                earlier = self.config.experiments[item.start_from.experiment]
+                if item.start_from.step in (None, training_of(self.config, earlier).steps):
+                    found[name] = item.start_from.experiment
+        return found
 
     @cached_property
     def arms(self) -> dict[str, dict[str, Any]]:
-        """Experiments as tables and figures show them: label, group, and where there are any, ``base`` and ``start``."""
+        """Experiments as tables and figures show them, untrained ones first: label, group, and where there are any, ``base`` and ``start``."""
         further = {"base": self.bases, "start": self.starts}
+        untrained_first = sorted(self.config.experiments.items(), key=lambda item: item[1].method is not None)
         return {
             name: {"label": item.label or name, "group": item.group}
             | {key: known[name] for key, known in further.items() if name in known}
-            for name, item in self.config.experiments.items()
+            for name, item in untrained_first
         }
 
     def batch_experiments(self, batch: str) -> dict[str, Experiment]:
