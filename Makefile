@@ -2,7 +2,7 @@
 
 ## CORES: cores that the workflow may use (default: all)
 CORES ?= all
-## CONFIG: the configuration for run and report (default: the demo)
+## CONFIG: the configuration for run and report (default: the demo); of several in quotes each is laid over the ones before
 CONFIG ?=
 ## ARGS: further arguments for snakemake or pytest
 ARGS ?=
@@ -49,7 +49,7 @@ prefetch: env ## Fetch the models and data sets of CONFIG from the hub, on a mac
 	$(SNAKEMAKE) prefetch $(CONFIGURED) $(ARGS)
 
 report: env ## Write the self-contained HTML report of the demo, or of CONFIG
-	@scenario=$$($(BIN)/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["scenario"])' $(or $(CONFIG),config/demo.yaml)) && \
+	@scenario=$$($(BIN)/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["scenario"])' $(lastword $(or $(CONFIG),config/demo.yaml))) && \
 	$(SNAKEMAKE) $(CONFIGURED) --report "results/$$scenario/report.html" $(ARGS) && \
 	printf '\nThe report: results/%s/report.html\n' "$$scenario"
 

@@ -17,7 +17,8 @@ from trulysafe.cost.configured import raw_configuration
 from trulysafe.cost.jobs import Jobs
 
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
-NEEDS_DATA = {"real_small.yaml", "equilibrate.yaml"}
+NEEDS_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml"}
+LAID_OVER = {"real_ablations.yaml": "real_small.yaml"}
 UNFILLED = ("look_alikes", "salad", "or_bench")
 DATA = ROOT.parent / "shared" / "data"
 
@@ -41,10 +42,12 @@ def options(configuration: Path) -> list[str]:
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda path: path.name)
 def test_configuration_plans(project, configuration):
-    planned = project.planned(*options(configuration), configuration=configuration)
+    files = [ROOT / "config" / LAID_OVER[configuration.name]] if configuration.name in LAID_OVER else []
+    files.append(configuration)
+    planned = project.planned("--configfile", *map(str, files), *options(configuration))
     assert planned.pop("all") == 1
     assert planned["train"] >= 1
-    raw = raw_configuration(configuration, ROOT / "config" / "demo.yaml")
+    raw = raw_configuration(*files, demo=ROOT / "config" / "demo.yaml")
     for option in options(configuration)[1:]:
         key, value = option.split("=", 1)
         update_config(raw, {key: yaml.safe_load(value)})

@@ -9,7 +9,7 @@ from typing import Any
 
 from trulysafe.config.load import method_of, training_of
 from trulysafe.config.rounds import Policy, kept_steps, rounds, seeds, start_policy, states_policy
-from trulysafe.config.tables import LAUNCH, Configuration, EndpointLlm, Experiment, LocalLlm
+from trulysafe.config.tables import LAUNCH, Configuration, EndpointLlm, Experiment, LocalLlm, RewardAblation
 from trulysafe.resources import size_class
 
 UNTRAINED = "untrained."
@@ -163,6 +163,28 @@ class Plan:
             for reward in self.config.rewards
             for policy in self.policies_ranked_by(reward)
         )
+
+    @cached_property
+    def reward_ablations(self) -> dict[str, dict[str, Any]]:
+        """Comparisons of rewards: name -> ``choice``, ``primary``, ``a`` and ``b``, which :meth:`compared_rewards` makes."""
+        return {
+            name: {"choice": item.choice, "primary": item.primary, "a": _fitted_as(item), "b": item.default}
+            for name, item in self.config.report.reward_ablations.items()
+        }
+
+    @cached_property
+    def compared_rewards(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What is fitted to compare rewards: reward whose states are read -> name of the fit -> ``options`` and ``baseline``."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for item in self.config.report.reward_ablations.values():
+            for states, name, fit, baseline in (
+                (item.default, item.default, {}, None),
+                (item.reward or item.default, _fitted_as(item), item.fit or {}, item.baseline),
+            ):
+                reward = self.config.rewards[states]
+                options = {"fit": {**reward.fit, **fit}, "test_share": reward.test_share, "seed": reward.seed}
+                found.setdefault(states, {})[name] = {"options": options, "baseline": baseline}
+        return found
 
     def policies_ranked_by(self, reward: str) -> set[Policy]:
         """Policies on whose states a reward ranks a pool."""
@@ -456,6 +478,12 @@ class Plan:
                     {"experiment": name, "seed": seed, "step": step, "last": step == training.steps, "model": spec}
                 )
         return found
+
+
+def _fitted_as(item: RewardAblation) -> str:
+    """Name of the other side of a comparison of rewards."""
+    changed = ", ".join(f"{key}: {value}" for key, value in (item.fit or {}).items())
+    return item.reward or f"{item.default}, {item.baseline or changed}"
 
 
 def _distinct(paths: Iterable[str]) -> list[str]:

@@ -12,13 +12,15 @@ from trulysafe.errors import UserError
 DEMO = Path("config") / "demo.yaml"
 
 
-def raw_configuration(path: Path, demo: Path = DEMO) -> dict[str, Any]:
-    """Read a configuration file, upon the demo where it names no models.
+def raw_configuration(*paths: Path, demo: Path = DEMO) -> dict[str, Any]:
+    """Read configuration files, each laid over the ones before, upon the demo where none names models.
 
     Raises:
-        UserError: the file is missing or no mapping.
+        UserError: a file is missing or no mapping.
     """
-    given = _mapping(path)
+    given: dict[str, Any] = {}
+    for path in paths:
+        given = _over(given, _mapping(path))
     return given if "models" in given else _over(_mapping(demo), given)
 
 
