@@ -10,6 +10,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from tests.unit.real_data import FOLDER as DATA
 from tests.workflow.project import ROOT, SMALL, Project
 from trulysafe.config import load
 from trulysafe.cost.assumptions import Assumptions
@@ -20,7 +21,6 @@ CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
 NEEDS_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml"}
 LAID_OVER = {"real_ablations.yaml": "real_small.yaml"}
 UNFILLED = ("look_alikes", "salad", "or_bench")
-DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
