@@ -183,7 +183,7 @@ def test_one_table_of_arms_and_rewards(rows: pd.DataFrame) -> None:
     assert (text["Safe"] != "").tolist() == [True, False, False, False]
     assert (text["Brier score"] != "").tolist() == [False, True, True, True]
     first = rows.iloc[0]
-    assert text["Pairs ranked right"][1].startswith(f"{first['difference']:.2f} [{first['ci_low']:.2f}")
+    assert text["Pairs ranked right"][1].startswith(f"{first['difference']:.3f} [{first['ci_low']:.3f}")
     assert "Rewards: difference of a reward" in ablation_caption(both)
     alone = joined(None, rows)
     assert alone is not None

@@ -17,8 +17,8 @@ COLUMNS = {
     "gamma_gap": "Gamma, true less flipped label",
 }
 """Outcomes of the arms (answers), then those of the rewards (held-out pairs)."""
-FINE = ("brier", "ece")
-"""Outcomes that are given to three decimals."""
+FINE = ("ranked", "sign", "brier", "ece", "gamma_gap")
+"""Outcomes that are given to three decimals: those of the rewards."""
 SIGNIFICANT = 0.05
 
 
