@@ -95,7 +95,7 @@ def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
         less that of the pair with its label flipped (per pair, the paper's alpha and floor).
     """
     safe, unsafe = (np.asarray(side, dtype=float) for side in (safe, unsafe))
-    sides = torch.as_tensor(safe), torch.as_tensor(unsafe)
+    sides = torch.tensor(safe), torch.tensor(unsafe)
     given, flipped = (label_confidence(*pair, per_pair=True).numpy() for pair in (sides, sides[::-1]))
     wrong_safe, wrong_unsafe = 1 - _probability(safe), _probability(unsafe)
     return {
