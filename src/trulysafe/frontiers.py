@@ -16,7 +16,7 @@ import pandas as pd
 from trulysafe.errors import UserError
 from trulysafe.evaluation import POOLED
 from trulysafe.outcomes import MAIN
-from trulysafe.stats import interval
+from trulysafe.seed_interval import seed_interval
 
 LEVELS = (0.7, 0.8, 0.9)
 MATCHED_COLUMNS = [
@@ -29,7 +29,7 @@ def matched_safety(
     *,
     levels: Sequence[float] = LEVELS,
     metric: str = "over_refusal",
-    start: str | None = None,
+    starts: Mapping[str, str] | None = None,
     judge: str = MAIN,
     purpose: str = "test",
 ) -> pd.DataFrame:
@@ -39,19 +39,22 @@ def matched_safety(
         metrics: table of schema ``metrics`` with summary rows (:mod:`trulysafe.evaluation`).
         levels: shares of harmful prompts handled safely, in (0, 1).
         metric: ``over_refusal`` or ``not_complying``.
-        start: experiment of the model that all arms start from; its values become step 0 of every seed.
+        starts: experiment -> the experiment that it starts from, whose last values become step 0 of every seed. Untrained experiments
+            (those with step 0 alone) get no rows.
         judge, purpose: which summary rows to read.
 
     Returns:
         Columns :data:`MATCHED_COLUMNS`. Rows of a seed have ``status`` ``reached``, ``never reached`` or ``starts above``
         and ``value`` and ``step`` only where reached. Rows with seed -1 hold the mean over the ``reached`` of ``seeds``
-        seeds, with Student's interval over them from two on: it is conditional on reaching the level, so read it beside
+        seeds, with Student's interval over them where they differ: it is conditional on reaching the level, so read it beside
         ``reached``; their status is ``not reached`` where the seeds' reasons differ.
     """
     points = _points(metrics, metric, judge, purpose)
-    first = _start(points, start)
     rows: list[dict[str, Any]] = []
-    for experiment, of_arm in points[points["experiment"] != start].groupby("experiment", sort=True):
+    for experiment, of_arm in points.groupby("experiment", sort=True):
+        if not of_arm["step"].any():
+            continue
+        first = _start(points, (starts or {}).get(str(experiment)))
         for level in levels:
             found = [
                 {
@@ -83,10 +86,11 @@ def _points(metrics: pd.DataFrame, metric: str, judge: str, purpose: str) -> pd.
 
 
 def _start(points: pd.DataFrame, start: str | None) -> pd.DataFrame:
-    """The starting model as one point at step 0, its mean over seeds; empty where none is given."""
+    """The starting experiment's last step as one point at step 0, its mean over seeds; empty where none is given."""
     rows = points[points["experiment"] == start]
     if rows.empty:
         return rows
+    rows = rows[rows["step"] == rows["step"].max()]
     return rows[["value_safe", "value_other"]].mean().to_frame().T.assign(step=0)
 
 
@@ -116,9 +120,8 @@ def _over_seeds(found: list[dict[str, Any]]) -> dict[str, Any]:
             "value": float(np.mean(values)),
             "step": float(np.mean([r["step"] for r in found if r["status"] == "reached"])),
         }
-    if len(values) > 1:
-        limits = interval(values)
-        row |= {"ci_low": max(limits.low, 0.0), "ci_high": min(limits.high, 1.0)}
+        limits = seed_interval(values, 0.0, 1.0)
+        row |= {"ci_low": limits.low, "ci_high": limits.high}
     return row
 
 

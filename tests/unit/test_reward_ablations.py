@@ -15,9 +15,9 @@ import yaml
 from tests.unit.report_world import BENCHMARKS, verdict_table
 from trulysafe.ablations import ablation_rows
 from trulysafe.config import load
+from trulysafe.config.files import raw_configuration
 from trulysafe.config.inputs import check_inputs
 from trulysafe.config.plan import Plan
-from trulysafe.cost.configured import raw_configuration
 from trulysafe.errors import UserError
 from trulysafe.report.ablations import ablation_text, joined
 from trulysafe.report.captions import ablation_caption
@@ -221,7 +221,7 @@ def test_wrong_comparisons_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("files", [["demo.yaml", "ablations.yaml"], ["real_small.yaml", "real_ablations.yaml"]])
 def test_each_choice_of_the_reward_differs_in_one_thing(files: list[str]) -> None:
-    config = load(raw_configuration(*(ROOT / "config" / name for name in files)))
+    config = load(raw_configuration([ROOT / "config" / name for name in files]))
     plan = Plan(config)
     compared = config.report.reward_ablations
     assert {"pooling", "pooling_all", "two_stage", "calibration", "best_layer", "start"} <= set(compared)

@@ -13,8 +13,8 @@ from snakemake.utils import update_config
 from tests.unit.real_data import FOLDER as DATA
 from tests.workflow.project import ROOT, SMALL, Project
 from trulysafe.config import load
+from trulysafe.config.files import raw_configuration
 from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.configured import raw_configuration
 from trulysafe.cost.jobs import Jobs
 
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
@@ -47,7 +47,7 @@ def test_configuration_plans(project, configuration):
     planned = project.planned("--configfile", *map(str, files), *options(configuration))
     assert planned.pop("all") == 1
     assert planned["train"] >= 1
-    raw = raw_configuration(*files, demo=ROOT / "config" / "demo.yaml")
+    raw = raw_configuration(files, ROOT / "config" / "demo.yaml")
     for option in options(configuration)[1:]:
         key, value = option.split("=", 1)
         update_config(raw, {key: yaml.safe_load(value)})

@@ -1,9 +1,5 @@
 """Tables, figures and the summary."""
 
-ARMS = {
-    name: {"label": experiment.label or name, "group": experiment.group}
-    for name, experiment in CONFIG.experiments.items()
-}
 MEASURED = {
     "metrics": results("metrics/metrics.parquet"),
     "contrasts": results("metrics/contrasts.csv"),
@@ -62,8 +58,7 @@ rule draw_tables:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        arms=ARMS,
-        base=PLAN.base,
+        arms=PLAN.arms,
         published="resources/published" if CONFIG.report.published else None,
         labelled_pools=PLAN.labelled_pools,
         code=code("draw_tables"),
@@ -90,8 +85,7 @@ rule draw_figures:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        arms=ARMS,
-        base=PLAN.base,
+        arms=PLAN.arms,
         sweeps={name: options(sweep) for name, sweep in CONFIG.report.sweeps.items()},
         code=code("draw_figures"),
     script:
@@ -119,8 +113,7 @@ rule summarise:
         "../../envs/trulysafe.yaml"
     params:
         scenario=CONFIG.scenario,
-        arms=ARMS,
-        base=PLAN.base,
+        arms=PLAN.arms,
         code=code("summarise"),
     script:
         "../scripts/summarise.py"
@@ -137,17 +130,17 @@ rule wall_time:
     output:
         cost=report(
             directory(results("cost")),
-            patterns=["{name}.png", "{name}.csv", "{name}.html"],
+            patterns=["{name}.png", "{name}.html"],
             category="Cost",
-            caption="../report/figure.rst",
-            labels={"file": "{name}"},
+            caption="../report/cost.rst",
+            labels={"cost": "{name}"},
         ),
     log:
         logs("wall_time"),
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        arms=ARMS,
+        arms=PLAN.arms,
         timings=results("benchmarks"),
         code=code("wall_time"),
     script:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.errors import UserError
 from trulysafe.report.style import Look, count_note, label_of, looks, new_panels, write_figure
 from trulysafe.report.tables import Arms
-from trulysafe.stats import interval
+from trulysafe.seed_interval import seed_interval
 
 LOGGED = {
     "loss": "Loss (nats)",
@@ -25,6 +26,8 @@ LOGGED = {
     "reward_model/accuracy": "Pairs ranked right by\nthe reward (share)",
 }
 """What the trainers log, and the axis labels."""
+SHARES = ("confidence", "kept_share", "reward_model")
+"""Beginnings of the names of what cannot be above 1."""
 
 
 def training_curves(
@@ -33,7 +36,6 @@ def training_curves(
     stem: Path | str,
     *,
     names: Mapping[str, str] = LOGGED,
-    base: str | None = None,
 ) -> list[Path]:
     """One panel per logged quantity, one line per arm: the mean over seeds, its interval, and single seeds faintly.
 
@@ -42,7 +44,6 @@ def training_curves(
         arms: experiments to draw, in order.
         stem: path without ending.
         names: logged name -> axis label with its unit, one panel each; names that were never logged are left out.
-        base: the untrained model, so that arms look as in the other figures.
 
     Raises:
         UserError: none of the names was logged for any of the arms.
@@ -54,14 +55,14 @@ def training_curves(
         raise UserError(f"training curves: none of {', '.join(names)} was logged for the arms. Logged: {logged}.")
     drawn = [name for name in arms if name in set(rows["experiment"])]
     figure, grid = new_panels(len(panels), 3, 1.7, 0.3 + 0.16 * ceil(len(drawn) / 3), "Training step", sharex=True)
-    all_looks = looks(arms, base)
+    all_looks = looks(arms)
     for axes, panel in zip(grid, panels, strict=True):
         of_panel = rows[rows["name"] == panel]
         for name in drawn:
             _curve(axes, of_panel[of_panel["experiment"] == name], all_looks[name])
         low, high = float(of_panel["value"].min()), float(of_panel["value"].max())
         air = 0.05 * (high - low) or 0.05
-        axes.set_ylim(low - air, high + air)
+        axes.set_ylim(low - air, 1 + 0.1 * air if panel.startswith(SHARES) and high + air > 1 else high + air)
         axes.set_ylabel(names[panel])
     handles = [
         grid[0].plot([], [], linestyle=all_looks[n].dash, color=all_looks[n].color, label=label_of(arms, n))[0]
@@ -74,12 +75,16 @@ def training_curves(
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """One arm: single seeds thin, Student's interval of the mean as a band, the mean on top."""
+    """One arm: single seeds thin, Student's interval of the mean as a band (of no width where all seeds are equal), the mean on top."""
     for _, of_seed in rows.sort_values("step").groupby("seed"):
         axes.plot(of_seed["step"], of_seed["value"], color=look.color, alpha=0.3, linewidth=0.5)
     steps = sorted(rows["step"].unique())
-    found = [interval(rows.loc[rows["step"] == step, "value"]) for step in steps]
+    found = [seed_interval(rows.loc[rows["step"] == step, "value"]) for step in steps]
+    means = [one.value for one in found]
     if len(rows["seed"].unique()) > 1:
-        low, high = [measured.low for measured in found], [measured.high for measured in found]
+        low, high = (
+            np.where(np.isnan(limit), means, limit)
+            for limit in zip(*[(one.low, one.high) for one in found], strict=True)
+        )
         axes.fill_between(steps, low, high, color=look.color, alpha=0.12, linewidth=0)
-    axes.plot(steps, [measured.value for measured in found], linestyle=look.dash, color=look.color)
+    axes.plot(steps, means, linestyle=look.dash, color=look.color)
