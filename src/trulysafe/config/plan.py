@@ -10,12 +10,8 @@ from typing import Any, TypeVar
 from trulysafe.config.dependencies import builds_on
 from trulysafe.config.load import method_of, training_of
 from trulysafe.config.rounds import Policy, kept_steps, rounds, seeds, start_policy, states_policy
-<<<<<<< HEAD
-from trulysafe.config.tables import LAUNCH, Configuration, EndpointLlm, Experiment, LocalLlm
-from trulysafe.methods import REWARD_JUDGE
-=======
 from trulysafe.config.tables import LAUNCH, Configuration, EndpointLlm, Experiment, LocalLlm, RewardAblation
->>>>>>> realabl
+from trulysafe.methods import REWARD_JUDGE
 from trulysafe.resources import size_class
 
 UNTRAINED = "untrained."
@@ -575,17 +571,12 @@ class Plan:
         return found
 
 
-<<<<<<< HEAD
 def _distinct(paths: Iterable[Item]) -> list[Item]:
     """Each path, or other item, once, in the order of first appearance."""
-=======
+    return list(dict.fromkeys(paths))
+
+
 def _fitted_as(item: RewardAblation) -> str:
     """Name of the other side of a comparison of rewards."""
     changed = ", ".join(f"{key}: {value}" for key, value in (item.fit or {}).items())
     return item.reward or f"{item.default}, {item.baseline or changed}"
-
-
-def _distinct(paths: Iterable[str]) -> list[str]:
-    """Each path once, in the order of first appearance."""
->>>>>>> realabl
-    return list(dict.fromkeys(paths))
