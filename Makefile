@@ -63,7 +63,7 @@ test-long: env ## Run the tests that take minutes each
 	$(BIN)/pytest -m long $(ARGS)
 
 test-slurm: env ## Run the tests on a real SLURM that they start themselves (Debian, as root; skipped elsewhere)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slurm -rs $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "slurm and not long" -rs $(ARGS)
 
 cluster-check: env ## On a login node: does profiles/slurm fit this cluster, and the jobs of CONFIG?
 	@$(BIN)/python -m trulysafe.cluster_check $(CONFIGURED) $(ARGS)
