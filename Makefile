@@ -2,7 +2,7 @@
 
 ## CORES: cores that the workflow may use (default: all)
 CORES ?= all
-## CONFIG: the configuration for run and report (default: the demo)
+## CONFIG: the configuration for run, plan, report, ... (default: the demo); several files, in quotes, are laid over each other
 CONFIG ?=
 ## ARGS: further arguments for snakemake or pytest
 ARGS ?=
@@ -24,7 +24,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES)
 RULES = Snakefile $(wildcard workflow/rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo run plan prefetch report test test-slow test-long test-slurm cluster-check lint format docs lock clean
+.PHONY: help env demo run plan prefetch report test test-slow test-long test-slurm test-all cluster-check lint format docs lock clean
 
 help: ## List targets and variables
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -49,7 +49,7 @@ prefetch: env ## Fetch the models and data sets of CONFIG from the hub, on a mac
 	$(SNAKEMAKE) prefetch $(CONFIGURED) $(ARGS)
 
 report: env ## Write the self-contained HTML report of the demo, or of CONFIG
-	@scenario=$$($(BIN)/python -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["scenario"])' $(or $(CONFIG),config/demo.yaml)) && \
+	@scenario=$$($(BIN)/python -c 'import sys, yaml; print([y["scenario"] for y in map(yaml.safe_load, map(open, sys.argv[1:])) if "scenario" in y][-1])' $(or $(CONFIG),config/demo.yaml)) && \
 	$(SNAKEMAKE) $(CONFIGURED) --report "results/$$scenario/report.html" $(ARGS) && \
 	printf '\nThe report: results/%s/report.html\n' "$$scenario"
 
@@ -64,6 +64,9 @@ test-long: env ## Run the tests that take minutes each
 
 test-slurm: env ## Run the tests on a real SLURM that they start themselves (Debian, as root; skipped elsewhere)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "slurm and not long" -rs $(ARGS)
+
+test-all: env ## Run the slow tests and those on SLURM side by side, as CI does: much of their time is waiting
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "(slow or slurm) and not long" -n 3 --dist loadfile -rs $(ARGS)
 
 cluster-check: env ## On a login node: does profiles/slurm fit this cluster, and the jobs of CONFIG?
 	@$(BIN)/python -m trulysafe.cluster_check $(CONFIGURED) $(ARGS)

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from trulysafe.config.files import raw_configuration
 from trulysafe.config.load import load
 from trulysafe.config.plan import Plan
 from trulysafe.errors import UserError
@@ -347,13 +348,15 @@ def main() -> int:
     """Print all findings; return 1 if something has to be mended."""
     parser = argparse.ArgumentParser(description="Does the SLURM profile fit this cluster?")
     parser.add_argument("--profile", type=Path, default=PROFILE, help="folder of the profile (default: profiles/slurm)")
-    parser.add_argument("--configfile", type=Path, help="configuration whose models' jobs SLURM is asked about")
+    parser.add_argument(
+        "--configfile", type=Path, nargs="+", help="configuration whose models' jobs SLURM is asked about"
+    )
     arguments = parser.parse_args()
     try:
         profile = read_profile(arguments.profile)
         sizes = {}
         if arguments.configfile:
-            config = load(yaml.safe_load(arguments.configfile.read_text(encoding="utf-8")))
+            config = load(raw_configuration(arguments.configfile))
             sizes = {name: Plan(config).size(name) for name in config.models}
         found = list(findings(profile, sizes))
     except UserError as error:

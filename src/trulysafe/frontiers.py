@@ -29,7 +29,7 @@ def matched_safety(
     *,
     levels: Sequence[float] = LEVELS,
     metric: str = "over_refusal",
-    start: str | None = None,
+    starts: Mapping[str, str] | None = None,
     judge: str = MAIN,
     purpose: str = "test",
 ) -> pd.DataFrame:
@@ -39,7 +39,8 @@ def matched_safety(
         metrics: table of schema ``metrics`` with summary rows (:mod:`trulysafe.evaluation`).
         levels: shares of harmful prompts handled safely, in (0, 1).
         metric: ``over_refusal`` or ``not_complying``.
-        start: experiment of the model that all arms start from; its values become step 0 of every seed.
+        starts: experiment -> the experiment that it starts from, whose last values become step 0 of every seed. Untrained experiments
+            (those with step 0 alone) get no rows.
         judge, purpose: which summary rows to read.
 
     Returns:
@@ -49,9 +50,11 @@ def matched_safety(
         ``reached``; their status is ``not reached`` where the seeds' reasons differ.
     """
     points = _points(metrics, metric, judge, purpose)
-    first = _start(points, start)
     rows: list[dict[str, Any]] = []
-    for experiment, of_arm in points[points["experiment"] != start].groupby("experiment", sort=True):
+    for experiment, of_arm in points.groupby("experiment", sort=True):
+        if not of_arm["step"].any():
+            continue
+        first = _start(points, (starts or {}).get(str(experiment)))
         for level in levels:
             found = [
                 {
@@ -83,10 +86,11 @@ def _points(metrics: pd.DataFrame, metric: str, judge: str, purpose: str) -> pd.
 
 
 def _start(points: pd.DataFrame, start: str | None) -> pd.DataFrame:
-    """The starting model as one point at step 0, its mean over seeds; empty where none is given."""
+    """The starting experiment's last step as one point at step 0, its mean over seeds; empty where none is given."""
     rows = points[points["experiment"] == start]
     if rows.empty:
         return rows
+    rows = rows[rows["step"] == rows["step"].max()]
     return rows[["value_safe", "value_other"]].mean().to_frame().T.assign(step=0)
 
 

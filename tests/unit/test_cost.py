@@ -10,6 +10,7 @@ import yaml
 
 from tests.unit import tiny
 from trulysafe.config import load
+from trulysafe.config.files import raw_configuration
 from trulysafe.cost.assumptions import Assumptions
 from trulysafe.cost.estimate import STAGES, Gpu, gpu_type, gpus_of, priced, seconds_of, wall_hours
 from trulysafe.cost.jobs import Job, Jobs
@@ -183,3 +184,23 @@ def test_command_prints_one_screen_without_torch(tmp_path):
     assert done.stdout.startswith("small: 43 jobs")
     assert done.stdout.rstrip().endswith("[]")
     assert len(pd.read_csv(tmp_path / "results/small/plan.csv")) == 25
+
+
+def test_configuration_files_are_laid_over_each_other(tmp_path):
+    texts = {
+        "base": "models: {tiny: {source: train}}\nmethods: {dpo: {beta: 0.1}, ama: {}}",
+        "one": "methods: {dpo: {beta: 0.2}, ama: null}",
+        "two": "scenario: two",
+    }
+    files = [tmp_path / f"{name}.yaml" for name in texts]
+    for file, text in zip(files, texts.values(), strict=True):
+        file.write_text(text, encoding="utf-8")
+    expected = {
+        "models": {"tiny": {"source": "train"}},
+        "methods": {"dpo": {"beta": 0.2}, "ama": None},
+        "scenario": "two",
+    }
+    assert raw_configuration(files) == expected
+    assert raw_configuration(files[1:], demo=files[0]) == expected
+    with pytest.raises(UserError, match=r"absent.yaml: cannot be read"):
+        raw_configuration([files[0], tmp_path / "absent.yaml"])

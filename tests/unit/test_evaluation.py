@@ -303,7 +303,9 @@ def test_matched_safety_interpolates_where_safety_first_passes() -> None:
         ("arm", 1, 10): (0.5, 0.2),
     }
     points |= {("arm", 1, 20): (0.7, 0.3), ("arm", 1, 30): (0.6, 0.1)}
-    rows = matched_safety(path_rows(points), levels=(0.1, 0.4, 0.8), start="base").set_index(["level", "seed"])
+    rows = matched_safety(path_rows(points), levels=(0.1, 0.4, 0.8), starts={"arm": "base"}).set_index(
+        ["level", "seed"]
+    )
     assert rows.loc[(0.4, 0), ["value", "step"]].tolist() == pytest.approx([0.05, 5])
     assert rows.loc[(0.4, 1), "value"] == pytest.approx(0.2 * 2 / 3)
     assert rows.loc[(0.8, 0), "value"] == pytest.approx(0.3)
@@ -315,6 +317,21 @@ def test_matched_safety_interpolates_where_safety_first_passes() -> None:
     assert pooled.loc[0.4, "value"] == pytest.approx((0.05 + 0.4 / 3) / 2)
     assert pooled["value"].isna().tolist() == [True, False, False]
     assert pooled["ci_low"].isna().tolist() == [True, False, True]
+
+
+def test_a_later_round_starts_where_the_round_before_it_ended() -> None:
+    points = {
+        ("base", 0, 0): (0.2, 0.0),
+        ("one", 0, 10): (0.4, 0.3),
+        ("one", 0, 20): (0.6, 0.1),
+        ("two", 0, 10): (0.8, 0.3),
+    }
+    rows = matched_safety(path_rows(points), levels=(0.5, 0.7), starts={"one": "base", "two": "one"})
+    found = rows[rows["seed"] == 0].set_index(["experiment", "level"])
+    assert found.loc[("one", 0.5), ["value", "step"]].tolist() == pytest.approx([0.2, 15])
+    assert found.loc[("two", 0.5), "status"] == "starts above"
+    assert found.loc[("two", 0.7), ["value", "step"]].tolist() == pytest.approx([0.2, 5])
+    assert set(rows["experiment"]) == {"one", "two"}
 
 
 def test_matched_safety_needs_both_axes() -> None:

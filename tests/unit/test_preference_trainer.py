@@ -266,7 +266,8 @@ def test_confidence_trainer_moves_policy_and_reward_but_not_reference(model, tok
         assert torch.equal(value, reference[name]), name
     for name in ("probe_weight", "probe_bias", "gate"):
         assert not torch.equal(reward.state_dict()[name], before[name]), name
-    assert {"confidence", "reward_model/accuracy", "reward_model/loss"} <= set(trainer.state.log_history[0])
+    read = {"accuracy", "loss", "offset", "temperature"}
+    assert {"confidence", *(f"reward_model/{name}" for name in read)} <= set(trainer.state.log_history[0])
 
 
 def test_frozen_reward_does_not_move(model, tokenizer, arguments):
@@ -349,6 +350,18 @@ def test_non_finite_loss_stops_with_the_pairs(model, tokenizer, arguments):
     data = rows.remove_columns("chosen_ref_token_logps").add_column("chosen_ref_token_logps", broken)
     trainer = PreferenceTrainer(_copied(model), args=arguments(), train_dataset=data, processing_class=tokenizer)
     with pytest.raises(UserError, match=r"not finite for the pairs \[3\]"):
+        trainer.train()
+
+
+def test_a_mask_without_token_rewards_stops_and_is_not_a_mask_of_ones(model, tokenizer, arguments):
+    trainer = AdaptiveDPOTrainer(
+        _copied(model),
+        reward_model=HybridReward(model.config.num_hidden_layers, model.config.hidden_size),
+        args=arguments(),
+        train_dataset=prepared(model, tokenizer),
+        processing_class=tokenizer,
+    )
+    with pytest.raises(UserError, match="beside chosen_ref_token_logps"):
         trainer.train()
 
 

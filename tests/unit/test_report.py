@@ -41,10 +41,11 @@ ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "resources/published"
 ARMS = {
     "base": {"label": "Base model", "group": "main"},
-    "arm_0": {"label": "DPO_random & 50%", "group": "main"},
-    "arm_1": {"label": "AMA | FDC", "group": "main"},
-    "arm_2": {"label": "EHD x2", "group": "amount"},
+    "arm_0": {"label": "DPO_random & 50%", "group": "main", "base": "base", "start": "base"},
+    "arm_1": {"label": "AMA | FDC", "group": "main", "base": "base", "start": "base"},
+    "arm_2": {"label": "EHD x2", "group": "amount", "base": "base", "start": "base"},
 }
+STARTS = dict.fromkeys(("arm_0", "arm_1", "arm_2"), "base")
 TIMES = pd.DataFrame({"rule": ["train", "train", "judge"], "seconds": [60.0, 30.5, 4.25]})
 
 
@@ -187,12 +188,11 @@ def test_every_table_is_written(
     tmp_path: Path, verdicts: pd.DataFrame, metrics: pd.DataFrame, contrasts: pd.DataFrame
 ) -> None:
     divergence = layer_tables()["divergence"]
-    matched = matched_safety(metrics, start="base")
+    matched = matched_safety(metrics, starts=STARTS)
     paths = build_tables(
         tmp_path,
         metrics=metrics,
         arms=ARMS,
-        base="base",
         contrasts=contrasts,
         matched=matched,
         judges=judge_agreement(pd.concat([verdicts, verdicts.assign(judge="phrases")]), BENCHMARKS),
@@ -275,7 +275,7 @@ def test_missing_published_file_is_named(tmp_path: Path) -> None:
 
 
 def test_plane_draws_the_pooled_frontiers(tmp_path: Path, metrics: pd.DataFrame) -> None:
-    paths = plane(metrics, ARMS, tmp_path / "plane", base="base")
+    paths = plane(metrics, ARMS, tmp_path / "plane")
     assert [path.suffix for path in paths] == [".pdf", ".png", ".csv"]
     drawn = pd.read_csv(tmp_path / "plane.csv").set_index(["experiment", "seed", "step"])
     source = metrics[
@@ -343,15 +343,32 @@ def test_labels_stand_apart_near_their_curves(values: list[float]) -> None:
 
 
 def test_arms_look_different_and_keep_their_look() -> None:
-    names = [f"arm {number}" for number in range(20)]
-    found = looks(names, "arm 3")
+    arms = {f"arm {number}": {} if number == 3 else {"base": "arm 3"} for number in range(20)}
+    found = looks(arms)
     assert len({(look.color, look.marker, str(look.dash)) for look in found.values()}) == 20
     assert found["arm 3"].marker == "*"
-    assert looks(names[:5], "arm 3")["arm 4"] == found["arm 4"]
+    assert looks({name: arms[name] for name in list(arms)[:5]})["arm 4"] == found["arm 4"]
+
+
+def test_two_models_are_two_stars_and_each_arm_is_held_against_its_own(tmp_path: Path, metrics: pd.DataFrame) -> None:
+    second = metrics[metrics["experiment"].isin(["base", "arm_0"])].replace(
+        {"experiment": {"base": "base_2", "arm_0": "arm_3"}}
+    )
+    helpful = (second["metric"] == "helpful") & (second["experiment"] == "arm_3")
+    second.loc[helpful, ["value", "ci_low", "ci_high"]] = [0.1, 0.05, 0.15]
+    arms = {**ARMS, "base_2": {"label": "Base two"}, "arm_3": {"label": "DPO two", "base": "base_2", "start": "base_2"}}
+    both = pd.concat([metrics, second], ignore_index=True)
+    assert {look.color for look in looks(arms).values() if look.marker == "*"} == {"#000000", "#777777"}
+    found = plane(both, arms, tmp_path / "plane")
+    assert {"base", "base_2"} <= set(pd.read_csv(found[-1])["experiment"])
+    against = summary("Two", both, arms).split("## Findings against, as measured")[1]
+    line = next(line for line in against.splitlines() if "DPO two 0.10" in line)
+    assert "of Base two, intervals apart" in line
+    assert "DPO two" not in "".join(other for other in against.splitlines() if "of Base model" in other)
 
 
 def test_figures_are_the_same_bytes_twice(tmp_path: Path, metrics: pd.DataFrame) -> None:
-    first, second = (plane(metrics, ARMS, tmp_path / name / "plane", base="base") for name in ("first", "second"))
+    first, second = (plane(metrics, ARMS, tmp_path / name / "plane") for name in ("first", "second"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert b"CreationDate" not in first[0].read_bytes()
 
@@ -365,7 +382,7 @@ def test_every_figure_is_written_and_the_same_in_another_process(tmp_path: Path,
     code = (
         "import sys, pandas as pd\nfrom trulysafe.report.build import build_figures\n"
         f"frames = {{name: pd.read_parquet(f'{tmp_path}/{{name}}.parquet') for name in {list(frames)}}}\n"
-        f"build_figures(sys.argv[1], arms={ARMS}, base='base', sweeps={sweeps}, **frames)"
+        f"build_figures(sys.argv[1], arms={ARMS}, sweeps={sweeps}, **frames)"
     )
     for folder, hash_seed in (("first", "1"), ("second", "2")):
         environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": hash_seed}
@@ -398,7 +415,6 @@ def test_summary_reports_what_went_against(metrics: pd.DataFrame, contrasts: pd.
         contrasts=contrasts,
         matched=matched_safety(metrics),
         times=TIMES,
-        base="base",
         facts=["World seed 3."],
     )
     assert text.startswith("# Demo\n")

@@ -52,6 +52,15 @@ def test_a_job_never_trains_two_rounds(plan):
     }  # fmt: skip
 
 
+def test_arms_are_shown_with_what_they_start_from(plan):
+    first = dict.fromkeys(("dpo", "confidence", "ama", "online"), "base")
+    assert plan.starts == {**first, "round2": "dpo", "round3": "round2"}  # round2_confidence starts half-way
+    assert set(plan.bases.values()) == {"base"}
+    assert next(iter(plan.arms)) == "base"
+    assert plan.arms["round3"].items() >= {"base": "base", "start": "round2"}.items()
+    assert "base" not in plan.arms["base"]
+
+
 def test_a_run_starts_from_the_policy_and_is_held_against_it(plan):
     (run,) = plan.training_runs("tiny.dpo-round3-0")
     policy = "results/rounds/policies/tiny.dpo-round2-0/round2/seed0/step2"

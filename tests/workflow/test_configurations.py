@@ -12,8 +12,8 @@ from snakemake.utils import update_config
 
 from tests.workflow.project import ROOT, SMALL, Project
 from trulysafe.config import load
+from trulysafe.config.files import raw_configuration
 from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.configured import raw_configuration
 from trulysafe.cost.jobs import Jobs
 
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]

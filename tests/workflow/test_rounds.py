@@ -10,8 +10,8 @@ import yaml
 
 from tests.workflow.project import SMALL, Project
 from trulysafe.config import load
+from trulysafe.config.files import raw_configuration
 from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.configured import raw_configuration
 from trulysafe.cost.jobs import Jobs
 
 ROUNDS = SMALL.with_name("rounds.yaml")

@@ -101,7 +101,7 @@ rule metrics:
             for name, benchmark in CONFIG.benchmarks.items()
         },
         contrasts={name: options(contrast) for name, contrast in CONFIG.report.contrasts.items()},
-        start=PLAN.base,
+        starts=PLAN.starts,
         diversity_answers=CONFIG.report.diversity_answers,
         judges=list(CONFIG.judges),
         code=code("metrics"),

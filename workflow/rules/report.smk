@@ -1,9 +1,5 @@
 """Tables, figures and the summary."""
 
-ARMS = {
-    name: {"label": experiment.label or name, "group": experiment.group}
-    for name, experiment in CONFIG.experiments.items()
-}
 MEASURED = {
     "metrics": results("metrics/metrics.parquet"),
     "contrasts": results("metrics/contrasts.csv"),
@@ -61,8 +57,7 @@ rule draw_tables:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        arms=ARMS,
-        base=PLAN.base,
+        arms=PLAN.arms,
         published="resources/published" if CONFIG.report.published else None,
         labelled_pools=PLAN.labelled_pools,
         code=code("draw_tables"),
@@ -89,8 +84,7 @@ rule draw_figures:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        arms=ARMS,
-        base=PLAN.base,
+        arms=PLAN.arms,
         sweeps={name: options(sweep) for name, sweep in CONFIG.report.sweeps.items()},
         code=code("draw_figures"),
     script:
@@ -118,8 +112,7 @@ rule summarise:
         "../../envs/trulysafe.yaml"
     params:
         scenario=CONFIG.scenario,
-        arms=ARMS,
-        base=PLAN.base,
+        arms=PLAN.arms,
         code=code("summarise"),
     script:
         "../scripts/summarise.py"
@@ -146,7 +139,7 @@ rule wall_time:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        arms=ARMS,
+        arms=PLAN.arms,
         timings=results("benchmarks"),
         code=code("wall_time"),
     script:

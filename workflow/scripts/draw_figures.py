@@ -22,7 +22,6 @@ with job(snakemake) as run:
         run.output.figures,
         metrics=read_table(run.input.metrics, "metrics"),
         arms=run.params.arms,
-        base=run.params.base,
         sweeps=run.params.sweeps,
         log=pd.concat(logs, ignore_index=True) if logs else None,
         kept_tokens=read_kept_tokens(run.input.kept_tokens[0]) if run.input.kept_tokens else None,

@@ -15,7 +15,6 @@ with job(snakemake) as run:
         run.output.tables,
         metrics=read_table(run.input.metrics, "metrics"),
         arms=run.params.arms,
-        base=run.params.base,
         contrasts=pd.read_csv(run.input.contrasts),
         matched=pd.read_csv(run.input.matched),
         judges=pd.read_csv(run.input.judges),

@@ -25,7 +25,6 @@ with job(snakemake) as run:
         run.params.arms,
         contrasts=pd.read_csv(run.input.contrasts),
         matched=pd.read_csv(run.input.matched),
-        base=run.params.base,
         facts=facts,
     )
     Path(run.output.summary).write_text(text, encoding="utf-8")

@@ -234,10 +234,37 @@ class Plan:
         count = self.config.batching.answer_shards
         return [self.results(f"{table}/{batch}/{shard}-of-{count}.parquet") for shard in range(count)]
 
-    @property
-    def base(self) -> str | None:
-        """The first experiment without training, which the others are held against."""
-        return next((batch.removeprefix(UNTRAINED) for batch in self.untrained), None)
+    @cached_property
+    def bases(self) -> dict[str, str]:
+        """Trained experiment -> the first experiment without training of its model, where there is one."""
+        first: dict[str, str] = {}
+        for batch, model in self.untrained.items():
+            first.setdefault(model, batch.removeprefix(UNTRAINED))
+        trained = {name: item.model for name, item in self.config.experiments.items() if item.method is not None}
+        return {name: first[model] for name, model in trained.items() if model in first}
+
+    @cached_property
+    def starts(self) -> dict[str, str]:
+        """Trained experiment -> the experiment whose last step it starts from; nothing where it starts from an earlier step."""
+        found = dict(self.bases)
+        for name, item in self.config.experiments.items():
+            if item.start_from is not None:
+                found.pop(name, None)
+                earlier = self.config.experiments[item.start_from.experiment]
+                if item.start_from.step in (None, training_of(self.config, earlier).steps):
+                    found[name] = item.start_from.experiment
+        return found
+
+    @cached_property
+    def arms(self) -> dict[str, dict[str, Any]]:
+        """Experiments as tables and figures show them, untrained ones first: label, group, and where there are any, ``base`` and ``start``."""
+        further = {"base": self.bases, "start": self.starts}
+        untrained_first = sorted(self.config.experiments.items(), key=lambda item: item[1].method is not None)
+        return {
+            name: {"label": item.label or name, "group": item.group}
+            | {key: known[name] for key, known in further.items() if name in known}
+            for name, item in untrained_first
+        }
 
     def batch_experiments(self, batch: str) -> dict[str, Experiment]:
         """Experiments of a training job."""

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from trulysafe.config import load
+from trulysafe.config.files import DEMO, raw_configuration
 from trulysafe.config.plan import Plan
 from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.configured import DEMO, raw_configuration
 from trulysafe.cost.estimate import GPUS, gpu_type, priced, wall_hours
 from trulysafe.cost.jobs import Jobs
 from trulysafe.cost.measured import beside
@@ -20,7 +20,7 @@ from trulysafe.errors import UserError
 def main(arguments: list[str] | None = None) -> int:
     """Print the plan and write it as ``results/<scenario>/plan.csv``; returns the exit status."""
     parser = argparse.ArgumentParser(prog="make plan", description=__doc__)
-    parser.add_argument("--configfile", type=Path, default=DEMO)
+    parser.add_argument("--configfile", type=Path, nargs="+", default=[DEMO], help="several are laid over each other")
     parser.add_argument(
         "--gpu", default="", help=f"a type in {GPUS}; by default cpu for models trained from scratch, else h100-80gb"
     )

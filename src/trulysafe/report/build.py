@@ -17,6 +17,7 @@ from trulysafe.report.kept_tokens import kept_tokens_figure, write_page
 from trulysafe.report.labeller_tables import labeller_tables
 from trulysafe.report.plane import plane
 from trulysafe.report.published import divergence_rows, divergence_text, published_rows, published_text
+from trulysafe.report.style import bases_of
 from trulysafe.report.tables import (
     Arms,
     contrast_text,
@@ -43,7 +44,6 @@ def build_tables(
     ours: pd.DataFrame | None = None,
     divergence: pd.DataFrame | None = None,
     drift: pd.DataFrame | None = None,
-    base: str | None = None,
     steps: Mapping[str, int] | None = None,
     labellers: Mapping[str, Path | str] | None = None,
     labelled_pools: Mapping[str, tuple[str, Mapping[str, Any]]] | None = None,
@@ -57,7 +57,7 @@ def build_tables(
             ``judges``, ``wall_time``, ``published``, ``divergence``, ``diversity``, ``labellers``, ``labeller_confusion``,
             ``labeller_agreement``, ``ablations``, ``order_and_distribution``, and the page ``kept_tokens.html``.
         metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments to show, in order, with their ``label`` and ``group``.
+        arms: experiments to show, in order (:attr:`trulysafe.config.plan.Plan.arms`): ``label``, ``group``, ``base`` and ``start``.
         contrasts: from :func:`trulysafe.contrasts.contrast_rows`.
         matched: from :func:`trulysafe.frontiers.matched_safety`.
         judges: from :func:`trulysafe.judges.agreement.judge_agreement`.
@@ -66,7 +66,6 @@ def build_tables(
         ours: our runs of the published setting, see :func:`trulysafe.report.published.published_rows`.
         divergence: columns layer, kl_safe_unsafe, kl_unsafe_safe, from the layer analysis.
         drift: from :func:`trulysafe.drift.drift_rows`.
-        base: the untrained model among the arms, shown in every group.
         steps: experiment -> step to show; the last one where it is not named.
         labellers: name -> artefact folder of a risk labeller.
         labelled_pools: pool -> its labeller, and the agreement with known classes that was noted when its prompts were labelled.
@@ -77,7 +76,7 @@ def build_tables(
         Paths of all files.
     """
     made, captions = {}, dict(CAPTIONS)
-    for group, members in _groups(metrics, arms, base).items():
+    for group, members in _groups(metrics, arms).items():
         rows, name = main_rows(metrics, members, steps=steps), f"main{group}"
         made[name], captions[name] = (main_text(rows), rows), main_caption(rows)
     if contrasts is not None and len(contrasts):
@@ -111,7 +110,6 @@ def build_figures(
     *,
     metrics: pd.DataFrame,
     arms: Arms,
-    base: str | None = None,
     sweeps: Mapping[str, Mapping[str, Any]] | None = None,
     log: pd.DataFrame | None = None,
     accuracy: pd.DataFrame | None = None,
@@ -127,8 +125,7 @@ def build_figures(
         folder: where they go: ``plane``, ``classes`` and ``training`` (``<name>_<group>`` for other groups of arms),
             ``sweep_<name>``, ``reward_accuracy``, ``layers``, ``order_and_distribution``, ``wall_time``, ``kept_tokens``.
         metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments to draw, in order, with their ``label`` and ``group``; groups are drawn apart.
-        base: the untrained model among them, drawn in every group.
+        arms: experiments to draw, in order, as for :func:`build_tables`; groups are drawn apart, each with its base models.
         sweeps: name -> ``label`` of the axis and ``points`` (experiment -> value).
         log: training log, columns experiment, seed, step, name, value.
         accuracy: reward accuracy per layer and class, see :func:`trulysafe.report.layer_figures.reward_accuracy`.
@@ -141,12 +138,12 @@ def build_figures(
         Paths of all files.
     """
     place, paths = Path(folder), []
-    for group, members in _groups(metrics, arms, base).items():
-        paths += figures.classes(metrics, members, place / f"classes{group}", base=base)
+    for group, members in _groups(metrics, arms).items():
+        paths += figures.classes(metrics, members, place / f"classes{group}")
         if {"test/safety", "test/over_refusal"} <= set(metrics["benchmark"]):
-            paths += plane(metrics, members, place / f"plane{group}", base=base)
+            paths += plane(metrics, members, place / f"plane{group}")
         if log is not None and log["experiment"].isin(list(members)).any():
-            paths += training_figures.training_curves(log, members, place / f"training{group}", base=base)
+            paths += training_figures.training_curves(log, members, place / f"training{group}")
     for name, about in (sweeps or {}).items():
         paths += figures.sweep(metrics, about["points"], place / f"sweep_{name}", axis_label=about["label"])
     if accuracy is not None:
@@ -154,7 +151,7 @@ def build_figures(
     if components is not None and divergence is not None:
         paths += layer_figures.layer_densities(components, divergence, place / "layers")
     if drift is not None and len(drift):
-        paths += order_and_distribution(drift, arms, place / "order_and_distribution", base=base)
+        paths += order_and_distribution(drift, arms, place / "order_and_distribution")
     if times is not None and len(times):
         paths += figures.wall_time(times, place / "wall_time")
     if kept_tokens is not None and len(kept_tokens):
@@ -162,12 +159,12 @@ def build_figures(
     return paths
 
 
-def _groups(metrics: pd.DataFrame, arms: Arms, base: str | None) -> dict[str, Arms]:
-    """Measured arms per group, the base model in each; keys are what is added to file names, nothing for ``main``."""
+def _groups(metrics: pd.DataFrame, arms: Arms) -> dict[str, Arms]:
+    """Measured arms per group, their base models first; keys are what is added to file names, nothing for ``main``."""
     measured = {name: about for name, about in arms.items() if name in set(metrics["experiment"])}
     found: dict[str, dict[str, Any]] = {}
     for name, about in measured.items():
         group = about.get("group") or "main"
         found.setdefault("" if group == "main" else f"_{group}", {})[name] = about
-    start = {base: measured[base]} if base in measured else {}
-    return {group: {**start, **members} for group, members in found.items()}
+    bases = {group: [name for name in bases_of(members) if name in measured] for group, members in found.items()}
+    return {group: {**{name: measured[name] for name in bases[group]}, **of} for group, of in found.items()}

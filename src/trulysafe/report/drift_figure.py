@@ -29,7 +29,7 @@ _HEADERS = {
 }  # fmt: skip
 
 
-def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str, *, base: str | None = None) -> list[Path]:
+def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str) -> list[Path]:
     """One panel per measure over training steps, one line per followed arm; the pool above, new samples below.
 
     Every line starts at step 0 from what the reference itself gives: 1 for the order, 0 for shifts, and the dotted floor for
@@ -39,7 +39,6 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str, *, 
         rows: from :func:`trulysafe.drift.drift_rows`.
         arms: experiments to draw, in order.
         stem: path without ending.
-        base: the untrained model, so that arms look as in the other figures.
 
     Raises:
         UserError: none of the arms was followed.
@@ -50,7 +49,7 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str, *, 
             f"order and distribution: none of the arms {', '.join(arms)} was followed; see drift.experiments."
         )
     figure, grid = new_panels(len(PANELS), 3, 1.75, 0.35 + 0.16 * ceil(len(drawn) / 3), "Training step", sharex=True)
-    all_looks = looks(arms, base)
+    all_looks = looks(arms)
     for axes, measure in zip(grid, PANELS, strict=True):
         of_panel = rows[(rows["measure"] == measure) & rows["experiment"].isin(drawn)]
         floor = float(of_panel["floor"].iloc[0]) if len(of_panel) else float("nan")

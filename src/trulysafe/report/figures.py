@@ -33,15 +33,12 @@ from trulysafe.report.style import (
 from trulysafe.report.tables import MAIN_COLUMNS, Arms, duration, main_rows, time_rows
 
 
-def classes(
-    metrics: pd.DataFrame, arms: Arms, stem: Path | str, *, base: str | None = None, **options: Any
-) -> list[Path]:
+def classes(metrics: pd.DataFrame, arms: Arms, stem: Path | str, **options: Any) -> list[Path]:
     """Every column of the main table as a panel, one dot with its interval per arm.
 
     Args:
         metrics, arms, options: as in :func:`trulysafe.report.tables.main_rows`.
         stem: path without ending.
-        base: the untrained model, drawn as a star.
     """
     rows = main_rows(metrics, arms, **options)
     panels = list(dict.fromkeys(column for column in MAIN_COLUMNS if column in set(rows["column"])))
@@ -51,7 +48,7 @@ def classes(
     safe = rows[rows["column"].str.startswith("Safe")]
     for axes, panel in zip(grid, panels, strict=True):
         of_panel = rows[rows["column"] == panel]
-        _dots(axes, of_panel, names, looks(arms, base))
+        _dots(axes, of_panel, names, looks(arms))
         within = safe if panel.startswith("Safe") else of_panel
         shares(axes, "x", float(within["ci_low"].min()), float(within["ci_high"].max()), most=6)
         axes.set_title(panel, pad=12)

@@ -13,7 +13,18 @@ from matplotlib.axes import Axes
 from trulysafe.errors import UserError
 from trulysafe.evaluation import POOLED
 from trulysafe.outcomes import MAIN
-from trulysafe.report.style import COLUMN, GREY, Look, count_note, label_of, looks, new_figure, shares, write_figure
+from trulysafe.report.style import (
+    COLUMN,
+    GREY,
+    Look,
+    bases_of,
+    count_note,
+    label_of,
+    looks,
+    new_figure,
+    shares,
+    write_figure,
+)
 from trulysafe.report.tables import Arms
 
 REFUSED = {"over_refusal": "refused", "not_complying": "not complied with"}
@@ -24,7 +35,6 @@ def plane(
     arms: Arms,
     stem: Path | str,
     *,
-    base: str | None = None,
     against: str = "over_refusal",
     judge: str = MAIN,
     purpose: str = "test",
@@ -33,9 +43,9 @@ def plane(
 
     Args:
         metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments to draw, in order; those without metrics are left out.
+        arms: experiments to draw, in order; those without metrics are left out. A ``base`` is drawn as a star, and each frontier begins at the
+            end of the arm's ``start``.
         stem: path without ending.
-        base: the arm that training starts from: a star, joined to the first point of each frontier.
         against: ``over_refusal`` (share refused) or ``not_complying`` (anything but complying).
         judge, purpose: which summary rows to read.
 
@@ -44,19 +54,17 @@ def plane(
     """
     points = _plane_points(metrics, arms, against, judge, purpose)
     pooled = points[points["seed"] == POOLED]
-    drawn = [name for name in arms if name in set(pooled["experiment"]) and name != base]
+    measured, stars = set(pooled["experiment"]), bases_of(arms)
+    drawn = [name for name in arms if name in measured and name not in stars]
     figure, grid = new_figure(COLUMN, COLUMN + 0.16 * (len(drawn) // 2 + 1))
-    axes, start = grid[0, 0], pooled[pooled["experiment"] == base].tail(1)
-    if len(start):
-        _cross(axes, start.iloc[0], "black")
-        axes.plot(
-            start["x"], start["y"], "k*", markersize=9, zorder=6, label=label_of(arms, str(base)), linestyle="none"
-        )
-    all_looks = looks(arms, base)
-    for name in drawn:
-        _frontier(axes, points[points["experiment"] == name], start, all_looks[name], label_of(arms, name))
+    axes, all_looks = grid[0, 0], looks(arms)
     ends = points.sort_values("step").drop_duplicates(["experiment", "seed"], keep="last")
-    limits = pd.concat([ends[ends["seed"] == POOLED], start])
+    limits = ends[ends["seed"] == POOLED]
+    for name in (name for name in stars if name in measured):
+        _star(axes, limits[limits["experiment"] == name].iloc[0], all_looks[name], label_of(arms, name))
+    for name in drawn:
+        start = limits[limits["experiment"] == arms[name].get("start")]
+        _frontier(axes, points[points["experiment"] == name], start, all_looks[name], label_of(arms, name))
     shares(axes, "x", 0.0, float(max(pooled["x"].max(), ends["x"].max(), limits["x_high"].max())))
     shares(axes, "y", float(min(pooled["y"].min(), ends["y"].min(), limits["y_low"].min())), 1.0)
     axes.set_xlabel(f"Harmless look-alikes {REFUSED[against]} (share, {count_note(limits['x_n'])})")
@@ -81,6 +89,13 @@ def _plane_points(metrics: pd.DataFrame, arms: Arms, against: str, judge: str, p
         )
     points.insert(1, "label", points["experiment"].map(lambda name: label_of(arms, name)))
     return points
+
+
+def _star(axes: Axes, point: pd.Series, look: Look, label: str) -> None:
+    """A model before any training, with its intervals."""
+    _cross(axes, point, look.color)
+    place = [point["x"]], [point["y"]]
+    axes.plot(*place, look.marker, color=look.color, markersize=9, zorder=6, label=label, linestyle="none")
 
 
 def _frontier(axes: Axes, points: pd.DataFrame, start: pd.DataFrame, look: Look, label: str) -> None:

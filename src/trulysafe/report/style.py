@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from math import ceil, floor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,14 +98,20 @@ def write_figure(figure: Figure, stem: Path | str, data: pd.DataFrame) -> list[P
     return paths
 
 
-def looks(names: Iterable[str], base: str | None = None) -> dict[str, Look]:
-    """A look for every arm, the same in every figure that is given the same names; the base model is a black star."""
-    trained = [name for name in names if name != base]
+def bases_of(arms: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The untrained models that arms name as their ``base``, each once."""
+    return list(dict.fromkeys(str(about["base"]) for about in arms.values() if about.get("base")))
+
+
+def looks(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Look]:
+    """A look for every arm, the same in every figure that is given the same arms; untrained models are stars, the first one black."""
+    stars = dict(zip(bases_of(arms), ("#000000", *["#777777"] * len(arms)), strict=False))
+    trained = [name for name in arms if name not in stars]
     found = {
         name: Look(OKABE_ITO[i % len(OKABE_ITO)], MARKERS[i % len(MARKERS)], DASHES[i // len(OKABE_ITO) % len(DASHES)])
         for i, name in enumerate(trained)
     }
-    return found if base is None else {base: Look("#000000", "*", "-"), **found}
+    return {**{name: Look(shade, "*", "-") for name, shade in stars.items()}, **found}
 
 
 def label_of(arms: Mapping[str, Mapping[str, Any]], name: str) -> str:

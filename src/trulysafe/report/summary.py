@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from trulysafe.report.style import bases_of
 from trulysafe.report.tables import (
     Arms,
     contrast_text,
@@ -37,7 +38,6 @@ def summary(
     contrasts: pd.DataFrame | None = None,
     matched: pd.DataFrame | None = None,
     times: pd.DataFrame | None = None,
-    base: str | None = None,
     facts: Sequence[str] = (),
 ) -> str:
     """Write the summary of a run as Markdown.
@@ -45,11 +45,10 @@ def summary(
     Args:
         title: first line.
         metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments to show, in order.
+        arms: experiments to show, in order; each is held against its ``base``.
         contrasts: from :func:`trulysafe.contrasts.contrast_rows`.
         matched: from :func:`trulysafe.frontiers.matched_safety`.
         times: columns rule and seconds, one row per job.
-        base: the untrained model; arms are held against it.
         facts: sentences about the run that only the caller knows (worlds, accuracy of a fitted judge, where the files lie).
 
     Returns:
@@ -65,7 +64,7 @@ def summary(
         parts.append(_counted(contrasts))
     if matched is not None and len(matched):
         parts += ["## Over-refusal at matched safety", to_markdown(matched_text(matched, arms))]
-    against = [*_against(contrasts, arms), *_costs(rows, base)]
+    against = [*_against(contrasts, arms), *_costs(rows, arms)]
     parts += [
         "## Findings against, as measured",
         "\n".join(f"- {line}" for line in against) or "- None of the checks found one.",
@@ -121,21 +120,21 @@ def _against(contrasts: pd.DataFrame | None, arms: Arms) -> list[str]:
     return lines
 
 
-def _costs(rows: pd.DataFrame, base: str | None) -> list[str]:
-    """Arms whose interval lies wholly on the bad side of the base model's."""
+def _costs(rows: pd.DataFrame, arms: Arms) -> list[str]:
+    """Arms whose interval lies wholly on the bad side of their base model's."""
     lines: list[str] = []
     columns = {"Helpful": -1, "Over-refusal": 1, "Malformed": 1}
     labels = dict(zip(rows["experiment"], rows["label"], strict=True))
     for column, bad in columns.items():
         of_column = {row["experiment"]: row for row in rows[rows["column"] == column].to_dict("records")}
-        start = of_column.pop(base, None) if base else None
-        if start is None:
-            continue
-        worse = [name for name, row in of_column.items() if _apart(row, start, bad)]
-        if worse:
-            listed = ", ".join(f"{labels[name]} {of_column[name]['value']:.2f}" for name in worse)
-            side = "below" if bad < 0 else "above"
-            lines.append(f"{column} {side} the base model's {start['value']:.2f}, intervals apart: {listed}.")
+        side = "below" if bad < 0 else "above"
+        for base in bases_of(arms):
+            start = of_column.get(base)
+            members = [name for name in of_column if start and arms.get(name, {}).get("base") == base]
+            worse = [name for name in members if start and _apart(of_column[name], start, bad)]
+            if start and worse:
+                listed = ", ".join(f"{labels[name]} {of_column[name]['value']:.2f}" for name in worse)
+                lines.append(f"{column} {side} the {start['value']:.2f} of {labels[base]}, intervals apart: {listed}.")
     return lines
 
 

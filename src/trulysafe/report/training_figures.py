@@ -33,7 +33,6 @@ def training_curves(
     stem: Path | str,
     *,
     names: Mapping[str, str] = LOGGED,
-    base: str | None = None,
 ) -> list[Path]:
     """One panel per logged quantity, one line per arm: the mean over seeds, its interval, and single seeds faintly.
 
@@ -42,7 +41,6 @@ def training_curves(
         arms: experiments to draw, in order.
         stem: path without ending.
         names: logged name -> axis label with its unit, one panel each; names that were never logged are left out.
-        base: the untrained model, so that arms look as in the other figures.
 
     Raises:
         UserError: none of the names was logged for any of the arms.
@@ -54,7 +52,7 @@ def training_curves(
         raise UserError(f"training curves: none of {', '.join(names)} was logged for the arms. Logged: {logged}.")
     drawn = [name for name in arms if name in set(rows["experiment"])]
     figure, grid = new_panels(len(panels), 3, 1.7, 0.3 + 0.16 * ceil(len(drawn) / 3), "Training step", sharex=True)
-    all_looks = looks(arms, base)
+    all_looks = looks(arms)
     for axes, panel in zip(grid, panels, strict=True):
         of_panel = rows[rows["name"] == panel]
         for name in drawn:

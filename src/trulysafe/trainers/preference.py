@@ -186,8 +186,13 @@ class PreferenceTrainer(DPOTrainer):
     ) -> Tensor:
         """Mask over the places of ``response`` ([chosen; rejected] rows); ones where the method has no mask or no say."""
         ones, options = response.float(), self.method.mask
-        if options.rule == "none" or token_rewards is None:
+        if options.rule == "none":
             return ones
+        if token_rewards is None:
+            raise UserError(
+                "a token mask needs the columns chosen_token_rewards and rejected_token_rewards beside chosen_ref_token_logps and "
+                "rejected_ref_token_logps. Add them, or leave out both kinds to have them computed from the reference model."
+            )
         chosen = torch.arange(len(response), device=response.device) < len(response) // 2
         draws = [] if options.control in ("none", "ones") else self._draws(inputs)
         if options.control == "shuffled":
@@ -245,7 +250,14 @@ class PreferenceTrainer(DPOTrainer):
         if states is not None and self.reward is not None and self.reward.train and self._training:
             with torch.enable_grad():
                 loss = self.reward.update(chosen_states.float(), rejected_states.float())
-            self._record(**{"reward_model/loss": torch.tensor([loss])})
+            fitted = self.reward.reward
+            self._record(
+                **{
+                    "reward_model/loss": torch.tensor([loss]),
+                    "reward_model/offset": fitted.offset.reshape(1),
+                    "reward_model/temperature": fitted.temperature.reshape(1),
+                }
+            )
         return gamma
 
     def _batch_generator(self, inputs: dict[str, Any]) -> torch.Generator:

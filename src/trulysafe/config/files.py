@@ -1,7 +1,9 @@
-"""The configuration as the Snakefile sees it: one that names no models is a change to the demo."""
+"""The configuration as the Snakefile sees it: files given together are laid over each other, and the demo lies below where none names models."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,13 @@ from trulysafe.errors import UserError
 DEMO = Path("config") / "demo.yaml"
 
 
-def raw_configuration(path: Path, demo: Path = DEMO) -> dict[str, Any]:
-    """Read a configuration file, upon the demo where it names no models.
+def raw_configuration(paths: Path | Sequence[Path], demo: Path = DEMO) -> dict[str, Any]:
+    """Read one or several configuration files, each laid over the one before, and upon the demo where none names models.
 
     Raises:
-        UserError: the file is missing or no mapping.
+        UserError: a file is missing or no mapping.
     """
-    given = _mapping(path)
+    given = reduce(_over, [_mapping(path) for path in ([paths] if isinstance(paths, Path) else paths)])
     return given if "models" in given else _over(_mapping(demo), given)
 
 
