@@ -236,4 +236,4 @@ class TestCi:
         text = script.read_text(encoding="utf-8")
         assert "set -euo pipefail" in text
         called = re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)
-        assert {"lint", "test", "test-slow", "test-slurm"} <= set(called) <= TestMakefile().targets()
+        assert {"lint", "test", "test-all"} <= set(called) <= TestMakefile().targets()
