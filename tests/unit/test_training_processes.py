@@ -1,5 +1,6 @@
 """Two real processes (gloo) train what one process trains."""
 
+import errno
 import json
 import os
 import signal
@@ -83,6 +84,14 @@ def test_several_nodes_need_a_slurm_job(tmp_path, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(UserError, match=r"training\.nodes is 2, but this is no SLURM job.*--profile slurm"):
         processes.train_in_processes(tmp_path, Launch(engine="ddp", processes=2, nodes=2))
+
+
+def test_processes_that_meet_a_full_disk_say_so(tmp_path, monkeypatch):
+    script = "with open('/dev/full', 'wb', buffering=0) as file: file.write(b'x')"
+    monkeypatch.setattr(processes, "_command", lambda folder, count: [sys.executable, "-c", script])
+    with pytest.raises(OSError, match="No space left on device") as error:
+        processes.train_in_processes(tmp_path, Launch(engine="ddp", processes=2))
+    assert error.value.errno == errno.ENOSPC
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ cluster's own SIGTERM, which reaches them too).
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 import os
 import shutil
@@ -40,10 +41,12 @@ def train_in_processes(folder: Path, launch: Launch) -> None:
     Raises:
         UserError: the processes stopped with an error or were told to stop, there are fewer GPUs than processes, or several nodes are asked
             for outside of a SLURM job.
+        OSError: the processes said that a disk is full.
     """
     _check_gpus(launch)
     for stale in folder.glob(ERROR_FILE.format(rank="*")):
         stale.unlink()
+    full = False
     with on_sigterm(lambda *_: (folder / STOP_FILE).touch()):
         launcher = subprocess.Popen(
             _command(folder, launch.processes) if launch.nodes == 1 else _command_of_nodes(folder, launch),
@@ -57,10 +60,13 @@ def train_in_processes(folder: Path, launch: Launch) -> None:
             assert launcher.stdout is not None
             for line in launcher.stdout:
                 logger.info("%s", line.rstrip())
+                full = full or any(os.strerror(number) in line for number in (errno.ENOSPC, errno.EDQUOT))
             code = launcher.wait()
         finally:
             launcher.kill()  # its processes see that it is gone and stop; those of other nodes end with the SLURM job
             launcher.wait()
+    if code and full:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if code:
         raise UserError(
             _reason(folder)
