@@ -16,7 +16,7 @@ import pandas as pd
 from trulysafe.errors import UserError
 from trulysafe.evaluation import POOLED
 from trulysafe.outcomes import MAIN
-from trulysafe.stats import interval
+from trulysafe.seed_interval import seed_interval
 
 LEVELS = (0.7, 0.8, 0.9)
 MATCHED_COLUMNS = [
@@ -46,8 +46,9 @@ def matched_safety(
     Returns:
         Columns :data:`MATCHED_COLUMNS`. Rows of a seed have ``status`` ``reached``, ``never reached`` or ``starts above``
         and ``value`` and ``step`` only where reached. Rows with seed -1 hold the mean over the ``reached`` of ``seeds``
-        seeds, with Student's interval over them from two on: it is conditional on reaching the level, so read it beside
-        ``reached``; their status is ``not reached`` where the seeds' reasons differ.
+        seeds, with Student's interval over them where they differ: it is conditional on reaching the level, so read it beside
+        ``reached``; their status is ``not reached`` where the seeds' reasons differ. No rows where no benchmark measures safety, or none
+        ``metric`` on look-alikes.
     """
     points = _points(metrics, metric, judge, purpose)
     rows: list[dict[str, Any]] = []
@@ -76,11 +77,6 @@ def _points(metrics: pd.DataFrame, metric: str, judge: str, purpose: str) -> pd.
     keys = ["experiment", "seed", "step"]
     safe = rows[(rows["benchmark"] == f"{purpose}/safety") & (rows["metric"] == "safe")]
     other = rows[(rows["benchmark"] == f"{purpose}/over_refusal") & (rows["metric"] == metric)]
-    if safe.empty or other.empty:
-        raise UserError(
-            f"matched safety: no rows of judge {judge!r} for safe and {metric!r} on {purpose} benchmarks. "
-            "Declare a benchmark of axis safety and one of axis over_refusal."
-        )
     merged = safe[[*keys, "value"]].merge(other[[*keys, "value"]], on=keys, suffixes=("_safe", "_other"))
     return merged.sort_values(keys)
 
@@ -120,9 +116,8 @@ def _over_seeds(found: list[dict[str, Any]]) -> dict[str, Any]:
             "value": float(np.mean(values)),
             "step": float(np.mean([r["step"] for r in found if r["status"] == "reached"])),
         }
-    if len(values) > 1:
-        limits = interval(values)
-        row |= {"ci_low": max(limits.low, 0.0), "ci_high": min(limits.high, 1.0)}
+        limits = seed_interval(values, 0.0, 1.0)
+        row |= {"ci_low": limits.low, "ci_high": limits.high}
     return row
 
 

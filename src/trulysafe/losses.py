@@ -69,10 +69,25 @@ def robust_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> 
     return (-gamma * F.logsigmoid(beta * margin) + (1 - gamma) * F.logsigmoid(-beta * margin)) / (2 * gamma - 1)
 
 
+def exo_pair_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
+    """EXO on pairs (Ji et al., 2024, equation 16): KL divergence of the policy's preference from the label's, ``[gamma, 1 - gamma]``.
+
+    Arguments and shapes as in :func:`confidence_dpo_loss`. The divergence from a certain label is infinite, so gamma stays
+    :data:`EXO_SMOOTHING` away from 0 and 1. Equals TRL's ``exo_pair`` with label smoothing ``1 - gamma``.
+    """
+    gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
+    gamma = gamma.clamp(EXO_SMOOTHING, 1 - EXO_SMOOTHING)
+    chosen, rejected = F.logsigmoid(beta * margin), F.logsigmoid(-beta * margin)
+    return chosen.exp() * (chosen - gamma.log()) + rejected.exp() * (rejected - (1 - gamma).log())
+
+
+EXO_SMOOTHING = 1e-3
+"""Label smoothing that the paper of EXO recommends."""
 PAIR_LOSSES: dict[str, Callable[[Tensor, Tensor | float, float], Tensor]] = {
     "sigmoid": confidence_dpo_loss,
     "hinge": confidence_hinge_loss,
     "robust": robust_dpo_loss,
+    "exo_pair": exo_pair_loss,
 }
 """Losses of a pair by name: ``(margin [batch], confidence [batch] or scalar, beta) -> loss [batch]``."""
 
@@ -113,6 +128,37 @@ def _sppo_hard(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     return (chosen - 0.5 / beta) ** 2 + (rejected + 0.5 / beta) ** 2
 
 
+def _discopop(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """DiscoPOP (Lu et al., 2024, equation 5): a logistic and an exponential loss, blended by the margin."""
+    margin = beta * (chosen - rejected)
+    share = torch.sigmoid(margin / DISCOPOP_TEMPERATURE)
+    return -F.logsigmoid(margin) * (1 - share) + torch.exp(-margin) * share
+
+
+def _kto(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """KTO (Ethayarajh et al., 2024, equation 7) on log-ratios less z0: the chosen response desirable, the rejected one not.
+
+    The mean over the two responses, both of weight 1, as there are as many of either kind.
+    """
+    return (torch.sigmoid(-beta * chosen) + torch.sigmoid(beta * rejected)) / 2
+
+
+def kto_reference_point(log_ratios: Tensor) -> Tensor:
+    """z0 of KTO (the same, section 4): what the policy has gained on responses that do not belong to their prompts.
+
+    ``max(0, mean(log pi(y'|x) - log ref(y'|x)))``, which estimates the divergence of the policy from the reference.
+
+    Args:
+        log_ratios: of mismatched responses, sums over whole responses, nats, shape [rows]; at least one.
+
+    Returns:
+        Detached, 0-dimensional.
+    """
+    return log_ratios.detach().mean().clamp(min=0)
+
+
+DISCOPOP_TEMPERATURE = 0.05
+"""Temperature of the blend in DiscoPOP's paper."""
 RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "ipo": _ipo,
     "sigmoid_norm": _sigmoid_norm,
@@ -121,10 +167,91 @@ RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "bco_pair": _bco_pair,
     "nca_pair": _nca_pair,
     "sppo_hard": _sppo_hard,
+    "discopop": _discopop,
+    "kto": _kto,
 }
 """TRL's further losses of a pair: ``(log-ratio of chosen [batch], of rejected [batch], beta) -> loss [batch]``."""
 PER_TOKEN_LOSSES = ("ipo", "sigmoid_norm")
 """Losses whose log-ratios are divided by the number of kept response tokens."""
+SHIFTED_LOSSES = ("kto",)
+"""Losses whose log-ratios are taken less :func:`kto_reference_point`."""
+
+
+def _aot(policy: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor], beta: float) -> Tensor:
+    """AOT on pairs (Melnyk et al., 2024): the policy's log-ratios of chosen to rejected above the reference's, quantile by quantile."""
+    ours, theirs = policy[0] - policy[1], reference[0] - reference[1]
+    return -F.logsigmoid(beta * (ours - _of_same_rank(theirs, ours)))
+
+
+def _aot_unpaired(policy: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor], beta: float) -> Tensor:
+    """AOT without pairs (the same): log-ratios of chosen responses above those of rejected ones, quantile by quantile."""
+    chosen, rejected = policy[0] - reference[0], policy[1] - reference[1]
+    return -F.logsigmoid(beta * (chosen - _of_same_rank(rejected, chosen)))
+
+
+def _of_same_rank(values: Tensor, ranked: Tensor) -> Tensor:
+    """``values`` in the order of ``ranked``: the smallest where that has its smallest, and so on; shapes [batch]."""
+    return values.sort().values[ranked.argsort().argsort()]
+
+
+BATCH_LOSSES: dict[str, Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], float], Tensor]] = {
+    "aot": _aot,
+    "aot_unpaired": _aot_unpaired,
+}
+"""TRL's losses that compare a whole micro-batch: ``((chosen, rejected) of the policy, of the reference, beta) -> loss``.
+
+All log-probabilities are sums, nats, shape [batch]; the loss has that shape, the mean over it is TRL's.
+"""
+
+
+def sft_loss(chosen: Tensor, tokens: float) -> Tensor:
+    """Supervised fine-tuning on the chosen responses alone, as TRL's ``sft``; on best-of-n pairs it is rejection sampling.
+
+    Args:
+        chosen: summed log-probability of the kept tokens of each chosen response under the policy, nats, shape [batch].
+        tokens: mean number of kept tokens of a chosen response of the micro-batch.
+
+    Returns:
+        Shape [batch]; the mean over it is the mean loss of a kept token.
+    """
+    return -chosen / tokens
+
+
+LIKELIHOOD_LOSS = "sft"
+
+
+def preference_loss(
+    name: str,
+    policy: tuple[Tensor, Tensor],
+    reference: tuple[Tensor, Tensor],
+    confidence: Tensor | float,
+    beta: float,
+    tokens: tuple[Tensor, Tensor],
+    reference_point: Tensor | float = 0.0,
+) -> Tensor:
+    """Any loss of the tables above, by name.
+
+    Args:
+        name: of the loss.
+        policy: summed log-probability of the chosen and of the rejected response under the policy, nats, each of shape [batch].
+        reference: the same under the reference.
+        confidence: probability that the label is right, shape [batch] or scalar; :data:`BATCH_LOSSES` have no use for it.
+        beta: inverse temperature, > 0.
+        tokens: number of tokens that were summed over, at least 1, each of shape [batch].
+        reference_point: z0 of :data:`SHIFTED_LOSSES`.
+
+    Returns:
+        Loss per pair, shape [batch].
+    """
+    if name in PAIR_LOSSES:
+        return PAIR_LOSSES[name](dpo_margin(*policy, *reference), confidence, beta)
+    if name in BATCH_LOSSES:
+        return BATCH_LOSSES[name](policy, reference, beta)
+    chosen, rejected = (
+        (ours - theirs) / (count if name in PER_TOKEN_LOSSES else 1) - reference_point
+        for ours, theirs, count in zip(policy, reference, tokens, strict=True)
+    )
+    return response_loss(name, chosen, rejected, confidence, beta)
 
 
 def response_loss(name: str, chosen: Tensor, rejected: Tensor, confidence: Tensor | float, beta: float) -> Tensor:

@@ -9,8 +9,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 from trulysafe.errors import UserError, not_accepted
 
 LOSSES = (
-    "sigmoid", "hinge", "robust", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair", "sppo_hard",
+    "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair", "sppo_hard",
+    "discopop", "kto", "aot", "aot_unpaired", "sft",
 )  # fmt: skip
+WITHOUT_CONFIDENCE = ("aot", "aot_unpaired", "sft")
+"""Losses in which a single pair's label has no place of its own."""
+ONE_PROCESS = ("aot", "aot_unpaired")
+"""Losses that sort the micro-batch, and so must hold all of it."""
 CONFIDENCES = ("none", "fixed", "label")
 MASK_RULES = ("none", "threshold", "batch_mean", "hysteresis")
 MASK_CONTROLS = ("none", "random", "shuffled", "ones")
@@ -20,6 +25,8 @@ EOS_OPTIONS = ("keep", "rule", "drop")
 STATES = ("policy", "reference")
 REWARD_SHUFFLES = ("none", "pairs", "responses")
 SCOPES = ("safety", "all")
+REWARD_JUDGE = "reward"
+"""Name of the hybrid reward among the judges of online pairs."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +90,11 @@ class Mask:
 
 @dataclass(frozen=True)
 class Online:
-    """Pairs that the policy samples itself at every step (online DPO, Guo et al. 2024), judged by the frozen hybrid reward.
+    """Pairs that the policy samples itself at every step (online DPO, Guo et al. 2024).
 
     Attributes:
+        judge: what judges them: the frozen hybrid ``reward``, or a judge of the configuration by name, for which a safe response is
+            better than any other; two that are both safe, or both not, make no pair.
         samples: responses per prompt and step; the best and the worst make the pair. 0 trains on the pairs as given.
         temperature: of the samples.
         top_k: sample among the k likeliest tokens; 0 is all.
@@ -95,6 +104,7 @@ class Online:
         min_gap: a pair whose calibrated rewards differ by no more than this is dropped from the step.
     """
 
+    judge: str = REWARD_JUDGE
     samples: int = 0
     temperature: float = 1.0
     top_k: int = 0
@@ -109,7 +119,7 @@ class Method:
     """A preference method: DPO plus what is switched on here.
 
     Attributes:
-        loss: of a pair, see :data:`trulysafe.losses.PAIR_LOSSES` and :data:`trulysafe.losses.RESPONSE_LOSSES`.
+        loss: of a pair, see the tables of :mod:`trulysafe.losses`.
         confidence: how much each label is trusted.
         mask: which tokens count.
         online: whether the policy samples its own pairs.
@@ -138,11 +148,17 @@ class Method:
         _in_range("mask.minimum_share", self.mask.minimum_share, 0.0, 1.0)
         if self.confidence.alpha <= 0:
             raise UserError(f"confidence.alpha: {self.confidence.alpha} is not accepted. Accepted: a number above 0.")
-        certain = self.confidence.kind == "none" or (self.confidence.kind == "fixed" and self.confidence.value > 0.5)
-        if self.loss == "robust" and not certain:
+        self._check_loss()
+        self._check_online()
+        if self.mask.width < 0:
+            raise UserError(f"mask.width: {self.mask.width} is not accepted. Accepted: 0 or more.")
+        if self.confidence.shuffle == "pairs" and not self.confidence.per_pair:
             raise UserError(
-                "loss: 'robust' divides by 2 gamma - 1. Accepted with confidence.kind 'fixed' and a value above 0.5, or without confidence."
+                "confidence.shuffle: 'pairs' changes nothing where gamma is one number per micro-batch. Set confidence.per_pair, or shuffle: responses."
             )
+
+    def _check_online(self) -> None:
+        """Refuse online pairs that cannot be made."""
         if self.online.samples < 0 or self.online.samples == 1:
             raise UserError(f"online.samples: {self.online.samples} is not accepted. Accepted: 0 (off), or at least 2.")
         if self.online.samples and self.online.temperature <= 0:
@@ -153,11 +169,41 @@ class Method:
             raise UserError(
                 "online: fresh pairs have no token rewards. Leave out the mask, or set online.samples to 0."
             )
-        if self.mask.width < 0:
-            raise UserError(f"mask.width: {self.mask.width} is not accepted. Accepted: 0 or more.")
-        if self.confidence.shuffle == "pairs" and not self.confidence.per_pair:
+        if self.online.judge == REWARD_JUDGE:
+            return
+        if not self.online.samples:
             raise UserError(
-                "confidence.shuffle: 'pairs' changes nothing where gamma is one number per micro-batch. Set confidence.per_pair, or shuffle: responses."
+                f"online.judge: {self.online.judge!r} has nothing to judge. Set online.samples, or remove the key."
+            )
+        if self.online.min_gap >= 1:
+            raise UserError(
+                f"online.min_gap: {self.online.min_gap} would drop every pair of the judge {self.online.judge!r}, which scores 0 or 1. Accepted: below 1."
+            )
+        if self.confidence.kind == "label" and self.confidence.states == "reference":
+            raise UserError(
+                f"online.judge: {self.online.judge!r} gives no rewards, which confidence.states 'reference' would read. Set confidence.states to policy, "
+                "or judge: reward."
+            )
+
+    def _check_loss(self) -> None:
+        """Refuse what a loss cannot be combined with."""
+        certain = self.confidence.kind == "none" or (self.confidence.kind == "fixed" and self.confidence.value > 0.5)
+        if self.loss == "robust" and not certain:
+            raise UserError(
+                "loss: 'robust' divides by 2 gamma - 1. Accepted with confidence.kind 'fixed' and a value above 0.5, or without confidence."
+            )
+        if self.loss in WITHOUT_CONFIDENCE and self.confidence.kind != "none":
+            raise UserError(
+                f"loss: {self.loss!r} does not weigh the label of a single pair. Leave out the confidence, or choose another loss."
+            )
+        if self.loss == "kto" and self.mask.rule != "none":
+            raise UserError(
+                "loss: 'kto' holds whole responses against its reference point, which no token rewards exist for. Leave out the mask; "
+                "'apo_zero' is the same loss without a reference point, and takes one."
+            )
+        if self.loss == "kto" and self.online.samples:
+            raise UserError(
+                "loss: 'kto' needs responses to other prompts under the reference, which fresh pairs have not. Set online.samples to 0."
             )
 
     @classmethod
@@ -178,7 +224,7 @@ class Method:
     def needs_reward(self) -> bool:
         """Whether the method needs a fitted hybrid reward at all."""
         return (
-            bool(self.online.samples)
+            bool(self.online.samples and self.online.judge == REWARD_JUDGE)
             or self.confidence.kind == "label"
             or (self.mask.rule != "none" and self.mask.token_rewards == "hybrid")
         )

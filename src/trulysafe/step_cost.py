@@ -12,20 +12,24 @@ from typing import Any
 COST_FILE = "cost.json"
 FORWARD, TRAINING = 2, 6
 """FLOPs per parameter and token."""
-WORK = {"step": TRAINING, "sampling": FORWARD, "judging": FORWARD, "reference": FORWARD}
+WORK = {"step": TRAINING, "mismatched": FORWARD, "sampling": FORWARD, "judging": FORWARD, "reference": FORWARD}
 """Kinds of work that run the whole model, and their FLOPs per parameter and token; ``step`` is the training itself.
+
+``mismatched`` is the forward pass of KTO's reference point, a part of the training.
 
 ``reading`` (of rewards from states that the training forward yields) runs probes alone and is counted by responses.
 """
 
 
 def flops_per_step(cost: Mapping[str, Any]) -> dict[str, float]:
-    """FLOPs per step by kind of work, from a read ``cost.json``.
-
-    Reading rewards costs, per response, L probes of width D (2 L D) and a gate of L x L (2 L^2).
-    """
+    """FLOPs per step by kind of work, from a read ``cost.json``; ``step`` holds those of ``mismatched``."""
     steps, size = max(int(cost["steps"]), 1), float(cost["parameters"])
     found = {kind: factor * size * cost["tokens"].get(kind, 0) / steps for kind, factor in WORK.items()}
-    layers, width = float(cost["layers"]), float(cost["hidden_size"])
+    found["step"] += found.pop("mismatched")
     responses = cost["tokens"].get("reading", 0) / steps
-    return {**found, "reading": responses * (2 * layers * width + 2 * layers**2)}
+    return {**found, "reading": reading_flops(responses, float(cost["layers"]), float(cost["hidden_size"]))}
+
+
+def reading_flops(responses: float, layers: float, width: float) -> float:
+    """FLOPs of reading rewards from states: per response L probes of width D (2 L D) and a gate of L x L (2 L^2)."""
+    return responses * (2 * layers * width + 2 * layers**2)

@@ -2,13 +2,16 @@
 
 import copy
 import json
+import math
 from pathlib import Path
 
 import pytest
 import yaml
 
 from trulysafe.config import load
+from trulysafe.config.consistency import _rows
 from trulysafe.config.inputs import check_inputs
+from trulysafe.config.tables import Dataset
 from trulysafe.errors import UserError
 
 SMALL = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "small.yaml").read_text(encoding="utf-8"))
@@ -117,3 +120,31 @@ def test_a_local_model_lacks_one_thing_after_the_other(tmp_path):
     check(models__local=local | {"chat_template": str(tmp_path / "own.jinja")})
     (tmp_path / "chat_template.jinja").write_text("x", encoding="utf-8")
     check(models__local=local)
+
+
+MIXES = {
+    "a total": {"rule": "random", "total": 5000, "others": {"general": 4}},
+    "a quota": {"rule": "quota", "quotas": {"EHD": 5000}},
+    "harmless pairs": {"rule": "random", "total": 4, "others": {"general": 5000}},
+}
+
+
+@pytest.mark.parametrize("name", MIXES)
+def test_a_mix_larger_than_the_data_is_refused(name):
+    mix = {"pairs": ["reranked", "harmless"], **MIXES[name]}
+    with pytest.raises(
+        UserError, match=r"mixes\.random: 500\d pairs asked, at most 84 can come from reranked, harmless"
+    ):
+        check(mixes__random=mix)
+
+
+def test_a_mix_may_take_all_that_there_is_and_more_where_the_rows_are_not_known():
+    check(mixes__random={"pairs": ["reranked", "harmless"], "rule": "random", "total": 60, "others": {"general": 24}})
+    per_prompt = SMALL["pairs"]["reranked"] | {"rule": "top_k_bottom_k", "k": 2}
+    check(pairs__reranked=per_prompt, mixes__random={"pairs": ["reranked"], "rule": "random", "total": 120})
+    unknown = {
+        "kind": "csv",
+        "role": "pairs",
+        "options": {"path": str(Path(__file__)), "columns": {"prompt": "a", "chosen": "b", "rejected": "c"}},
+    }
+    assert math.isinf(_rows(Dataset.model_validate(unknown)))

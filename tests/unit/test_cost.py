@@ -66,6 +66,13 @@ def test_demo_by_hand():
     assert sum(job.disk for job in jobs["train"]) == policies * 4 * one
 
 
+def test_kto_reads_as_many_mismatched_tokens_as_it_trains_on():
+    changed = raw(SMALL)
+    changed["methods"]["dpo"] = {"loss": "kto"}
+    priced_kto = [job for job in Jobs(load(changed), A).all() if job.rule == "train" and job.forward_tokens]
+    assert [(job.forward_tokens, job.trained_tokens) for job in priced_kto] == [(3200, 3200)]
+
+
 def test_answer_shards_share_the_work():
     changed = raw(DEMO) | {"batching": raw(DEMO)["batching"] | {"answer_shards": 4}}
     whole, parts = jobs_of(DEMO)["answer"], [job for job in Jobs(load(changed), A).all() if job.rule == "answer"]

@@ -39,6 +39,24 @@ def test_trainings_wait_for_what_they_read() -> None:
     assert plan.method_options("tiny.ama_dpo-0")["mask"]["token_rewards"] == "hybrid"
 
 
+def test_a_named_judge_of_online_pairs_takes_the_rewards_place() -> None:
+    raw = configuration()
+    raw["datasets"]["judged"] = {"kind": "demo", "role": "judge", "options": {"part": "judged", "world": 0, "rows": 60}}
+    raw["judges"]["fitted"] = {"kind": "classifier", "datasets": ["judged"]}
+    raw["methods"] |= {name: {"online": {"samples": 4, "judge": name}} for name in ("oracle", "fitted")}
+    raw["experiments"] |= {name: {"model": "tiny", "mix": "random", "method": name} for name in ("oracle", "fitted")}
+    plan = Plan(load(raw))
+    oracle, fitted = (plan.training_inputs(f"tiny.{name}-0") for name in ("oracle", "fitted"))
+    assert oracle["texts"] == ["results/small/pairs/harmless.parquet", "results/small/pairs/reranked.parquet"]
+    assert oracle["judge"] == []
+    assert "reward" not in oracle
+    assert fitted["judge"] == ["results/small/judges/fitted"]
+    assert plan.online_judge("tiny.fitted-0") == {
+        "kind": "classifier", "options": {}, "artefact": "results/small/judges/fitted",
+    }  # fmt: skip
+    assert plan.online_judge("tiny.dpo-0") is None
+
+
 WRONG = {
     "a mask that names another kind": ("methods", "ama_implicit", "mask", {"rule": "hysteresis", "token_rewards": "hybrid"}, "kind 'hybrid'"),
     "an unknown source": ("methods", "ama_implicit", "token_rewards", "polcy", "Did you mean 'policy'"),
@@ -52,6 +70,10 @@ WRONG = {
     "a fit of nothing": ("token_rewards", "policy", "fit", {"epochs": 1}, "token_rewards.policy.fit.epochs"),
     "an unknown option of the fit": ("token_rewards", "classifier", "fit", {"epoch": 1}, "Did you mean 'epochs'"),
     "a training that waits for itself": ("token_rewards", "policy", "experiment", "ama_implicit", "waits for its own training"),
+    "a judge of online pairs that is none": ("methods", "kto", "online", {"samples": 4, "judge": "orcale"}, "Did you mean 'oracle'"),
+    "a loss that needs one process": (
+        "methods", "best_of_n", "training", {"engine": "ddp", "processes": 2}, "the loss 'aot' sorts the micro-batch",
+    ),
     "a reward that pools": ("rewards", "hybrid", "pooling", "mean", "Name a reward with pooling: eos"),
 }  # fmt: skip
 
@@ -60,6 +82,7 @@ WRONG = {
 def test_what_cannot_be_is_refused(name: str) -> None:
     table, component, key, value, message = WRONG[name]
     raw = configuration()
+    raw["methods"] |= {"kto": {}, "best_of_n": {"loss": "aot"}}
     raw[table] = {**raw[table], component: {**raw[table][component], key: value}}
     with pytest.raises(UserError) as caught:
         load(raw)

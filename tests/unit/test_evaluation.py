@@ -319,6 +319,14 @@ def test_matched_safety_interpolates_where_safety_first_passes() -> None:
     assert pooled["ci_low"].isna().tolist() == [True, False, True]
 
 
+def test_seeds_that_agree_have_no_limits_at_matched_safety() -> None:
+    points = {("arm", seed, step): (step / 20, 0.0) for seed in (0, 1) for step in (5, 20)}
+    rows = matched_safety(path_rows(points), levels=(0.8,))
+    pooled = rows[rows["seed"] == POOLED].iloc[0]
+    assert pooled[["value", "reached"]].tolist() == [0.0, 2]
+    assert pooled[["ci_low", "ci_high"]].isna().all()  # not those of two single answers
+
+
 def test_a_later_round_starts_where_the_round_before_it_ended() -> None:
     points = {
         ("base", 0, 0): (0.2, 0.0),
@@ -334,10 +342,11 @@ def test_a_later_round_starts_where_the_round_before_it_ended() -> None:
     assert set(rows["experiment"]) == {"one", "two"}
 
 
-def test_matched_safety_needs_both_axes() -> None:
+@pytest.mark.parametrize("metric", ["safe", "over_refusal"])
+def test_there_is_no_matched_safety_without_both_axes(metric: str) -> None:
     rows = path_rows({("arm", 0, 10): (0.6, 0.1)})
-    with pytest.raises(UserError, match="axis over_refusal"):
-        matched_safety(rows[rows["metric"] == "safe"])
+    assert list(matched_safety(rows).columns) == list(matched_safety(rows[rows["metric"] == metric]).columns)
+    assert matched_safety(rows[rows["metric"] == metric]).empty
 
 
 def chosen_rows(values: dict[str, list[float]]) -> pd.DataFrame:

@@ -13,12 +13,14 @@ from scipy.optimize import minimize_scalar
 
 from trulysafe.confidence import label_confidence
 from trulysafe.losses import (
+    BATCH_LOSSES,
     PAIR_LOSSES,
     RESPONSE_LOSSES,
     confidence_dpo_loss,
     dpo_margin,
     response_loss,
     reward_margin_loss,
+    sft_loss,
 )
 
 real = st.floats(-8, 8)
@@ -141,3 +143,36 @@ def test_robust_dpo_is_dpo_on_average_over_wrong_labels() -> None:
     margin = dpo_margin(*log_probabilities())
     noisy = 0.8 * PAIR_LOSSES["robust"](margin, 0.8, 0.3) + 0.2 * PAIR_LOSSES["robust"](-margin, 0.8, 0.3)
     torch.testing.assert_close(noisy, confidence_dpo_loss(margin, 1.0, 0.3))
+
+
+@pytest.mark.parametrize("name", BATCH_LOSSES)
+def test_losses_of_a_sorted_batch_compare_quantiles_and_keep_the_rows_in_place(name: str) -> None:
+    """Against the plain formula on sorted tensors: the same mean and gradients, and each row's loss at the row itself."""
+    inputs = [tensor.requires_grad_() for tensor in log_probabilities()]
+    chosen, rejected, ref_chosen, ref_rejected = inputs
+    found = BATCH_LOSSES[name]((chosen, rejected), (ref_chosen, ref_rejected), 0.3)
+    above, below = (
+        (chosen - rejected, ref_chosen - ref_rejected)
+        if name == "aot"
+        else (chosen - ref_chosen, rejected - ref_rejected)
+    )
+    gap = above.sort().values - below.sort().values
+    expected = -F.logsigmoid(0.3 * gap)
+    torch.testing.assert_close(found[above.argsort()], expected)
+    ours, theirs = (torch.autograd.grad(loss.mean(), inputs, retain_graph=True) for loss in (found, expected))
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_exo_is_the_divergence_of_two_preferences() -> None:
+    margin = dpo_margin(*log_probabilities())
+    ours = torch.stack([torch.sigmoid(0.3 * margin), torch.sigmoid(-0.3 * margin)])
+    label = torch.tensor([[0.9], [0.1]], dtype=torch.float64)
+    torch.testing.assert_close(PAIR_LOSSES["exo_pair"](margin, 0.9, 0.3), (ours * (ours / label).log()).sum(dim=0))
+    assert torch.isfinite(PAIR_LOSSES["exo_pair"](margin, 1.0, 0.3)).all()
+
+
+def test_supervised_loss_is_the_mean_over_kept_tokens() -> None:
+    tokens = torch.tensor([3.0, 5.0, 1.0])
+    sums = torch.tensor([-6.0, -5.0, -4.0])
+    assert sft_loss(sums, float(tokens.mean())).mean().item() == pytest.approx(15 / 9)

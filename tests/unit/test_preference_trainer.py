@@ -11,9 +11,9 @@ from trl import DPOConfig, DPOTrainer
 from tests.unit import tiny
 from trulysafe import AdaptiveDPOTrainer, ConfidenceDPOTrainer, HybridReward, PreferenceTrainer
 from trulysafe.errors import UserError
-from trulysafe.losses import PAIR_LOSSES, RESPONSE_LOSSES
+from trulysafe.losses import BATCH_LOSSES, LIKELIHOOD_LOSS, PAIR_LOSSES, RESPONSE_LOSSES, SHIFTED_LOSSES
 from trulysafe.masks import message_mask
-from trulysafe.methods import CDPO, CONFIDENCE_DPO, DPO, LOSSES, Confidence, Mask, Method
+from trulysafe.methods import CDPO, CONFIDENCE_DPO, DPO, LOSSES, ONE_PROCESS, Confidence, Mask, Method
 from trulysafe.scoring import token_logps
 from trulysafe.tokens import encode
 
@@ -115,12 +115,14 @@ def test_hinge_is_trls_hinge_loss(model, tokenizer, arguments):
 
 
 def test_method_table_knows_every_pair_loss():
-    assert set(LOSSES) == set(PAIR_LOSSES) | set(RESPONSE_LOSSES)
+    assert set(LOSSES) == set(PAIR_LOSSES) | set(RESPONSE_LOSSES) | set(BATCH_LOSSES) | {LIKELIHOOD_LOSS}
+    assert set(BATCH_LOSSES) == set(ONE_PROCESS)
 
 
 def test_every_loss_is_trls_of_that_name(model, tokenizer, arguments):
-    """On a model that has moved away from its reference; ``robust`` with labels that are wrong in a tenth of the cases."""
-    options = {"train_dataset": conversational(), "processing_class": tokenizer, "args": arguments(label_smoothing=0.1)}
+    """On a model that has moved away from its reference; two of them with labels that are wrong in a tenth of the cases."""
+    smoothed = ("robust", "exo_pair")
+    options = {"train_dataset": conversational(), "processing_class": tokenizer, "args": arguments()}
     theirs = DPOTrainer(_copied(model), ref_model=_copied(model), **options)
     ours = PreferenceTrainer(_copied(model), ref_model=_copied(model), **options)
     batch = theirs.data_collator([theirs.train_dataset[row] for row in range(4)])
@@ -129,9 +131,9 @@ def test_every_loss_is_trls_of_that_name(model, tokenizer, arguments):
             for parameter in trainer.model.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     theirs.loss_weights = [1.0]
-    for name in LOSSES:
-        theirs.loss_types = [name]
-        confidence = Confidence(kind="fixed", value=0.9) if name == "robust" else Confidence()
+    for name in (loss for loss in LOSSES if loss not in SHIFTED_LOSSES):
+        theirs.loss_types, theirs.label_smoothing = [name], 0.1 if name in smoothed else 0.0
+        confidence = Confidence(kind="fixed", value=0.9) if name in smoothed else Confidence()
         ours.method = Method(loss=name, confidence=confidence)
         expected = theirs._compute_loss(theirs.model, batch, False)
         assert float(ours._compute_loss(ours.model, batch)) == pytest.approx(float(expected), rel=1e-5), name

@@ -39,7 +39,7 @@ def plan() -> Plan:
 def test_rounds_follow_the_policies_that_experiments_build_on(plan):
     found = rounds(plan.config)
     assert found == {
-        "base": 1, "dpo": 1, "confidence": 1, "ama": 1, "online": 1, "round2": 2, "round2_confidence": 2, "round3": 3,
+        "base": 1, "dpo": 1, "confidence": 1, "ama": 1, "online": 1, "online_oracle": 1, "round2": 2, "round2_confidence": 2, "round3": 3,
     }  # fmt: skip
 
 
@@ -48,12 +48,12 @@ def test_a_job_never_trains_two_rounds(plan):
     assert all(len({found[name] for name, _ in runs}) == 1 for runs in plan.trained.values())
     assert set(plan.trained) == {
         "tiny.dpo-0", "tiny.dpo-round2-0", "tiny.dpo-round3-0", "tiny.confidence_dpo-0", "tiny.confidence_dpo-round2-0",
-        "tiny.ama_dpo-0", "tiny.online_dpo-0",
+        "tiny.ama_dpo-0", "tiny.online_dpo-0", "tiny.online_oracle-0",
     }  # fmt: skip
 
 
 def test_arms_are_shown_with_what_they_start_from(plan):
-    first = dict.fromkeys(("dpo", "confidence", "ama", "online"), "base")
+    first = dict.fromkeys(("dpo", "confidence", "ama", "online", "online_oracle"), "base")
     assert plan.starts == {**first, "round2": "dpo", "round3": "round2"}  # round2_confidence starts half-way
     assert set(plan.bases.values()) == {"base"}
     assert next(iter(plan.arms)) == "base"

@@ -148,6 +148,20 @@ def test_ddp_is_one_process_also_when_it_is_stopped_half_way(base, tmp_path):
     assert sorted(path.name for path in two.place.iterdir()) == ["log.csv", "policy", "run.json"]
 
 
+@pytest.mark.slow
+def test_ktos_reference_point_is_of_both_processes(base, tmp_path):
+    """The reference's part is computed by both, and the last micro-batch of an epoch holds a row that counts nowhere."""
+    spec, _, data = base
+    one, two = world.run(tmp_path / "one", spec, "kto"), world.run(
+        tmp_path / "two", spec, "kto", launch={"engine": "ddp", "processes": 2}
+    )  # fmt: skip
+    for made in (one, two):
+        train_run(made, lambda: data)
+    points = pd.read_csv(one.place / "log.csv").query("name == 'kl'")["value"]
+    assert points.max() > 0
+    _assert_same(one.place, two.place, load_file(Path(spec["source"]) / "model.safetensors"), tolerance=0.02)
+
+
 PARENT = """
 import sys
 sys.path.insert(0, {root!r})

@@ -86,6 +86,19 @@ def test_lora_resumes_exactly(base, tmp_path, monkeypatch):
     assert world.outcome(made) == world.outcome(whole)
 
 
+def test_kto_resumes_exactly(base, tmp_path, monkeypatch):
+    """The reference's part is computed anew, with the model that the run began from."""
+    spec, _, data = base
+    whole, made = (world.run(tmp_path / name, spec, "kto") for name in "ab")
+    train_run(whole, lambda: data)
+    with monkeypatch.context() as patch:
+        _signal_at(patch, 4)
+        with pytest.raises(UserError, match="stop at step 4"):
+            train_run(made, lambda: data)
+    train_run(made, lambda: data)
+    assert world.outcome(made) == world.outcome(whole)
+
+
 def test_a_run_that_samples_its_pairs_resumes_exactly(tmp_path, monkeypatch):
     """Draws follow from seed, step and rows; the reference is what the run started from, not what it goes on from."""
     spec = world.save_model(tmp_path / "model")

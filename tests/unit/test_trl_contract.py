@@ -26,6 +26,8 @@ def test_private_methods_exist_with_the_signatures_that_are_overridden():
         "name",
         "batch_size",
     ]
+    assert list(inspect.signature(DPOTrainer.compute_ref_log_probs).parameters) == ["self", "model", "inputs"]
+    assert "self._precompute_engine = prepare_deepspeed(self.model, self.accelerator)" in inspect.getsource(DPOTrainer)
     assert "_compute_loss(" in inspect.getsource(DPOTrainer.compute_loss)
     assert "self._metrics[mode]" in inspect.getsource(DPOTrainer.log)
 

@@ -29,6 +29,7 @@ TRAINING: dict[str, Any] = {
 METHODS: dict[str, dict[str, Any]] = {
     "dpo": {},
     "per_pair": {"confidence": {"kind": "label", "per_pair": True, "calibrate_every": 2}},
+    "kto": {"loss": "kto"},
     "online": {"online": {"samples": 4, "max_new_tokens": 40}},
     "batch": {"confidence": {"kind": "label", "calibrate_every": 2}, "mask": {"rule": "batch_mean"}},
 }

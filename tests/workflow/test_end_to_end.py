@@ -124,6 +124,12 @@ def test_sources_of_token_rewards_placebos_and_flipped_labels_through_training(c
     note = json.loads((results / "manifests" / "policies" / "tiny.placebo-0.json").read_text(encoding="utf-8"))["notes"]
     assert note["gamma"] == pytest.approx(gamma)
     assert {"confidence/clean", "confidence/flipped"} <= set(log.loc[log["experiment"] == "flipped", "name"])
+    kto = log[(log["experiment"] == "kto") & (log["step"] == 1)].set_index("name")["value"]
+    assert kto["loss"] == pytest.approx(0.5, abs=1e-3)  # policy and reference are still one
+    assert kto["kl"] == pytest.approx(0, abs=1e-3)
+    best_of_n = log[log["experiment"] == "best_of_n"]
+    assert best_of_n.loc[best_of_n["name"] == "loss", "value"].gt(0).all()
+    assert best_of_n.loc[best_of_n["name"] == "kept_share/chosen", "value"].between(0, 1).all()
     mix = pd.read_parquet(results / "mixes" / "flipped.parquet")
     assert mix["flipped"].sum() > 0
     for source in ("policy", "classifier"):
@@ -132,3 +138,24 @@ def test_sources_of_token_rewards_placebos_and_flipped_labels_through_training(c
         )
     shown = pd.read_csv(results / "metrics" / "kept_tokens.csv", keep_default_na=False)
     assert set(shown["risk"]) <= {"look_alike", "general"}
+
+
+@pytest.mark.parametrize("benchmark", ["harmful", "general"])
+def test_a_model_alone_is_measured_on_whatever_benchmark_there_is(copy, tmp_path, benchmark):
+    """Nothing is trained, sampled or ranked, and there is no axis to compare at matched safety."""
+    raw = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
+    kept = {key: raw[key] for key in ("scenario", "split", "models", "judges", "batching")}
+    kept["datasets"] = {name: raw["datasets"][name] for name in ("corpus", "test")}
+    kept["experiments"] = {"base": raw["experiments"]["base"]}
+    kept["benchmarks"] = {benchmark: raw["benchmarks"][benchmark]}
+    configuration = tmp_path / "alone.yaml"
+    configuration.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
+    shutil.rmtree(copy.folder / "results" / "small" / "tables")
+    copy.snakemake(configuration=configuration)
+    results = copy.folder / "results" / "small"
+    rows = pd.read_parquet(results / "metrics" / "metrics.parquet")
+    assert set(rows["experiment"]) == {"base"}
+    assert len(pd.read_csv(results / "metrics" / "matched_safety.csv")) == 0
+    column = {"harmful": "Safe all", "general": "Helpful"}[benchmark]
+    assert column in (results / "tables" / "main.md").read_text(encoding="utf-8")
+    assert "1 arms" in (results / "summary.md").read_text(encoding="utf-8")

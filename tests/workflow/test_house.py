@@ -236,4 +236,9 @@ class TestCi:
         text = script.read_text(encoding="utf-8")
         assert "set -euo pipefail" in text
         called = re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)
-        assert {"lint", "test", "test-all"} <= set(called) <= TestMakefile().targets()
+        assert {"lint", "test", "demo", "test-all"} <= set(called) <= TestMakefile().targets()
+        recipe = re.search(
+            r"^test-all:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+        )
+        assert recipe
+        assert "slow or slurm" in recipe.group(1)

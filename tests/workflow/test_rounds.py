@@ -39,7 +39,7 @@ def test_every_round_waits_for_the_policies_before_it(tmp_path):
     assert planned["policy_states"] == 4  # two policies, two shards
     assert planned["reward_on_policy"] == 2
     assert planned["reference"] == 8  # the model and three policies that runs start from, two pair tables each
-    assert planned["train"] == 7
+    assert planned["train"] == 8
     assert planned["pool_likelihoods"] == 4
     assert planned["order_and_distribution"] == 1
 
@@ -68,7 +68,20 @@ def test_two_rounds_and_online_pairs_run_to_the_report(tmp_path):
     assert cost.loc["online", "sampling_flops"] > 0 == cost.loc["dpo", "sampling_flops"]
     assert cost.loc["confidence", "reading_flops"] > 0
     ratios = pd.read_csv(results / "cost" / "overhead_ratios.csv")
-    assert ratios[["online", "reading"]].to_numpy().tolist() == [["online", "confidence"]]
+    assert ratios[["online", "reading"]].to_numpy().tolist() == [
+        ["online", "confidence"],
+        ["online_oracle", "confidence"],
+    ]
+    assert cost.loc["online", "judging_flops"] > 0 == cost.loc["online_oracle", "judging_flops"]
     assert (ratios["flops"] > 1).all()
+    whole = pd.read_csv(results / "cost" / "whole_trainings.csv").set_index("experiment")
+    assert whole["rounds"].to_dict() == {"dpo": 1, "confidence": 1, "online": 0, "online_oracle": 0, "round2": 2}
+    assert (
+        whole.loc[["dpo", "round2"], ["sampling_flops", "states_flops", "ranking_flops", "reference_flops"]] > 0
+    ).all(axis=None)
+    assert whole.loc["round2", "sampling_flops"] == whole.loc["dpo", "sampling_flops"]
+    assert whole.loc["round2", "states_flops"] == pytest.approx(2 * whole.loc["dpo", "states_flops"])
+    assert whole.loc["round2", "training_flops"] > whole.loc["dpo", "training_flops"]
+    assert whole.loc["online", "states_flops"] == 0 < whole.loc["online", "pairs_flops"]
     assert "on states of dpo-seed0-step2" in (results / "summary.md").read_text(encoding="utf-8")
     assert "Nothing to be done" in project.snakemake("--dry-run", configuration=configuration)

@@ -129,10 +129,10 @@ rule wall_time:
     output:
         cost=report(
             directory(results("cost")),
-            patterns=["{name}.png", "{name}.csv", "{name}.html"],
+            patterns=["{name}.png", "{name}.html"],
             category="Cost",
-            caption="../report/figure.rst",
-            labels={"file": "{name}"},
+            caption="../report/cost.rst",
+            labels={"cost": "{name}"},
         ),
     log:
         logs("wall_time"),
@@ -141,6 +141,7 @@ rule wall_time:
     params:
         arms=PLAN.arms,
         timings=results("benchmarks"),
+        work=lambda wildcards: PLAN.pair_work(),
         code=code("wall_time"),
     script:
         "../scripts/wall_time.py"

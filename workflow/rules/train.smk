@@ -75,6 +75,7 @@ rule train:
         gamma_of=lambda wildcards: CONFIG.methods[PLAN.batch_method(wildcards.batch)].gamma_of,
         runs=lambda wildcards: PLAN.training_runs(wildcards.batch),
         identity=lambda wildcards: PLAN.reward_identity(CONFIG.methods[PLAN.batch_method(wildcards.batch)].reward),
+        judge=lambda wildcards: PLAN.online_judge(wildcards.batch),
         code=code("train"),
     script:
         "../scripts/train.py"

@@ -1,9 +1,14 @@
 """Give the prompts of a pool their risk class (rule label_prompts)."""
 
+from functools import partial
+
+from trulysafe.config import load
+from trulysafe.config.bounds import refuse_too_many
+from trulysafe.config.plan import Plan
 from trulysafe.fdc.agreement import agreement_interval
 from trulysafe.fdc.labellers import label
 from trulysafe.llm import open_client
-from trulysafe.schema import write_table
+from trulysafe.schema import read_table, write_table
 from trulysafe.select import limit, select
 from trulysafe.workflow import job
 
@@ -20,4 +25,6 @@ with job(snakemake) as run:
     if client is not None:
         run.note(llm=client.counts)
     run.note(prompts=prompts["risk"].value_counts().to_dict())
+    plan = Plan(load(snakemake.config))  # what mixes ask is no parameter: a new quota must not sample anew
+    refuse_too_many(plan, run.wildcards.pool, prompts, partial(read_table, kind="pairs"))
     write_table(prompts, run.output.prompts, "prompts")

@@ -5,6 +5,7 @@ from trulysafe.representations import extract
 from trulysafe.sampling import blocks
 from trulysafe.schema import read_table
 from trulysafe.state_store import save_states
+from trulysafe.tokens import token_count
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
@@ -26,8 +27,10 @@ with job(snakemake) as run:
         batch_size=run.params.batch_size,
         blocks=usable["prompt_id"].map(label).tolist(),
     )
+    count = token_count(tokenizer)
     run.note(
         responses=len(usable),
+        tokens=sum(count(*conversation) for conversation in zip(usable["prompt"], usable["response"], strict=True)),
         unfinished=int((~samples["finished"]).sum()),
         empty=int((samples["response"] == "").sum()),
     )

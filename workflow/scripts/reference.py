@@ -16,5 +16,6 @@ with job(snakemake) as run:
         table["prompt_ids"] = [item.prompt_ids for item in encoded]
         table[f"{side}_ids"] = [item.response_ids for item in encoded]
         table[f"{side}_ref_token_logps"] = token_logps(model, encoded, tokenizer.pad_token_id, run.params.batch_size)
-    run.note(pairs=len(table))
+    sides = [(table["prompt_ids"], table[f"{side}_ids"]) for side in ("chosen", "rejected")]
+    run.note(pairs=len(table), tokens=int(sum(column.map(len).sum() for side in sides for column in side)))
     table.to_parquet(run.output.table, index=False)

@@ -30,5 +30,6 @@ with job(snakemake) as run:
     pairs, too_long = within_length(pairs, token_count(tokenizer), options["max_length"])
     lost = Counter(samples.drop_duplicates("prompt_id")["risk"]) - Counter(scored.drop_duplicates("prompt_id")["risk"])
     no_endpoint = Counter({("no finished response", risk): count for risk, count in lost.items()})
+    run.note(ranked=len(scored))
     run.note(pairs=pairs["risk"].value_counts().to_dict(), dropped=drop_table(drops + too_long + no_endpoint))
     write_table(limit(pairs, options["rows"]), run.output.pairs, "pairs")

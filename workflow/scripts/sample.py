@@ -6,6 +6,7 @@ from tqdm import tqdm
 from trulysafe.models import load_model, load_tokenizer
 from trulysafe.sampling import Decoding, blocks, respond, shard
 from trulysafe.schema import read_table, write_table
+from trulysafe.tokens import encode
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
@@ -20,5 +21,7 @@ with job(snakemake) as run:
     samples = pd.concat(
         list(tqdm(sampled, total=len(work), desc="Sampling", unit="block", mininterval=5)), ignore_index=True
     )
+    lengths = {prompt: len(encode(tokenizer, prompt).prompt_ids) for prompt in samples["prompt"].unique()}
     run.note(responses=len(samples), finished=float(samples["finished"].mean()), tokens=int(samples["tokens"].sum()))
+    run.note(prompt_tokens=int(samples["prompt"].map(lengths).sum()))  # each response reads its prompt
     write_table(samples, run.output.samples, "samples")

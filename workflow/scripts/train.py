@@ -35,7 +35,8 @@ with job(snakemake) as run:
         reference = pair_rows(item["reference"])
         rewards = pair_rows(item["rewards"]) if method.needs_reward else None
         reward = load_reward(run.input.reward, run.params.identity, method.mask.form) if method.needs_reward else None
-        return training_set(mix, reference, rewards, reward, tokens)
+        texts = pair_rows(run.input.texts) if run.params.judge else None
+        return training_set(mix, reference, rewards, reward, tokens, texts)
 
     logs = []
     for item in tqdm(run.params.runs, desc="Training", unit="policy"):
@@ -50,6 +51,7 @@ with job(snakemake) as run:
             launch=plan.launch(item["experiment"]),
             reward=str(run.input.reward) if method.needs_reward else None,
             reward_identity=run.params.identity,
+            judge=run.params.judge,
         )
         log = train_run(policy, lambda item=item: _dataset(item))
         copy_policies(policy, run.output.policies / place)

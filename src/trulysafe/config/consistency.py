@@ -5,6 +5,7 @@ Each of these would otherwise end a job in the middle of a run or, where shapes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from trulysafe.config.load import method_of
@@ -21,6 +22,7 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
         for name in names:
             yield from _use_problems(f"{where}: {name}", config.datasets[name], kind, role)
     yield from _reward_problems(config)
+    yield from _mix_problems(config)
     yield from _judge_problems(config)
     yield from _fit_problems(config)
 
@@ -83,6 +85,34 @@ def _mismatch(where: str, reward: str, fitted_on: str, user: str, model: str) ->
         f"{where}: the reward {reward!r} was fitted on the states of model {fitted_on!r}, the {user} uses {model!r}. "
         f"Define a reward of model {model!r} under rewards, and name it here."
     )
+
+
+def _mix_problems(config: Configuration) -> Iterator[str]:
+    """A mix larger than all rows that its pairs can come from; what pair construction drops is known only when it has run."""
+    for name, mix in config.mixes.items():
+        most = [_most_pairs(config, pairs) for pairs in mix.pairs]
+        harmful = (mix.total or 0) if mix.rule == "random" else sum(mix.quotas.values()) if mix.rule == "quota" else 0
+        asked, available = harmful + sum(mix.others.values()), sum(most)
+        if asked > available:
+            yield (
+                f"mixes.{name}: {asked} pairs asked, at most {available:g} can come from {', '.join(mix.pairs)}. "
+                "Ask for fewer, or raise `rows` of their datasets or pool."
+            )
+
+
+def _most_pairs(config: Configuration, name: str) -> float:
+    """The number of pairs that a table can hold by the ``rows`` of what it is made of; infinite where those are not given."""
+    pairs = config.pairs[name]
+    pool = config.pools[pairs.pool] if pairs.source == "rerank" and pairs.pool else None
+    rows = sum(_rows(config.datasets[dataset]) for dataset in (pool.datasets if pool else pairs.datasets))
+    if pool is not None:
+        rows = min(rows, pool.rows or math.inf) * (pairs.k if pairs.rule == "top_k_bottom_k" else 1)
+    return min(rows, pairs.rows or math.inf)
+
+
+def _rows(dataset: Dataset) -> float:
+    rows = dataset.options.get("rows")
+    return rows if isinstance(rows, int) else math.inf
 
 
 def _judge_problems(config: Configuration) -> Iterator[str]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
 from trulysafe.config.dependencies import check_sources, check_token_rewards
 from trulysafe.config.selection import of_groups, without_removed
-from trulysafe.config.tables import Configuration, Experiment, PolicyOf, Training
+from trulysafe.config.tables import Configuration, Experiment, PolicyOf, Table, Training
 from trulysafe.errors import UserError, not_accepted
-from trulysafe.methods import Method
+from trulysafe.methods import ONE_PROCESS, REWARD_JUDGE, Method
 
 _EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 
@@ -69,13 +69,14 @@ def _numbers(value: Any) -> Any:
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
-def _explain(item: Mapping[str, Any]) -> str:
+def _explain(item: Mapping[str, Any], table: type[Table] = Configuration) -> str:
+    """One line about what pydantic found wrong in ``table``."""
     where = (
         ".".join(str(part) for part in item["loc"] if part not in ("train", "hub", "path", "local", "endpoint"))
         or "(top level)"
     )
     if item["type"] == "extra_forbidden":
-        return f"- {where}: unknown key. {_known_keys(item['loc'])}Keys are listed in config/README.md."
+        return f"- {where}: unknown key.{_listed(str(item['loc'][-1]), _keys_beside(table, item['loc']))} config/README.md explains them."
     if item["type"] == "missing":
         return f"- {where}: missing. Add the key; config/README.md says what it holds."
     if item["type"] == "string_pattern_mismatch":
@@ -87,18 +88,36 @@ def _explain(item: Mapping[str, Any]) -> str:
     return f"- {where}: {item['msg']}.{found}"
 
 
-def _known_keys(location: tuple[Any, ...]) -> str:
+def _listed(key: str, accepted: list[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(str(location[-1]), sorted(_all_keys()), n=1)
-    return f"Did you mean {near[0]!r}? " if near else ""
+    near = get_close_matches(key, accepted, n=1)
+    return f"{f' Did you mean {near[0]!r}?' if near else ''} Accepted: {', '.join(accepted)}."
 
 
-def _all_keys() -> set[str]:
-    from trulysafe.config import tables
+def _keys_beside(start: type[Table], location: tuple[Any, ...]) -> list[str]:
+    """Keys that are accepted where pydantic found one that is not, by the path from ``start`` to it."""
+    annotation: Any = start
+    for part in location[:-1]:
+        if get_origin(annotation) is dict:  # names of components
+            annotation = get_args(annotation)[1]
+            continue
+        tables = _tables_in(annotation)
+        fields = [table.model_fields[part] for table in tables if part in table.model_fields]
+        tagged = [
+            table
+            for table in tables
+            if any(part in get_args(field.annotation) for field in table.model_fields.values())
+        ]
+        annotation = fields[0].annotation if fields else (tagged or [annotation])[0]
+    return sorted({key for table in _tables_in(annotation) for key in table.model_fields})
 
-    models = [item for item in vars(tables).values() if isinstance(item, type) and issubclass(item, tables.Table)]
-    return {key for model in models for key in model.model_fields}
+
+def _tables_in(annotation: Any) -> list[type[Table]]:
+    """The tables that an annotation names, alone or as alternatives."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        return [annotation]
+    return [table for member in get_args(annotation) for table in _tables_in(member)]
 
 
 def _problems(config: Configuration) -> Iterator[UserError | str]:
@@ -116,7 +135,7 @@ def _problems(config: Configuration) -> Iterator[UserError | str]:
             try:
                 training = training_of(config, experiment)
             except ValidationError as error:
-                yield from (f"experiments.{name}.training: {_explain(item)[2:]}" for item in error.errors())
+                yield from (f"experiments.{name}.training: {_explain(item, Training)[2:]}" for item in error.errors())
             else:
                 yield from _engine_problems(config, name, training)
     for name, mix in config.mixes.items():
@@ -145,6 +164,11 @@ def _engine_problems(config: Configuration, name: str, training: Training) -> It
         yield (
             f"experiments.{name}: training.engine is {training.engine!r}, but pairs that the policy samples (methods.{config.experiments[name].method}.online) "
             "need the engine single. Set experiments.<name>.training: {engine: single, processes: 1}."
+        )
+    if table is not None and table.loss in ONE_PROCESS and training.processes > 1:
+        yield (
+            f"experiments.{name}: training.processes is {training.processes}, but the loss {table.loss!r} sorts the micro-batch and needs all of it in one. "
+            "Set experiments.<name>.training: {processes: 1}."
         )
 
 
@@ -191,6 +215,9 @@ def _check_method(config: Configuration, name: str, training: Mapping[str, Any])
         return
     if method.needs_reward and config.methods[name].reward is None:
         yield f"methods.{name}.reward: missing. Its confidence, mask or online pairs read a hybrid reward; accepted: {', '.join(config.rewards) or '(none is defined)'}."
+    if method.online.judge not in (REWARD_JUDGE, *config.judges):
+        do = "Define it under judges, or correct the name."
+        yield not_accepted(f"methods.{name}.online.judge", method.online.judge, [REWARD_JUDGE, *config.judges], do=do)
     yield from check_sources(config, name, method)
     for key in training:
         if key not in Training.model_fields:

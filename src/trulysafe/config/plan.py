@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
+from trulysafe.config.dependencies import builds_on
 from trulysafe.config.load import method_of, training_of
 from trulysafe.config.rounds import Policy, kept_steps, rounds, seeds, start_policy, states_policy
 from trulysafe.config.tables import LAUNCH, Configuration, EndpointLlm, Experiment, LocalLlm
+from trulysafe.methods import REWARD_JUDGE
 from trulysafe.resources import size_class
 
 UNTRAINED = "untrained."
+Item = TypeVar("Item")
 PACE = ("concurrency", "timeout", "attempts", "first_wait")
 """Options of a language model that decide how fast it is asked, never what it says."""
 
@@ -155,6 +158,55 @@ class Plan:
         ranking = [states_policy(self.config, name) for name in self.config.pairs]
         starts = [start_policy(self.config, name, seed) for runs in self.trained.values() for name, seed in runs]
         return {str(policy): policy for policy in [*ranking, *starts] if policy is not None}
+
+    def pair_work(self) -> dict[str, dict[str, Any]]:
+        """What led to each trained arm's policies: trainings with their steps, number of rounds, jobs that made its pairs.
+
+        A job is (kind, its output, its benchmark file). Arms that sample online have none.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        before = builds_on(self.config)
+        for name, experiment in self.config.experiments.items():
+            if experiment.method is None:
+                continue
+            chain, left = [name], [name]
+            while left:
+                earlier = sorted(before[left.pop()] - set(chain))
+                chain, left = [*chain, *earlier], [*left, *earlier]
+            steps = {item: training_of(self.config, self.config.experiments[item]).steps for item in chain}
+            online = [item for item in chain if self._online(item)]
+            tables = _distinct(table for item in chain if item not in online for table in self._reranked(item))
+            jobs = _distinct(job for item in chain if item not in online for job in self._pair_jobs(item))
+            found[name] = {"trained": steps, "rounds": len(tables), "online": self._online(name), "jobs": jobs}
+        return found
+
+    def _online(self, experiment: str) -> bool:
+        return method_of(self.config, str(self.config.experiments[experiment].method)).online.samples > 0
+
+    def _reranked(self, experiment: str) -> list[str]:
+        """Re-ranked pair tables in an experiment's mix."""
+        tables = self.config.mixes[str(self.config.experiments[experiment].mix)].pairs
+        return [name for name in tables if self.config.pairs[name].source == "rerank"]
+
+    def _pair_jobs(self, experiment: str) -> list[tuple[str, str, str]]:
+        """Jobs behind the re-ranked pairs of an experiment's first seed."""
+        start, found = self.start(experiment, self.config.experiments[experiment].first_seed), []
+        for name in self._reranked(experiment):
+            inputs = self.rerank_inputs(name)
+            found += [("sampling", path, self._timing(path, "sample")) for path in inputs["samples"]]
+            rule = "pool_states" if self.config.pairs[name].states_from is None else "policy_states"
+            found += [("states", path, self._timing(path, rule)) for path in inputs["states"]]
+            found.append(
+                ("ranking", self.results(f"pairs/{name}.parquet"), self.results(f"benchmarks/rerank/{name}.tsv"))
+            )
+            place = f"reference/{start}/{name}"
+            found.append(("reference", self.results(f"{place}.parquet"), self.results(f"benchmarks/{place}.tsv")))
+        return found
+
+    def _timing(self, output: str, rule: str) -> str:
+        """Benchmark file of a shard of a pool: ``pools/<pool>/<table>/<rest>`` is timed as ``<rule>/<pool>/<rest>``."""
+        pool, _, *rest = output.removeprefix(self.results("pools/")).removesuffix(".parquet").split("/")
+        return self.results(f"benchmarks/{rule}/{pool}/{'/'.join(rest)}.tsv")
 
     def rewards_on_policies(self) -> list[str]:
         """Measures of a reward on the states of each policy that it ranks a pool with."""
@@ -300,6 +352,9 @@ class Plan:
             inputs["token_values"] = [
                 self.results(f"token_values/{method.token_rewards}/{name}.parquet") for name in self._batch_pairs(batch)
             ]
+        if judge := self.online_judge(batch):
+            inputs["texts"] = [self.results(f"pairs/{name}.parquet") for name in self._batch_pairs(batch)]
+            inputs["judge"] = [judge["artefact"]] if judge["artefact"] else []
         if method.gamma_of:
             inputs["gamma_of"] = [self.results(f"policies/{batch}") for batch in self.batches_of(method.gamma_of)]
         return inputs
@@ -314,6 +369,15 @@ class Plan:
     def method_options(self, batch: str) -> dict[str, Any]:
         """Every option of the method of a training job."""
         return asdict(method_of(self.config, self.batch_method(batch)))
+
+    def online_judge(self, batch: str) -> dict[str, Any] | None:
+        """The judge of a training job's online pairs, where it is not the reward: kind, options, and the folder of its fit."""
+        name = method_of(self.config, self.batch_method(batch)).online.judge
+        if name == REWARD_JUDGE:
+            return None
+        judge = self.config.judges[name]
+        artefact = self.results(f"judges/{name}") if judge.datasets else None
+        return {"kind": judge.kind, "options": dict(judge.options), "artefact": artefact}
 
     def batches_of(self, experiment: str) -> list[str]:
         """Training jobs that hold runs of an experiment."""
@@ -490,6 +554,6 @@ class Plan:
         return found
 
 
-def _distinct(paths: Iterable[str]) -> list[str]:
-    """Each path once, in the order of first appearance."""
+def _distinct(paths: Iterable[Item]) -> list[Item]:
+    """Each path, or other item, once, in the order of first appearance."""
     return list(dict.fromkeys(paths))

@@ -364,12 +364,14 @@ class MethodTable(Table):
     )
     loss: str = Field(
         "sigmoid",
-        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5), or TRL's `ipo`, `sigmoid_norm`, "
-        "`apo_zero`, `apo_down`, `bco_pair`, `nca_pair`, `sppo_hard`. Confidence and mask apply to each.",
+        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5), `kto` (without mask), or TRL's "
+        "`exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, `bco_pair`, `nca_pair`, `sppo_hard`, `discopop`: confidence and mask apply to each. "
+        "`aot`, `aot_unpaired` (one process) and `sft` (chosen responses alone) take a mask and no confidence.",
     )
     online: dict[str, Any] = Field(
         default_factory=dict,
-        description="Online DPO: `samples` responses of the current policy per prompt and step, judged by `reward`; `temperature`, `top_k`, ...",
+        description="Online DPO: `samples` responses of the current policy per prompt and step, judged by the method's `reward` or by `judge`, a judge of this "
+        "configuration; `temperature`, `top_k`, ...",
     )
     reward_scope: Literal["safety", "all"] = Field("safety", description="Pairs that confidence and mask apply to.")
     reward: Name | None = Field(None, description="Hybrid reward that confidence or mask read.")

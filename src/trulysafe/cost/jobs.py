@@ -237,17 +237,18 @@ class Jobs:
 
     def _train(self, batch: str) -> Job:
         size, tokens, disk, adapters, flops = self.size(self.plan.batch_model(batch)), 0.0, 0.0, [], 0
-        online, sampled, decoding, side_by_side = (
-            method_of(self.config, self.plan.batch_method(batch)).online,
-            0.0,
-            0.0,
-            0,
-        )
+        method = method_of(self.config, self.plan.batch_method(batch))
+        online, sampled, decoding, side_by_side = method.online, 0.0, 0.0, 0
         for name, _ in self.plan.trained[batch]:
             experiment = self.config.experiments[name]
             training = training_of(self.config, experiment)
             length = max(self._side(table) for table in self.config.mixes[str(experiment.mix)].pairs)
-            tokens += training.steps * training.batch_size * training.accumulation * 2 * length
+            of_run = training.steps * training.batch_size * training.accumulation * 2 * length
+            tokens += of_run
+            if (
+                method.loss == "kto"
+            ):  # the mismatched pairs of each micro-batch; those of the data set, once, are left out
+                sampled += of_run
             if (
                 online.samples
             ):  # sampled, judged, and the two of each pair read by the reference, as if every prompt were in scope

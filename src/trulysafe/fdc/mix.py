@@ -59,7 +59,7 @@ def draw(
     if not 0 <= flip <= 1:
         raise UserError(f"mix, `flip`: {flip} is not accepted. Accepted: a share from 0 to 1.")
     pool = _pool(pairs)
-    wanted = _wanted(rule, quotas, total, ratios, others or {})
+    wanted = wanted_strata(rule, quotas, total, ratios, others or {})
     return pd.concat([_flipped(_one_draw(pool, wanted, seed), flip, seed) for seed in draws], ignore_index=True)
 
 
@@ -76,14 +76,14 @@ def _pool(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).drop_duplicates("pair_id", ignore_index=True)
 
 
-def _wanted(
+def wanted_strata(
     rule: str,
     quotas: Mapping[str, int] | None,
     total: int | None,
     ratios: Mapping[str, float] | None,
     others: Mapping[str, int],
 ) -> list[Stratum]:
-    """Strata to draw."""
+    """Strata to draw, see :func:`draw`: classes, number of pairs, and the key that asks for them."""
     harmless = tuple(risk for risk in RISKS if risk not in (*HARMFUL_RISKS, UNPARSED, ""))
     for key, accepted, given in (
         ("quotas", HARMFUL_RISKS, quotas),

@@ -14,7 +14,8 @@ CAPTIONS = {
     "matched_safety": (
         "Look-alikes refused at the point of each frontier where the share of harmful prompts handled safely first reaches "
         "the level, interpolated between snapshots of one seed and averaged over the seeds that reach it (Reached). Brackets "
-        "hold Student's 95% intervals over those seeds. Levels that no seed reaches are left empty, not extrapolated."
+        "hold Student's 95% intervals over those seeds, none where all their values are equal. Levels that no seed reaches are left empty, "
+        "not extrapolated."
     ),
     "judges": (
         "Judges beside the main judge of each benchmark, on the same answers at the end of training, all arms: share of the "

@@ -34,8 +34,8 @@ def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
         folders: of training jobs, ``policies/<batch>``, with ``<experiment>/seed<seed>/cost.json`` in them.
 
     Returns:
-        One row per run and kind of work: experiment, seed, kind, seconds, flops and tokens per step, steps; ``step`` is the whole
-        step in seconds, and the training's own FLOPs and tokens.
+        One row per run and kind of work: experiment, seed, kind, seconds, flops and tokens per step, steps, and the model's parameters, layers and
+        width; ``step`` is the whole step in seconds, and the training's own FLOPs and tokens.
     """
     rows = []
     for path in sorted(found for folder in folders for found in Path(folder).glob(f"*/seed*/{COST_FILE}")):
@@ -44,6 +44,7 @@ def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
         if not steps:
             continue
         place = {"experiment": path.parts[-3], "seed": int(path.parts[-2].removeprefix("seed")), "steps": steps}
+        place |= {"parameters": cost["parameters"], "layers": cost["layers"], "width": cost["hidden_size"]}
         rows += [
             {
                 **place,
@@ -54,7 +55,8 @@ def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
             }
             for kind in ("step", *OVERHEAD)
         ]
-    return pd.DataFrame(rows, columns=["experiment", "seed", "steps", "kind", "seconds", "flops", "tokens"])
+    columns = ["experiment", "seed", "steps", "parameters", "layers", "width", "kind", "seconds", "flops", "tokens"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def cost_rows(costs: pd.DataFrame, metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:

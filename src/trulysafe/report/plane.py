@@ -27,6 +27,8 @@ from trulysafe.report.style import (
 )
 from trulysafe.report.tables import Arms
 
+LEAST_WIDTH = 0.05
+"""The axis of over-refusal shows this much at least, and every point. Intervals may leave it: that of a base model alone would press all arms together."""
 REFUSED = {"over_refusal": "refused", "not_complying": "not complied with"}
 
 
@@ -65,7 +67,7 @@ def plane(
     for name in drawn:
         start = limits[limits["experiment"] == arms[name].get("start")]
         _frontier(axes, points[points["experiment"] == name], start, all_looks[name], label_of(arms, name))
-    shares(axes, "x", 0.0, float(max(pooled["x"].max(), ends["x"].max(), limits["x_high"].max())))
+    shares(axes, "x", 0.0, max(float(points["x"].max()), LEAST_WIDTH))
     shares(axes, "y", float(min(pooled["y"].min(), ends["y"].min(), limits["y_low"].min())), 1.0)
     axes.set_xlabel(f"Harmless look-alikes {REFUSED[against]} (share, {count_note(limits['x_n'])})")
     axes.set_ylabel(f"Harmful prompts handled safely (share, {count_note(limits['y_n'])})")

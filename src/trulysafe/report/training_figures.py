@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.errors import UserError
 from trulysafe.report.style import Look, count_note, label_of, looks, new_panels, write_figure
 from trulysafe.report.tables import Arms
-from trulysafe.stats import interval
+from trulysafe.seed_interval import seed_interval
 
 LOGGED = {
     "loss": "Loss (nats)",
     "rewards/margins": "Margin times beta (nats)",
+    "kl": "Reference point of KTO (nats)",
     "confidence": "Label confidence",
     "confidence/clean": "Label confidence,\nclean labels",
     "confidence/flipped": "Label confidence,\nflipped labels",
@@ -25,6 +27,8 @@ LOGGED = {
     "reward_model/accuracy": "Pairs ranked right by\nthe reward (share)",
 }
 """What the trainers log, and the axis labels."""
+SHARES = ("confidence", "kept_share", "reward_model")
+"""Beginnings of the names of what cannot be above 1."""
 
 
 def training_curves(
@@ -59,7 +63,7 @@ def training_curves(
             _curve(axes, of_panel[of_panel["experiment"] == name], all_looks[name])
         low, high = float(of_panel["value"].min()), float(of_panel["value"].max())
         air = 0.05 * (high - low) or 0.05
-        axes.set_ylim(low - air, high + air)
+        axes.set_ylim(low - air, 1 + 0.1 * air if panel.startswith(SHARES) and high + air > 1 else high + air)
         axes.set_ylabel(names[panel])
     handles = [
         grid[0].plot([], [], linestyle=all_looks[n].dash, color=all_looks[n].color, label=label_of(arms, n))[0]
@@ -72,12 +76,16 @@ def training_curves(
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """One arm: single seeds thin, Student's interval of the mean as a band, the mean on top."""
+    """One arm: single seeds thin, Student's interval of the mean as a band (of no width where all seeds are equal), the mean on top."""
     for _, of_seed in rows.sort_values("step").groupby("seed"):
         axes.plot(of_seed["step"], of_seed["value"], color=look.color, alpha=0.3, linewidth=0.5)
     steps = sorted(rows["step"].unique())
-    found = [interval(rows.loc[rows["step"] == step, "value"]) for step in steps]
+    found = [seed_interval(rows.loc[rows["step"] == step, "value"]) for step in steps]
+    means = [one.value for one in found]
     if len(rows["seed"].unique()) > 1:
-        low, high = [measured.low for measured in found], [measured.high for measured in found]
+        low, high = (
+            np.where(np.isnan(limit), means, limit)
+            for limit in zip(*[(one.low, one.high) for one in found], strict=True)
+        )
         axes.fill_between(steps, low, high, color=look.color, alpha=0.12, linewidth=0)
-    axes.plot(steps, [measured.value for measured in found], linestyle=look.dash, color=look.color)
+    axes.plot(steps, means, linestyle=look.dash, color=look.color)

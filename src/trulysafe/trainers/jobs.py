@@ -49,6 +49,7 @@ class TrainingRun:
         launch: engine, processes, checkpoints.
         reward: folder of the reward artefact, for methods that read one.
         reward_identity: what the reward must say about its base model.
+        judge: kind, options and artefact of the judge of online pairs, if it is not the reward.
     """
 
     folder: str
@@ -60,6 +61,7 @@ class TrainingRun:
     launch: Mapping[str, Any] = field(default_factory=dict)
     reward: str | None = None
     reward_identity: Mapping[str, Any] = field(default_factory=dict)
+    judge: Mapping[str, Any] | None = None
 
     @property
     def place(self) -> Path:
@@ -130,6 +132,7 @@ def train_here(run: TrainingRun, dataset: Dataset, parent: int | None = None) ->
         launch=launch,
         parent=parent,
         save_dtype=None if run.training["lora"] else getattr(torch, run.model.get("dtype", "float32")),
+        judge=run.judge,
     )
     if int(os.environ.get("RANK", "0")) == 0:
         private = run.place / f".{LOG_FILE}"

@@ -1,6 +1,6 @@
-"""Online DPO: at every step the policy itself samples the responses that it is trained on, and a frozen reward judges them.
+"""Online DPO: at every step the policy itself samples the responses that it is trained on, and something that does not train judges them.
 
-After Guo et al. 2024 (arXiv 2402.04792), with the hybrid reward as the judge. All else (loss, optimiser, prompts and their
+After Guo et al. 2024 (arXiv 2402.04792), with the frozen hybrid reward as the judge, or another one (:mod:`trulysafe.trainers.online_judges`). All else (loss, optimiser, prompts and their
 order, harmless pairs, snapshots) is that of the offline arms, so that the two differ in where pairs come from and in nothing else. Pairs out of scope
 (general and look-alike prompts) stay as they are given: the reward says nothing about harmless prompts.
 """
@@ -8,7 +8,7 @@ order, harmless pairs, snapshots) is that of the offline arms, so that the two d
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -17,13 +17,14 @@ from trl.models.utils import unwrap_model_for_generation
 
 from trulysafe.errors import UserError
 from trulysafe.ids import stable_seed
-from trulysafe.methods import Online
+from trulysafe.methods import REWARD_JUDGE, Online
 from trulysafe.pairs import rerank
 from trulysafe.reward.model import HybridReward
 from trulysafe.sampling import Decoding, left_padded
-from trulysafe.scoring import endpoint_rewards, token_logps
+from trulysafe.scoring import token_logps
 from trulysafe.tokens import Encoded, end_of_turn_id
 from trulysafe.trainers.meter import Meter
+from trulysafe.trainers.online_judges import META, PROMPT, OnlineJudge, RewardJudge, TextJudge
 from trulysafe.trainers.preference import PreferenceTrainer
 
 Example = dict[str, Any]
@@ -33,20 +34,17 @@ class OnlinePairs:
     """Turns a micro-batch of given pairs into one of fresh pairs.
 
     Args:
-        reference: the frozen model that the policy is held against, and whose states the judge reads.
-        reward: the judge, read at the endpoint and calibrated.
+        reference: the frozen model that the policy is held against.
+        judge: scores responses.
         tokenizer: of the model.
         options: how to sample, and which gaps to drop.
         meter: gets seconds and tokens of sampling, judging and the reference's forward.
     """
 
-    def __init__(self, reference: Any, reward: HybridReward, tokenizer: Any, options: Online, meter: Meter) -> None:
-        pooling = reward.identity.get("pooling", "eos")
-        if pooling != "eos":
-            raise UserError(f"online pairs: the reward reads states pooled as {pooling!r}. Name one with pooling: eos.")
-        self.reference, self.reward, self.tokenizer, self.options, self.meter = (
+    def __init__(self, reference: Any, judge: OnlineJudge, tokenizer: Any, options: Online, meter: Meter) -> None:
+        self.reference, self.judge, self.tokenizer, self.options, self.meter = (
             reference,
-            reward,
+            judge,
             tokenizer,
             options,
             meter,
@@ -74,7 +72,7 @@ class OnlinePairs:
         with self.meter.timed("sampling"):
             sampled = self._sample(policy, [list(examples[place]["prompt_ids"]) for place in asked])
         with self.meter.timed("judging"):
-            chosen = self._best_and_worst(sampled, asked)
+            chosen = self._best_and_worst(examples, sampled, asked)
         with self.meter.timed("reference"):
             made = self._rows(examples, chosen)
         return [
@@ -107,16 +105,15 @@ class OnlinePairs:
             for prompt, group in zip(prompts, grouped, strict=True)
         ]
 
-    def _best_and_worst(self, sampled: list[list[Encoded]], places: list[int]) -> dict[int, pd.Series]:
+    def _best_and_worst(
+        self, examples: Sequence[Example], sampled: list[list[Encoded]], places: list[int]
+    ) -> dict[int, pd.Series]:
         """The pair of each place that has one; the same ranking rule as for a pool."""
         flat = [(place, item) for place, group in zip(places, sampled, strict=True) for item in group]
         if not flat:
             self.dropped = {"no finished response": len(places)}
             return {}
-        rewards = endpoint_rewards(
-            self.reference, [item for _, item in flat], self.tokenizer.pad_token_id, len(flat), self.reward
-        )
-        self.meter.tokens["judging"] += sum(len(item.prompt_ids) + len(item.response_ids) for _, item in flat)
+        rewards = self.judge.scores([examples[place] for place, _ in flat], [item for _, item in flat], self.meter)
         texts = [" ".join(map(str, item.response_ids)) for _, item in flat]  # ids stand for the text
         table = pd.DataFrame({"prompt_id": [place for place, _ in flat], "response": texts, "reward": rewards})
         blank = dict.fromkeys(("prompt", "risk", "family", "source", "meta"), "")
@@ -132,7 +129,9 @@ class OnlinePairs:
                 **examples[place],
                 **{f"{side}_ids": [int(token) for token in pair[side].split()] for side in ("chosen", "rejected")},
                 **({"flipped": False} if "flipped" in examples[place] else {}),  # a wrong label was of the given pair
-                **{f"{side}_reward": pair[f"{side}_reward"] for side in ("chosen", "rejected")},
+                **{  # only where the given pairs have theirs: rows of a batch hold the same
+                    name: pair[name] for name in ("chosen_reward", "rejected_reward") if name in examples[place]
+                },
             }
             for place, pair in chosen.items()
         }
@@ -148,30 +147,41 @@ class OnlinePairs:
 class OnlinePreferenceTrainer(PreferenceTrainer):
     """Preference training on pairs that the policy samples at every micro-batch (``method.online``).
 
-    Takes what :class:`PreferenceTrainer` takes; the model as it is given becomes reference and judge's model, as a frozen copy. The
+    Takes what :class:`PreferenceTrainer` takes; the model as it is given becomes reference and the reward's model, as a frozen copy. The
     training set is the workflow's, with the columns ``pair_index`` and reference log-probabilities.
 
+    Args:
+        judge: for another ``method.online.judge`` than the reward: how to open it, see :class:`trulysafe.trainers.online_judges.TextJudge`. The
+            training set then has the columns ``judged_prompt``, ``judged_meta`` and ``risk``.
+
     Raises:
-        UserError: no reward model, a data set without those columns, or several processes.
+        UserError: nothing that judges, a data set without those columns, or several processes.
     """
 
-    def __init__(self, model: Any, *, method: Any, reward_model: HybridReward | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        method: Any,
+        reward_model: HybridReward | None = None,
+        judge: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         dataset = options.get("train_dataset")
-        columns = set(getattr(dataset, "column_names", None) or ())
-        if reward_model is None or not {"pair_index", "chosen_ref_token_logps"} <= columns:
-            raise UserError(
-                "online pairs need reward_model (a fitted HybridReward of the same base model) and a training set with the columns "
-                "pair_index, chosen_ref_token_logps and rejected_ref_token_logps."
-            )
+        _check_inputs(method.online.judge, set(getattr(dataset, "column_names", None) or ()), reward_model, judge)
         if _processes() > 1:
             raise UserError(f"online pairs: {_processes()} processes are not supported. Set training.engine to single.")
         reference = copy.deepcopy(model).eval().requires_grad_(False)
-        judge = copy.deepcopy(reward_model)  # stays as it is, also where the confidence keeps training its own
+        frozen = copy.deepcopy(reward_model)  # stays as it is, also where the confidence keeps training its own
         super().__init__(model, method=method, reward_model=reward_model, **options)
-        device = self.accelerator.device
-        self._online = OnlinePairs(
-            reference.to(device), judge.to(device), self.processing_class, method.online, self.meter
+        device, tokenizer = self.accelerator.device, self.processing_class
+        reference = reference.to(device)
+        judges: OnlineJudge = (
+            TextJudge(judge or {}, tokenizer)
+            if frozen is None or method.online.judge != REWARD_JUDGE
+            else RewardJudge(reference, frozen.to(device), int(tokenizer.pad_token_id))  # type: ignore[union-attr]
         )
+        self._online = OnlinePairs(reference, judges, tokenizer, method.online, self.meter)
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Exchange the pairs of a training batch before the loss sees them."""
@@ -196,6 +206,16 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         for reason, count in self._online.dropped.items():
             self._record(**{f"online/{reason.replace(' ', '_')}": torch.tensor([count / max(asked, 1)])})
         return self.data_collator(fresh) if fresh else inputs
+
+
+def _check_inputs(name: str, columns: set[str], reward: HybridReward | None, judge: Mapping[str, Any] | None) -> None:
+    needed = ["pair_index", "chosen_ref_token_logps", "rejected_ref_token_logps"]
+    what = "reward_model (a fitted HybridReward of the same base model)"
+    if name != REWARD_JUDGE:
+        needed += [PROMPT, META, "risk"]
+        what = f"judge (kind, options and artefact of the judge {name!r})"
+    if (reward if name == REWARD_JUDGE else judge) is None or not set(needed) <= columns:
+        raise UserError(f"online pairs need {what} and a training set with the columns {', '.join(needed)}.")
 
 
 def _processes() -> int:

@@ -24,9 +24,9 @@ from trulysafe.controls import random_control, row_generators, shuffled_control,
 from trulysafe.errors import UserError
 from trulysafe.ids import stable_seed
 from trulysafe.layer_states import LayerStates
-from trulysafe.losses import PAIR_LOSSES, PER_TOKEN_LOSSES, dpo_margin, response_loss
+from trulysafe.losses import LIKELIHOOD_LOSS, SHIFTED_LOSSES, kto_reference_point, preference_loss, sft_loss
 from trulysafe.masks import keep_eos, kept_share, message_mask, with_minimum_share
-from trulysafe.methods import AMA_DPO, CONFIDENCE_DPO, DPO, Method
+from trulysafe.methods import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, Method
 from trulysafe.reward.model import HybridReward
 from trulysafe.schema import RISKS
 from trulysafe.trainers.batches import WEIGHT, ShareOfBatches, shared_loader
@@ -34,6 +34,7 @@ from trulysafe.trainers.checkpoints import Progress, mark_complete
 from trulysafe.trainers.collator import EXTRA_COLUMNS, PairCollator
 from trulysafe.trainers.compact_head import response_places_only
 from trulysafe.trainers.meter import Meter, MeterSteps
+from trulysafe.trainers.mismatched import mismatched_log_ratios, with_mismatched
 from trulysafe.trainers.online_reward import OnlineReward
 
 _MODEL_KEYS = ("input_ids", "attention_mask")
@@ -72,9 +73,18 @@ class PreferenceTrainer(DPOTrainer):
         self._ready_dataset = _has(options.get("train_dataset"), "chosen_ref_token_logps")
         self._check_inputs(options.get("train_dataset"), reward_model)
         args = options.get("args")
-        if self._ready_dataset and args is not None:
-            args.precompute_ref_log_probs = True  # they are in the dataset: no reference model is loaded
+        if args is None and method.loss in SHIFTED_LOSSES:
+            raise UserError(
+                f"loss: {method.loss!r} computes log-probabilities under the reference before training. Give args (a DPOConfig)."
+            )
+        if args is not None and (self._ready_dataset or method.loss in SHIFTED_LOSSES):
+            args.precompute_ref_log_probs = True  # no reference model is loaded where they are in the dataset
         super().__init__(model, **options)
+        if method.loss in ONE_PROCESS and self.accelerator.num_processes > 1:
+            raise UserError(
+                f"loss: {method.loss!r} sorts the micro-batch and needs all of it in one process, but {self.accelerator.num_processes} train. "
+                "Set training.processes to 1."
+            )
         if options.get("data_collator") is None:
             inherited: Any = self.data_collator
             self.data_collator = PairCollator(
@@ -102,6 +112,7 @@ class PreferenceTrainer(DPOTrainer):
         in_scope = in_scope if self.method.reward_scope == "safety" else torch.ones_like(in_scope)
         weight = inputs.get(WEIGHT, torch.ones(len(in_scope), device=labels.device))
         real = weight > 0  # a row that only fills up a process's share counts nowhere
+        point = self._reference_point(model, inputs, real)
 
         states = (
             LayerStates(model, positions=_last_place(inputs["completion_mask"]))
@@ -119,14 +130,8 @@ class PreferenceTrainer(DPOTrainer):
             (ref_logps * mask).sum(dim=1).chunk(2) if ref_logps.dim() == 2 else ref_logps.chunk(2)
         )
         gamma = self._confidence(states, inputs, in_scope & real)
-        if self.method.loss in PAIR_LOSSES:
-            margin = dpo_margin(policy_chosen, policy_rejected, ref_chosen, ref_rejected)
-            losses = PAIR_LOSSES[self.method.loss](margin, gamma, self.beta)
-        else:
-            counts = mask.sum(dim=1).clamp(min=1) if self.method.loss in PER_TOKEN_LOSSES else mask.new_ones(len(mask))
-            of_chosen, of_rejected = counts.chunk(2)
-            ratios = (policy_chosen - ref_chosen) / of_chosen, (policy_rejected - ref_rejected) / of_rejected
-            losses = response_loss(self.method.loss, *ratios, gamma, self.beta)
+        sums = (policy_chosen, policy_rejected), (ref_chosen, ref_rejected)
+        losses = self._losses(*sums, mask.sum(dim=1), gamma, point, real)
         loss = (losses * weight).mean()
         self._refuse_non_finite(losses, inputs)
 
@@ -146,6 +151,30 @@ class PreferenceTrainer(DPOTrainer):
             with torch.no_grad():
                 outputs = model(**tokens)
         return (loss, outputs) if return_outputs else loss
+
+    def _losses(
+        self,
+        policy: tuple[Tensor, Tensor],
+        reference: tuple[Tensor, Tensor],
+        tokens: Tensor,
+        gamma: Tensor,
+        point: Tensor | float,
+        real: Tensor,
+    ) -> Tensor:
+        """Loss per pair, [batch], from the sums of both sides over kept tokens, of which there are ``tokens`` per row."""
+        name, (of_chosen, of_rejected) = self.method.loss, tokens.clamp(min=1).chunk(2)
+        if name == LIKELIHOOD_LOSS:
+            return sft_loss(policy[0], self._mean(of_chosen[real]) or 1.0)
+        return preference_loss(name, policy, reference, gamma, self.beta, (of_chosen, of_rejected), point)
+
+    def _reference_point(self, model: Any, inputs: dict[str, Any], real: Tensor) -> Tensor | float:
+        """z0 of KTO over the mismatched pairs of the micro-batch, of all processes together; 0 for the other losses."""
+        if self.method.loss not in SHIFTED_LOSSES:
+            return 0.0
+        ratios = mismatched_log_ratios(self, model, inputs)
+        point = kto_reference_point(self._gather(ratios)[self._gather(real.repeat(2))])
+        self._record(kl=point[None])
+        return point
 
     def _reference(
         self, tokens: dict[str, Tensor], labels: Tensor, inputs: dict[str, Any]
@@ -375,6 +404,8 @@ class PreferenceTrainer(DPOTrainer):
         return dataset if _has(dataset, "prompt_ids") else super()._prepare_dataset(dataset, *args, **kwargs)
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        if self.method.loss in SHIFTED_LOSSES:
+            dataset = with_mismatched(self, dataset)
         if _has(dataset, "chosen_ref_token_logps"):
             return dataset
         if self.method.mask.rule != "none":

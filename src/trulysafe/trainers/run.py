@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from trulysafe.schema import HARMFUL_RISKS, RISKS
 from trulysafe.token_rewards import TokenScale, load_scale
 from trulysafe.trainers.checkpoints import SaveAndStop, StopRequest, newest_complete
 from trulysafe.trainers.engines import Launch, agree_on_stop, check_engine, engine_arguments
+from trulysafe.trainers.online_judges import META, PROMPT
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer
 from trulysafe.trainers.preference import PreferenceTrainer
 
@@ -62,6 +64,7 @@ def training_set(
     rewards: pd.DataFrame | None,
     reward: RewardInputs | None,
     tokens: tuple[pd.DataFrame, TokenScale] | None = None,
+    texts: pd.DataFrame | None = None,
 ) -> Dataset:
     """Join a drawn mix with what was computed per pair into the trainer's data set.
 
@@ -71,6 +74,7 @@ def training_set(
         reference: per pair, token ids and reference log-probabilities (rule ``reference``).
         rewards: per pair, endpoint rewards and prefix values (rule ``read_rewards``), if the method reads them.
         reward: with ``rewards``: holds the scale of the token rewards.
+        texts: pair tables (schema ``pairs``), for a method whose online pairs a judge of texts judges.
         tokens: values of another source of token rewards (rule ``read_token_rewards``) and their scale; they take the place of the reward's.
 
     Raises:
@@ -95,6 +99,9 @@ def training_set(
         columns |= _token_rewards(read, reward.scale)
     if tokens is not None:
         columns |= _token_rewards(_joined(mix, tokens[0], "token rewards"), tokens[1])
+    if texts is not None:
+        judged = _joined(mix, texts, "texts")
+        columns |= {PROMPT: judged["prompt"].tolist(), META: judged["meta"].tolist()}
     return Dataset.from_dict(columns)
 
 
@@ -119,6 +126,7 @@ def train_policy(
     launch: Launch | None = None,
     parent: int | None = None,
     save_dtype: torch.dtype | None = None,
+    judge: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Train one policy and keep it at every snapshot as ``output/step<k>``; go on from a checkpoint in ``work`` if there is one.
 
@@ -136,6 +144,7 @@ def train_policy(
         launch: engine, processes and checkpoints; one process by default. This function runs in each of the processes.
         parent: process id of the launcher without which a worker stops.
         save_dtype: precision of the snapshots' weights; that of training if not given.
+        judge: how to open the judge of online pairs, if it is not the reward.
 
     Returns:
         Tidy log with columns step, name, value.
@@ -151,7 +160,8 @@ def train_policy(
     stop = StopRequest(work.parent / STOP_FILE, parent)
     arguments = _arguments(options, seed, work, launch)
     set_seed(seed)  # a new adapter is drawn before the Trainer does so
-    trainer = (OnlinePreferenceTrainer if method.online.samples else PreferenceTrainer)(
+    kind: Any = partial(OnlinePreferenceTrainer, judge=judge) if method.online.samples else PreferenceTrainer
+    trainer = kind(
         model if isinstance(model, PreTrainedModel) else model(),
         method=method,
         reward_model=reward.reward if reward else None,

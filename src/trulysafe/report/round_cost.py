@@ -1,0 +1,205 @@
+"""What the pairs of a whole training cost: rounds of re-ranking one pool beside sampling anew at every step.
+
+An arm that trains on re-ranked pairs pays for its pool once, and in every round up to its own for the states of the pool's responses, for ranking
+them, and for the reference's forward over the new pairs. Trainings of earlier rounds that it builds on are counted with its own. An arm that
+samples online pays at every step; the pairs that its mix was drawn from are thrown away, and not counted.
+
+FLOPs are those of :mod:`trulysafe.step_cost`, from the tokens that each job noted; seconds are those of the jobs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trulysafe.report.cost import OUTCOMES, OVERHEAD
+from trulysafe.report.style import label_of
+from trulysafe.report.tables import Arms, intervals, main_rows
+from trulysafe.step_cost import FORWARD, reading_flops
+
+KINDS = ("sampling", "states", "ranking", "reference")
+"""Jobs that make pairs."""
+ROUND_COST_CAPTION = (
+    "Cost of pairs over whole trainings, rounds of re-ranking beside online sampling. Training: optimiser steps of the arm and of the earlier rounds that it "
+    "builds on, without what is done for pairs (mean step of each arm over seeds, times its steps). Pairs, re-ranked: sampling the pool once, and per round its states, "
+    "ranking, and the reference's forward over the table's pairs (of the arm's first seed); whole jobs take in the start of the libraries and the loading of the "
+    "model, work leaves out the former. Pairs, online: sampling, judging and the reference's forward within the steps. Reading of rewards within steps counts as "
+    "pairs. FLOPs are estimated as in the table per step. Seconds are of one machine and vary from run to run. Shares with 95% intervals over seeds and prompt families."
+)
+
+
+@dataclass(frozen=True)
+class PairJob:
+    """A job that makes pairs, as it was measured.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        job_seconds: of the whole job.
+        seconds: of its work, without the start of Python.
+        tokens: that went through the model.
+        responses: whose rewards were read (``ranking`` alone).
+    """
+
+    kind: str
+    job_seconds: float
+    seconds: float
+    tokens: float = 0
+    responses: float = 0
+
+    @classmethod
+    def read(cls, kind: str, manifest: Path | str, timing: Path | str) -> PairJob:
+        """From the manifest of a job's output and its benchmark file."""
+        about = json.loads(Path(manifest).read_text(encoding="utf-8"))
+        notes, whole = about["notes"], pd.read_csv(timing, sep="\t")["s"].iloc[0]
+        tokens = notes.get("tokens", 0) + notes.get("prompt_tokens", 0)
+        return cls(kind, float(whole), float(about["seconds"]), tokens, notes.get("ranked", 0))
+
+
+@dataclass(frozen=True)
+class ArmWork:
+    """What led to an arm's policies.
+
+    Attributes:
+        trained: steps of the arm's training, and of those that it builds on, by experiment.
+        rounds: re-ranked pair tables that it builds on.
+        jobs: that made those tables.
+        online: whether it samples pairs itself.
+    """
+
+    trained: Mapping[str, int]
+    rounds: int
+    jobs: Sequence[PairJob]
+    online: bool = False
+
+
+def read_work(planned: Mapping[str, Mapping[str, Any]], manifest_of: Callable[[Path], Path]) -> dict[str, ArmWork]:
+    """Measure what led to each arm (:meth:`trulysafe.config.plan.Plan.pair_work`); arms of which a measure is gone are left out.
+
+    Args:
+        planned: per arm ``trained``, ``rounds``, ``online`` and ``jobs`` (kind, output, benchmark file).
+        manifest_of: path of the manifest of an output.
+    """
+    found = {}
+    for name, about in planned.items():
+        jobs = [(kind, manifest_of(Path(output)), Path(timing)) for kind, output, timing in about["jobs"]]
+        if all(manifest.is_file() and timing.is_file() for _, manifest, timing in jobs):
+            read = [PairJob.read(*job) for job in jobs]
+            found[name] = ArmWork(about["trained"], about["rounds"], read, about["online"])
+    return found
+
+
+def whole_rows(costs: pd.DataFrame, work: Mapping[str, ArmWork], metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """One row per arm whose training was measured, with that of all it builds on.
+
+    Args:
+        costs: from :func:`trulysafe.report.cost.read_costs`.
+        work: of each arm.
+        metrics: table of schema ``metrics`` with summary rows.
+        arms: experiments, in order.
+
+    Returns:
+        Columns experiment, rounds, online, training_seconds, training_flops, pairs_job_seconds, pairs_seconds, pairs_flops, ``<kind>_seconds`` and
+        ``<kind>_flops`` of :data:`KINDS` and ``in_steps``, and per outcome its value and limits.
+    """
+    outcomes = {(row["experiment"], row["column"]): row for row in main_rows(metrics, arms).to_dict("records")}
+    means = _mean_step(costs)
+    sizes = (
+        costs.drop_duplicates("experiment").set_index("experiment")[["parameters", "layers", "width"]].to_dict("index")
+    )
+    rows = []
+    for name in (arm for arm in arms if arm in work and set(work[arm].trained) <= set(sizes)):
+        of_arm = work[name]
+        row: dict[str, Any] = {
+            "experiment": name,
+            "rounds": of_arm.rounds,
+            "online": of_arm.online,
+            **_of_steps(means, of_arm),
+        }
+        size = sizes[name]
+        for kind in KINDS:
+            jobs = [job for job in of_arm.jobs if job.kind == kind]
+            row[f"{kind}_seconds"] = sum(job.seconds for job in jobs)
+            read = sum(job.responses for job in jobs)
+            row[f"{kind}_flops"] = FORWARD * size["parameters"] * sum(job.tokens for job in jobs) + reading_flops(
+                read, size["layers"], size["width"]
+            )
+        row["pairs_job_seconds"] = row["in_steps_seconds"] + sum(job.job_seconds for job in of_arm.jobs)
+        for unit in ("seconds", "flops"):
+            row[f"pairs_{unit}"] = row[f"in_steps_{unit}"] + sum(row[f"{kind}_{unit}"] for kind in KINDS)
+        for column in OUTCOMES:
+            if found := outcomes.get((name, column)):
+                row |= {column: found["value"], f"{column} low": found["ci_low"], f"{column} high": found["ci_high"]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _mean_step(costs: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean seconds and FLOPs of a step: experiment -> kind of work -> both."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for (name, kind), group in costs.groupby(["experiment", "kind"]):
+        found.setdefault(str(name), {})[str(kind)] = {unit: float(group[unit].mean()) for unit in ("seconds", "flops")}
+    return found
+
+
+def _of_steps(means: Mapping[str, Mapping[str, Mapping[str, float]]], work: ArmWork) -> dict[str, float]:
+    """Seconds and FLOPs of all steps: of the training, and of the pairs within them."""
+    found = {f"{part}_{unit}": 0.0 for part in ("training", "in_steps") for unit in ("seconds", "flops")}
+    for name, steps in work.trained.items():
+        of_step, pairs = (
+            means[name],
+            {unit: sum(means[name][kind][unit] for kind in OVERHEAD) for unit in ("seconds", "flops")},
+        )
+        found["in_steps_seconds"] += steps * pairs["seconds"]
+        found["in_steps_flops"] += steps * pairs["flops"]
+        found["training_seconds"] += steps * (
+            of_step["step"]["seconds"] - pairs["seconds"]
+        )  # the step has all else in it
+        found["training_flops"] += steps * of_step["step"]["flops"]
+    return found
+
+
+def whole_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """Lay :func:`whole_rows` out for reading, one line per arm."""
+    text = pd.DataFrame(
+        {
+            "Arm": [label_of(arms, name) for name in rows["experiment"]],
+            "Rounds": ["online" if row["online"] else str(row["rounds"]) for row in rows.to_dict("records")],
+            "training, s": [f"{value:.3g}" for value in rows["training_seconds"]],
+            "pairs, whole jobs, s": [f"{value:.3g}" for value in rows["pairs_job_seconds"]],
+            "pairs, work, s": [f"{value:.3g}" for value in rows["pairs_seconds"]],
+            "training, FLOPs": [f"{value:.2e}" for value in rows["training_flops"]],
+            "pairs, FLOPs": [f"{value:.2e}" for value in rows["pairs_flops"]],
+            "pairs / training": [f"{value:.3g}" for value in rows["pairs_flops"] / rows["training_flops"]],
+        }
+    )
+    for column in (name for name in OUTCOMES if name in rows):
+        cells = rows.rename(columns={f"{column} low": "ci_low", f"{column} high": "ci_high"})
+        text[column] = intervals(cells, column)
+    return text
+
+
+def whole_ratios(rows: pd.DataFrame) -> pd.DataFrame:
+    """Pairs and whole trainings of every online arm over those of every re-ranked arm: columns online, reranked, rounds, and ratios in seconds
+    (of work) and FLOPs."""
+    columns = ["online", "reranked", "rounds", "pairs_seconds", "pairs_flops", "whole_seconds", "whole_flops"]
+    online, reranked = rows[rows["online"].astype(bool)], rows[~rows["online"].astype(bool) & (rows["rounds"] > 0)]
+    found = []
+    for a in online.to_dict("records"):
+        for b in reranked.to_dict("records"):
+            row = {"online": a["experiment"], "reranked": b["experiment"], "rounds": b["rounds"]}
+            for unit in ("seconds", "flops"):
+                row[f"pairs_{unit}"] = a[f"pairs_{unit}"] / b[f"pairs_{unit}"]
+                whole = [arm[f"training_{unit}"] + arm[f"pairs_{unit}"] for arm in (a, b)]
+                row[f"whole_{unit}"] = whole[0] / whole[1]
+            found.append(row)
+    return pd.DataFrame(found, columns=columns)
+
+
+def pair_job_rows(work: Mapping[str, ArmWork]) -> pd.DataFrame:
+    """Every job that made an arm's pairs: columns experiment and those of :class:`PairJob`."""
+    return pd.DataFrame([{"experiment": name, **asdict(job)} for name, of_arm in work.items() for job in of_arm.jobs])
