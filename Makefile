@@ -63,10 +63,10 @@ test-long: env ## Run the tests that take minutes each
 	$(BIN)/pytest -m long $(ARGS)
 
 test-slurm: env ## Run the tests on a real SLURM that they start themselves (Debian, as root; skipped elsewhere)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slurm -rs $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "slurm and not long" -rs $(ARGS)
 
 test-all: env ## Run the slow tests and those on SLURM side by side, as CI does: much of their time is waiting
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "slow or slurm" -n 3 --dist loadfile -rs $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "(slow or slurm) and not long" -n 3 --dist loadfile -rs $(ARGS)
 
 cluster-check: env ## On a login node: does profiles/slurm fit this cluster, and the jobs of CONFIG?
 	@$(BIN)/python -m trulysafe.cluster_check $(CONFIGURED) $(ARGS)

@@ -99,6 +99,7 @@ def findings(profile: Profile, sizes: Mapping[str, str]) -> Iterator[Finding]:
         yield from partitions(profile)
         yield from accounts(profile)
         yield status_command(profile)
+        yield from preemption(profile)
         yield from submissions(profile, sizes)
     yield from python(profile)
     yield from folders()
@@ -198,6 +199,26 @@ def status_command(profile: Profile) -> Finding:
             f"squeue forgets jobs after {age} s: set slurm-init-seconds-before-status-checks to {max(age // 3, 1)}",
         )
     return Finding("ok", "job states", f"squeue remembers finished jobs for {age} s")
+
+
+def preemption(profile: Profile) -> Iterator[Finding]:
+    """Whether jobs may be preempted, and whether the profile is made for that: Snakemake leaves a preempted job to SLURM."""
+    if "preempt/none" in (command("scontrol", "show", "config") or "preempt/none"):
+        return
+    for name in dict.fromkeys((profile.site.slurm_partition, profile.site.gpu_partition)):
+        shown = re.search(r"PreemptMode=(\w+)", command("scontrol", "--oneliner", "show", "partition", name) or "")
+        mode = shown[1] if shown else "OFF"
+        if mode == "REQUEUE" and profile.settings.get("slurm-requeue"):
+            yield Finding("ok", "preemption", f"preempted jobs of {name} are requeued")
+        elif mode in ("REQUEUE", "CANCEL"):
+            remedy = (
+                "set slurm-requeue: true (docs/cluster.md)"
+                if mode == "REQUEUE"
+                else "then Ctrl-C, and the same command"
+            )
+            yield Finding(
+                "note", "preemption", f"{name} preempts jobs, for which Snakemake would wait for ever: {remedy}"
+            )
 
 
 def submissions(profile: Profile, sizes: Mapping[str, str]) -> Iterator[Finding]:

@@ -112,7 +112,11 @@ def size_class(name: str, given: str | None = None) -> str:
 
 
 def requests(
-    kind: str, size_of: Callable[[Any], str], site: Site, processes_of: Callable[[Any], int] = lambda wildcards: 1
+    kind: str,
+    size_of: Callable[[Any], str],
+    site: Site,
+    processes_of: Callable[[Any], int] = lambda wildcards: 1,
+    nodes_of: Callable[[Any], int] = lambda wildcards: 1,
 ) -> dict[str, Callable[..., Any]]:
     """Resources of a rule, as Snakemake evaluates them for a job.
 
@@ -122,7 +126,8 @@ def requests(
         kind: ``forward``, ``generate`` or ``train``.
         size_of: wildcards of a job -> size class of its model.
         site: partitions and manner of asking.
-        processes_of: wildcards of a job -> number of its processes; each has a GPU, cores and memory of its own.
+        processes_of: wildcards of a job -> number of its processes on each node; each has a GPU, cores and memory of its own.
+        nodes_of: wildcards of a job -> number of its nodes. A job of several starts what runs on the others itself, with srun.
     """
 
     def asked(wildcards: Any) -> Request:
@@ -130,7 +135,14 @@ def requests(
         return replace(one, gpus=one.gpus * count, cores=one.cores * count, memory_gb=one.memory_gb * count)
 
     def by_flag(flag: str, value: Callable[[int], Any]) -> Callable[[Any], Any]:
-        return lambda wildcards: value(gpus) if (gpus := asked(wildcards).gpus) and site.gpu_flag == flag else None
+        return lambda wildcards: value(gpus) if (gpus := asked(wildcards).gpus) and flag_of(wildcards) == flag else None
+
+    def flag_of(wildcards: Any) -> str:
+        """``--gpus`` counts over all nodes and may give one more than another; ``--gres`` counts on each."""
+        return "gres" if nodes_of(wildcards) > 1 else site.gpu_flag
+
+    def of_several(value: Callable[[int], Any]) -> Callable[[Any], Any]:
+        return lambda wildcards: value(nodes) if (nodes := nodes_of(wildcards)) > 1 else None
 
     typed = site.gpu_type not in ("", "none")
     constrained = site.gpu_constraint not in ("", "none")
@@ -144,5 +156,10 @@ def requests(
         ),
         "cpus_per_task": lambda wildcards: asked(wildcards).cores,
         "mem_mb": lambda wildcards, attempt: min(asked(wildcards).memory_gb * attempt, site.most_memory_gb) * 1000,
+        # Snakemake's plugin starts the job's script without srun where "mpi" is set, so that the script's own srun has the nodes to itself.
+        "mpi": of_several(lambda nodes: "srun"),
+        "nodes": of_several(lambda nodes: nodes),
+        "tasks": of_several(lambda nodes: nodes),
+        "tasks_per_gpu": of_several(lambda nodes: 0),
         "runtime": lambda wildcards, attempt: min(asked(wildcards).minutes * attempt, site.longest_minutes),
     }

@@ -19,12 +19,13 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+from trulysafe.damage import damaged_files
 from trulysafe.errors import UserError
 from trulysafe.owner_lock import owned
 from trulysafe.prefetch import forget_tokens
@@ -135,22 +136,23 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
     Yields:
         The :class:`Run`; write to ``run.output.<name>`` (or ``run.outputs``), which are private paths.
 
-    A :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the rule's log, and in
-    both cases (and on SIGTERM) nothing is left behind.
+    A :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the rule's log, with the
+    names of damaged inputs, and in both cases (and on SIGTERM) nothing is left behind.
     """
     _log_to(snakemake.log[0] if snakemake.log else None)
     signal.signal(signal.SIGTERM, _terminate)
     if not tokens:
         forget_tokens()
     run = Run(snakemake)
-    run.clean_stale()
     _limit_threads(run.threads)
     try:
+        run.clean_stale()
         yield run
         run.publish()
     except UserError as error:
         run.discard()
         logger.error("%s", error)
+        _tell_of_damage(run.input, str(error))
         sys.exit(1)
     except Exception as error:
         run.discard()
@@ -161,6 +163,7 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
                 "another disk and put a link in its place; then run the same command again. Finished jobs stay finished.",
                 ", ".join(map(str, run.final)),
             )
+        _tell_of_damage(run.input)
         sys.exit(1)
     except BaseException:  # SIGTERM, Ctrl-C
         run.discard()
@@ -232,6 +235,22 @@ def _disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
+def _tell_of_damage(inputs: Any, told: str = "") -> None:
+    """Name inputs that are cut short, and how to make each again; ``told`` is what the user has read already."""
+    for path in dict.fromkeys(map(str, inputs)):
+        for file, reason in damaged_files(Path(path)):
+            if str(file) in told:
+                continue
+            places = (place for place in (Path(path), *Path(path).parents) if place.name)
+            made = next((place for place in places if manifest_path(place).is_file()), None)
+            if made is None:
+                remedy = "No rule of this workflow made it: fetch or copy it again, then run the same command again."
+            else:
+                rule = json.loads(manifest_path(made).read_text(encoding="utf-8"))["rule"]
+                remedy = f"Delete {made} and run the same command again: rule {rule} makes it anew."
+            logger.error("%s is cut short or damaged (%s). %s", file, reason, remedy)
+
+
 def _limit_threads(threads: int) -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
@@ -240,8 +259,9 @@ def _limit_threads(threads: int) -> None:
 def _log_to(path: str | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        with suppress(OSError):  # on a full disk the other handler must be enough
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
     for noisy in ("httpx", "filelock", "datasets", "fsspec", "urllib3", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,11 +1,12 @@
-"""Jobs that do nothing but take time, one for each fault."""
+"""Jobs that do little but take time, one for each fault."""
 
+PLACES = {"table": "done/table.parquet", "filled": "small_disk/filled"}
 SECONDS = float(config.get("seconds", 3))
 
 
 rule all:
     input:
-        expand("done/{job}", job=config["jobs"].split("+")),
+        [PLACES.get(job, f"done/{job}") for job in config["jobs"].split("+")],
 
 
 rule plain:
@@ -48,6 +49,68 @@ rule stops:
         "stops.py"
 
 
+rule killed:
+    """Its script is killed when half of the output is written."""
+    output:
+        "done/killed",
+    script:
+        "worked.py"
+
+
+rule hungry:
+    """Too little memory for the first attempt; the second asks for twice as much."""
+    output:
+        "done/hungry",
+    resources:
+        mem_mb=lambda wildcards, attempt: 600 * attempt,
+    script:
+        "worked.py"
+
+
+rule filled:
+    """Writes to a disk that is full."""
+    output:
+        "small_disk/filled",
+    log:
+        "logs/filled.log",
+    script:
+        "worked.py"
+
+
+rule table:
+    """An input of the next."""
+    output:
+        "done/table.parquet",
+    script:
+        "worked.py"
+
+
+rule reader:
+    """Reads a table that was cut short."""
+    input:
+        "done/table.parquet",
+    output:
+        "done/reader",
+    log:
+        "logs/reader.log",
+    script:
+        "worked.py"
+
+
+rule twice:
+    """Started while its first start is still at work."""
+    output:
+        "done/twice",
+    log:
+        "logs/twice.log",
+    script:
+        "worked.py"
+
+
 ruleorder: lost > plain
 ruleorder: overruns > plain
 ruleorder: stops > plain
+ruleorder: killed > plain
+ruleorder: hungry > plain
+ruleorder: reader > plain
+ruleorder: twice > plain

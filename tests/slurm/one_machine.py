@@ -43,6 +43,8 @@ SlurmdSpoolDir={folder}/spool.%n
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=2
+JobAcctGatherParams=OverMemoryKill
 MpiDefault=none
 SwitchType=switch/none
 SelectType=select/cons_tres
@@ -177,7 +179,7 @@ class Cluster:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """Kill clients that still run, cancel all jobs, and stop all daemons, last started first."""
+        """Kill clients that still run, cancel all jobs, stop all daemons, last started first, and kill what is left of jobs on lost nodes."""
         for client in self.clients:
             client.kill()
             client.wait()
@@ -193,6 +195,11 @@ class Cluster:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                variables = environment.read_bytes()
+                if f"{self.folder / 'bin'}:".encode() in variables and b"SLURM_JOB_ID=" in variables:
+                    os.kill(int(environment.parent.name), signal.SIGKILL)
 
     def _start(self) -> None:
         for name in ("log", "state", "bin", "dev", *(f"spool.{node}" for node in NODES)):

@@ -15,7 +15,6 @@ from tests.slurm.one_machine import Cluster
 
 PROFILE = Path(__file__).resolve().parents[2] / "profiles" / "slurm"
 Found = TypeVar("Found")
-SECONDS = 1500  # until a run counts as stuck
 
 
 class Submitted:
@@ -26,10 +25,14 @@ class Submitted:
         folder: working directory.
         arguments: of Snakemake, beside the profile and faster polling.
         profile: the name that a user types, or a path.
+        seconds: until it counts as stuck.
     """
 
-    def __init__(self, cluster: Cluster, folder: Path, *arguments: str, profile: str = str(PROFILE)) -> None:
+    def __init__(
+        self, cluster: Cluster, folder: Path, *arguments: str, profile: str = str(PROFILE), seconds: float = 1500
+    ) -> None:
         self.cluster = cluster
+        self.seconds = seconds
         self.earlier = {job["JobId"] for job in cluster.jobs()}
         self._log = folder / f"snakemake.{time.monotonic_ns()}.log"
         command = [
@@ -49,7 +52,7 @@ class Submitted:
     def wait(self, fails: bool = False) -> str:
         """Wait for its end and return what it printed."""
         try:
-            code = self.process.wait(timeout=SECONDS)
+            code = self.process.wait(timeout=self.seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise AssertionError(
@@ -73,7 +76,7 @@ class Submitted:
 
     def until(self, found: Callable[[], Found], what: str) -> Found:
         """Wait until something is found while Snakemake runs."""
-        end = time.monotonic() + SECONDS / 2
+        end = time.monotonic() + self.seconds / 2
         while not (result := found()):
             assert self.process.poll() is None, f"{what}, and Snakemake has ended\n{self.output[-6000:]}"
             assert time.monotonic() < end, f"{what}\n{self.output[-6000:]}"

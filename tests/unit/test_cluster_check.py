@@ -2,7 +2,8 @@ from math import inf
 
 import pytest
 
-from trulysafe.cluster_check import minutes, read_profile
+from trulysafe import cluster_check
+from trulysafe.cluster_check import minutes, preemption, read_profile
 from trulysafe.errors import UserError
 
 
@@ -24,3 +25,29 @@ def test_profile_as_a_list_of_assignments(tmp_path):
     profile = read_profile(tmp_path)
     assert profile.site.slurm_partition == "long"
     assert profile.attempts == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "setting", "expected"),
+    [
+        ("none", "REQUEUE", "", None),
+        ("partition_prio", "OFF", "", None),
+        ("partition_prio", "REQUEUE", "", "note: gpu preempts jobs, for which Snakemake would wait for ever: set slurm-requeue: true"),
+        ("partition_prio", "REQUEUE", "slurm-requeue: true", "ok: preempted jobs of gpu are requeued"),
+        ("qos", "CANCEL", "slurm-requeue: true", "note: gpu preempts jobs, for which Snakemake would wait for ever: then Ctrl-C"),
+    ],
+)  # fmt: skip
+def test_preemption(tmp_path, monkeypatch, kind, mode, setting, expected):
+    (tmp_path / "config.yaml").write_text(
+        f"{setting}\ndefault-resources: {{slurm_partition: gpu, gpu_partition: gpu}}\n"
+    )
+    shown = {
+        "config": f"PreemptMode = {mode}\nPreemptType = preempt/{kind}\n",
+        "partition": f"PartitionName=gpu PreemptMode={mode} State=UP",
+    }
+    monkeypatch.setattr(
+        cluster_check, "command", lambda *words: shown["partition" if "partition" in words else "config"]
+    )
+    found = [f"{finding.state}: {finding.says}" for finding in preemption(read_profile(tmp_path))]
+    assert len(found) == (expected is not None)
+    assert not expected or found[0].startswith(expected)

@@ -29,8 +29,8 @@ def test_every_size_has_a_request_and_larger_models_never_ask_for_less():
             assert smaller.minutes <= larger.minutes
 
 
-def evaluated(site, size, attempt=1, kind="train", processes=1):
-    resources = requests(kind, lambda wildcards: size, site, lambda wildcards: processes)
+def evaluated(site, size, attempt=1, kind="train", processes=1, nodes=1):
+    resources = requests(kind, lambda wildcards: size, site, lambda wildcards: processes, lambda wildcards: nodes)
     growing = ("mem_mb", "runtime")
     values = {name: value(None, attempt) if name in growing else value(None) for name, value in resources.items()}
     return {name: value for name, value in values.items() if value is not None}
@@ -47,6 +47,15 @@ def test_gpu_flags():
     assert evaluated(gres, "8b", processes=2)["gres"] == "gpu:a100:2"
     assert not {"gpu", "gpu_model"} & set(evaluated(gres, "8b"))
     assert evaluated(Site(gpu_flag="gres"), "1b")["gres"] == "gpu:1"
+
+
+@pytest.mark.parametrize("flag", ["gpu", "gres"])
+def test_several_nodes_ask_for_the_same_on_each(flag):
+    site = Site(slurm_partition="cpu", gpu_partition="gpu", gpu_flag=flag, gpu_type="a100")
+    assert evaluated(site, "8b", processes=4, nodes=2) == {
+        "gres": "gpu:a100:4", "nodes": 2, "tasks": 2, "tasks_per_gpu": 0, "mpi": "srun", "slurm_partition": "gpu", "cpus_per_task": 32,
+        "mem_mb": 384000, "runtime": 720,
+    }  # fmt: skip
 
 
 def test_a_tiny_model_asks_for_no_gpu_and_a_laptop_for_no_partition():

@@ -1,5 +1,6 @@
 """Two real processes (gloo) train what one process trains."""
 
+import errno
 import json
 import os
 import signal
@@ -21,9 +22,11 @@ from tests.unit import training_world as world
 from trulysafe.errors import UserError
 from trulysafe.models import load_model
 from trulysafe.owner_lock import owned
+from trulysafe.torchrun import forget_ranks
 from trulysafe.trainers import processes
 from trulysafe.trainers.batches import ShareOfBatches
 from trulysafe.trainers.checkpoints import newest_complete
+from trulysafe.trainers.engines import Launch
 from trulysafe.trainers.jobs import CHECKPOINTS, DATA, train_run
 from trulysafe.trainers.run import STOP_FILE
 
@@ -65,8 +68,30 @@ def test_ranks_that_a_cluster_left_behind_are_forgotten():
         "SLURM_JOB_ID": "9",
         "HOME": "/h",
     }
-    processes.forget_ranks(environment)
+    forget_ranks(environment)
     assert environment == {"SLURM_JOB_ID": "9", "HOME": "/h"}
+
+
+def test_processes_are_spread_evenly_over_nodes():
+    assert Launch(engine="ddp", processes=8, nodes=2).per_node == 4
+    with pytest.raises(UserError, match=r"training\.processes: 3 cannot be spread over 2 nodes"):
+        Launch(engine="ddp", processes=3, nodes=2)
+    with pytest.raises(UserError, match="with engine 'single'"):
+        Launch(processes=2, nodes=2)
+
+
+def test_several_nodes_need_a_slurm_job(tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(UserError, match=r"training\.nodes is 2, but this is no SLURM job.*--profile slurm"):
+        processes.train_in_processes(tmp_path, Launch(engine="ddp", processes=2, nodes=2))
+
+
+def test_processes_that_meet_a_full_disk_say_so(tmp_path, monkeypatch):
+    script = "with open('/dev/full', 'wb', buffering=0) as file: file.write(b'x')"
+    monkeypatch.setattr(processes, "_command", lambda folder, count: [sys.executable, "-c", script])
+    with pytest.raises(OSError, match="No space left on device") as error:
+        processes.train_in_processes(tmp_path, Launch(engine="ddp", processes=2))
+    assert error.value.errno == errno.ENOSPC
 
 
 @pytest.fixture(scope="module")

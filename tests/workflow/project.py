@@ -36,11 +36,11 @@ class Project:
         """This process's, with the copy's package before any installed one."""
         return {**os.environ, "PYTHONPATH": str(self.folder / "src")}
 
-    def snakemake(self, *arguments: str, configuration: Path = SMALL, fails: bool = False) -> str:
+    def snakemake(self, *arguments: str, configuration: Path = SMALL, fails: bool = False, seconds: float = 900) -> str:
         """Run Snakemake in the copy and return all that it printed."""
         done = subprocess.run(
             self.command(*arguments, configuration=configuration),
-            cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=900, check=False,
+            cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=seconds, check=False,
         )  # fmt: skip
         output = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, output[-6000:]

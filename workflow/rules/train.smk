@@ -68,6 +68,7 @@ rule train:
             "train",
             lambda wildcards: PLAN.batch_model(wildcards.batch),
             processes_of=lambda wildcards: PLAN.batch_processes(wildcards.batch),
+            nodes_of=lambda wildcards: PLAN.batch_nodes(wildcards.batch),
         ),
     params:
         method=lambda wildcards: PLAN.method_options(wildcards.batch),

@@ -541,12 +541,17 @@ class Plan:
         return asdict(method_of(self.config, shown.method))["mask"] if shown else None
 
     def launch(self, experiment: str) -> dict[str, Any]:
-        """How an experiment's runs are carried out: engine, processes, checkpoints."""
+        """How an experiment's runs are carried out: engine, processes, nodes, checkpoints."""
         return training_of(self.config, self.config.experiments[experiment]).model_dump(include=set(LAUNCH))
 
+    def batch_nodes(self, batch: str) -> int:
+        """Nodes of a cluster that a training job needs at a time."""
+        return max(self.launch(name)["nodes"] for name in self.batch_experiments(batch))
+
     def batch_processes(self, batch: str) -> int:
-        """Processes, and on a cluster GPUs, that a training job needs at a time."""
-        return max(self.launch(name)["processes"] for name in self.batch_experiments(batch))
+        """Processes, and on a cluster GPUs, that a training job needs at a time on each node."""
+        launches = [self.launch(name) for name in self.batch_experiments(batch)]
+        return max(launch["processes"] // launch["nodes"] for launch in launches)
 
     def policy_inputs(self, batch: str) -> dict[str, Any]:
         """What must be there before a batch of policies can answer."""

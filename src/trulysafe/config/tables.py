@@ -297,6 +297,10 @@ class Training(Table):
         1,
         description="Processes of one training run, one for each GPU; `batch_size` must be a multiple. Changing it reruns nothing.",
     )
+    nodes: Count = Field(
+        1,
+        description="Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. Changing it reruns nothing.",
+    )
     checkpoint_steps: int = Field(
         0,
         ge=0,
@@ -308,6 +312,10 @@ class Training(Table):
     def _spreads_over_processes(self) -> Training:
         if self.engine == "single" and self.processes > 1:
             raise ValueError(f"{self.processes} processes need the engine ddp, zero2 or zero3, not single")
+        if self.processes % self.nodes:
+            raise ValueError(
+                f"{self.processes} processes cannot be spread over {self.nodes} nodes; make them a multiple"
+            )
         if self.batch_size % self.processes:
             raise ValueError(
                 f"a micro-batch of batch_size {self.batch_size} cannot be spread over {self.processes} processes; make it a multiple and lower accumulation in step"
@@ -315,7 +323,7 @@ class Training(Table):
         return self
 
 
-LAUNCH = ("engine", "processes", "checkpoint_steps")
+LAUNCH = ("engine", "processes", "nodes", "checkpoint_steps")
 """Keys of ``training`` that say how a run is carried out and never what it computes: they are in no provenance id."""
 
 

@@ -26,19 +26,25 @@ class Launch:
 
     Attributes:
         engine: ``single`` trains in the job's own process, the others in ``processes`` processes started by torchrun.
-        processes: of one run, one for each GPU.
+        processes: of one run over all nodes together, one for each GPU.
+        nodes: of a SLURM job, over which the processes are spread evenly.
         checkpoint_steps: optimiser steps between checkpoints; 0 saves one only when the job is told to stop.
     """
 
     engine: str = "single"
     processes: int = 1
     checkpoint_steps: int = 0
+    nodes: int = 1
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise not_accepted("training.engine", self.engine, ENGINES)
         if self.processes < 1 or self.checkpoint_steps < 0:
             raise UserError("training.processes must be at least 1, training.checkpoint_steps at least 0.")
+        if self.nodes < 1 or self.processes % self.nodes:
+            raise UserError(
+                f"training.processes: {self.processes} cannot be spread over {self.nodes} nodes. Make it a multiple of training.nodes."
+            )
         if self.engine == "single" and self.processes > 1:
             raise UserError(
                 f"training.processes: {self.processes} with engine 'single'. Accepted: 1; for more choose the engine ddp, zero2 or zero3."
@@ -48,6 +54,11 @@ class Launch:
     def deepspeed(self) -> bool:
         """Whether DeepSpeed is the engine."""
         return self.engine in _STAGES
+
+    @property
+    def per_node(self) -> int:
+        """Processes on each node."""
+        return self.processes // self.nodes
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any]) -> Launch:

@@ -23,10 +23,11 @@ from trulysafe.errors import UserError
 from trulysafe.methods import Method
 from trulysafe.models import load_model, load_tokenizer
 from trulysafe.owner_lock import owned
+from trulysafe.torchrun import forget_ranks
 from trulysafe.trainers.checkpoints import newest_complete
 from trulysafe.trainers.engines import Launch
 from trulysafe.trainers.limits import GIB, check_limits
-from trulysafe.trainers.processes import forget_ranks, train_in_processes
+from trulysafe.trainers.processes import train_in_processes
 from trulysafe.trainers.run import STOP_FILE, load_reward, train_policy
 
 logger = logging.getLogger("trulysafe")
@@ -93,11 +94,11 @@ def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
             _start_or_go_on(run)
             launch, data = Launch.from_mapping(run.launch), dataset()
             memory = check_limits(run.model, run.training, launch, _lengths(data))
-            if torch.cuda.device_count() > launch.processes:
+            if torch.cuda.device_count() > launch.per_node:
                 logger.warning(
                     "This job sees %d GPUs and trains in %d process(es); the others are idle. training.engine and training.processes use them.",
                     torch.cuda.device_count(),
-                    launch.processes,
+                    launch.per_node,
                 )
             if memory.total > GIB:
                 logger.info("%s: about %s on each device", run.folder, memory)
@@ -106,7 +107,7 @@ def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
                 train_here(run, data)
             else:
                 data.save_to_disk(run.place / DATA)
-                train_in_processes(run.place, launch.processes)
+                train_in_processes(run.place, launch)
             for name in (CHECKPOINTS, DATA):
                 shutil.rmtree(run.place / name, ignore_errors=True)
         return pd.read_csv(run.place / LOG_FILE)

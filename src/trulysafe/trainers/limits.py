@@ -75,7 +75,7 @@ def check_limits(
     _check_lengths(lengths, config)
     _check_precision(str(model.get("dtype", "float32")), training)
     memory = estimate(config, str(model.get("dtype", "float32")), training, launch, max(lengths))
-    available, what = _available(launch.processes)
+    available, what = _available(launch.per_node)
     if memory.total > available:
         raise UserError(
             f"Training needs about {memory} on each {what}, which has {available / GIB:.1f} GiB. Lower training.batch_size (and raise accumulation in "

@@ -1,60 +1,56 @@
-"""Several processes for one training run, started by torchrun and stopped so that a checkpoint can be written.
+"""Several processes for one training run, on this node or on several, started by torchrun and stopped so that a checkpoint can be written.
 
-The ranks come from torchrun alone: what a cluster's launcher left in the environment is taken out first. The rendezvous is on a free port of this
-machine, another one for each run. torchrun itself would pass SIGTERM on and kill after 30 seconds, too short to save a large model: here it ignores
-the signal, and the processes are asked to stop by a file (or by the cluster's own SIGTERM, which reaches them too).
+The ranks come from torchrun alone (:mod:`trulysafe.torchrun`). Its processes find each other on a free port of this node, another one for each
+run; over several nodes of a SLURM job, srun starts one torchrun on each. torchrun ignores SIGTERM: the processes are asked to stop by a file (or by the
+cluster's own SIGTERM, which reaches them too).
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import MutableMapping
 from pathlib import Path
 
 import trulysafe
 from trulysafe.errors import UserError
+from trulysafe.torchrun import forget_ranks
+from trulysafe.trainers.engines import Launch
 from trulysafe.trainers.run import STOP_FILE, on_sigterm
 
 logger = logging.getLogger("trulysafe")
 WORKER = "trulysafe.trainers.worker"
 ERROR_FILE = "error-{rank}.txt"
-_RANKS = (
-    "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT",
-    "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_NPROCS", "SLURM_STEP_NUM_TASKS",
-)  # fmt: skip
-_LAUNCHERS = ("PMI_", "PMIX_", "OMPI_COMM_", "MV2_COMM_", "TORCHELASTIC_")
+AGENT = "trulysafe.torchrun"
 _PR_SET_PDEATHSIG = 1
 
 
-def forget_ranks(environment: MutableMapping[str, str]) -> None:
-    """Take out of an environment what makes libraries take a process for one of several."""
-    for name in list(environment):
-        if name in _RANKS or name.startswith(_LAUNCHERS):
-            del environment[name]
-
-
-def train_in_processes(folder: Path, processes: int) -> None:
-    """Train the run of a folder (:mod:`trulysafe.trainers.jobs`) in several processes of this machine, and wait for them.
+def train_in_processes(folder: Path, launch: Launch) -> None:
+    """Train the run of a folder (:mod:`trulysafe.trainers.jobs`) in several processes, and wait for them.
 
     Args:
-        folder: of the run; holds what to train and its data.
-        processes: how many, one for each GPU where there are any.
+        folder: of the run, which all nodes see; holds what to train and its data.
+        launch: how many processes, one for each GPU where there are any, and on how many nodes.
 
     Raises:
-        UserError: the processes stopped with an error or were told to stop, or there are fewer GPUs than processes.
+        UserError: the processes stopped with an error or were told to stop, there are fewer GPUs than processes, or several nodes are asked
+            for outside of a SLURM job.
+        OSError: the processes said that a disk is full.
     """
-    _check_gpus(processes)
+    _check_gpus(launch)
     for stale in folder.glob(ERROR_FILE.format(rank="*")):
         stale.unlink()
+    full = False
     with on_sigterm(lambda *_: (folder / STOP_FILE).touch()):
         launcher = subprocess.Popen(
-            _command(folder, processes),
-            env=_environment(processes),
+            _command(folder, launch.processes) if launch.nodes == 1 else _command_of_nodes(folder, launch),
+            env=_environment(launch.per_node),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -64,10 +60,13 @@ def train_in_processes(folder: Path, processes: int) -> None:
             assert launcher.stdout is not None
             for line in launcher.stdout:
                 logger.info("%s", line.rstrip())
+                full = full or any(os.strerror(number) in line for number in (errno.ENOSPC, errno.EDQUOT))
             code = launcher.wait()
         finally:
-            launcher.kill()  # its processes see that it is gone and stop
+            launcher.kill()  # its processes see that it is gone and stop; those of other nodes end with the SLURM job
             launcher.wait()
+    if code and full:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if code:
         raise UserError(
             _reason(folder)
@@ -80,6 +79,25 @@ def _command(folder: Path, processes: int) -> list[str]:
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
         "--nproc-per-node", str(processes), "--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT",
         "-m", WORKER, str(folder),
+    ]  # fmt: skip
+
+
+def _command_of_nodes(folder: Path, launch: Launch) -> list[str]:
+    """One torchrun on each node of this SLURM job, that agree on ranks at a free port of this node."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or shutil.which("srun") is None:
+        raise UserError(
+            f"training.nodes is {launch.nodes}, but this is no SLURM job. Run it with snakemake --profile slurm, or set training.nodes to 1."
+        )
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    return [
+        "srun", f"--jobid={job}", f"--nodes={launch.nodes}", f"--ntasks={launch.nodes}", "--ntasks-per-node=1", "--overlap",
+        "--cpu-bind=none", "--mpi=none", "--kill-on-bad-exit=1", "--unbuffered",
+        sys.executable, "-m", AGENT, "--nnodes", str(launch.nodes), "--nproc-per-node", str(launch.per_node),
+        "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{socket.gethostname()}:{port}", "--rdzv-id", f"{job}-{port}",
+        "--max-restarts", "0", "--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT", "-m", WORKER, str(folder),
     ]  # fmt: skip
 
 
@@ -99,13 +117,13 @@ def _in_launcher() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _check_gpus(processes: int) -> None:
+def _check_gpus(launch: Launch) -> None:
     import torch
 
-    if torch.cuda.is_available() and torch.cuda.device_count() < processes:
+    if torch.cuda.is_available() and torch.cuda.device_count() < launch.per_node:
         raise UserError(
-            f"training.processes is {processes}, but this job sees {torch.cuda.device_count()} GPUs. Ask for as many GPUs for the rule train, or lower "
-            "training.processes."
+            f"training.processes is {launch.processes} on {launch.nodes} node(s), but this job sees {torch.cuda.device_count()} GPUs on this one. Ask for as "
+            "many GPUs for the rule train, or lower training.processes."
         )
 
 

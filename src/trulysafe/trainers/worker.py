@@ -13,6 +13,7 @@ import torch.distributed as dist
 from datasets import load_from_disk
 
 from trulysafe.errors import UserError
+from trulysafe.trainers.engines import Launch
 from trulysafe.trainers.jobs import DATA, read_run, train_here
 from trulysafe.trainers.processes import ERROR_FILE
 
@@ -26,7 +27,9 @@ def main(folder: Path) -> None:
     )  # until training begins there is nothing to save
     launcher = os.getppid()
     try:
-        train_here(read_run(folder), load_from_disk(folder / DATA), launcher)
+        run = read_run(folder)
+        _check_nodes(Launch.from_mapping(run.launch))
+        train_here(run, load_from_disk(folder / DATA), launcher)
     except UserError as error:
         (folder / ERROR_FILE.format(rank=rank)).write_text(str(error), encoding="utf-8")
         _leave(1)
@@ -36,6 +39,13 @@ def main(folder: Path) -> None:
     # Without both, ZeRO-3 may abort while the interpreter shuts down.
     dist.barrier()
     dist.destroy_process_group()
+
+
+def _check_nodes(launch: Launch) -> None:
+    """The number of processes is checked with the engine; this is whether they are where they should be."""
+    found = int(os.environ["WORLD_SIZE"]) // int(os.environ["LOCAL_WORLD_SIZE"])
+    if found != launch.nodes:
+        raise UserError(f"{found} nodes train, but training.nodes is {launch.nodes}. Nothing was trained.")
 
 
 def _leave(code: int) -> None:
