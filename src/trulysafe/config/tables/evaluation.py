@@ -1,0 +1,145 @@
+"""How policies are judged and what is reported of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from trulysafe.config.tables.base import Count, Name, Risk, Table
+
+
+class Judge(Table):
+    """Something that classes answers."""
+
+    kind: str = Field(description="Judge in `trulysafe.judges.JUDGES`.")
+    datasets: list[Name] = Field(
+        default_factory=list, description="Labelled responses to fit the judge on, where it is fitted."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the judge.")
+
+
+class Benchmark(Table):
+    """Prompts that policies answer, and how the answers count."""
+
+    datasets: list[Name] = Field(min_length=1, description="Prompts to answer.")
+    axis: Literal["safety", "over_refusal", "helpfulness"] = Field(description="What a good answer is.")
+    risks: list[Risk] = Field(default_factory=list, description="Keep prompts of these classes; empty keeps all.")
+    judges: list[Name] = Field(min_length=1, description="Judges; the first is the one in the main table.")
+    rows: Count | None = Field(
+        None, description="Prompts per risk class at the end point, lowest hashes first; none is all."
+    )
+    frontier_rows: int | None = Field(
+        None,
+        ge=0,
+        description="Prompts per risk class at earlier snapshots; none is as many as at the end point, 0 skips them.",
+    )
+    max_new_tokens: Count = Field(256, description="Token limit of an answer.")
+    purpose: Literal["test", "development"] = Field(
+        "test", description="`development` benchmarks choose operating points; `test` benchmarks are reported."
+    )
+
+
+class Contrast(Table):
+    """A comparison declared before it is run."""
+
+    a: Name = Field(description="Experiment.")
+    b: Name = Field(description="Experiment it is compared with; the difference is a - b.")
+    metric: Literal["safe", "over_refusal", "helpful", "malformed", "truly_safe"] = Field(
+        description="Metric compared."
+    )
+    primary: bool = Field(True, description="Primary contrasts are corrected together (Holm).")
+
+
+class Batching(Table):
+    """How much work one job takes; raise it where jobs are short, lower it where they are long."""
+
+    runs_per_job: Count = Field(1, description="Trainings (experiment and seed, same method) per training job.")
+    answer_batch: Count = Field(
+        64, description="Prompts per block of answers; blocks of fixed content keep bf16 results stable."
+    )
+    answer_shards: Count = Field(
+        1, description="Jobs to spread the answers of one batch of policies over, and as many to judge them."
+    )
+    forward_batch: Count = Field(
+        32, description="Conversations per forward pass of representations and reference log-probabilities."
+    )
+
+
+class Sweep(Table):
+    """A figure of one quantity over experiments."""
+
+    label: str = Field(description="Axis label: what varies.")
+    points: dict[Name, float] = Field(description="Experiment and its value on the axis.")
+
+
+class Ablation(Table):
+    """A choice, and what it is worth: an arm that differs from its default in one thing."""
+
+    choice: str = Field(description="What the arm chooses otherwise, for reading.")
+    arm: Name = Field(description="Experiment with the other choice.")
+    default: Name = Field(description="Experiment it is compared with; differences are arm - default.")
+    primary: bool = Field(True, description="Primary ablations are corrected together (Holm), over all their outcomes.")
+
+
+class RewardAblation(Table):
+    """A choice of the reward, and what it is worth on held-out pairs: a fit that differs from its default in one thing."""
+
+    choice: str = Field(description="What is chosen otherwise, for reading.")
+    reward: Name | None = Field(None, description="Reward with the other choice; this, `fit` or `baseline`.")
+    fit: dict[str, Any] | None = Field(
+        None, description="Options of the fit that differ, on the states of the default: `{two_stage: true}`."
+    )
+    baseline: Literal["best_layer", "concatenated", "mean_of_layers"] | None = Field(
+        None,
+        description="What stands in the reward's place, on the states of the default: logistic regressions on the best layer (chosen on inner "
+        "folds), on all layers side by side, or on each layer with their mean.",
+    )
+    default: Name = Field(description="Reward it is compared with; differences are the other choice less this one.")
+    primary: bool = Field(True, description="Primary ones are corrected together (Holm), over all their outcomes.")
+
+    @model_validator(mode="after")
+    def _one_side(self) -> RewardAblation:
+        if sum(side is not None for side in (self.reward, self.fit, self.baseline)) != 1:
+            raise ValueError("give one of reward, fit and baseline to compare with the default")
+        return self
+
+
+class KeptTokens(Table):
+    """A figure and a page that show which tokens a mask keeps in a few harmless pairs (look-alike and general ones alone)."""
+
+    method: Name = Field(description="Method whose mask and token rewards are shown.")
+    pairs: Name = Field(description="Annotated pairs to take examples from; harmful ones are never shown.")
+    examples: Count = Field(4, description="Pairs to show, lowest hashes first, half of them look-alikes.")
+
+
+class Report(Table):
+    """What the report compares."""
+
+    contrasts: dict[Name, Contrast] = Field(default_factory=dict, description="Declared contrasts.")
+    sweeps: dict[Name, Sweep] = Field(default_factory=dict, description="Sweep figures.")
+    ablations: dict[Name, Ablation] = Field(default_factory=dict, description="Table of what each choice is worth.")
+    reward_ablations: dict[Name, RewardAblation] = Field(
+        default_factory=dict, description="What each choice of the reward is worth, in the table of ablations."
+    )
+    reward_fits: Count = Field(5, description="Fits per reward of `reward_ablations`, each with a seed of its own.")
+    kept_tokens: KeptTokens | None = Field(None, description="Figure and page of kept tokens; none leaves them out.")
+    published: bool = Field(True, description="Put the papers' published values beside ours.")
+    diversity_answers: int = Field(
+        100,
+        ge=0,
+        description="Answers per policy and risk class, lowest hashes first, on which distinct-n and self-BLEU are computed; 0 leaves them out.",
+    )
+
+
+class Drift(Table):
+    """What is measured of policies along training: do responses change their order, or their distribution?"""
+
+    experiments: list[Name] = Field(min_length=1, description="Experiments to follow, at every snapshot.")
+    pool: Name = Field(description="Pool whose responses' likelihoods are read, and whose decoding draws new samples.")
+    prompts: Count = Field(48, description="Prompts of the pool, at most, lowest hashes first.")
+    benchmark: Name = Field(
+        description="Benchmark whose prompts get new samples; its first judge classes them, which must be one that is not fitted."
+    )
+    fresh_prompts: Count = Field(48, description="Prompts of the benchmark, at most, lowest hashes first.")
+    fresh_samples: Count = Field(2, description="New samples per prompt and policy.")

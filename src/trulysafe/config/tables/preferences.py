@@ -1,0 +1,119 @@
+"""From sampled responses to training sets: pools, rewards, pairs, mixes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from trulysafe.config.tables.base import Count, Name, Share, Table
+
+
+class Pool(Table):
+    """Prompts with n sampled responses each (RBRM, sampling)."""
+
+    model: Name = Field(description="Model that responds.")
+    datasets: list[Name] = Field(min_length=1, description="Prompts to respond to.")
+    labeller: Name | None = Field(
+        None, description="Labeller that gives each prompt its risk class; none keeps the dataset's own."
+    )
+    samples: Count = Field(8, description="Responses per prompt.")
+    temperature: float = Field(1.4, gt=0, description="Sampling temperature.")
+    top_k: int = Field(8, ge=0, description="Sample among the k likeliest tokens; 0 is all.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Nucleus mass.")
+    repetition_penalty: float = Field(1.2, gt=0, description="Penalty on tokens that already occur.")
+    max_new_tokens: Count = Field(
+        256, description="Token limit; a response that reaches it has no endpoint and is dropped from pairs."
+    )
+    rows: Count | None = Field(None, description="Use this many prompts at most, lowest hashes first.")
+    block: Count = Field(
+        16, description="Prompts per block. A block has its own seed and its own batch, so shards never change samples."
+    )
+    shards: Count = Field(1, description="Jobs to spread the blocks over.")
+    seed: int = Field(0, description="Seed of the samples.")
+
+
+class Reward(Table):
+    """A hybrid reward model on hidden states (RBRM)."""
+
+    model: Name = Field(description="Model whose states it reads.")
+    datasets: list[Name] = Field(min_length=1, description="Annotated pairs, chosen is the safer response.")
+    pooling: Literal["eos", "mean", "mean_all"] = Field(
+        "eos", description="Position(s) of a response whose state is read."
+    )
+    rows: Count = Field(1000, description="Pairs to use, at most.")
+    test_share: Share = Field(
+        0.2, description="Share of the pairs (by prompt) held out of the fit, for the reported accuracies."
+    )
+    fit: dict[str, Any] = Field(default_factory=dict, description="Options of `trulysafe.reward.fit_hybrid_reward`.")
+    token_positions: int = Field(
+        4,
+        ge=0,
+        description="Response positions per answer for the token-level probes that AMA reads; 0 uses the endpoint probes.",
+    )
+    seed: int = Field(0, description="Seed of the fit.")
+
+
+class PolicyOf(Table):
+    """A trained policy of this configuration."""
+
+    experiment: Name = Field(description="Experiment that trains it.")
+    seed: int | None = Field(
+        None,
+        ge=0,
+        description="Its seed; none is the seed of the run that starts from it, or for pairs the first seed.",
+    )
+    step: Count | None = Field(None, description="One of its snapshots; none is the end of training.")
+
+
+class Pairs(Table):
+    """Preference pairs: annotated, or built by re-ranking a pool."""
+
+    source: Literal["annotated", "rerank"] = Field(
+        description="`annotated`: the dataset's own chosen and rejected. `rerank`: a pool's samples, ranked by a reward."
+    )
+    model: Name = Field(description="Model whose tokenizer measures lengths.")
+    datasets: list[Name] = Field(default_factory=list, description="Pair datasets (only `annotated`).")
+    labeller: Name | None = Field(
+        None, description="Labeller for the prompts of annotated pairs; none keeps the dataset's own risk class."
+    )
+    pool: Name | None = Field(None, description="Pool to rank (only `rerank`).")
+    reward: Name | None = Field(
+        None, description="Reward that ranks (only `rerank`), and that scores annotated pairs if given."
+    )
+    states_from: PolicyOf | None = Field(
+        None,
+        description="Rank by the states of this policy (rounds 2, 3, ...; the reward stays frozen); none is the pool's own model.",
+    )
+    rule: Literal["best_worst", "top_k_bottom_k", "best_vs_random"] = Field(
+        "best_worst", description="Which ranked responses form pairs."
+    )
+    k: Count = Field(4, description="Pairs per prompt of `top_k_bottom_k`.")
+    min_gap: float = Field(0.0, ge=0, description="Drop pairs whose calibrated rewards differ by no more than this.")
+    max_length: Count = Field(512, description="Drop pairs whose prompt plus longer response exceeds this many tokens.")
+    rows: Count | None = Field(None, description="Use this many pairs at most, lowest hashes first.")
+
+
+class Mix(Table):
+    """A training set drawn from pairs by risk class (FDC, paper B). Quotas hold after pair construction."""
+
+    pairs: list[Name] = Field(min_length=1, description="Pair tables to draw from.")
+    rule: Literal["quota", "random", "ratio"] = Field(
+        description="`quota`: so many pairs per harmful class. `random`: a simple random sample of harmful pairs. "
+        "`ratio`: so many pairs per general pair, by class."
+    )
+    quotas: dict[Literal["EHD", "IHD", "MHD"], Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict, description="Pairs per harmful class (only `quota`)."
+    )
+    total: int | None = Field(None, ge=0, description="Number of harmful pairs (only `random`).")
+    ratios: dict[Literal["EHD", "IHD", "MHD"], Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="Pairs per general pair (only `ratio`); the precursor of paper B recommends 0.01 to 0.02 for IHD.",
+    )
+    others: dict[Literal["general", "look_alike", "other"], Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict, description="Pairs of the harmless classes."
+    )
+    flip: Share = Field(
+        0.0,
+        description="Share of the harmful pairs of each class whose label is flipped on purpose, to test what notices.",
+    )

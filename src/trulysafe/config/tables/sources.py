@@ -1,0 +1,144 @@
+"""Models, data sets, and who labels prompts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from trulysafe.config.tables.base import Count, FixedRole, Name, Role, Share, Size, Table
+
+
+class TrainedModel(Table):
+    """A tiny model that a rule trains from scratch (demo and small real-text runs)."""
+
+    source: Literal["train"] = Field(
+        description="`train`: a rule builds the tokenizer and trains the model from scratch."
+    )
+    corpus: list[Name] = Field(min_length=1, description="Datasets with prompts and responses to train on.")
+    architecture: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Size of the Llama-style model: `hidden_size`, `num_hidden_layers`, `vocab_size`, ...",
+    )
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="`steps`, `batch_size`, `learning_rate`, `max_length`, ..."
+    )
+    seed: int = Field(0, description="Seed of the weights and of the order of the data.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="Precision of every forward pass after training."
+    )
+    size: Size = Field("tiny", description="Size class: what its jobs ask a cluster for.")
+
+
+class HubModel(Table):
+    """A model from the Hugging Face hub or a local directory."""
+
+    source: Literal["hub", "path"] = Field(
+        description="`hub`: a repository of the Hugging Face hub. `path`: a local directory written by `save_pretrained`."
+    )
+    name: str = Field(description="Repository name on the hub, or path of the directory.")
+    revision: str | None = Field(
+        None, description="Commit of the hub repository, 40 hex digits; needed with `source: hub`."
+    )
+    parameters: float | None = Field(
+        None, gt=0, description="Number of weights, for `make plan` where the files are not at hand; changes no result."
+    )
+    chat_template: str | None = Field(
+        None, description="Path of a Jinja file that replaces the tokenizer's chat template."
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "bfloat16", description="Precision of the weights in every forward pass."
+    )
+    size: Size | None = Field(
+        None,
+        description="Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); a name without a number is taken for `8b`.",
+    )
+
+
+Model = Annotated[TrainedModel | HubModel, Field(discriminator="source")]
+
+
+class Dataset(Table):
+    """A source of prompts, responses or pairs."""
+
+    kind: str = Field(description="Reader that turns the source into a table; `trulysafe.data.SOURCES` lists them.")
+    role: Role | dict[FixedRole, Share] = Field(
+        description="Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under `split`; "
+        "a mapping of roles to shares does so by shares of the dataset's own."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the reader: a path, a column mapping, numbers of rows."
+    )
+
+
+class Split(Table):
+    """The one prompt-hash split over all stages."""
+
+    shares: dict[FixedRole, Share] = Field(
+        default_factory=lambda: {"labeller": 0.2, "reward": 0.2, "pairs": 0.4, "judge": 0.1, "evaluation": 0.1},  # type: ignore[arg-type]
+        description="Share of prompts per role, for datasets whose role is `split`.",
+    )
+    near_duplicate: Share = Field(
+        0.85,
+        description="Prompts at least this similar (cosine of character n-gram TF-IDF) get one role, and count as leaked across roles.",
+    )
+
+
+class _Llm(Table):
+    """What all language models have in common that stages ask."""
+
+    max_new_tokens: Count = Field(512, description="Token limit of an answer.")
+    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 is greedy.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus mass, where the temperature is above 0.")
+
+
+class LocalLlm(_Llm):
+    """A Hugging Face model that is asked in the job itself."""
+
+    backend: Literal["local"] = Field(description="`local`: a model of the table `models`, loaded by the job.")
+    model: Name = Field(description="Model that answers.")
+    batch_size: Count = Field(8, description="Conversations per batch.")
+
+
+class EndpointLlm(_Llm):
+    """A model behind an OpenAI-compatible endpoint."""
+
+    backend: Literal["endpoint"] = Field(description="`endpoint`: an OpenAI-compatible server.")
+    base_url: str = Field(
+        description="Address that ends before `/chat/completions`, such as `http://localhost:8000/v1`; it may change without a rerun."
+    )
+    name: str = Field(description="Name that the endpoint knows the model by.")
+    revision: str | None = Field(
+        None, description="Whatever tells versions of the model apart; a new one asks again. It is never sent."
+    )
+    key_variable: str | None = Field(
+        None,
+        description="Environment variable that holds the key; none sends no key. The key itself has no place here.",
+    )
+    request: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further fields of the request body, such as `{response_format: {type: json_object}}`; null leaves a field out that "
+        "the endpoint does not take, such as `{max_tokens: null, max_completion_tokens: 512}`.",
+    )
+    concurrency: Count = Field(8, description="Requests in flight at most.")
+    timeout: float = Field(120.0, gt=0, description="Seconds to wait for an answer.")
+    attempts: Count = Field(6, description="Attempts per request, with waits that double.")
+    first_wait: float = Field(1.0, gt=0, description="Upper end of the first wait, s.")
+
+
+Llm = Annotated[LocalLlm | EndpointLlm, Field(discriminator="backend")]
+
+
+class Labeller(Table):
+    """A risk labeller (FDC, paper B)."""
+
+    kind: Literal["released", "classifier", "llm"] = Field(
+        description="`released`: labels come with the prompts. `classifier`: fitted on released labels. `llm`: a language model in the "
+        "role of a safety reviewer, which analyses first and decides second; what cannot be read as such is of class `unparsed`."
+    )
+    datasets: list[Name] = Field(
+        default_factory=list,
+        description="Labelled prompts to fit and test the labeller on; `llm` is only tested on them.",
+    )
+    llm: Name | None = Field(None, description="Language model that is asked (only `llm`).")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the kind.")

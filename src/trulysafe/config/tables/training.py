@@ -1,0 +1,143 @@
+"""How policies are trained: options, methods, experiments."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from trulysafe.config.tables.base import Count, Name, Share, Table
+from trulysafe.config.tables.preferences import PolicyOf
+
+
+class Training(Table):
+    """Optimisation; a method or an experiment may override single keys."""
+
+    steps: Count = Field(100, description="Optimiser steps.")
+    batch_size: Count = Field(8, description="Pairs per micro-batch, over all processes together.")
+    accumulation: Count = Field(2, description="Micro-batches per step.")
+    learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
+    warmup_share: Share = Field(0.03, description="Share of the steps with rising learning rate.")
+    schedule: str = Field("linear", description="Learning-rate schedule, a name that transformers knows.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
+    beta: float = Field(0.15, gt=0, description="Inverse temperature of the implicit reward.")
+    bf16: bool = Field(False, description="Mixed precision with bfloat16.")
+    gradient_checkpointing: bool = Field(False, description="Recompute activations to save memory.")
+    lora: dict[str, Any] | None = Field(None, description="Options of `peft.LoraConfig`; none trains all weights.")
+    snapshots: list[Count] = Field(
+        default_factory=list, description="Steps at which the policy is kept for the frontier; the last step always is."
+    )
+    engine: Literal["single", "ddp", "zero2", "zero3"] = Field(
+        "single",
+        description="What trains one policy: `single` is the job's own process, `ddp`, `zero2` and `zero3` (DeepSpeed) are processes started by "
+        "`torchrun`. Changing it reruns nothing.",
+    )
+    processes: Count = Field(
+        1,
+        description="Processes of one training run, one for each GPU; `batch_size` must be a multiple. Changing it reruns nothing.",
+    )
+    nodes: Count = Field(
+        1,
+        description="Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. Changing it reruns nothing.",
+    )
+    checkpoint_steps: int = Field(
+        0,
+        ge=0,
+        description="Optimiser steps between checkpoints under `results/<scenario>/checkpoints/`, from which a failed job goes on; 0 saves one only when the "
+        "job is told to stop (SIGTERM). Changing it reruns nothing.",
+    )
+
+    @model_validator(mode="after")
+    def _spreads_over_processes(self) -> Training:
+        if self.engine == "single" and self.processes > 1:
+            raise ValueError(f"{self.processes} processes need the engine ddp, zero2 or zero3, not single")
+        if self.processes % self.nodes:
+            raise ValueError(
+                f"{self.processes} processes cannot be spread over {self.nodes} nodes; make them a multiple"
+            )
+        if self.batch_size % self.processes:
+            raise ValueError(
+                f"a micro-batch of batch_size {self.batch_size} cannot be spread over {self.processes} processes; make it a multiple and lower accumulation in step"
+            )
+        return self
+
+
+LAUNCH = ("engine", "processes", "nodes", "checkpoint_steps")
+"""Keys of ``training`` that say how a run is carried out and never what it computes: they are in no provenance id."""
+
+
+class TokenReward(Table):
+    """A source of token rewards for AMA, beside the token-level probes of a hybrid reward (paper B)."""
+
+    kind: Literal["implicit", "token_rm"] = Field(
+        description="`implicit`: log-probability of each token under the policy of an experiment less that under the model. "
+        "`token_rm`: a token-classification reward model, fitted on the annotated pairs."
+    )
+    model: Name = Field(description="Model whose tokens are rewarded: the reference, and where `token_rm` starts from.")
+    datasets: list[Name] = Field(
+        min_length=1, description="Annotated pairs (role `reward`): the training split that fits, centres and scales."
+    )
+    experiment: Name | None = Field(
+        None, description="Experiment whose policy is read, its first seed at the last step (only `implicit`)."
+    )
+    rows: Count = Field(1000, description="Pairs to use, at most.")
+    test_share: Share = Field(
+        0.2, description="Share of the pairs (by prompt) held out of fit and constants, for the reported accuracies."
+    )
+    fit: dict[str, Any] = Field(
+        default_factory=dict, description="Options of `trulysafe.token_rm.fit_token_rm` (only `token_rm`)."
+    )
+    seed: int = Field(0, description="Seed of the fit.")
+
+
+class MethodTable(Table):
+    """A preference method. Defaults are plain DPO."""
+
+    confidence: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Label confidence (paper A): `kind` (`none`, `fixed`, `label`), `value`, `alpha`, `floor`, `per_pair`, `states`, `online`, `shuffle`, ...",
+    )
+    mask: dict[str, Any] = Field(
+        default_factory=dict,
+        description="AMA token mask (paper B): `rule` (`none`, `threshold`, `batch_mean`, `hysteresis`), `width`, `form`, `control`, ...",
+    )
+    loss: str = Field(
+        "sigmoid",
+        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5), `kto` (without mask), or TRL's "
+        "`exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, `bco_pair`, `nca_pair`, `sppo_hard`, `discopop`: confidence and mask apply to each. "
+        "`aot`, `aot_unpaired` (one process) and `sft` (chosen responses alone) take a mask and no confidence.",
+    )
+    online: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Online DPO: `samples` responses of the current policy per prompt and step, judged by the method's `reward` or by `judge`, a judge of this "
+        "configuration; `temperature`, `top_k`, ...",
+    )
+    reward_scope: Literal["safety", "all"] = Field("safety", description="Pairs that confidence and mask apply to.")
+    reward: Name | None = Field(None, description="Hybrid reward that confidence or mask read.")
+    token_rewards: Name | None = Field(
+        None, description="Source of the mask's token rewards; none reads the token-level probes of `reward`."
+    )
+    gamma_of: Name | None = Field(
+        None,
+        description="Placebo: the constant gamma (`confidence: {kind: fixed}`) is the mean gamma that this experiment's runs logged.",
+    )
+    beta: float | None = Field(None, gt=0, description="Overrides `training.beta`.")
+    training: dict[str, Any] = Field(default_factory=dict, description="Overrides of single keys of `training`.")
+
+
+class Experiment(Table):
+    """One arm of the comparison: a model, a mix and a method, or the model alone."""
+
+    model: Name = Field(description="Model to start from.")
+    start_from: PolicyOf | None = Field(
+        None,
+        description="Start from this policy, which is then the reference as well (iterative training); none is the model itself.",
+    )
+    mix: Name | None = Field(None, description="Training set; none (with no method) evaluates the model itself.")
+    method: Name | None = Field(None, description="Preference method.")
+    seeds: Count = Field(1, description="Number of seeds; each draws its own mix and order.")
+    first_seed: int = Field(0, ge=0, description="First seed.")
+    label: str = Field("", description="Name in tables and figures; empty is the experiment's key.")
+    group: str = Field("main", description="Part of the report: `main` is the comparison, other groups are sweeps.")
+    training: dict[str, Any] = Field(default_factory=dict, description="Overrides of single keys of `training`.")
