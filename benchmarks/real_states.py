@@ -41,13 +41,13 @@ STRENGTHS = (0.0001, 0.001, 0.01)
 PAPER: dict[str, Any] = {"pairing": "given", "standardise": "none"}
 PROBES: dict[str, Any] = {"initialise": "probes", "epochs": 10}
 BEST, MEAN = "best layer (nested)", "mean of layers"
-RAW, PLAIN = "hybrid: paper, raw sign", "hybrid: paper, calibrated"
+RAW, PLAIN, DEFAULT = "hybrid: paper, raw sign", "hybrid: paper, calibrated", "hybrid: package default"
 HYBRIDS: dict[str, dict[str, Any]] = {
     RAW: {**PAPER, "calibrate": False},
     PLAIN: PAPER,
     "hybrid: paper, calibrated, global scale": {"pairing": "given"},
     "hybrid: paper, calibrated, crossed pairs": {"standardise": "none"},
-    "hybrid: package default": {},
+    DEFAULT: {},
     "hybrid: 10 epochs": {"epochs": 10},
     "hybrid: early stopping on soft": {"early_stopping": "soft", "validation_share": 0.2},
     "hybrid: two stages": {"two_stage": True, "epochs": 25},
@@ -179,11 +179,11 @@ def layer_rows(rewards: pd.DataFrame, layers: list[int], hybrid_name: str) -> pd
 
 
 def write_report(rewards: pd.DataFrame, groups: np.ndarray, layers: list[int], output: Path) -> str:
-    """Write accuracies.csv, less_best_layer.csv, less_paper.csv, report.md and the figure of the layers; return the report."""
+    """Write accuracies.csv, less_best_layer.csv, less_paper.csv, less_default.csv, report.md and the figure of the layers; return the report."""
     folds, repeats = rewards["fold"].nunique(), rewards["repeat"].nunique()
     rewards = in_order(rewards, layers)
     tables = {"accuracies": ("Accuracies", accuracies(rewards))}
-    for name, reference in (("less_best_layer", BEST), ("less_paper", PLAIN)):
+    for name, reference in (("less_best_layer", BEST), ("less_paper", PLAIN), ("less_default", DEFAULT)):
         if reference in set(rewards["candidate"]):
             tables[name] = (f"Candidate less {reference}", differences(rewards, reference))
     text = f"{len(groups)} pairs in {len(set(groups))} groups; {folds} outer folds, at most {repeats} divisions into folds.\n"
@@ -191,7 +191,7 @@ def write_report(rewards: pd.DataFrame, groups: np.ndarray, layers: list[int], o
         table.to_csv(output / f"{name}.csv", index=False, float_format="%.4f")
         text += f"\n{caption}:\n\n{markdown(wide(table) if 'measure' in table else table)}\n"
     (output / "report.md").write_text(text, encoding="utf-8")
-    reward_accuracy(layer_rows(rewards, layers, "hybrid: package default"), output / "layers")
+    reward_accuracy(layer_rows(rewards, layers, DEFAULT), output / "layers")
     return text
 
 

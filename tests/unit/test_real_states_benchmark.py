@@ -71,6 +71,9 @@ def test_from_files_to_the_report(benchmark: ModuleType, tmp_path: Path) -> None
     found = pd.read_csv(tmp_path / "less_best_layer.csv").set_index(["candidate", "measure"])
     expected = table["auc"][benchmark.MEAN] - table["auc"][benchmark.BEST]
     assert found["difference"][benchmark.MEAN, "auc"] == pytest.approx(expected, abs=2e-4)
+    found = pd.read_csv(tmp_path / "less_default.csv").set_index(["candidate", "measure"])
+    expected = table["auc"][benchmark.BEST] - table["auc"][benchmark.DEFAULT]
+    assert found["difference"][benchmark.BEST, "auc"] == pytest.approx(expected, abs=2e-4)
     assert (tmp_path / "layers.png").is_file()
 
 

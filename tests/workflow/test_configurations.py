@@ -10,6 +10,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from tests.unit.real_data import FOLDER as DATA
 from tests.workflow.project import ROOT, SMALL, Project
 from trulysafe.config import load
 from trulysafe.config.files import raw_configuration
@@ -17,9 +18,9 @@ from trulysafe.cost.assumptions import Assumptions
 from trulysafe.cost.jobs import Jobs
 
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
-NEEDS_DATA = {"real_small.yaml", "equilibrate.yaml"}
+NEEDS_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml"}
+LAID_OVER = {"real_ablations.yaml": "real_small.yaml"}
 UNFILLED = ("look_alikes", "salad", "or_bench")
-DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +42,12 @@ def options(configuration: Path) -> list[str]:
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda path: path.name)
 def test_configuration_plans(project, configuration):
-    planned = project.planned(*options(configuration), configuration=configuration)
+    files = [ROOT / "config" / LAID_OVER[configuration.name]] if configuration.name in LAID_OVER else []
+    files.append(configuration)
+    planned = project.planned("--configfile", *map(str, files), *options(configuration))
     assert planned.pop("all") == 1
     assert planned["train"] >= 1
-    raw = raw_configuration(configuration, ROOT / "config" / "demo.yaml")
+    raw = raw_configuration(files, ROOT / "config" / "demo.yaml")
     for option in options(configuration)[1:]:
         key, value = option.split("=", 1)
         update_config(raw, {key: yaml.safe_load(value)})

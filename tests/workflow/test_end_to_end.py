@@ -116,7 +116,8 @@ def test_same_seed_gives_the_same_bytes_whatever_the_shards(finished, tmp_path):
 
 def test_sources_of_token_rewards_placebos_and_flipped_labels_through_training(copy):
     overlay = SMALL.with_name("methods.yaml")
-    targets = ("policies", "results/small/metrics/kept_tokens.csv")
+    metrics = "results/small/metrics"
+    targets = ("policies", f"{metrics}/kept_tokens.csv", f"{metrics}/reward_ablations.csv")
     copy.snakemake("--configfile", str(SMALL), str(overlay), "--", *targets, configuration=SMALL)
     results = copy.folder / "results" / "small"
     log = pd.concat([pd.read_csv(path) for path in sorted(results.glob("policies/*/log.csv"))])
@@ -138,6 +139,11 @@ def test_sources_of_token_rewards_placebos_and_flipped_labels_through_training(c
         )
     shown = pd.read_csv(results / "metrics" / "kept_tokens.csv", keep_default_na=False)
     assert set(shown["risk"]) <= {"look_alike", "general"}
+    compared = pd.read_csv(results / "metrics" / "reward_ablations.csv").set_index(["ablation", "metric"])
+    held_out = json.loads((results / "rewards" / "hybrid" / "metrics.json").read_text())["all"]["n"]
+    assert set(compared["n"]) == {2 * held_out}
+    assert compared["difference"]["calibration", "ranked"] == 0
+    assert compared["p_holm"].notna().sum() == 4
 
 
 @pytest.mark.parametrize("benchmark", ["harmful", "general"])

@@ -10,6 +10,7 @@ MEASURED = {
     "divergence": expand(results("rewards/{reward}/layer_divergence.csv"), reward=CONFIG.rewards),
     "policies": expand(results("policies/{batch}"), batch=PLAN.trained),
     "ablations": [results("metrics/ablations.csv")] if CONFIG.report.ablations else [],
+    "reward_ablations": [results("metrics/reward_ablations.csv")] if CONFIG.report.reward_ablations else [],
     "kept_tokens": [results("metrics/kept_tokens.csv")] if CONFIG.report.kept_tokens else [],
     "drift": [results("metrics/order_and_distribution.csv")] if PLAN.followed else [],
 }

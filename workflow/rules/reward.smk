@@ -68,6 +68,27 @@ rule analyse_layers:
         "../scripts/analyse_layers.py"
 
 
+rule reward_ablations:
+    """What each choice of the reward is worth: paired differences on held-out pairs, over several fits, corrected together."""
+    input:
+        states=[results(f"rewards/{name}/states") for name in PLAN.compared_rewards],
+    output:
+        table=results("metrics/reward_ablations.csv"),
+    log:
+        logs("reward_ablations"),
+    benchmark:
+        timings("reward_ablations")
+    conda:
+        "../../envs/trulysafe.yaml"
+    params:
+        rewards=PLAN.compared_rewards,
+        ablations=PLAN.reward_ablations,
+        fits=CONFIG.report.reward_fits,
+        code=code("reward_ablations"),
+    script:
+        "../scripts/reward_ablations.py"
+
+
 rule reward_on_policy:
     """Whether the frozen reward still ranks held-out pairs right when it reads the states of a policy (rounds 2, 3, ...)."""
     input:

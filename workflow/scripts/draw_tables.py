@@ -10,6 +10,7 @@ from trulysafe.schema import read_table
 from trulysafe.workflow import job, read_notes
 
 with job(snakemake) as run:
+    logs = [pd.read_csv(Path(folder) / "log.csv") for folder in run.input.policies]
     divergence = [pd.read_csv(path) for path in run.input.divergence]
     build_tables(
         run.output.tables,
@@ -27,5 +28,7 @@ with job(snakemake) as run:
             for (pool, labeller), path in zip(run.params.labelled_pools.items(), run.input.labelled, strict=True)
         },
         ablations=pd.read_csv(run.input.ablations[0]) if run.input.ablations else None,
+        log=pd.concat(logs, ignore_index=True) if logs else None,
+        reward_ablations=pd.read_csv(run.input.reward_ablations[0]) if run.input.reward_ablations else None,
         kept_tokens=read_kept_tokens(run.input.kept_tokens[0]) if run.input.kept_tokens else None,
     )

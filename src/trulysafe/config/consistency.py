@@ -22,6 +22,7 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
         for name in names:
             yield from _use_problems(f"{where}: {name}", config.datasets[name], kind, role)
     yield from _reward_problems(config)
+    yield from _comparison_problems(config)
     yield from _mix_problems(config)
     yield from _judge_problems(config)
     yield from _fit_problems(config)
@@ -80,6 +81,19 @@ def _reward_problems(config: Configuration) -> Iterator[str]:
                 yield _mismatch(where, reward, model, "experiment", experiment.model)
 
 
+def _comparison_problems(config: Configuration) -> Iterator[str]:
+    """Rewards are compared on the pairs that were held out of both."""
+    for name, compared in config.report.reward_ablations.items():
+        if compared.reward is None:
+            continue
+        reward, default = config.rewards[compared.reward], config.rewards[compared.default]
+        if sorted(reward.datasets) != sorted(default.datasets):
+            yield (
+                f"report.reward_ablations.{name}: {compared.reward!r} reads the datasets {', '.join(reward.datasets)}, {compared.default!r} "
+                f"{', '.join(default.datasets)}, so no held-out pairs are common. Give both the same datasets."
+            )
+
+
 def _mismatch(where: str, reward: str, fitted_on: str, user: str, model: str) -> str:
     return (
         f"{where}: the reward {reward!r} was fitted on the states of model {fitted_on!r}, the {user} uses {model!r}. "
@@ -128,8 +142,12 @@ def _judge_problems(config: Configuration) -> Iterator[str]:
 def _fit_problems(config: Configuration) -> Iterator[str]:
     from trulysafe.config.options_reference import arguments
 
-    for name, reward in config.rewards.items():
-        accepted = [row[0].strip("`") for row in arguments("reward/fit.py", "fit_hybrid_reward")] if reward.fit else []
-        for key in reward.fit:
+    fits = {f"rewards.{name}.fit": reward.fit for name, reward in config.rewards.items()}
+    fits |= {
+        f"report.reward_ablations.{name}.fit": item.fit or {} for name, item in config.report.reward_ablations.items()
+    }
+    for where, fit in fits.items():
+        accepted = [row[0].strip("`") for row in arguments("reward/fit.py", "fit_hybrid_reward")] if fit else []
+        for key in fit:
             if key not in accepted:
-                yield str(not_accepted(f"rewards.{name}.fit.{key}", key, accepted))
+                yield str(not_accepted(f"{where}.{key}", key, accepted))

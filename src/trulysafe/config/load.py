@@ -273,12 +273,19 @@ def _used_names(config: Configuration) -> Iterator[tuple[str, str, str]]:
         yield from (("drift.experiments", name, "experiments") for name in config.drift.experiments)
         yield "drift.pool", config.drift.pool, "pools"
         yield "drift.benchmark", config.drift.benchmark, "benchmarks"
+    yield from _names_in_report(config)
+
+
+def _names_in_report(config: Configuration) -> Iterator[tuple[str, str, str]]:
     for name, contrast in config.report.contrasts.items():
         yield f"report.contrasts.{name}.a", contrast.a, "experiments"
         yield f"report.contrasts.{name}.b", contrast.b, "experiments"
     for name, ablation in config.report.ablations.items():
         yield f"report.ablations.{name}.arm", ablation.arm, "experiments"
         yield f"report.ablations.{name}.default", ablation.default, "experiments"
+    for name, compared in config.report.reward_ablations.items():
+        yield f"report.reward_ablations.{name}.reward", compared.reward or compared.default, "rewards"
+        yield f"report.reward_ablations.{name}.default", compared.default, "rewards"
     if shown := config.report.kept_tokens:
         yield "report.kept_tokens.method", shown.method, "methods"
         yield "report.kept_tokens.pairs", shown.pairs, "pairs"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from trulysafe.config.dependencies import builds_on
 from trulysafe.config.load import method_of, training_of
 from trulysafe.config.rounds import Policy, kept_steps, rounds, seeds, start_policy, states_policy
-from trulysafe.config.tables import LAUNCH, Configuration, EndpointLlm, Experiment, LocalLlm
+from trulysafe.config.tables import LAUNCH, Configuration, EndpointLlm, Experiment, LocalLlm, RewardAblation
 from trulysafe.methods import REWARD_JUDGE
 from trulysafe.resources import size_class
 
@@ -215,6 +215,28 @@ class Plan:
             for reward in self.config.rewards
             for policy in self.policies_ranked_by(reward)
         )
+
+    @cached_property
+    def reward_ablations(self) -> dict[str, dict[str, Any]]:
+        """Comparisons of rewards: name -> ``choice``, ``primary``, ``a`` and ``b``, which :meth:`compared_rewards` makes."""
+        return {
+            name: {"choice": item.choice, "primary": item.primary, "a": _fitted_as(item), "b": item.default}
+            for name, item in self.config.report.reward_ablations.items()
+        }
+
+    @cached_property
+    def compared_rewards(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What is fitted to compare rewards: reward whose states are read -> name of the fit -> ``options`` and ``baseline``."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for item in self.config.report.reward_ablations.values():
+            for states, name, fit, baseline in (
+                (item.default, item.default, {}, None),
+                (item.reward or item.default, _fitted_as(item), item.fit or {}, item.baseline),
+            ):
+                reward = self.config.rewards[states]
+                options = {"fit": {**reward.fit, **fit}, "test_share": reward.test_share, "seed": reward.seed}
+                found.setdefault(states, {})[name] = {"options": options, "baseline": baseline}
+        return found
 
     def policies_ranked_by(self, reward: str) -> set[Policy]:
         """Policies on whose states a reward ranks a pool."""
@@ -557,3 +579,9 @@ class Plan:
 def _distinct(paths: Iterable[Item]) -> list[Item]:
     """Each path, or other item, once, in the order of first appearance."""
     return list(dict.fromkeys(paths))
+
+
+def _fitted_as(item: RewardAblation) -> str:
+    """Name of the other side of a comparison of rewards."""
+    changed = ", ".join(f"{key}: {value}" for key, value in (item.fit or {}).items())
+    return item.reward or f"{item.default}, {item.baseline or changed}"

@@ -25,6 +25,7 @@ from trulysafe.config.tables import (
     KeptTokens,
     LocalLlm,
     PolicyOf,
+    RewardAblation,
     Sweep,
     Table,
     TrainedModel,
@@ -47,7 +48,8 @@ SPECIAL = {
 """Titles of the sections of a key that has more than one kind of table."""
 
 REPORT: dict[str, type[Table]] = {
-    "report.contrasts": Contrast, "report.sweeps": Sweep, "report.ablations": Ablation, "report.kept_tokens": KeptTokens,
+    "report.contrasts": Contrast, "report.sweeps": Sweep, "report.ablations": Ablation,
+    "report.reward_ablations": RewardAblation, "report.kept_tokens": KeptTokens,
 }  # fmt: skip
 """Tables within ``report``."""
 

@@ -61,6 +61,11 @@ def of_groups(config: Configuration) -> Configuration:
         update={
             "contrasts": {k: v for k, v in config.report.contrasts.items() if {v.a, v.b} <= asked},
             "sweeps": {k: v for k, v in config.report.sweeps.items() if set(v.points) <= asked},
+            "reward_ablations": {
+                k: v
+                for k, v in config.report.reward_ablations.items()
+                if {v.reward or v.default, v.default} <= {*rewards}
+            },
             "ablations": {k: v for k, v in config.report.ablations.items() if {v.arm, v.default} <= asked},
         }
     )

@@ -476,6 +476,29 @@ class Ablation(Table):
     primary: bool = Field(True, description="Primary ablations are corrected together (Holm), over all their outcomes.")
 
 
+class RewardAblation(Table):
+    """A choice of the reward, and what it is worth on held-out pairs: a fit that differs from its default in one thing."""
+
+    choice: str = Field(description="What is chosen otherwise, for reading.")
+    reward: Name | None = Field(None, description="Reward with the other choice; this, `fit` or `baseline`.")
+    fit: dict[str, Any] | None = Field(
+        None, description="Options of the fit that differ, on the states of the default: `{two_stage: true}`."
+    )
+    baseline: Literal["best_layer", "concatenated", "mean_of_layers"] | None = Field(
+        None,
+        description="What stands in the reward's place, on the states of the default: logistic regressions on the best layer (chosen on inner "
+        "folds), on all layers side by side, or on each layer with their mean.",
+    )
+    default: Name = Field(description="Reward it is compared with; differences are the other choice less this one.")
+    primary: bool = Field(True, description="Primary ones are corrected together (Holm), over all their outcomes.")
+
+    @model_validator(mode="after")
+    def _one_side(self) -> RewardAblation:
+        if sum(side is not None for side in (self.reward, self.fit, self.baseline)) != 1:
+            raise ValueError("give one of reward, fit and baseline to compare with the default")
+        return self
+
+
 class KeptTokens(Table):
     """A figure and a page that show which tokens a mask keeps in a few harmless pairs (look-alike and general ones alone)."""
 
@@ -490,6 +513,10 @@ class Report(Table):
     contrasts: dict[Name, Contrast] = Field(default_factory=dict, description="Declared contrasts.")
     sweeps: dict[Name, Sweep] = Field(default_factory=dict, description="Sweep figures.")
     ablations: dict[Name, Ablation] = Field(default_factory=dict, description="Table of what each choice is worth.")
+    reward_ablations: dict[Name, RewardAblation] = Field(
+        default_factory=dict, description="What each choice of the reward is worth, in the table of ablations."
+    )
+    reward_fits: Count = Field(5, description="Fits per reward of `reward_ablations`, each with a seed of its own.")
     kept_tokens: KeptTokens | None = Field(None, description="Figure and page of kept tokens; none leaves them out.")
     published: bool = Field(True, description="Put the papers' published values beside ours.")
     diversity_answers: int = Field(

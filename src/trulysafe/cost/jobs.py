@@ -18,6 +18,7 @@ from trulysafe.cost.sizes import Size, size_of
 FINAL = (
     "metrics",
     "ablations",
+    "reward_ablations",
     "kept_tokens",
     "draw_tables",
     "draw_figures",
@@ -280,6 +281,7 @@ class Jobs:
                 yield Job("judge", disk=answer.disk / 10)
         asked = {
             "ablations": bool(self.config.report.ablations),
+            "reward_ablations": bool(self.config.report.reward_ablations),
             "kept_tokens": self.config.report.kept_tokens is not None,
         }
         for rule in FINAL:

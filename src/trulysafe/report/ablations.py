@@ -6,24 +6,32 @@ import pandas as pd
 
 from trulysafe.report.tables import Arms, intervals
 
-COLUMNS = {"safe": "Safe", "over_refusal": "Over-refusal", "helpful": "General right"}
+COLUMNS = {
+    "safe": "Safe",
+    "over_refusal": "Over-refusal",
+    "helpful": "General right",
+    "ranked": "Pairs ranked right",
+    "sign": "Signs right",
+    "brier": "Brier score",
+    "ece": "Calibration error",
+    "gamma_gap": "Gamma, true less flipped label",
+}
+"""Outcomes of the arms (answers), then those of the rewards (held-out pairs)."""
+FINE = ("ranked", "sign", "brier", "ece", "gamma_gap")
+"""Outcomes that are given to three decimals: those of the rewards."""
 SIGNIFICANT = 0.05
 
 
 def ablation_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """Lay the rows of :func:`trulysafe.ablations.ablation_rows` out for reading, in their order.
+    """Lay the rows of :func:`joined` out for reading, in their order.
 
     A star marks primary differences with a Holm-corrected p-value below :data:`SIGNIFICANT`.
     """
     labels = {name: about.get("label") or name for name, about in arms.items()}
-    stars = ["*" if p < SIGNIFICANT else "" for p in rows["p_holm"].fillna(1.0)]
-    cells = rows.assign(
-        text=[cell + star for cell, star in zip(intervals(rows, "difference"), stars, strict=True)],
-        column=rows["metric"].map(COLUMNS),
-    )
-    wide = cells.pivot(index="ablation", columns="column", values="text")
+    cells = rows.assign(text=_cells(rows), column=rows["metric"].map(COLUMNS), line=_lines(rows))
+    wide = cells.pivot(index="line", columns="column", values="text")
     wide = wide.reindex(columns=[column for column in COLUMNS.values() if column in wide]).fillna("")
-    about = rows.drop_duplicates("ablation").set_index("ablation")
+    about = cells.drop_duplicates("line").set_index("line")
     head = pd.DataFrame(
         {
             "Choice": about["choice"],
@@ -34,3 +42,29 @@ def ablation_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
         }
     )
     return head.join(wide).reset_index(drop=True)
+
+
+def joined(answers: pd.DataFrame | None, rewards: pd.DataFrame | None) -> pd.DataFrame | None:
+    """One table of :func:`trulysafe.ablations.ablation_rows` and :func:`trulysafe.reward.ablations.reward_ablation_rows`; either may lack.
+
+    A column ``of`` is added where there are rewards: ``answers`` or ``rewards``.
+    """
+    if rewards is None or rewards.empty:
+        return answers
+    parts = [rewards.assign(of="rewards")]
+    if answers is not None and len(answers):
+        parts.insert(0, answers.assign(of="answers"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _cells(rows: pd.DataFrame) -> list[str]:
+    stars = ["*" if p < SIGNIFICANT else "" for p in rows["p_holm"].fillna(1.0)]
+    coarse, fine = (intervals(rows, "difference", digits) for digits in (2, 3))
+    texts = zip(rows["metric"], coarse, fine, stars, strict=True)
+    return [(three if metric in FINE else two) + star for metric, two, three, star in texts]
+
+
+def _lines(rows: pd.DataFrame) -> pd.Series:
+    """Number of each row's line: a name may stand for an arm and for a reward."""
+    kind = rows["of"] if "of" in rows else pd.Series("answers", index=rows.index)
+    return pd.Series(pd.factorize(kind + " " + rows["ablation"])[0], index=rows.index)

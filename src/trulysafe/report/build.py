@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from trulysafe.report import figures, layer_figures, training_figures
-from trulysafe.report.ablations import ablation_text
-from trulysafe.report.captions import CAPTIONS, main_caption
+from trulysafe.report.ablations import ablation_text, joined
+from trulysafe.report.captions import CAPTIONS, ablation_caption, main_caption
 from trulysafe.report.diversity_table import diversity_tables
 from trulysafe.report.drift_figure import drift_text, order_and_distribution
 from trulysafe.report.kept_tokens import kept_tokens_figure, write_page
@@ -29,6 +29,7 @@ from trulysafe.report.tables import (
     time_text,
     write_tables,
 )
+from trulysafe.report.training_table import training_rows, training_text
 
 
 def build_tables(
@@ -48,14 +49,16 @@ def build_tables(
     labellers: Mapping[str, Path | str] | None = None,
     labelled_pools: Mapping[str, tuple[str, Mapping[str, Any]]] | None = None,
     ablations: pd.DataFrame | None = None,
+    reward_ablations: pd.DataFrame | None = None,
     kept_tokens: pd.DataFrame | None = None,
+    log: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Write the tables of a run into ``folder`` as Markdown, LaTeX, HTML and CSV.
 
     Args:
         folder: where they go: ``main`` and ``main_<group>`` for other groups of arms, ``contrasts``, ``matched_safety``,
             ``judges``, ``wall_time``, ``published``, ``divergence``, ``diversity``, ``labellers``, ``labeller_confusion``,
-            ``labeller_agreement``, ``ablations``, ``order_and_distribution``, and the page ``kept_tokens.html``.
+            ``labeller_agreement``, ``ablations``, ``order_and_distribution``, ``training_means``, and the page ``kept_tokens.html``.
         metrics: table of schema ``metrics`` with summary rows.
         arms: experiments to show, in order (:attr:`trulysafe.config.plan.Plan.arms`): ``label``, ``group``, ``base`` and ``start``.
         contrasts: from :func:`trulysafe.contrasts.contrast_rows`.
@@ -70,7 +73,9 @@ def build_tables(
         labellers: name -> artefact folder of a risk labeller.
         labelled_pools: pool -> its labeller, and the agreement with known classes that was noted when its prompts were labelled.
         ablations: from :func:`trulysafe.ablations.ablation_rows`.
+        reward_ablations: from :func:`trulysafe.reward.ablations.reward_ablation_rows`, in the same table.
         kept_tokens: from :func:`trulysafe.kept_tokens.kept_tokens`.
+        log: training log, columns experiment, seed, step, name, value.
 
     Returns:
         Paths of all files.
@@ -93,10 +98,14 @@ def build_tables(
         numbers, layers = published_rows(published, ours), divergence_rows(published, divergence)
         made["published"] = (published_text(numbers), numbers)
         made["divergence"] = (divergence_text(layers), layers)
-    if ablations is not None and len(ablations):
-        made["ablations"] = (ablation_text(ablations, arms), ablations)
+    choices = joined(ablations, reward_ablations)
+    if choices is not None and len(choices):
+        made["ablations"] = (ablation_text(choices, arms), choices)
+        captions["ablations"] = ablation_caption(choices)
     if drift is not None and len(drift):
         made["order_and_distribution"] = (drift_text(drift, arms), drift)
+    if log is not None and len(trained := training_rows(log, arms)):
+        made["training_means"] = (training_text(trained), trained)
     paths = []
     if kept_tokens is not None and len(kept_tokens):
         paths.append(write_page(kept_tokens, Path(folder) / "kept_tokens.html"))

@@ -47,13 +47,6 @@ CAPTIONS = {
         "Agreement of two labellers on the same prompts; unparsed is a class like any other. Brackets hold 95% intervals of Cohen's kappa from "
         "resampled prompts (families of prompts in pools); two released labels of one prompt are counted in both orders, without an interval."
     ),
-    "ablations": (
-        "What each choice is worth: difference of an arm to its default on the same prompts and seeds, at the end of training. Safe: harmful "
-        "prompts refused or safely completed; over-refusal: harmless look-alikes refused; general right: checkable questions answered "
-        "rightly. Brackets hold 95% intervals from resampling training seeds and prompt families together. A star marks primary "
-        "differences below 0.05 after Holm's correction over all primary differences of the table; exploratory ones are uncorrected and "
-        "bear no star. The CSV holds all p-values and n."
-    ),
     "order_and_distribution": (
         "Order and distribution of responses at the end of training, against the model that the pool was sampled from. Order: rank "
         "correlations of log-likelihoods per token within each pool prompt, and the share of prompts whose likeliest response "
@@ -62,8 +55,41 @@ CAPTIONS = {
         "distance of verdict shares between new samples of both. Brackets hold 95% intervals over seeds and prompt families (the "
         "last two: over seeds); after 'floor', what two sets of the reference's own samples give."
     ),
+    "training_means": (
+        "What methods did while they trained, mean over training of what each logged. Gamma: label confidence of the pairs in scope, also apart "
+        "for pairs whose label was flipped on purpose; reward ranks as labelled: share of those pairs; kept: share of the tokens of chosen and of "
+        "rejected responses in scope that the mask keeps, and share of responses that fell under the minimum share and were kept whole. Brackets hold "
+        "Student's 95% intervals over seeds."
+    ),
     "wall_time": "Wall time per rule, summed over its jobs; jobs may have run side by side.",
 }
+
+_ABLATIONS = {
+    "answers": (
+        "difference of an arm to its default on the same prompts and seeds, at the end of training. Safe: harmful prompts refused or safely "
+        "completed; over-refusal: harmless look-alikes refused; general right: checkable questions answered rightly. Brackets hold 95% "
+        "intervals from resampling training seeds and prompt families together."
+    ),
+    "rewards": (
+        "difference of a reward to its default on the annotated pairs that were held out of both, over several fits (seeds). Pairs ranked right: the "
+        "safe response has the higher reward; signs right: share of responses whose calibrated reward is on their side of 0; Brier score and "
+        "calibration error of the reward as a probability (less is better); gamma: label confidence per pair, true label less flipped "
+        "one. Brackets hold 95% intervals from resampling fits and prompts together (calibration error: prompts alone, not tested)."
+    ),
+}
+_CORRECTED = (
+    "A star marks primary differences below 0.05 after Holm's correction over all primary differences{apart}; exploratory ones are "
+    "uncorrected and bear no star. The CSV holds all p-values and n."
+)
+
+
+def ablation_caption(rows: pd.DataFrame) -> str:
+    """Caption of the table of ablations: of answers, of rewards, or of both; takes :func:`trulysafe.report.ablations.joined`."""
+    kinds = [kind for kind in _ABLATIONS if "of" not in rows or kind in set(rows["of"])]
+    if "of" not in rows or len(kinds) == 1:
+        return f"What each choice is worth: {_ABLATIONS[kinds[0]]} {_CORRECTED.format(apart=' of the table')}"
+    parts = " Rewards: ".join(_ABLATIONS[kind] for kind in kinds)
+    return f"What each choice is worth. Arms: {parts} {_CORRECTED.format(apart=' of arms, and of rewards')}"
 
 
 def main_caption(rows: pd.DataFrame) -> str:

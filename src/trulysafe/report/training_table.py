@@ -1,0 +1,64 @@
+"""The table of what methods did while they trained: label confidence on true and flipped labels, shares of tokens that masks kept."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from trulysafe.report.tables import Arms, intervals
+from trulysafe.stats import interval
+
+LOGGED = {
+    "confidence": "Gamma",
+    "confidence/clean": "Gamma, true labels",
+    "confidence/flipped": "Gamma, flipped labels",
+    "reward_model/accuracy": "Reward ranks as labelled",
+    "kept_share/chosen": "Kept, chosen",
+    "kept_share/rejected": "Kept, rejected",
+    "kept_share/fell_back": "Kept whole",
+}
+"""Logged name -> column."""
+GAP = "True less flipped"
+COLUMNS = [*list(LOGGED.values())[:3], GAP, *list(LOGGED.values())[3:]]
+
+
+def training_rows(log: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """Mean of each logged quantity over a run's training, then over its seeds.
+
+    Args:
+        log: training log, columns experiment, seed, step, name, value.
+        arms: experiments to show, in order, with their ``label``.
+
+    Returns:
+        Columns experiment, label, column, value, seeds, ci_low, ci_high (limits over seeds; none where there is one seed, or all are alike). The
+        column :data:`GAP` is the difference of gamma on true and on flipped labels, seed by seed.
+    """
+    logged = log[log["experiment"].isin(list(arms)) & log["name"].isin(list(LOGGED))].dropna(subset=["value"])
+    means = logged.groupby(["experiment", "seed", "name"])["value"].mean().unstack("name")
+    means = means.reindex(columns=list(LOGGED)).rename(columns=LOGGED)
+    means[GAP] = means[LOGGED["confidence/clean"]] - means[LOGGED["confidence/flipped"]]
+    rows = []
+    for experiment, about in arms.items():
+        of_arm = means[means.index.get_level_values("experiment") == experiment]
+        for column in COLUMNS:
+            of_seeds = of_arm[column].dropna()
+            if len(of_seeds):
+                label = about.get("label") or experiment
+                rows.append({"experiment": experiment, "label": label, "column": column, **_summary(of_seeds)})
+    return pd.DataFrame(rows, columns=["experiment", "label", "column", "value", "seeds", "ci_low", "ci_high"])
+
+
+def training_text(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay :func:`training_rows` out for reading: one line per arm, ``value [low, high]`` in the cells."""
+    cells = rows.assign(text=intervals(rows, "value"))
+    wide = cells.pivot_table(index="experiment", columns="column", values="text", aggfunc="first", sort=False)
+    wide = wide.reindex(columns=[column for column in COLUMNS if column in wide]).fillna("")
+    about = rows.drop_duplicates("experiment").set_index("experiment")[["label"]]
+    about["seeds"] = rows.groupby("experiment", sort=False)["seeds"].max()
+    return about.join(wide).rename(columns={"label": "Arm", "seeds": "Seeds"}).reset_index(drop=True)
+
+
+def _summary(values: pd.Series) -> dict[str, float]:
+    if values.nunique() == 1:
+        return {"value": float(values.iloc[0]), "seeds": len(values), "ci_low": float("nan"), "ci_high": float("nan")}
+    found = interval(values.to_numpy())
+    return {"value": found.value, "seeds": len(values), "ci_low": found.low, "ci_high": found.high}

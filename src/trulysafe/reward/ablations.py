@@ -1,0 +1,210 @@
+"""What each choice of the reward is worth: fits that differ in one thing, compared pair by pair on the same held-out pairs.
+
+A fit has a seed (initial values, order, validation pairs), so every reward is fitted with several: intervals then count the spread of fits
+beside that of prompts. Other training pairs are not drawn; an interval speaks about fits on these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from trulysafe.bootstrap import Array, Statistic
+from trulysafe.confidence import label_confidence
+from trulysafe.errors import UserError
+from trulysafe.reward.baselines import (
+    Fitter,
+    best_layer,
+    chosen_on_inner_folds,
+    concatenated,
+    hybrid,
+    mean_of_layers,
+)
+from trulysafe.reward.stage import held_out_rows
+from trulysafe.stats import holm, paired_difference, statistic_interval
+
+BASELINES: dict[str, Fitter] = {
+    "best_layer": best_layer(),
+    "concatenated": chosen_on_inner_folds({strength: concatenated(strength) for strength in (0.0001, 0.001, 0.01)}, 3),
+    "mean_of_layers": mean_of_layers(),
+}
+"""What a hybrid reward may be compared with, on its own states; what is chosen (layer, regularisation) is chosen on inner folds."""
+OUTCOMES = ("ranked", "sign", "brier", "gamma_gap")
+"""Outcomes of a held-out pair: see :func:`pair_outcomes`."""
+CALIBRATION = "ece"
+"""Calibration error: not a mean over pairs, so it has an interval and no test."""
+COLUMNS = [
+    "ablation", "choice", "primary", "a", "b", "metric", "value_a", "value_b", "difference", "n", "seeds", "families", "stderr",
+    "ci_low", "ci_high", "p_value", "p_holm",
+]  # fmt: skip
+_BINS = 10
+
+
+def held_out_rewards(
+    arrays: Mapping[str, Tensor],
+    index: pd.DataFrame,
+    options: Mapping[str, Any],
+    fits: int = 1,
+    baseline: str | None = None,
+) -> pd.DataFrame:
+    """Calibrated rewards of the held-out pairs, by fits on the others with several seeds.
+
+    The first fit is that of :func:`trulysafe.reward.stage.fit_stage` on the same options.
+
+    Args:
+        arrays: ``safe`` and ``unsafe`` states [N, L, D].
+        index: one row per pair, columns pair_id, prompt_id, family.
+        options: a stanza of ``rewards``: ``fit``, ``test_share``, ``seed``.
+        fits: number of fits, with the seeds ``seed``, ``seed`` + 1, ...
+        baseline: a key of :data:`BASELINES` in place of the hybrid reward; such a fit has no seed and is made once.
+
+    Returns:
+        Columns pair_id, family (the prompt's own where the data names none), seed, safe, unsafe; one row per held-out pair and fit.
+
+    Raises:
+        UserError: too few pairs on either side of the split, or a fit that fails.
+    """
+    fit_rows, test_rows = held_out_rows(index, options["test_share"])
+    safe, unsafe = (arrays[side].float().numpy() for side in ("safe", "unsafe"))
+    held = index.iloc[test_rows].reset_index(drop=True)
+    family = held["family"].fillna("").astype(str)
+    about = pd.DataFrame(
+        {"pair_id": held["pair_id"], "family": family.where(family != "", "prompt " + held["prompt_id"])}
+    )
+    groups = index["prompt_id"].iloc[fit_rows].to_numpy(dtype=str)
+    tables = []
+    for number in range(1 if baseline else fits):
+        seed = options["seed"] + number
+        fitter = BASELINES[baseline] if baseline else hybrid(seed=seed, **options["fit"])
+        scorer = fitter(safe[fit_rows], unsafe[fit_rows], groups)
+        tables.append(about.assign(seed=seed, safe=scorer(safe[test_rows]), unsafe=scorer(unsafe[test_rows])))
+    return pd.concat(tables, ignore_index=True)
+
+
+def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
+    """Outcomes of pairs from their calibrated rewards, arrays [pairs].
+
+    Returns:
+        ``ranked``: 1 where the safe response wins, a half for a tie. ``sign``: share of both responses on the right side of 0. ``brier``:
+        squared error of ``sigmoid(reward)`` as the probability of a safe response, mean of both. ``gamma_gap``: label confidence of the pair
+        less that of the pair with its label flipped (per pair, the paper's alpha and floor).
+    """
+    safe, unsafe = (np.asarray(side, dtype=float) for side in (safe, unsafe))
+    sides = torch.tensor(safe), torch.tensor(unsafe)
+    given, flipped = (label_confidence(*pair, per_pair=True).numpy() for pair in (sides, sides[::-1]))
+    wrong_safe, wrong_unsafe = 1 - _probability(safe), _probability(unsafe)
+    return {
+        "ranked": (safe > unsafe) + 0.5 * (safe == unsafe),
+        "sign": ((safe > 0).astype(float) + (unsafe < 0)) / 2,
+        "brier": (wrong_safe**2 + wrong_unsafe**2) / 2,
+        "gamma_gap": given - flipped,
+    }
+
+
+def reward_ablation_rows(
+    rewards: Mapping[str, pd.DataFrame], ablations: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Difference of each reward to its default in every outcome, on the pairs that were held out of both.
+
+    Args:
+        rewards: name -> :func:`held_out_rewards`. One that was fitted once meets every fit of the other.
+        ablations: name -> ``a`` and ``b`` (names in ``rewards``; the difference is a - b), ``choice`` (what differs, for reading) and
+            ``primary`` (default true).
+
+    Returns:
+        One row per ablation and outcome of :data:`OUTCOMES` and :data:`CALIBRATION`, columns :data:`COLUMNS`; ``n`` counts pairs times fits.
+        ``p_holm`` is corrected over all tested outcomes of all primary ablations together and missing for the others.
+
+    Raises:
+        UserError: two rewards that share no held-out pair.
+    """
+    rows = []
+    for name, about in ablations.items():
+        a, b = _matched(name, rewards[about["a"]], rewards[about["b"]])
+        shared = {"ablation": name, "choice": about["choice"], "primary": about.get("primary", True)}
+        shared |= {"a": about["a"], "b": about["b"], "n": len(a)}
+        shared |= {"seeds": a["seed"].nunique(), "families": a["family"].nunique()}
+        rows += [{**shared, **row} for row in (*_tested(a, b), _calibration(a, b))]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    tested = table["primary"].astype(bool) & table["p_value"].notna()
+    table.loc[tested, "p_holm"] = holm(table.loc[tested, "p_value"])
+    return table
+
+
+def _matched(name: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both sides on the same pairs and fits, row by row; the seeds of the fits count from 0."""
+    sides = [side.assign(seed=pd.factorize(side["seed"], sort=True)[0]) for side in (a, b)]
+    fits = [side["seed"].nunique() for side in sides]
+    for one, other in ((0, 1), (1, 0)):
+        if fits[one] == 1:
+            sides[one] = _repeated(sides[one], fits[other])
+    keys = ["seed", "pair_id"]
+    merged = sides[0].merge(sides[1], on=keys, suffixes=("_a", "_b")).sort_values(keys, ignore_index=True)
+    if merged.empty:
+        raise UserError(
+            f"report.reward_ablations.{name}: the two rewards share no held-out pair. Give both the same datasets, and rows that overlap."
+        )
+    names = {"family_a": "family", "family_b": "family"}
+    found = [merged[[*keys, *(f"{column}{end}" for column in ("family", "safe", "unsafe"))]] for end in ("_a", "_b")]
+    return tuple(  # type: ignore[return-value]
+        side.rename(columns={**names, f"safe{end}": "safe", f"unsafe{end}": "unsafe"})
+        for side, end in zip(found, ("_a", "_b"), strict=True)
+    )
+
+
+def _repeated(table: pd.DataFrame, fits: int) -> pd.DataFrame:
+    return pd.concat([table.assign(seed=seed) for seed in range(fits)], ignore_index=True)
+
+
+def _tested(a: pd.DataFrame, b: pd.DataFrame) -> list[dict[str, Any]]:
+    outcomes = [pair_outcomes(side["safe"], side["unsafe"]) for side in (a, b)]
+    rows = []
+    for metric in OUTCOMES:
+        of_a, of_b = (of_side[metric] for of_side in outcomes)
+        found = paired_difference(of_a, of_b, a["seed"], a["family"])
+        row = {"metric": metric, "value_a": float(of_a.mean()), "value_b": float(of_b.mean())}
+        row |= {"difference": found.value, "stderr": found.stderr, "ci_low": found.low, "ci_high": found.high}
+        rows.append({**row, "p_value": found.p_value})
+    return rows
+
+
+def _calibration(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, Any]:
+    """Difference of the calibration errors, each averaged over its fits; families are resampled."""
+    errors = [_calibration_error(side) for side in (a, b)]
+    ones = np.ones((1, a["family"].nunique()))
+    found = statistic_interval(
+        lambda weights: errors[0](weights) - errors[1](weights), a["family"].nunique(), len(a), (-1.0, 1.0)
+    )
+    value_a, value_b = (float(error([np.ones((1, 1)), ones])[0]) for error in errors)
+    row = {"metric": CALIBRATION, "value_a": value_a, "value_b": value_b, "difference": found.value}
+    return row | {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high, "p_value": np.nan}
+
+
+def _calibration_error(side: pd.DataFrame) -> Statistic:
+    """Expected calibration error under weights of families: what :func:`trulysafe.reward.evaluate.calibration_error` does, mean over fits."""
+    families, names = pd.factorize(side["family"], sort=True)
+    fits = []
+    for seed in sorted(side["seed"].unique()):
+        rows = (side["seed"] == seed).to_numpy()
+        gaps, counts = np.zeros((len(names), _BINS)), np.zeros(len(names))
+        for column, label in (("safe", 1), ("unsafe", 0)):
+            probability = _probability(side.loc[rows, column].to_numpy())
+            bins = np.minimum((probability * _BINS).astype(int), _BINS - 1)
+            np.add.at(gaps, (families[rows], bins), probability - label)
+            np.add.at(counts, families[rows], 1.0)
+        fits.append((gaps, counts))
+
+    def error(weights: Sequence[Array]) -> Array:
+        of_family = weights[1]
+        return np.mean([np.abs(of_family @ gaps).sum(axis=1) / (of_family @ counts) for gaps, counts in fits], axis=0)
+
+    return error
+
+
+def _probability(rewards: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(rewards, -500, 500)))
