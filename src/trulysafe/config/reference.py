@@ -34,7 +34,7 @@ from trulysafe.config.tables import (
 INTRO = """\
 # Configuration keys
 
-Generated from `src/trulysafe/config/tables.py` by `make docs`; edit the descriptions there.
+Generated from `src/trulysafe/config/tables/` by `make docs`; edit the descriptions there.
 
 A configuration is one YAML file of component tables. Components are named once and refer to each other by name; what two experiments
 share is computed once. Unknown keys are refused. Without `--configfile` the demo, [demo.yaml](demo.yaml), is used;
