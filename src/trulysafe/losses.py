@@ -272,17 +272,3 @@ def response_loss(name: str, chosen: Tensor, rejected: Tensor, confidence: Tenso
     loss = RESPONSE_LOSSES[name]
     gamma = torch.as_tensor(confidence, dtype=chosen.dtype, device=chosen.device)
     return gamma * loss(chosen, rejected, beta) + (1 - gamma) * loss(rejected, chosen, beta)
-
-
-def reward_margin_loss(safe_reward: Tensor, unsafe_reward: Tensor, margin: float = 1.0) -> Tensor:
-    """Pairwise loss of the hybrid reward (RBRM): ``-log sigmoid(r_safe - r_unsafe - margin)``.
-
-    Args:
-        safe_reward: raw (never calibrated) reward of the safe response, any shape.
-        unsafe_reward: raw reward of the unsafe response, same shape.
-        margin: by how much the safe response should win; the paper uses 1.
-
-    Returns:
-        Loss per pair, same shape.
-    """
-    return -F.logsigmoid(safe_reward - unsafe_reward - margin)

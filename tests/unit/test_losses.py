@@ -19,9 +19,9 @@ from trulysafe.losses import (
     confidence_dpo_loss,
     dpo_margin,
     response_loss,
-    reward_margin_loss,
     sft_loss,
 )
+from trulysafe.reward.loss import reward_margin_loss
 
 real = st.floats(-8, 8)
 

@@ -8,9 +8,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from trulysafe.errors import UserError
-from trulysafe.losses import reward_margin_loss
 from trulysafe.reward import HybridReward, fit_hybrid_reward
 from trulysafe.reward.baselines import mean_of_layers
+from trulysafe.reward.loss import reward_margin_loss
 from trulysafe.reward.probes import STRENGTH, classifier, layer_probes
 
 LAYERS = 3

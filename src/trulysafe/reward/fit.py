@@ -18,9 +18,9 @@ from torch import Tensor
 
 from trulysafe.errors import UserError, not_accepted
 from trulysafe.ids import stable_seed
-from trulysafe.losses import reward_margin_loss
 from trulysafe.reward.calibration import calibrate as fit_calibration
 from trulysafe.reward.evaluate import pair_accuracy
+from trulysafe.reward.loss import reward_margin_loss
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.probes import layer_probes
 from trulysafe.reward.states import group_codes, paired_states

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trulysafe.errors import UserError
-from trulysafe.losses import reward_margin_loss
 from trulysafe.reward.calibration import calibrate
+from trulysafe.reward.loss import reward_margin_loss
 from trulysafe.reward.model import HybridReward
 
 FOLDER = "online_reward"
