@@ -28,7 +28,7 @@ from trulysafe.trainers.jobs import TrainingRun, train_run
 from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.online_judges import META, PROMPT, RewardJudge, TextJudge
 from trulysafe.trainers.online_pairs import OnlinePairs, OnlinePreferenceTrainer
-from trulysafe.trainers.run import training_set
+from trulysafe.trainers.run_data import training_set
 
 PAIRS = [
     ("w1 w2 w3 w4", "w5 w6 w7", "w10 w11 w12"),

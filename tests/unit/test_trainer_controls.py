@@ -17,7 +17,7 @@ from trulysafe.errors import UserError
 from trulysafe.methods import DPO, MASK_CONTROLS, Confidence, Mask, Method
 from trulysafe.schema import RISKS
 from trulysafe.token_rewards import TokenScale
-from trulysafe.trainers.run import RewardInputs, training_set
+from trulysafe.trainers.run_data import RewardInputs, training_set
 
 REWARDS = {"chosen_reward": [1.0, 0.2, -0.5, 2.0], "rejected_reward": [-1.0, 0.4, 0.5, -2.0]}
 

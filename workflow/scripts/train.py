@@ -11,10 +11,9 @@ from trulysafe.config import load
 from trulysafe.config.plan import Plan
 from trulysafe.methods import Method
 from trulysafe.reward.stage import SCALES
-from trulysafe.schema import read_table
 from trulysafe.token_rewards import load_scale
 from trulysafe.trainers.jobs import TrainingRun, copy_policies, train_run
-from trulysafe.trainers.run import load_reward, pair_rows, training_set
+from trulysafe.trainers.run_data import load_reward, pair_rows, run_data
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
@@ -30,14 +29,8 @@ with job(snakemake) as run:
     if folder := run.input.get("token_rewards"):
         tokens = pair_rows(run.input.token_values), load_scale(Path(folder) / SCALES, method.mask.form)
 
-    def _dataset(item):
-        mix = read_table(item["mix"], "mix").query("draw == @item['seed']")
-        reference = pair_rows(item["reference"])
-        rewards = pair_rows(item["rewards"]) if method.needs_reward else None
-        reward = load_reward(run.input.reward, run.params.identity, method.mask.form) if method.needs_reward else None
-        texts = pair_rows(run.input.texts) if run.params.judge else None
-        return training_set(mix, reference, rewards, reward, tokens, texts)
-
+    reward = load_reward(run.input.reward, run.params.identity, method.mask.form) if method.needs_reward else None
+    texts = pair_rows(run.input.texts) if run.params.judge else None
     logs = []
     for item in tqdm(run.params.runs, desc="Training", unit="policy"):
         place = f"{item['experiment']}/seed{item['seed']}"
@@ -53,7 +46,7 @@ with job(snakemake) as run:
             reward_identity=run.params.identity,
             judge=run.params.judge,
         )
-        log = train_run(policy, lambda item=item: _dataset(item))
+        log = train_run(policy, lambda item=item: run_data(item, method, reward, tokens, texts))
         copy_policies(policy, run.output.policies / place)
         logs.append(log.assign(experiment=item["experiment"], seed=item["seed"]))
     pd.concat(logs, ignore_index=True).to_csv(run.output.policies / "log.csv", index=False)

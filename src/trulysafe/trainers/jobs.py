@@ -28,7 +28,8 @@ from trulysafe.trainers.checkpoints import newest_complete
 from trulysafe.trainers.engines import Launch
 from trulysafe.trainers.limits import GIB, check_limits
 from trulysafe.trainers.processes import train_in_processes
-from trulysafe.trainers.run import STOP_FILE, load_reward, train_policy
+from trulysafe.trainers.run import STOP_FILE, train_policy
+from trulysafe.trainers.run_data import load_reward
 
 logger = logging.getLogger("trulysafe")
 RUN_FILE, LOG_FILE = "run.json", "log.csv"
@@ -79,7 +80,7 @@ def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
 
     Args:
         run: what to train, and where.
-        dataset: makes the data set (:func:`trulysafe.trainers.run.training_set`); called only if there is something to train.
+        dataset: makes the data set (:func:`trulysafe.trainers.run_data.run_data`); called only if there is something to train.
 
     Returns:
         Tidy log with columns step, name, value. The snapshots are in ``run.place / POLICY``.
