@@ -1,0 +1,40 @@
+"""The folder of costs: times by rule, and nothing of what was not measured."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from trulysafe.report.cost_pages import job_times, write_costs
+
+
+def timed(folder, **jobs):
+    for name, seconds in jobs.items():
+        path = folder / f"{name.replace('__', '/')}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\n{seconds}\t0:00:01\n", encoding="utf-8")
+    return folder
+
+
+def test_jobs_are_counted_to_the_rule_that_their_path_begins_with(tmp_path):
+    times = job_times(timed(tmp_path, metrics=3.5, train__a=10.0, train__b=20.0))
+    assert times.groupby("rule")["seconds"].sum().to_dict() == {"metrics": 3.5, "train": 30.0}
+
+
+def test_nothing_is_written_of_what_was_not_measured(tmp_path):
+    folder = tmp_path / "cost"
+    write_costs(
+        folder,
+        timings=timed(tmp_path / "benchmarks", metrics=3.5),
+        policies=[tmp_path],
+        planned={},
+        manifest_of=lambda path: path,
+        metrics=pd.DataFrame(),
+        arms={},
+    )
+    assert {path.name for path in folder.iterdir()} == {
+        "per_rule.csv",
+        "wall_time.csv",
+        "wall_time.pdf",
+        "wall_time.png",
+    }
+    assert pd.read_csv(folder / "per_rule.csv")["rule"].tolist() == ["metrics"]
