@@ -37,3 +37,14 @@ def test_an_unknown_key_is_named_with_those_that_are_accepted(name):
     with pytest.raises(UserError) as caught:
         load(raw)
     assert message in str(caught.value)
+
+
+def test_a_path_holds_keys_alone():
+    """Neither the kind of model nor the types that a value might have had, but a component may bear the name of a kind."""
+    raw = copy.deepcopy(SMALL)
+    raw["models"]["train"] = raw["models"]["tiny"] | {"foo": 1}
+    raw["datasets"]["corpus"]["role"] = {"pairz": 1}
+    with pytest.raises(UserError) as caught:
+        load(raw)
+    keys = [line.split(": ")[0] for line in str(caught.value).splitlines()[1:]]
+    assert keys == ["- models.train.foo", "- datasets.corpus.role", "- datasets.corpus.role.pairz"]

@@ -71,21 +71,24 @@ def _numbers(value: Any) -> Any:
 
 def _explain(item: Mapping[str, Any], table: type[Table] = Configuration) -> str:
     """One line about what pydantic found wrong in ``table``."""
-    where = (
-        ".".join(str(part) for part in item["loc"] if part not in ("train", "hub", "path", "local", "endpoint"))
-        or "(top level)"
-    )
+    where = ".".join(str(part) for part in _keys_of(item["loc"])) or "(top level)"
     if item["type"] == "extra_forbidden":
         return f"- {where}: unknown key.{_listed(str(item['loc'][-1]), _keys_beside(table, item['loc']))} config/README.md explains them."
     if item["type"] == "missing":
         return f"- {where}: missing. Add the key; config/README.md says what it holds."
     if item["type"] == "string_pattern_mismatch":
         return (
-            f"- {where.removesuffix('.[key]')}: the name {item['input']!r} is not accepted. Accepted: letters, digits, '_' and '.', "
+            f"- {where}: the name {item['input']!r} is not accepted. Accepted: letters, digits, '_' and '.', "
             "beginning with a letter or digit (names are parts of paths)."
         )
     found = "" if isinstance(item.get("input"), dict) else f" Found {item.get('input')!r}."
     return f"- {where}: {item['msg']}.{found}"
+
+
+def _keys_of(location: tuple[Any, ...]) -> list[Any]:
+    """The keys in pydantic's path, without the kind of model and the types by which it chose the table."""
+    kinds = {2} if location and location[0] in ("models", "llms") else set()
+    return [part for place, part in enumerate(location) if place not in kinds and "[" not in str(part)]
 
 
 def _listed(key: str, accepted: list[str]) -> str:
