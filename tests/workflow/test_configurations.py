@@ -20,7 +20,7 @@ from trulysafe.cost.jobs import Jobs
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
 NEEDS_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml"}
 LAID_OVER = {"real_ablations.yaml": "real_small.yaml"}
-UNFILLED = ("look_alikes", "salad", "or_bench")
+UNFILLED = ("look_alikes", "salad")
 
 
 @pytest.fixture(scope="module")
