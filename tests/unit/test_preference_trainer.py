@@ -356,15 +356,14 @@ def test_non_finite_loss_stops_with_the_pairs(model, tokenizer, arguments):
 
 
 def test_a_mask_without_token_rewards_stops_and_is_not_a_mask_of_ones(model, tokenizer, arguments):
-    trainer = AdaptiveDPOTrainer(
-        _copied(model),
-        reward_model=HybridReward(model.config.num_hidden_layers, model.config.hidden_size),
-        args=arguments(),
-        train_dataset=prepared(model, tokenizer),
-        processing_class=tokenizer,
-    )
     with pytest.raises(UserError, match="beside chosen_ref_token_logps"):
-        trainer.train()
+        AdaptiveDPOTrainer(
+            _copied(model),
+            reward_model=HybridReward(model.config.num_hidden_layers, model.config.hidden_size),
+            args=arguments(),
+            train_dataset=prepared(model, tokenizer),
+            processing_class=tokenizer,
+        )
 
 
 @pytest.mark.parametrize(
