@@ -23,21 +23,11 @@ from scipy.spatial.distance import cdist
 
 from trulysafe.errors import UserError
 from trulysafe.report.layer_figures import reward_accuracy
-from trulysafe.reward.baselines import (
-    Fitter,
-    best_layer,
-    chosen_on_inner_folds,
-    concatenated,
-    hybrid,
-    mean_of_layers,
-    single_layer,
-)
+from trulysafe.reward.baselines import BASELINES, Fitter, hybrid, single_layer
 from trulysafe.reward.crossval import MEASURES, candidate_difference, candidate_interval, compare_rewards, summarise
 
 DUPLICATE = 1.0
 """Distance over all layers under which two responses count as one; the next nearest pair is 14 apart."""
-STRENGTHS = (0.0001, 0.001, 0.01)
-"""Inverse regularisation of the concatenated layers, one of which is chosen on inner folds."""
 PAPER: dict[str, Any] = {"pairing": "given", "standardise": "none"}
 PROBES: dict[str, Any] = {"initialise": "probes", "epochs": 10}
 BEST, MEAN = "best layer (nested)", "mean of layers"
@@ -88,11 +78,9 @@ def all_candidates(layers: list[int], hybrids: Mapping[str, dict[str, Any]] = HY
     """Everything that is compared, by name; what is chosen is chosen on inner folds."""
     return {
         **{f"layer {name}": single_layer(index) for index, name in enumerate(layers)},
-        BEST: best_layer(),
-        "all layers concatenated (nested C)": chosen_on_inner_folds(
-            {strength: concatenated(strength) for strength in STRENGTHS}, folds=3
-        ),
-        MEAN: mean_of_layers(),
+        BEST: BASELINES["best_layer"],
+        "all layers concatenated (nested C)": BASELINES["concatenated"],
+        MEAN: BASELINES["mean_of_layers"],
         **{name: hybrid(**options) for name, options in hybrids.items()},
     }
 

@@ -171,6 +171,24 @@ def test_training_moves_the_policy_and_neither_reference_nor_judge(model, tokeni
     assert logged[0]["loss"] == pytest.approx(0.6931, abs=1e-3)  # policy and reference are still one
 
 
+def test_a_batch_without_a_fresh_pair_does_not_fall_back_on_the_given_ones(model, tokenizer, reward, tmp_path):
+    before = copy.deepcopy(model)
+    method = Method(online=Online(samples=2, max_new_tokens=1))  # no response has room for its end of turn
+    made = trainer(
+        model,
+        tokenizer,
+        reward,
+        tmp_path,
+        method,
+        train_dataset=dataset(model, tokenizer, in_scope=[True] * len(PAIRS)),
+    )
+    made.train()
+    logged = [entry for entry in made.state.log_history if "loss" in entry]
+    assert [entry["online/pairs"] for entry in logged] == [0.0] * 3
+    assert [entry["loss"] for entry in logged] == [0.0] * 3
+    assert all(torch.equal(a, b) for a, b in zip(made.model.parameters(), before.parameters(), strict=True))
+
+
 def test_the_same_seed_gives_the_same_policy(model, tokenizer, reward, tmp_path):
     runs = [trainer(copy.deepcopy(model), tokenizer, reward, tmp_path / str(number)) for number in range(2)]
     for run in runs:

@@ -71,32 +71,30 @@ def test_resumed_is_undisturbed_from_any_step(base, undisturbed, tmp_path, monke
     assert world.outcome(made) == undisturbed
 
 
-@pytest.mark.slow
-def test_lora_resumes_exactly(base, tmp_path, monkeypatch):
-    spec, reward, data = base
-    lora = {"r": 2, "lora_dropout": 0.2, "target_modules": ["c_attn"]}
-    whole = world.run(tmp_path / "a", spec, "per_pair", reward, lora=lora)
+def _is_undisturbed_when_stopped(whole, made, data, monkeypatch):
+    """Train one run at a stretch and the other with a stop after step 4; both end in the same bytes."""
     train_run(whole, lambda: data)
-    made = world.run(tmp_path / "b", spec, "per_pair", reward, lora=lora)
     with monkeypatch.context() as patch:
         _signal_at(patch, 4)
         with pytest.raises(UserError, match="stop at step 4"):
             train_run(made, lambda: data)
     train_run(made, lambda: data)
     assert world.outcome(made) == world.outcome(whole)
+
+
+@pytest.mark.slow
+def test_lora_resumes_exactly(base, tmp_path, monkeypatch):
+    spec, reward, data = base
+    lora = {"r": 2, "lora_dropout": 0.2, "target_modules": ["c_attn"]}
+    whole, made = (world.run(tmp_path / name, spec, "per_pair", reward, lora=lora) for name in "ab")
+    _is_undisturbed_when_stopped(whole, made, data, monkeypatch)
 
 
 def test_kto_resumes_exactly(base, tmp_path, monkeypatch):
     """The reference's part is computed anew, with the model that the run began from."""
     spec, _, data = base
     whole, made = (world.run(tmp_path / name, spec, "kto") for name in "ab")
-    train_run(whole, lambda: data)
-    with monkeypatch.context() as patch:
-        _signal_at(patch, 4)
-        with pytest.raises(UserError, match="stop at step 4"):
-            train_run(made, lambda: data)
-    train_run(made, lambda: data)
-    assert world.outcome(made) == world.outcome(whole)
+    _is_undisturbed_when_stopped(whole, made, data, monkeypatch)
 
 
 def test_a_run_that_samples_its_pairs_resumes_exactly(tmp_path, monkeypatch):
@@ -107,16 +105,10 @@ def test_a_run_that_samples_its_pairs_resumes_exactly(tmp_path, monkeypatch):
         policy.lm_head.weight[2] = policy.lm_head.weight.mean(dim=0) + 0.3 * policy.lm_head.weight[2]
     policy.save_pretrained(spec["source"])
     reward, data = world.save_reward(tmp_path / "reward"), world.dataset(spec)
-    whole = world.run(tmp_path / "a", spec, "online", reward)
-    log = train_run(whole, lambda: data)
+    whole, made = (world.run(tmp_path / name, spec, "online", reward) for name in "ab")
+    _is_undisturbed_when_stopped(whole, made, data, monkeypatch)
+    log = train_run(whole, lambda: data)  # finished: read alone
     assert log.loc[log["name"] == "online/pairs", "value"].mean() > 0.2
-    made = world.run(tmp_path / "b", spec, "online", reward)
-    with monkeypatch.context() as patch:
-        _signal_at(patch, 4)
-        with pytest.raises(UserError, match="stop at step 4"):
-            train_run(made, lambda: data)
-    train_run(made, lambda: data)
-    assert world.outcome(made) == world.outcome(whole)
     cost = json.loads((made.place / "policy" / COST_FILE).read_text(encoding="utf-8"))
     assert cost["steps"] == 2  # what the resumed process did, without its first step
     assert cost["tokens"]["sampling"] > 0

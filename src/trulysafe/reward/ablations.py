@@ -12,28 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.special import expit
 from torch import Tensor
 
 from trulysafe.bootstrap import Array, Statistic
 from trulysafe.confidence import label_confidence
 from trulysafe.errors import UserError
-from trulysafe.reward.baselines import (
-    Fitter,
-    best_layer,
-    chosen_on_inner_folds,
-    concatenated,
-    hybrid,
-    mean_of_layers,
-)
+from trulysafe.reward.baselines import BASELINES, hybrid
 from trulysafe.reward.stage import held_out_rows
 from trulysafe.stats import holm, paired_difference, statistic_interval
 
-BASELINES: dict[str, Fitter] = {
-    "best_layer": best_layer(),
-    "concatenated": chosen_on_inner_folds({strength: concatenated(strength) for strength in (0.0001, 0.001, 0.01)}, 3),
-    "mean_of_layers": mean_of_layers(),
-}
-"""What a hybrid reward may be compared with, on its own states; what is chosen (layer, regularisation) is chosen on inner folds."""
 OUTCOMES = ("ranked", "sign", "brier", "gamma_gap")
 """Outcomes of a held-out pair: see :func:`pair_outcomes`."""
 CALIBRATION = "ece"
@@ -61,7 +49,7 @@ def held_out_rewards(
         index: one row per pair, columns pair_id, prompt_id, family.
         options: a stanza of ``rewards``: ``fit``, ``test_share``, ``seed``.
         fits: number of fits, with the seeds ``seed``, ``seed`` + 1, ...
-        baseline: a key of :data:`BASELINES` in place of the hybrid reward; such a fit has no seed and is made once.
+        baseline: a key of :data:`trulysafe.reward.baselines.BASELINES` in place of the hybrid reward; such a fit has no seed and is made once.
 
     Returns:
         Columns pair_id, family (the prompt's own where the data names none), seed, safe, unsafe; one row per held-out pair and fit.
@@ -97,7 +85,7 @@ def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
     safe, unsafe = (np.asarray(side, dtype=float) for side in (safe, unsafe))
     sides = torch.tensor(safe), torch.tensor(unsafe)
     given, flipped = (label_confidence(*pair, per_pair=True).numpy() for pair in (sides, sides[::-1]))
-    wrong_safe, wrong_unsafe = 1 - _probability(safe), _probability(unsafe)
+    wrong_safe, wrong_unsafe = 1 - expit(safe), expit(unsafe)
     return {
         "ranked": (safe > unsafe) + 0.5 * (safe == unsafe),
         "sign": ((safe > 0).astype(float) + (unsafe < 0)) / 2,
@@ -193,7 +181,7 @@ def _calibration_error(side: pd.DataFrame) -> Statistic:
         rows = (side["seed"] == seed).to_numpy()
         gaps, counts = np.zeros((len(names), _BINS)), np.zeros(len(names))
         for column, label in (("safe", 1), ("unsafe", 0)):
-            probability = _probability(side.loc[rows, column].to_numpy())
+            probability = expit(side.loc[rows, column].to_numpy())
             bins = np.minimum((probability * _BINS).astype(int), _BINS - 1)
             np.add.at(gaps, (families[rows], bins), probability - label)
             np.add.at(counts, families[rows], 1.0)
@@ -204,7 +192,3 @@ def _calibration_error(side: pd.DataFrame) -> Statistic:
         return np.mean([np.abs(of_family @ gaps).sum(axis=1) / (of_family @ counts) for gaps, counts in fits], axis=0)
 
     return error
-
-
-def _probability(rewards: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(rewards, -500, 500)))

@@ -102,3 +102,11 @@ def _inner_auc(
         rewards = np.concatenate([scorer(safe[test]), scorer(unsafe[test])])
         found.append(roc_auc_score(np.repeat([1, 0], len(test)), rewards))
     return float(np.mean(found))
+
+
+BASELINES: dict[str, Fitter] = {
+    "best_layer": best_layer(),
+    "concatenated": chosen_on_inner_folds({strength: concatenated(strength) for strength in (0.0001, 0.001, 0.01)}, 3),
+    "mean_of_layers": mean_of_layers(),
+}
+"""What a hybrid reward may be compared with, on its own states; what is chosen (layer, regularisation) is chosen on inner folds."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from trulysafe.errors import UserError
@@ -76,7 +77,7 @@ def pair_accuracy(safe_rewards: np.ndarray, unsafe_rewards: np.ndarray) -> dict[
 
 def calibration_error(rewards: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
     """Expected calibration error of ``sigmoid(reward)`` as the probability of a safe response (label 1), in equal-width bins."""
-    probability = 1 / (1 + np.exp(-np.clip(rewards, -500, 500)))
+    probability = expit(rewards)
     bin_of = np.minimum((probability * bins).astype(int), bins - 1)
     gaps = [
         abs(probability[bin_of == b].mean() - labels[bin_of == b].mean()) * (bin_of == b).mean()

@@ -23,6 +23,7 @@ from trulysafe.reward.model import HybridReward
 from trulysafe.sampling import Decoding, left_padded
 from trulysafe.scoring import token_logps
 from trulysafe.tokens import Encoded, end_of_turn_id
+from trulysafe.trainers.batches import WEIGHT
 from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.online_judges import META, PROMPT, OnlineJudge, RewardJudge, TextJudge
 from trulysafe.trainers.preference import PreferenceTrainer
@@ -205,7 +206,12 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
             self._record(**{"online/pairs": torch.tensor([(asked - lost) / asked])})
         for reason, count in self._online.dropped.items():
             self._record(**{f"online/{reason.replace(' ', '_')}": torch.tensor([count / max(asked, 1)])})
-        return self.data_collator(fresh) if fresh else inputs
+        if fresh:
+            return self.data_collator(fresh)
+        return {
+            **inputs,
+            WEIGHT: torch.zeros(len(rows), device=inputs["input_ids"].device),
+        }  # no pair: a step on nothing
 
 
 def _check_inputs(name: str, columns: set[str], reward: HybridReward | None, judge: Mapping[str, Any] | None) -> None:
