@@ -24,7 +24,7 @@ from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 from trulysafe.evaluation import POOLED
 from trulysafe.ids import unit_interval
 from trulysafe.schema import check_table
-from trulysafe.seed_interval import seed_interval
+from trulysafe.stats import interval
 
 TEXT = "text"
 """Judge of these rows: nobody judged, the texts alone were counted."""
@@ -103,7 +103,7 @@ def pooled_rows(rows: pd.DataFrame) -> pd.DataFrame:
     keys = ["experiment", "step", "benchmark", "risk", "metric"]
     for group_keys, group in rows[rows["seed"] != POOLED].groupby(keys, sort=True):
         values = group["value"].to_numpy()
-        spread = seed_interval(values, 0.0, 1.0)
+        spread = interval(values, answers=False, bounds=(0.0, 1.0))
         limits = {"stderr": spread.stderr, "ci_low": spread.low, "ci_high": spread.high}
         about = dict(zip(keys, group_keys, strict=True))
         found.append({**about, "seed": POOLED, "value": values.mean(), "n": int(group["n"].sum()), **limits})

@@ -25,10 +25,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trulysafe.bootstrap import Cells
 from trulysafe.outcomes import MAIN, METRICS, PURPOSES, outcome_table
 from trulysafe.schema import check_table
-from trulysafe.stats import Interval, product_interval, share_interval
+from trulysafe.stats import Cells, Interval, product_interval, share_interval
 
 POOLED = -1
 """Seed of rows that pool all seeds."""

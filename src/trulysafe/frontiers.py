@@ -16,7 +16,7 @@ import pandas as pd
 from trulysafe.errors import UserError
 from trulysafe.evaluation import POOLED
 from trulysafe.outcomes import MAIN
-from trulysafe.seed_interval import seed_interval
+from trulysafe.stats import interval
 
 LEVELS = (0.7, 0.8, 0.9)
 MATCHED_COLUMNS = [
@@ -116,7 +116,7 @@ def _over_seeds(found: list[dict[str, Any]]) -> dict[str, Any]:
             "value": float(np.mean(values)),
             "step": float(np.mean([r["step"] for r in found if r["status"] == "reached"])),
         }
-        limits = seed_interval(values, 0.0, 1.0)
+        limits = interval(values, answers=False, bounds=(0.0, 1.0))
         row |= {"ci_low": limits.low, "ci_high": limits.high}
     return row
 

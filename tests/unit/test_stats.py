@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from statsmodels.stats.proportion import proportion_confint
 
-from trulysafe.bootstrap import MOST_CLUSTERS, Cells, crossed_variance, mean_of
 from trulysafe.errors import UserError
 from trulysafe.stats import (
     count_cells,
@@ -20,6 +19,7 @@ from trulysafe.stats import (
     product_interval,
     share_interval,
 )
+from trulysafe.stats.bootstrap import MOST_CLUSTERS, Cells, crossed_variance, mean_of
 
 SHAPE = (5, 12, 8)
 """Seeds, families, prompts per family of the simulations."""
@@ -63,6 +63,32 @@ def test_single_real_value_has_no_limits() -> None:
     found = interval([0.3])
     assert found.value == 0.3
     assert np.isnan([found.low, found.high]).all()
+
+
+def test_limits_are_those_of_the_one_sample_t_test() -> None:
+    values = [0.2, 0.35, 0.31, 0.9]
+    expected = reference.ttest_1samp(values, 0).confidence_interval(0.9)
+    found = interval(values, level=0.9, answers=False)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert (found.value, found.n, found.stderr) == pytest.approx((np.mean(values), 4, reference.sem(values)))
+
+
+def test_limits_stay_within_what_the_number_can_be() -> None:
+    found = interval([0.0, 1.0], answers=False, bounds=(0.0, 1.0))  # two seeds, not two answers
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0, 1.0], [0.0] * 5, [0.7]])
+def test_equal_seeds_and_a_single_one_have_no_limits(values: list[float]) -> None:
+    found = interval(values, answers=False, bounds=(0.0, 1.0))
+    assert found.value == pytest.approx(values[0])
+    assert np.isnan([found.low, found.high, found.stderr]).all()
+
+
+@pytest.mark.parametrize("values", [[], [0.5, np.nan]])
+def test_every_seed_needs_a_number(values: list[float]) -> None:
+    with pytest.raises(UserError, match=r"one number per answer|row 1 is nan"):
+        interval(values, answers=False)
 
 
 def test_one_prompt_per_family_is_close_to_wilson() -> None:

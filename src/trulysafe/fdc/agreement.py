@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trulysafe.bootstrap import Array
 from trulysafe.fdc.labellers import agreement
-from trulysafe.stats import Interval, statistic_interval
+from trulysafe.stats import Array, Interval, statistic_interval
 
 Counted = Callable[[Array], Array]
 """A statistic of confusion matrices, shape [draws, classes, classes] (rows: first labeller), to values of shape [draws]."""

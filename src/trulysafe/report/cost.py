@@ -75,7 +75,7 @@ def cost_rows(costs: pd.DataFrame, metrics: pd.DataFrame, arms: Arms) -> pd.Data
     rows = []
     for name in (arm for arm in arms if arm in set(costs["experiment"])):
         of_arm = costs[costs["experiment"] == name]
-        step = interval(of_arm.loc[of_arm["kind"] == "step", "seconds"])
+        step = interval(of_arm.loc[of_arm["kind"] == "step", "seconds"], answers=False)
         means = of_arm.groupby("kind")[["seconds", "flops", "tokens"]].mean()
         row: dict[str, Any] = {"experiment": name, "seeds": of_arm["seed"].nunique()}
         row |= {"step_seconds": step.value, "step_seconds_low": step.low, "step_seconds_high": step.high}

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from trulysafe.errors import UserError
 from trulysafe.report.style import Look, count_note, label_of, looks, new_panels, write_figure
 from trulysafe.report.tables import Arms
-from trulysafe.seed_interval import seed_interval
+from trulysafe.stats import interval
 
 LOGGED = {
     "loss": "Loss (nats)",
@@ -80,7 +80,7 @@ def _curve(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
     for _, of_seed in rows.sort_values("step").groupby("seed"):
         axes.plot(of_seed["step"], of_seed["value"], color=look.color, alpha=0.3, linewidth=0.5)
     steps = sorted(rows["step"].unique())
-    found = [seed_interval(rows.loc[rows["step"] == step, "value"]) for step in steps]
+    found = [interval(rows.loc[rows["step"] == step, "value"], answers=False) for step in steps]
     means = [one.value for one in found]
     if len(rows["seed"].unique()) > 1:
         low, high = (

@@ -58,7 +58,5 @@ def training_text(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summary(values: pd.Series) -> dict[str, float]:
-    if values.nunique() == 1:
-        return {"value": float(values.iloc[0]), "seeds": len(values), "ci_low": float("nan"), "ci_high": float("nan")}
-    found = interval(values.to_numpy())
+    found = interval(values, answers=False)
     return {"value": found.value, "seeds": len(values), "ci_low": found.low, "ci_high": found.high}

@@ -1,0 +1,92 @@
+"""From a variance to limits and p-values: Wilson's, Student's and McNemar's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri, stdtr, stdtrit
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+LEVEL = 0.95
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean or share with standard error and confidence limits; ``n`` counts answers."""
+
+    value: float
+    n: int
+    stderr: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference a - b with standard error, limits and two-sided p-value; ``n`` counts pairs of answers."""
+
+    value: float
+    n: int
+    stderr: float
+    low: float
+    high: float
+    p_value: float
+
+
+def quantile(level: float, df: float = np.inf) -> float:
+    """Two-sided critical value: Student's with ``df`` degrees of freedom, normal where they are infinite."""
+    return float(ndtri((1 + level) / 2) if np.isinf(df) else stdtrit(df, (1 + level) / 2))
+
+
+def wilson(share: float, n: int, filled: int, variance: float, df: float, level: float) -> Interval:
+    """Wilson's interval at the effective sample size."""
+    binomial = share * (1 - share) / n
+    if binomial <= 1e-15:
+        share, trials = round(share), float(filled if filled > 1 else n)
+    else:
+        shrink = (quantile(level) / quantile(level, df)) ** 2
+        trials = max(n * min(binomial / variance, 1.0) * shrink if variance > 0 else n, 1.0)
+    low, high = proportion_confint(share * trials, trials, alpha=1 - level, method="wilson")
+    stderr = float(np.sqrt(max(variance, binomial)))
+    return Interval(float(share), n, stderr, float(min(low, share)), float(max(high, share)))
+
+
+def student_interval(
+    value: float, n: int, variance: float, df: float, level: float, bounds: tuple[float, float]
+) -> Interval:
+    """Student's interval, cut to ``bounds``; without limits (NaN) where there is no variance to estimate."""
+    if not variance > 0.0:
+        return Interval(value, n, float("nan"), float("nan"), float("nan"))
+    stderr = float(np.sqrt(variance))
+    half = quantile(level, df) * stderr
+    return Interval(value, n, stderr, max(value - half, bounds[0]), min(value + half, bounds[1]))
+
+
+def student_difference(value: float, n: int, variance: float, df: float, level: float, bound: float) -> Difference:
+    """Student's interval, cut to -bound and bound, and the two-sided p-value of no difference."""
+    stderr = float(np.sqrt(variance))
+    half = quantile(level, df) * stderr
+    p_value = float(2 * stdtr(df, -abs(value) / stderr))
+    return Difference(value, n, stderr, max(value - half, -bound), min(value + half, bound), p_value)
+
+
+def discordance(only_a: int, only_b: int, n: int, level: float) -> Difference:
+    """McNemar's exact test and the adjusted Wald interval (half a pair added to each of the four cells)."""
+    p_value = float(mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue) if only_a + only_b else 1.0
+    more, less, total = only_a + 0.5, only_b + 0.5, n + 2.0
+    middle = (more - less) / total
+    stderr = float(np.sqrt((more + less - total * middle**2) / total**2))
+    half, value = quantile(level) * stderr, (only_a - only_b) / n
+    low, high = max(middle - half, -1.0), min(middle + half, 1.0)
+    return Difference(value, n, stderr, min(low, value), max(high, value), min(p_value, 1.0))
+
+
+def constant_difference(value: float, n: int, filled: int, level: float) -> Difference:
+    """The same difference everywhere: each cell counts as one pair."""
+    cells = filled if filled > 1 else n
+    shifted = discordance(round(max(value, 0) * cells), round(max(-value, 0) * cells), cells, level)
+    low, high = min(shifted.low, value), max(shifted.high, value)
+    return Difference(value, n, shifted.stderr, low, high, shifted.p_value)
