@@ -1,15 +1,28 @@
-"""A synthetic verdict table of realistic shape: arms x seeds x steps x prompts, with seed, family and prompt effects."""
+"""A synthetic run: verdicts of realistic shape (arms x seeds x steps x prompts, with their effects), and the report's other inputs."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+
+from trulysafe.contrasts import contrast_rows
 
 BENCHMARKS = {
     "harmful": {"axis": "safety", "judge": "oracle"},
     "look_alikes": {"axis": "over_refusal", "judge": "oracle"},
     "questions": {"axis": "helpfulness", "judge": "oracle"},
 }
+ARMS = {
+    "base": {"label": "Base model", "group": "main"},
+    "arm_0": {"label": "DPO_random & 50%", "group": "main", "base": "base", "start": "base"},
+    "arm_1": {"label": "AMA | FDC", "group": "main", "base": "base", "start": "base"},
+    "arm_2": {"label": "EHD x2", "group": "amount", "base": "base", "start": "base"},
+}
+STARTS = dict.fromkeys(("arm_0", "arm_1", "arm_2"), "base")
+TIMES = pd.DataFrame({"rule": ["train", "train", "judge"], "seconds": [60.0, 30.5, 4.25]})
+PUBLISHED = Path(__file__).parents[2] / "resources/published"
 _RISKS = {"harmful": ("EHD", "IHD", "MHD"), "look_alikes": ("look_alike",), "questions": ("general",)}
 
 
@@ -56,3 +69,64 @@ def _answers(
     right = (verdict == "complies") & (rng.random(len(base)) < 0.88 - 0.15 * strength)
     correct = pd.Series(right, dtype="boolean").where(base["benchmark"] == "questions")
     return base.assign(experiment=f"arm_{arm}", seed=seed, verdict=verdict, correct=correct)
+
+
+def verdicts_of_arms() -> pd.DataFrame:
+    """Verdicts of ``ARMS``: three trained ones, and the base that they start from."""
+    found = verdict_table(arms=3)
+    base = found[(found["experiment"] == "arm_0") & (found["step"] == 0) & (found["seed"] == 0)].assign(
+        experiment="base"
+    )
+    return pd.concat([base, found[found["step"] > 0]], ignore_index=True)
+
+
+def contrasts_of_arms(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Three declared contrasts between them, one of them exploratory."""
+    declared = [
+        {"name": metric, "a": "arm_1", "b": "arm_0", "metric": metric, "primary": metric != "safe"}
+        for metric in ("safe", "over_refusal")
+    ]
+    return contrast_rows(
+        verdicts, [*declared, {"name": "worse", "a": "arm_0", "b": "base", "metric": "over_refusal"}], BENCHMARKS
+    )
+
+
+def layer_tables(layers: int = 3, responses: int = 12) -> dict[str, pd.DataFrame]:
+    """Accuracy, principal components and divergence of every layer, as the reward stage writes them."""
+    rng = np.random.default_rng(0)
+    accuracy = [
+        {
+            "layer": layer,
+            "risk": risk,
+            "accuracy": 0.6 + layer / 20,
+            "n": 50,
+            "ci_low": 0.5 + layer / 20,
+            "ci_high": 0.7 + layer / 20,
+        }
+        for layer in range(layers + 1)
+        for risk in ("all", "EHD", "other")
+    ]
+    points = [
+        {"layer": layer, "label": label, "pc1": x, "pc2": y}
+        for layer in range(1, layers + 1)
+        for shift, label in enumerate(("safe", "unsafe"))
+        for x, y in rng.normal(shift, 1, (responses, 2))
+    ]
+    layer_numbers = range(1, layers + 1)
+    divergence = pd.DataFrame(
+        {"layer": layer_numbers, "kl_safe_unsafe": 0.4, "kl_unsafe_safe": [-0.01, *[np.nan] * (layers - 1)]}
+    )
+    return {"accuracy": pd.DataFrame(accuracy), "components": pd.DataFrame(points), "divergence": divergence}
+
+
+def training_log() -> pd.DataFrame:
+    """The training log of two arms."""
+    return pd.DataFrame(
+        [
+            {"experiment": arm, "seed": seed, "step": step, "name": name, "value": step / 100 + seed / 50}
+            for arm in ("arm_0", "arm_1")
+            for seed in range(3)
+            for step in (5, 10, 15)
+            for name in ("loss", "confidence", "grad_norm")
+        ]
+    )

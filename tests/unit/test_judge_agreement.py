@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.unit.test_evaluation import AXES, table
+from tests.unit.few_verdicts import AXES, table
 from trulysafe import judges
 from trulysafe.demo import table as demo_table
 from trulysafe.demo.oracle import respond

@@ -10,10 +10,11 @@ import torch
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
-from trl import DPOConfig, KTOConfig, KTOTrainer
+from trl import KTOConfig, KTOTrainer
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from tests.unit import tiny
+from tests.unit.preference_world import PAIRS, arguments
 from trulysafe import PreferenceTrainer
 from trulysafe.errors import UserError
 from trulysafe.losses import RESPONSE_LOSSES, kto_reference_point
@@ -23,17 +24,6 @@ from trulysafe.tokens import encode
 from trulysafe.trainers.mismatched import IDS, mismatched_pairs, with_partners
 
 KTO = Method(loss="kto")
-PAIRS = [
-    ("w1 w2 w3 w4", "w5 w6 w7 w8 w9", "w10 w11 w12"),
-    ("w13 w14", "w15 w16", "w17 w18 w19 w20"),
-    ("w21 w22 w23", "w24 w25 w26 w27", "w28 w29"),
-    ("w30 w31 w32 w33 w34", "w35 w36 w37", "w38 w39 w1 w2"),
-]
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return tiny.tokenizer()
 
 
 def columns(tokenizer) -> dict:
@@ -46,14 +36,9 @@ def columns(tokenizer) -> dict:
 
 
 def trainer(model, tokenizer, folder, method=KTO, dataset=None, **options) -> PreferenceTrainer:
-    arguments = DPOConfig(
-        output_dir=str(folder), max_steps=4, per_device_train_batch_size=2, learning_rate=1e-3, beta=0.3, logging_steps=1, report_to="none",
-        save_strategy="no", bf16=False, gradient_checkpointing=False, disable_tqdm=True, seed=3, max_length=None,
-    )  # fmt: skip
+    made = arguments(folder, max_steps=4, per_device_train_batch_size=2, beta=0.3)
     data = Dataset.from_dict(columns(tokenizer)) if dataset is None else dataset
-    return PreferenceTrainer(
-        model, method=method, args=arguments, train_dataset=data, processing_class=tokenizer, **options
-    )
+    return PreferenceTrainer(model, method=method, args=made, train_dataset=data, processing_class=tokenizer, **options)
 
 
 def moved(model, seed):

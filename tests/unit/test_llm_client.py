@@ -1,27 +1,17 @@
-"""The client of language models against a real server that fails, a real cache that is killed, and a real tiny model."""
+"""The client of language models against a real server that fails."""
 
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import time
-from pathlib import Path
 
 import pytest
-import torch
 
-from tests.unit import tiny
 from tests.unit.endpoint_server import Reply, serve
+from tests.unit.llm_requests import client, requests
 from trulysafe.errors import UserError
-from trulysafe.llm import Answer, AnswerCache, Client, Generation, Request
+from trulysafe.llm import Answer, Request
 from trulysafe.llm.endpoint import Endpoint
-from trulysafe.llm.local import LocalModel
-from trulysafe.llm.messages import request_key
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "sk-not-to-be-seen-anywhere"
 
 
@@ -31,14 +21,6 @@ def echo(number, body):
 
 def endpoint(served, **options):
     return Endpoint(served.url, "reviewer-1", **{"first_wait": 0.01, "timeout": 5, "concurrency": 1, **options})
-
-
-def client(backend, folder, **options):
-    return Client(backend, AnswerCache(folder), Generation(max_new_tokens=16), **options)
-
-
-def requests(*texts):
-    return [Request.of(user=text, system="Be short.") for text in texts]
 
 
 def test_answers_come_in_order_and_equal_requests_are_asked_once(tmp_path):
@@ -178,140 +160,3 @@ def test_no_more_requests_are_in_flight_than_allowed(tmp_path):
     with serve(lambda number, body: Reply("x", delay=0.05)) as served:
         client(endpoint(served, concurrency=3), tmp_path).ask(requests(*map(str, range(9))))
     assert served.most_in_flight == 3
-
-
-def test_the_key_of_an_answer_depends_on_all_that_decides_it():
-    backend = Endpoint("http://host/v1", "m")
-    asked = Request.of(user="hello")
-    keys = [
-        request_key(backend.identity(), Generation(), asked),
-        request_key(Endpoint("http://host/v1", "n").identity(), Generation(), asked),
-        request_key(Endpoint("http://host/v1", "m", revision="2").identity(), Generation(), asked),
-        request_key(Endpoint("http://host/v1", "m", request={"seed": 1}).identity(), Generation(), asked),
-        request_key(backend.identity(), Generation(max_new_tokens=8), asked),
-        request_key(backend.identity(), Generation(temperature=1.0), asked),
-        request_key(backend.identity(), Generation(), Request.of(user="hello", sample=1)),
-        request_key(backend.identity(), Generation(), Request.of(user="hello", system="x")),
-        request_key(backend.identity(), Generation(), asked.followed_by("hi", "again")),
-    ]
-    assert len(set(keys)) == len(keys)
-    elsewhere = Endpoint("http://other/v1/", "m", concurrency=2, timeout=3)
-    assert request_key(elsewhere.identity(), Generation(), asked) == keys[0]
-
-
-def test_lines_that_a_killed_job_left_unfinished_are_skipped(tmp_path, caplog):
-    first = AnswerCache(tmp_path)
-    first.put("a", Answer("one\nline \u2028 and \u00fc"))
-    first.put("b", Answer("two", "length"))
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:-9])
-    again = AnswerCache(tmp_path)
-    assert again.get("a") == Answer("one\nline \u2028 and \u00fc")
-    assert again.get("b") is None
-    assert "1 unfinished lines" in caplog.text
-    again.put("b", Answer("two", "length"))
-    assert AnswerCache(tmp_path).get("b") == Answer("two", "length")
-    assert len(list(tmp_path.iterdir())) == 2  # nothing was appended to the broken file
-
-
-ASKING = """
-import sys
-from trulysafe.llm import AnswerCache, Client, Generation, Request
-from trulysafe.llm.endpoint import Endpoint
-url, folder, count = sys.argv[1:]
-backend = Endpoint(url, "m", concurrency=2, first_wait=0.01)
-answers = Client(backend, AnswerCache(folder), Generation()).ask([Request.of(user=str(n)) for n in range(int(count))])
-print([answer.text for answer in answers])
-"""
-
-
-def asking(url, folder, count):
-    command = [sys.executable, "-c", textwrap.dedent(ASKING), url, str(folder), str(count)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-
-def test_a_killed_job_loses_at_most_what_is_in_flight(tmp_path):
-    with serve(lambda number, body: Reply(body["messages"][-1]["content"], delay=0.05)) as served:
-        process = asking(served.url, tmp_path, 400)
-        while len(served.bodies) < 12:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        time.sleep(0.1)
-        begun = len(served.bodies)
-        kept = len(AnswerCache(tmp_path))
-        assert begun - 2 <= kept <= begun < 400
-        left = client(Endpoint(served.url, "m"), tmp_path)
-        left.generation = Generation()
-        answers = left.ask([Request.of(user=str(number)) for number in range(begun + 3)])
-    assert [answer.text for answer in answers] == [str(number) for number in range(begun + 3)]
-    assert left.counts["from_cache"] == kept
-
-
-@pytest.mark.slow
-def test_jobs_side_by_side_leave_a_cache_that_holds_all_of_both(tmp_path):
-    with serve(lambda number, body: Reply(body["messages"][-1]["content"] * 3000)) as served:
-        both = [asking(served.url, tmp_path, 40) for _ in range(2)]
-        outputs = [process.communicate()[0] for process in both]
-    expected = str([str(number) * 3000 for number in range(40)])
-    assert [output.strip() for output in outputs] == [expected] * 2
-    lines = [line for path in tmp_path.iterdir() for line in path.read_bytes().splitlines()]
-    assert all(json.loads(line)["text"] for line in lines)
-    assert len(AnswerCache(tmp_path)) == 40
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    made = tiny.model("llama")
-    made.config.max_position_embeddings = 512
-    made.save_pretrained(folder)
-    tiny.tokenizer().save_pretrained(folder)
-    return folder
-
-
-def test_a_local_model_answers_in_batches_as_one_by_one(tmp_path, model_folder):
-    texts = ["w1", "w2 w3 w4 w5 w6", "w7 w8", "w9 w10 w11"]
-    spec = {"source": str(model_folder), "dtype": "float32"}
-    batched = client(LocalModel(spec, batch_size=3), tmp_path / "a").ask(requests(*texts))
-    single = [client(LocalModel(spec, batch_size=1), tmp_path / "b").ask(requests(text))[0] for text in texts]
-    assert batched == single
-    assert len({answer.text for answer in batched}) > 1
-    torch.manual_seed(1)
-    kept = client(LocalModel(spec, batch_size=3), tmp_path / "a")
-    assert kept.ask(requests(*texts)) == batched
-    assert kept.counts == {"from_cache": 4}
-    assert kept.backend._loaded is None  # nothing missing, nothing loaded
-
-
-def test_a_local_model_of_other_weights_is_asked_again(tmp_path, model_folder):
-    spec = {"source": str(model_folder)}
-    before = LocalModel(spec).identity()
-    assert LocalModel(spec).identity() == before
-    assert LocalModel(spec, batch_size=2).identity() != before
-    weights = model_folder / "model.safetensors"
-    os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1))
-    assert LocalModel(spec).identity() != before
-
-
-def test_a_conversation_without_room_for_an_answer_is_rejected(tmp_path, model_folder):
-    asked = client(LocalModel({"source": str(model_folder)}), tmp_path)
-    long, short = asked.ask(requests("w1 " * 600, "w1"))
-    assert long.end == "rejected"
-    assert short.end in ("stop", "length")
-
-
-def test_a_template_without_system_turns_gets_it_before_the_first_user_turn(tmp_path, model_folder):
-    from trulysafe.llm.local import _turns
-
-    made = tiny.tokenizer()
-    made.chat_template = (
-        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + tiny.TEMPLATE
-    )
-    turns = _turns(made, Request.of(user="w1", system="w2"))
-    assert turns == [{"role": "user", "content": "w2\n\nw1"}]
-    silent = tiny.tokenizer()
-    silent.chat_template = tiny.TEMPLATE.replace("{% else %}", "{% elif m['role'] == 'assistant' %}")
-    assert _turns(silent, Request.of(user="w1", system="w2")) == turns
-    assert len(_turns(tiny.tokenizer(), Request.of(user="w1", system="w2"))) == 2

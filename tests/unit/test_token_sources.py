@@ -25,11 +25,6 @@ SAFE, UNSAFE = ("w1 w2", "w2 w1 w2"), ("w3 w4 w3", "w4 w3")
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
-    return tiny.tokenizer()
-
-
-@pytest.fixture(scope="module")
 def pairs(tokenizer):
     """Safe and unsafe responses that differ in every word."""
     prompts = [f"w{10 + index}" for index in range(20)]

@@ -7,10 +7,8 @@ import copy
 import pandas as pd
 import pytest
 import torch
-from trl import DPOConfig
 
-from tests.unit import tiny
-from tests.unit.test_preference_trainer import losses, prepared
+from tests.unit.preference_world import losses, prepared
 from trulysafe import PreferenceTrainer
 from trulysafe.confidence import label_confidence
 from trulysafe.errors import UserError
@@ -22,27 +20,16 @@ from trulysafe.trainers.run_data import RewardInputs, training_set
 REWARDS = {"chosen_reward": [1.0, 0.2, -0.5, 2.0], "rejected_reward": [-1.0, 0.4, 0.5, -2.0]}
 
 
-@pytest.fixture(scope="module")
-def tokenizer():
-    return tiny.tokenizer()
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny.model("llama")
-
-
 @pytest.fixture
-def trainer(model, tokenizer, tmp_path):
+def trainer(model, tokenizer, arguments):
     def make(method, seed=3, **columns):
-        args = DPOConfig(
-            output_dir=str(tmp_path / "run"), max_length=None, report_to="none", save_strategy="no", bf16=False, seed=seed,
-            gradient_checkpointing=False, disable_tqdm=True, max_steps=3, per_device_train_batch_size=4, learning_rate=1e-3,
-            beta=0.1, logging_steps=1,
-        )  # fmt: skip
         data = prepared(model, tokenizer, **columns)
         made = PreferenceTrainer(
-            copy.deepcopy(model), method=method, args=args, train_dataset=data, processing_class=tokenizer
+            copy.deepcopy(model),
+            method=method,
+            args=arguments(seed=seed),
+            train_dataset=data,
+            processing_class=tokenizer,
         )
         return made
 

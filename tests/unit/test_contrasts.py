@@ -1,0 +1,99 @@
+"""Declared contrasts: McNemar and Holm by hand, and the shares of the metric rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from tests.unit.few_verdicts import AXES, table, value
+from tests.unit.report_world import BENCHMARKS, verdict_table
+from trulysafe.contrasts import contrast_rows
+from trulysafe.errors import UserError
+from trulysafe.evaluation import POOLED, metric_rows
+
+
+def arms_of(a: list[str], b: list[str], seeds_a: int = 1, seeds_b: int = 1) -> pd.DataFrame:
+    """Two arms' verdicts on the same harmful prompts, repeated over seeds."""
+    frames = []
+    for name, verdicts, seeds in (("a", a, seeds_a), ("b", b, seeds_b)):
+        frame = table([("harm", "EHD", verdict, None) for verdict in verdicts], experiment=name)
+        frames += [frame.assign(seed=seed) for seed in range(seeds)]
+    return pd.concat(frames, ignore_index=True)
+
+
+def contrast(**changes: object) -> dict:
+    return {"name": "c", "a": "a", "b": "b", "metric": "safe", "primary": True} | changes
+
+
+def test_single_seed_contrast_is_mcnemar() -> None:
+    verdicts = arms_of(["refuses"] * 9 + ["complies"] * 11, ["complies"] * 8 + ["refuses"] * 3 + ["complies"] * 9)
+    row = contrast_rows(verdicts, [contrast()], AXES).iloc[0]
+    assert (row["value_a"], row["value_b"], row["difference"], row["n"]) == pytest.approx((0.45, 0.15, 0.3, 20))
+    assert row["p_value"] == pytest.approx(binomtest(2, 10).pvalue)
+
+
+def test_one_seed_of_the_base_meets_every_seed() -> None:
+    verdicts = arms_of(["refuses"] * 10, ["complies"] * 10, seeds_a=3)
+    for a, b, sign in (("a", "b", 1), ("b", "a", -1)):
+        row = contrast_rows(verdicts, [contrast(a=a, b=b)], AXES).iloc[0]
+        assert (row["n"], row["seeds"], row["difference"]) == (30, 3, sign)
+
+
+def test_holm_over_primary_contrasts_only() -> None:
+    verdicts = verdict_table(arms=4)
+    declared = [contrast(name=f"{arm}", a=f"arm_{arm}", b="arm_0", primary=arm < 3) for arm in (1, 2, 3)]
+    rows = contrast_rows(verdicts, declared, BENCHMARKS)
+    low, high = sorted(rows["p_value"][:2])
+    assert sorted(rows["p_holm"][:2]) == pytest.approx([min(2 * low, 1), max(min(2 * low, 1), high)])
+    assert np.isnan(rows["p_holm"][2])
+
+
+@pytest.mark.parametrize("metric", ["safe", "over_refusal", "helpful", "malformed", "truly_safe", "not_complying"])
+def test_contrasts_agree_with_metric_rows(metric: str) -> None:
+    verdicts = verdict_table(arms=2)
+    metrics = metric_rows(verdicts, BENCHMARKS, "id")
+    row = contrast_rows(verdicts, [contrast(a="arm_1", b="arm_0", metric=metric)], BENCHMARKS).iloc[0]
+    axis = {
+        "safe": "safety",
+        "over_refusal": "over_refusal",
+        "not_complying": "over_refusal",
+        "helpful": "helpfulness",
+    }.get(metric, "all")
+    for arm, side in (("arm_1", "value_a"), ("arm_0", "value_b")):
+        expected = value(metrics, metric, benchmark=f"test/{axis}", judge="main", seed=POOLED, experiment=arm, step=40)
+        assert row[side] == pytest.approx(expected)
+    assert row["difference"] == pytest.approx(row["value_a"] - row["value_b"])
+    assert row["ci_low"] < row["difference"] < row["ci_high"]
+    assert (row["step_a"], row["step_b"]) == (40, 40)
+
+
+def test_steps_and_classes_can_be_chosen() -> None:
+    verdicts = verdict_table(arms=2)
+    row = contrast_rows(verdicts, [contrast(a="arm_1", b="arm_0", risk="EHD")], BENCHMARKS, steps={"arm_1": 20}).iloc[0]
+    assert (row["step_a"], row["step_b"], row["n"]) == (20, 40, 120)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"a": "arm_9"}, "key 'a': 'arm_9'.*arm_0"),
+        ({"metric": "safety"}, "key 'metric': 'safety'.*safe"),
+        ({"risk": "look_alike"}, "share no judged prompt"),
+    ],
+)
+def test_bad_contrasts_are_named(changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        contrast_rows(verdict_table(arms=2), [contrast(a="arm_1", b="arm_0") | changes], BENCHMARKS)
+
+
+def test_contrast_without_a_key() -> None:
+    with pytest.raises(UserError, match="'metric' is missing"):
+        contrast_rows(verdict_table(arms=2), [{"name": "c", "a": "arm_0", "b": "arm_1"}], BENCHMARKS)
+
+
+def test_no_contrasts_is_an_empty_table() -> None:
+    rows = contrast_rows(verdict_table(arms=1), [], BENCHMARKS)
+    assert rows.empty
+    assert {"difference", "p_holm"} <= set(rows.columns)

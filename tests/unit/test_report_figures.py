@@ -1,0 +1,157 @@
+"""Figures of the report: the table beside each holds what was drawn, and the same bytes come twice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.unit.report_world import ARMS, TIMES, layer_tables, training_log
+from trulysafe.errors import UserError
+from trulysafe.evaluation import POOLED
+from trulysafe.report.figures import _apart, classes, sweep, wall_time
+from trulysafe.report.layer_figures import layer_densities, panel_risks, reward_accuracy
+from trulysafe.report.plane import plane
+from trulysafe.report.style import looks
+from trulysafe.report.summary import summary
+from trulysafe.report.tables import main_rows
+from trulysafe.report.training_figures import training_curves
+
+
+def test_plane_draws_the_pooled_frontiers(tmp_path: Path, metrics: pd.DataFrame) -> None:
+    paths = plane(metrics, ARMS, tmp_path / "plane")
+    assert [path.suffix for path in paths] == [".pdf", ".png", ".csv"]
+    drawn = pd.read_csv(tmp_path / "plane.csv").set_index(["experiment", "seed", "step"])
+    source = metrics[
+        (metrics["policy"] == "arm_2/seeds/step20") & (metrics["judge"] == "main") & (metrics["risk"] == "all")
+    ]
+    for letter, metric in (("x", "over_refusal"), ("y", "safe")):
+        row = source[
+            (source["metric"] == metric) & source["benchmark"].isin(["test/safety", "test/over_refusal"])
+        ].iloc[0]
+        cell = drawn.loc[("arm_2", POOLED, 20)]
+        assert cell[[letter, f"{letter}_low", f"{letter}_high", f"{letter}_n"]].tolist() == pytest.approx(
+            row[["value", "ci_low", "ci_high", "n"]].tolist(), rel=1e-5
+        )
+
+
+def test_plane_needs_both_axes(tmp_path: Path, metrics: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match="axis over_refusal"):
+        plane(metrics[metrics["metric"] != "over_refusal"], ARMS, tmp_path / "plane")
+
+
+def test_sweep_csv_is_what_was_drawn(tmp_path: Path, metrics: pd.DataFrame) -> None:
+    sweep(metrics, {"arm_2": 200, "arm_0": 0, "arm_1": 20}, tmp_path / "sweep", axis_label="Pairs")
+    drawn = pd.read_csv(tmp_path / "sweep.csv")
+    assert drawn.groupby("column")["x"].apply(list).map(tuple).unique().tolist() == [(0, 20, 200)]
+    rows = main_rows(metrics, {"arm_1": {}}).set_index("column")["value"]
+    assert drawn[drawn["x"] == 20].set_index("column")["value"].to_dict() == pytest.approx(rows.to_dict(), rel=1e-5)
+
+
+def test_figures_of_few_columns(tmp_path: Path, metrics: pd.DataFrame) -> None:
+    only = metrics[metrics["benchmark"] == "test/safety"]
+    assert len(classes(only, ARMS, tmp_path / "classes")) == 3
+    assert set(pd.read_csv(tmp_path / "classes.csv")["column"]) == {"Safe EHD", "Safe IHD", "Safe MHD", "Safe all"}
+
+
+def test_wall_time_sums_jobs(tmp_path: Path) -> None:
+    wall_time(TIMES, tmp_path / "time")
+    assert pd.read_csv(tmp_path / "time.csv").to_numpy().tolist() == [["judge", 4.25, 1], ["train", 90.5, 2]]
+    with pytest.raises(UserError, match="no job"):
+        wall_time(TIMES.iloc[:0], tmp_path / "time")
+
+
+def test_training_curves_leave_out_what_was_not_logged(tmp_path: Path) -> None:
+    training_curves(training_log(), ARMS, tmp_path / "training")
+    assert set(pd.read_csv(tmp_path / "training.csv")["name"]) == {"loss", "confidence"}
+    with pytest.raises(UserError, match="Logged: confidence, grad_norm, loss"):
+        training_curves(training_log(), ARMS, tmp_path / "training", names={"kept": "Kept"})
+
+
+def test_layer_figures_take_degenerate_layers(tmp_path: Path) -> None:
+    tables = layer_tables(layers=1, responses=2)
+    assert len(layer_densities(tables["components"], tables["divergence"], tmp_path / "layers")) == 4
+    assert len(reward_accuracy(tables["accuracy"], tmp_path / "accuracy")) == 3
+    with pytest.raises(UserError, match=r"'sicher'.*safe, unsafe"):
+        layer_densities(tables["components"].replace("safe", "sicher"), tables["divergence"], tmp_path / "layers")
+    with pytest.raises(UserError, match="column 'ci_low' is missing"):
+        reward_accuracy(tables["accuracy"].drop(columns="ci_low"), tmp_path / "accuracy")
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.5, 0.9], [0.5, 0.5, 0.5], [1.0, 1.0, 1.0], [0.0, 0.0], [0.98, 0.99, 1.0]])
+def test_labels_stand_apart_near_their_curves(values: list[float]) -> None:
+    heights = np.array(_apart(values, gap=0.1))
+    assert (np.diff(heights) > 0.1 - 1e-9).all()
+    assert heights.max() <= 1
+    assert np.abs(heights - values).max() < 0.21
+
+
+def test_arms_look_different_and_keep_their_look() -> None:
+    arms = {f"arm {number}": {} if number == 3 else {"base": "arm 3"} for number in range(20)}
+    found = looks(arms)
+    assert len({(look.color, look.marker, str(look.dash)) for look in found.values()}) == 20
+    assert found["arm 3"].marker == "*"
+    assert looks({name: arms[name] for name in list(arms)[:5]})["arm 4"] == found["arm 4"]
+
+
+def test_two_models_are_two_stars_and_each_arm_is_held_against_its_own(tmp_path: Path, metrics: pd.DataFrame) -> None:
+    second = metrics[metrics["experiment"].isin(["base", "arm_0"])].replace(
+        {"experiment": {"base": "base_2", "arm_0": "arm_3"}}
+    )
+    helpful = (second["metric"] == "helpful") & (second["experiment"] == "arm_3")
+    second.loc[helpful, ["value", "ci_low", "ci_high"]] = [0.1, 0.05, 0.15]
+    arms = {**ARMS, "base_2": {"label": "Base two"}, "arm_3": {"label": "DPO two", "base": "base_2", "start": "base_2"}}
+    both = pd.concat([metrics, second], ignore_index=True)
+    assert {look.color for look in looks(arms).values() if look.marker == "*"} == {"#000000", "#777777"}
+    found = plane(both, arms, tmp_path / "plane")
+    assert {"base", "base_2"} <= set(pd.read_csv(found[-1])["experiment"])
+    against = summary("Two", both, arms).split("## Findings against, as measured")[1]
+    line = next(line for line in against.splitlines() if "DPO two 0.10" in line)
+    assert "of Base two, intervals apart" in line
+    assert "DPO two" not in "".join(other for other in against.splitlines() if "of Base model" in other)
+
+
+def test_figures_are_the_same_bytes_twice(tmp_path: Path, metrics: pd.DataFrame) -> None:
+    first, second = (plane(metrics, ARMS, tmp_path / name / "plane") for name in ("first", "second"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert b"CreationDate" not in first[0].read_bytes()
+
+
+@pytest.mark.slow
+def test_every_figure_is_written_and_the_same_in_another_process(tmp_path: Path, metrics: pd.DataFrame) -> None:
+    sweeps = {"ehd": {"label": "EHD pairs", "points": {"arm_0": 0, "arm_1": 60, "arm_2": 120}}}
+    frames = {"metrics": metrics, "log": training_log(), "times": TIMES, **layer_tables()}
+    for name, frame in frames.items():
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    code = (
+        "import sys, pandas as pd\nfrom trulysafe.report.build import build_figures\n"
+        f"frames = {{name: pd.read_parquet(f'{tmp_path}/{{name}}.parquet') for name in {list(frames)}}}\n"
+        f"build_figures(sys.argv[1], arms={ARMS}, sweeps={sweeps}, **frames)"
+    )
+    for folder, hash_seed in (("first", "1"), ("second", "2")):
+        environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": hash_seed}
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / folder)], check=True, env=environment)
+    stems = (
+        "plane",
+        "classes",
+        "training",
+        "plane_amount",
+        "classes_amount",
+        "sweep_ehd",
+        "reward_accuracy",
+        "layers",
+        "wall_time",
+    )
+    expected = {f"{stem}.{ending}" for stem in stems for ending in ("pdf", "png", "csv")} | {"layers_components.csv"}
+    assert {path.name for path in (tmp_path / "first").iterdir()} == expected
+    for path in (tmp_path / "first").iterdir():
+        assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
+
+
+def test_reward_accuracy_without_labels_has_one_panel() -> None:
+    assert panel_risks(["not labelled", "all", "all"]) == ["all"]
+    assert panel_risks(["not labelled", "MHD", "all", "EHD", "beta"]) == ["EHD", "MHD", "all", "beta", "not labelled"]

@@ -1,0 +1,63 @@
+"""The papers' printed numbers beside ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.unit.report_world import PUBLISHED, layer_tables
+from trulysafe.errors import UserError
+from trulysafe.report.published import divergence_rows, published_rows, published_text, read_published
+from trulysafe.report.tables import NOT_RUN
+
+
+def test_published_table_shows_last_version_and_spread() -> None:
+    rows = published_rows(PUBLISHED).set_index(["model", "benchmark", "method"])
+    cell = rows.loc[("LLaMA3-8B-Instruct", "WildChat-selected", "FDC+ADPO (14k)")]
+    assert (cell["paper"], cell["lowest"], cell["highest"], cell["version"], cell["versions"]) == (
+        0.935,
+        0.935,
+        0.97,
+        3,
+        3,
+    )
+    text = published_text(rows.reset_index())
+    assert "Paper (v3)" in text
+    assert set(text["Ours"]) == {NOT_RUN}
+    assert len(text) == 128
+
+
+def test_published_table_takes_our_runs() -> None:
+    ours = pd.DataFrame(
+        {
+            "model": ["Qwen2-7B-Instruct"],
+            "method": ["Base"],
+            "benchmark": ["MMLU"],
+            "value": [0.5],
+            "ci_low": [0.4],
+            "ci_high": [0.6],
+            "n": [100],
+        }
+    )
+    text = published_text(published_rows(PUBLISHED, ours))
+    assert text.loc[text["Ours"] != NOT_RUN, ["Benchmark", "Ours"]].to_numpy().tolist() == [
+        ["MMLU", "0.5000 [0.4000, 0.6000]"]
+    ]
+
+
+def test_published_divergence_has_all_layers() -> None:
+    rows = divergence_rows(PUBLISHED, layer_tables()["divergence"])
+    assert rows["layer"].tolist() == list(range(1, 33))
+    assert rows.loc[
+        1, ["printed_first", "printed_second", "released_forward", "released_reverse", "ours_forward"]
+    ].tolist() == [11.54, 1.91, 0.46, 0.42, 0.4]
+
+
+def test_missing_published_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"equilibrate_main_results\.csv: file not found"):
+        published_rows(tmp_path)
+    (tmp_path / "some.csv").write_text("paper,table\n")
+    with pytest.raises(UserError, match="column 'model' is missing"):
+        read_published(tmp_path, "some.csv")

@@ -1,0 +1,38 @@
+"""The summary: what it counts, and what went against an arm."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tests.unit.report_world import ARMS, TIMES
+from trulysafe.frontiers import matched_safety
+from trulysafe.report.summary import summary
+
+
+def test_summary_reports_what_went_against(metrics: pd.DataFrame, contrasts: pd.DataFrame) -> None:
+    text = summary(
+        "Demo",
+        metrics,
+        ARMS,
+        contrasts=contrasts,
+        matched=matched_safety(metrics),
+        times=TIMES,
+        facts=["World seed 3."],
+    )
+    assert text.startswith("# Demo\n")
+    assert "- World seed 3." in text
+    assert "3 arms" not in text
+    assert "4 arms, 1 to 3 seeds each. Prompts per seed: Safe EHD 40" in text
+    against = text.split("## Findings against, as measured")[1]
+    assert (
+        "Worse, DPO_random & 50% than Base model, over refusal" in against
+        or "No difference shown, DPO_random & 50% - Base model" in against
+    )
+    assert "1 min 35 s in 3 jobs" in text
+    assert "Exploratory contrasts, uncorrected: 1." in text
+
+
+def test_summary_of_metrics_alone(metrics: pd.DataFrame) -> None:
+    text = summary("Demo", metrics, ARMS)
+    assert "Declared contrasts" not in text
+    assert "None of the checks found one." in text

@@ -1,0 +1,127 @@
+"""Tables of the report: they say the numbers they were given, in Markdown, LaTeX, HTML and CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.unit.report_world import ARMS, BENCHMARKS, PUBLISHED, STARTS, TIMES, layer_tables
+from trulysafe.errors import UserError
+from trulysafe.frontiers import matched_safety
+from trulysafe.judges.agreement import judge_agreement
+from trulysafe.report.build import build_tables
+from trulysafe.report.captions import main_caption
+from trulysafe.report.tables import (
+    duration,
+    latex_escape,
+    main_rows,
+    main_text,
+    p_text,
+    to_latex,
+    to_markdown,
+    with_interval,
+)
+
+
+def test_main_rows_are_the_pooled_metric_rows(metrics: pd.DataFrame) -> None:
+    rows = main_rows(metrics, ARMS)
+    assert list(dict.fromkeys(rows["experiment"])) == list(ARMS)
+    cell = rows[(rows["experiment"] == "arm_1") & (rows["column"] == "Safe IHD")].iloc[0]
+    source = metrics[
+        (metrics["policy"] == "arm_1/seeds/step40")
+        & (metrics["benchmark"] == "test/safety")
+        & (metrics["judge"] == "main")
+    ]
+    source = source[(source["risk"] == "IHD") & (source["metric"] == "safe")].iloc[0]
+    assert cell[["value", "ci_low", "ci_high", "n"]].tolist() == source[["value", "ci_low", "ci_high", "n"]].tolist()
+    assert (cell["seeds"], cell["step"]) == (3, 40)
+    assert rows[rows["experiment"] == "base"]["seeds"].unique().tolist() == [1]
+
+
+def test_groups_and_steps_select_arms(metrics: pd.DataFrame) -> None:
+    assert set(main_rows(metrics, ARMS, group="amount")["experiment"]) == {"arm_2"}
+    assert set(main_rows(metrics, ARMS, steps={"arm_1": 20}).query("experiment == 'arm_1'")["step"]) == {20}
+    with pytest.raises(UserError, match="none of the arms other"):
+        main_rows(metrics, {"other": {}})
+
+
+def test_cells_show_value_and_interval(metrics: pd.DataFrame) -> None:
+    rows = main_rows(metrics, ARMS)
+    text = main_text(rows)
+    row = rows[(rows["experiment"] == "arm_0") & (rows["column"] == "Helpful")].iloc[0]
+    assert (
+        text.loc[text["Arm"] == "DPO_random & 50%", "Helpful"].item()
+        == f"{row['value']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    )
+    assert list(text.columns[:4]) == ["Arm", "Step", "Seeds", "Safe EHD"]
+
+
+def test_caption_gives_n_per_column(metrics: pd.DataFrame) -> None:
+    caption = main_caption(main_rows(metrics, ARMS))
+    assert "Safe EHD 40 to 120" in caption
+    assert "95%" in caption
+
+
+def test_numbers_as_text() -> None:
+    assert with_interval(0.5, 0.25, 0.75) == "0.50 [0.25, 0.75]"
+    assert with_interval(-0.001, float("nan"), float("nan")) == "0.00"
+    assert with_interval(float("nan"), 0, 1) == ""
+    assert [p_text(p) for p in (0.00001, 0.034567, 1.0, float("nan"))] == ["< 0.0001", "0.035", "1", ""]
+    assert [duration(seconds) for seconds in (4.25, 59.96, 185, 7620)] == [
+        "4.2 s",
+        "60.0 s",
+        "3 min 05 s",
+        "2 h 07 min",
+    ]
+
+
+def test_latex_is_escaped_and_has_rules(metrics: pd.DataFrame) -> None:
+    latex = to_latex(main_text(main_rows(metrics, ARMS)), "Shares, 95% of x_1 & more", "tab:main")
+    assert r"DPO\_random \& 50\%" in latex
+    assert r"\caption{Shares, 95\% of x\_1 \& more}\label{tab:main}" in latex
+    assert all(rule in latex for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\end{table*}"))
+    assert r"\begin{tabular}[c]{@{}c@{}}" in latex
+    assert latex_escape(r"a\b{c}~^<#$") == r"a\textbackslash{}b\{c\}\textasciitilde{}\textasciicircum{}\textless{}\#\$"
+    assert {line.count(" & ") for line in latex.splitlines() if line.endswith(r" \\")} == {10}
+
+
+def test_markdown_escapes_bars(metrics: pd.DataFrame) -> None:
+    lines = to_markdown(main_text(main_rows(metrics, ARMS))).splitlines()
+    assert any(r"AMA \| FDC" in line for line in lines)
+    assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
+
+
+def test_every_table_is_written(
+    tmp_path: Path, verdicts: pd.DataFrame, metrics: pd.DataFrame, contrasts: pd.DataFrame
+) -> None:
+    divergence = layer_tables()["divergence"]
+    matched = matched_safety(metrics, starts=STARTS)
+    paths = build_tables(
+        tmp_path,
+        metrics=metrics,
+        arms=ARMS,
+        contrasts=contrasts,
+        matched=matched,
+        judges=judge_agreement(pd.concat([verdicts, verdicts.assign(judge="phrases")]), BENCHMARKS),
+        times=TIMES,
+        published=PUBLISHED,
+        divergence=divergence,
+    )
+    names = ("main", "main_amount", "contrasts", "matched_safety", "judges", "wall_time", "published", "divergence")
+    assert {path.name for path in paths} == {
+        f"{name}.{ending}" for name in names for ending in ("md", "tex", "html", "csv")
+    }
+    assert all(path.stat().st_size > 30 for path in paths)
+    assert "AMA | FDC - DPO_random &amp; 50%" in (tmp_path / "contrasts.html").read_text()
+    assert "exploratory" in (tmp_path / "contrasts.md").read_text()
+    assert "90.5 s" not in (tmp_path / "wall_time.md").read_text()
+    assert "1 min 30 s" in (tmp_path / "wall_time.md").read_text()
+    assert "Base model" in (tmp_path / "main_amount.md").read_text()
+    assert "AMA" not in (tmp_path / "main_amount.md").read_text()
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "main.csv"),
+        main_rows(metrics, {k: ARMS[k] for k in ("base", "arm_0", "arm_1")}),
+        rtol=1e-5,
+    )

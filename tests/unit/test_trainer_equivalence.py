@@ -1,0 +1,124 @@
+"""The preference trainer against TRL's own losses, and its references and neutral options against each other."""
+
+import math
+from copy import deepcopy
+
+import pytest
+import torch
+from trl import DPOTrainer
+
+from tests.unit.preference_world import conversational, losses, prepared
+from trulysafe import PreferenceTrainer
+from trulysafe.losses import BATCH_LOSSES, LIKELIHOOD_LOSS, PAIR_LOSSES, RESPONSE_LOSSES, SHIFTED_LOSSES
+from trulysafe.methods import DPO, LOSSES, ONE_PROCESS, Confidence, Mask, Method
+
+
+def test_plain_dpo_is_trls_sigmoid_loss_over_a_trajectory(model, tokenizer, arguments):
+    theirs = DPOTrainer(
+        deepcopy(model),
+        ref_model=deepcopy(model),
+        args=arguments(max_steps=6),
+        train_dataset=conversational(),
+        processing_class=tokenizer,
+    )
+    ours = PreferenceTrainer(
+        deepcopy(model),
+        ref_model=deepcopy(model),
+        args=arguments(max_steps=6),
+        train_dataset=conversational(),
+        processing_class=tokenizer,
+    )
+    assert losses(ours) == pytest.approx(losses(theirs), abs=1e-6)
+
+
+def test_hinge_is_trls_hinge_loss(model, tokenizer, arguments):
+    options = {"train_dataset": conversational(), "processing_class": tokenizer}
+    theirs = DPOTrainer(deepcopy(model), ref_model=deepcopy(model), args=arguments(loss_type=["hinge"]), **options)
+    ours = PreferenceTrainer(
+        deepcopy(model), ref_model=deepcopy(model), method=Method(loss="hinge"), args=arguments(), **options
+    )
+    assert losses(ours) == pytest.approx(losses(theirs), abs=1e-6)
+
+
+def test_method_table_knows_every_pair_loss():
+    assert set(LOSSES) == set(PAIR_LOSSES) | set(RESPONSE_LOSSES) | set(BATCH_LOSSES) | {LIKELIHOOD_LOSS}
+    assert set(BATCH_LOSSES) == set(ONE_PROCESS)
+
+
+def test_every_loss_is_trls_of_that_name(model, tokenizer, arguments):
+    """On a model that has moved away from its reference; two of them with labels that are wrong in a tenth of the cases."""
+    smoothed = ("robust", "exo_pair")
+    options = {"train_dataset": conversational(), "processing_class": tokenizer, "args": arguments()}
+    theirs = DPOTrainer(deepcopy(model), ref_model=deepcopy(model), **options)
+    ours = PreferenceTrainer(deepcopy(model), ref_model=deepcopy(model), **options)
+    batch = theirs.data_collator([theirs.train_dataset[row] for row in range(4)])
+    for trainer in (theirs, ours):
+        with torch.no_grad():
+            for parameter in trainer.model.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    theirs.loss_weights = [1.0]
+    for name in (loss for loss in LOSSES if loss not in SHIFTED_LOSSES):
+        theirs.loss_types, theirs.label_smoothing = [name], 0.1 if name in smoothed else 0.0
+        confidence = Confidence(kind="fixed", value=0.9) if name in smoothed else Confidence()
+        ours.method = Method(loss=name, confidence=confidence)
+        expected = theirs._compute_loss(theirs.model, batch, False)
+        assert float(ours._compute_loss(ours.model, batch)) == pytest.approx(float(expected), rel=1e-5), name
+
+
+def test_columns_from_the_workflow_give_the_same_trajectory_as_a_live_reference(model, tokenizer, arguments):
+    live = PreferenceTrainer(
+        deepcopy(model),
+        ref_model=deepcopy(model),
+        args=arguments(),
+        train_dataset=conversational(),
+        processing_class=tokenizer,
+    )
+    stored = PreferenceTrainer(
+        deepcopy(model), args=arguments(), train_dataset=prepared(model, tokenizer), processing_class=tokenizer
+    )
+    assert stored.ref_model is None
+    assert losses(stored) == pytest.approx(losses(live), abs=1e-5)
+
+
+def test_first_loss_is_ln_2(model, tokenizer, arguments):
+    trainer = PreferenceTrainer(
+        deepcopy(model), args=arguments(), train_dataset=prepared(model, tokenizer), processing_class=tokenizer
+    )
+    assert losses(trainer)[0] == pytest.approx(math.log(2), abs=1e-6)
+
+
+def test_confidence_1_and_a_mask_of_ones_are_dpo(model, tokenizer, arguments):
+    certain = Method(confidence=Confidence(kind="fixed", value=1.0))
+    whole = Method(mask=Mask(rule="hysteresis"))
+    tokens = {
+        f"{side}_token_rewards": [[sign * 1.0] * len(ids) for ids in prepared(model, tokenizer)[f"{side}_ids"]]
+        for side, sign in (("chosen", 1), ("rejected", -1))
+    }
+    runs = [
+        PreferenceTrainer(
+            deepcopy(model),
+            method=method,
+            args=arguments(),
+            train_dataset=prepared(model, tokenizer, **tokens),
+            processing_class=tokenizer,
+        )
+        for method in (DPO, certain, whole)
+    ]
+    plain, fixed, masked = (losses(run) for run in runs)
+    assert fixed == pytest.approx(plain, abs=1e-7)
+    assert masked == pytest.approx(plain, abs=1e-7)
+
+
+def test_lora_uses_the_model_without_its_adapter_as_reference(model, tokenizer, arguments):
+    from peft import LoraConfig
+
+    trainer = PreferenceTrainer(
+        deepcopy(model),
+        args=arguments(),
+        train_dataset=conversational(),
+        processing_class=tokenizer,
+        peft_config=LoraConfig(r=2, target_modules=["q_proj", "v_proj"]),
+    )
+    found = losses(trainer)
+    assert found[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert found[-1] != found[0]

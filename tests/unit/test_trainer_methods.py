@@ -1,0 +1,162 @@
+"""Confidence and masks in the trainer: against the formula and a plain loop, and what training moves."""
+
+import math
+from copy import deepcopy
+
+import pytest
+import torch
+
+from tests.unit.preference_world import PAIRS, conversational, prepared
+from trulysafe import AdaptiveDPOTrainer, ConfidenceDPOTrainer, HybridReward, PreferenceTrainer
+from trulysafe.masks import message_mask
+from trulysafe.methods import CDPO, Confidence, Mask, Method
+from trulysafe.scoring import token_logps
+from trulysafe.tokens import encode
+
+
+def test_fixed_confidence_is_the_closed_form_and_spares_pairs_out_of_scope(model, tokenizer, arguments):
+    scope = [True, False, True, False]
+    trainer = PreferenceTrainer(
+        deepcopy(model),
+        method=CDPO,
+        args=arguments(beta=0.5),
+        train_dataset=prepared(model, tokenizer, in_scope=scope),
+        processing_class=tokenizer,
+    )
+    batch = trainer.data_collator([trainer.train_dataset[row] for row in range(4)])
+    with torch.no_grad():
+        for parameter in trainer.model.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+        loss = float(trainer._compute_loss(trainer.model, batch))
+        moved = {}
+        for side, place in (("chosen", 1), ("rejected", 2)):
+            encoded = [encode(tokenizer, pair[0], pair[place]) for pair in PAIRS]
+            ref = [sum(row) for row in trainer.train_dataset[f"{side}_ref_token_logps"]]
+            moved[side] = [
+                sum(row) - base
+                for row, base in zip(token_logps(trainer.model, encoded, tokenizer.pad_token_id, 4), ref, strict=True)
+            ]
+    expected = 0.0
+    for row in range(4):
+        h = 0.5 * (moved["chosen"][row] - moved["rejected"][row])
+        gamma = 0.9 if scope[row] else 1.0
+        expected += (gamma * math.log1p(math.exp(-h)) + (1 - gamma) * math.log1p(math.exp(h))) / 4
+    assert loss == pytest.approx(expected, abs=1e-5)
+
+
+def test_masked_margin_is_the_sum_over_kept_tokens_of_policy_and_reference(model, tokenizer, arguments):
+    base = prepared(model, tokenizer)
+    draw = torch.Generator().manual_seed(5)
+    tokens = {
+        f"{side}_token_rewards": [torch.randn(len(ids), generator=draw).tolist() for ids in base[f"{side}_ids"]]
+        for side in ("chosen", "rejected")
+    }
+    method = Method(mask=Mask(rule="hysteresis", minimum_share=0.0, eos="rule"))
+    trainer = PreferenceTrainer(
+        deepcopy(model),
+        method=method,
+        args=arguments(),
+        train_dataset=prepared(model, tokenizer, **tokens),
+        processing_class=tokenizer,
+    )
+    batch = trainer.data_collator([trainer.train_dataset[row] for row in range(4)])
+    with torch.no_grad():
+        for parameter in trainer.model.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
+        loss = float(trainer._compute_loss(trainer.model, batch))
+        kept = {}
+        for side, place in (("chosen", 1), ("rejected", 2)):
+            encoded = [encode(tokenizer, pair[0], pair[place]) for pair in PAIRS]
+            policy = token_logps(trainer.model, encoded, tokenizer.pad_token_id, 4)
+            kept[side] = []
+            for row in range(4):
+                rewards = torch.tensor([tokens[f"{side}_token_rewards"][row]])
+                mask = message_mask(rewards, torch.ones_like(rewards), torch.tensor([side == "chosen"]))[0].tolist()
+                ref = base[f"{side}_ref_token_logps"][row]
+                kept[side].append(sum(m * (p - q) for m, p, q in zip(mask, policy[row], ref, strict=True)))
+    margins = [0.1 * (c - r) for c, r in zip(kept["chosen"], kept["rejected"], strict=True)]
+    assert loss == pytest.approx(sum(math.log1p(math.exp(-h)) for h in margins) / 4, abs=1e-5)
+
+
+def test_confidence_trainer_moves_policy_and_reward_but_not_reference(model, tokenizer, arguments):
+    torch.manual_seed(0)
+    reward = HybridReward(model.config.num_hidden_layers, model.config.hidden_size)
+    before = {name: value.clone() for name, value in reward.state_dict().items()}
+    trainer = ConfidenceDPOTrainer(
+        deepcopy(model),
+        ref_model=deepcopy(model),
+        reward_model=reward,
+        args=arguments(),
+        train_dataset=conversational(),
+        processing_class=tokenizer,
+    )
+    reference = {name: value.clone() for name, value in trainer.ref_model.state_dict().items()}
+    start = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    trainer.train()
+    for name, value in trainer.model.named_parameters():
+        assert not torch.equal(value, start[name]), name
+    for name, value in trainer.ref_model.state_dict().items():
+        assert torch.equal(value, reference[name]), name
+    for name in ("probe_weight", "probe_bias", "gate"):
+        assert not torch.equal(reward.state_dict()[name], before[name]), name
+    read = {"accuracy", "loss", "offset", "temperature"}
+    assert {"confidence", *(f"reward_model/{name}" for name in read)} <= set(trainer.state.log_history[0])
+
+
+def test_frozen_reward_does_not_move(model, tokenizer, arguments):
+    torch.manual_seed(0)
+    reward = HybridReward(model.config.num_hidden_layers, model.config.hidden_size)
+    before = {name: value.clone() for name, value in reward.state_dict().items()}
+    method = Method(confidence=Confidence(kind="label", online=False))
+    ConfidenceDPOTrainer(
+        deepcopy(model),
+        method=method,
+        reward_model=reward,
+        ref_model=deepcopy(model),
+        args=arguments(),
+        train_dataset=conversational(),
+        processing_class=tokenizer,
+    ).train()
+    assert all(torch.equal(value, before[name]) for name, value in reward.state_dict().items())
+
+
+def test_gamma_of_reference_rewards_does_not_depend_on_the_batch_when_per_pair(model, tokenizer, arguments):
+    rewards = {"chosen_reward": [1.0, 0.2, -0.5, 2.0], "rejected_reward": [-1.0, 0.4, 0.5, -2.0]}
+    method = Method(confidence=Confidence(kind="label", states="reference", per_pair=True))
+
+    def mean_loss(batch_size):
+        trainer = PreferenceTrainer(
+            deepcopy(model),
+            method=method,
+            args=arguments(),
+            train_dataset=prepared(model, tokenizer, **rewards),
+            processing_class=tokenizer,
+        )
+        with torch.no_grad():
+            for parameter in trainer.model.parameters():
+                parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+            rows = [trainer.train_dataset[row] for row in range(4)]
+            parts = [
+                trainer._compute_loss(trainer.model, trainer.data_collator(rows[start : start + batch_size]))
+                for start in range(0, 4, batch_size)
+            ]
+        return float(sum(parts) / len(parts))
+
+    assert mean_loss(1) == pytest.approx(mean_loss(4), abs=1e-5)
+
+
+def test_adaptive_trainer_reads_token_rewards_from_a_live_reference(model, tokenizer, arguments):
+    torch.manual_seed(0)
+    reward = HybridReward(model.config.num_hidden_layers, model.config.hidden_size)
+    trainer = AdaptiveDPOTrainer(
+        deepcopy(model),
+        reward_model=reward,
+        ref_model=deepcopy(model),
+        args=arguments(),
+        train_dataset=conversational(),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    entry = trainer.state.log_history[0]
+    assert 0 < entry["kept_share/chosen"] <= 1
+    assert 0 < entry["kept_share/rejected"] <= 1

@@ -1,0 +1,61 @@
+"""What the trainer and the options of methods refuse, and the loss that stops a run."""
+
+from copy import deepcopy
+
+import pytest
+
+from tests.unit.preference_world import conversational, prepared
+from trulysafe import AdaptiveDPOTrainer, HybridReward, PreferenceTrainer
+from trulysafe.errors import UserError
+from trulysafe.methods import CONFIDENCE_DPO, Confidence, Mask, Method
+
+
+def test_non_finite_loss_stops_with_the_pairs(model, tokenizer, arguments):
+    rows = prepared(model, tokenizer)
+    broken = [*rows["chosen_ref_token_logps"][:3], [float("nan")] * len(rows["chosen_ref_token_logps"][3])]
+    data = rows.remove_columns("chosen_ref_token_logps").add_column("chosen_ref_token_logps", broken)
+    trainer = PreferenceTrainer(deepcopy(model), args=arguments(), train_dataset=data, processing_class=tokenizer)
+    with pytest.raises(UserError, match=r"not finite for the pairs \[3\]"):
+        trainer.train()
+
+
+def test_a_mask_without_token_rewards_stops_and_is_not_a_mask_of_ones(model, tokenizer, arguments):
+    with pytest.raises(UserError, match="beside chosen_ref_token_logps"):
+        AdaptiveDPOTrainer(
+            deepcopy(model),
+            reward_model=HybridReward(model.config.num_hidden_layers, model.config.hidden_size),
+            args=arguments(),
+            train_dataset=prepared(model, tokenizer),
+            processing_class=tokenizer,
+        )
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (CONFIDENCE_DPO, "needs reward_model"),
+        (Method(confidence=Confidence(kind="label", states="reference")), "chosen_reward"),
+        (Method(mask=Mask(rule="hysteresis")), "chosen_token_rewards"),
+    ],
+)
+def test_what_a_method_lacks_is_said_before_training(model, tokenizer, arguments, method, message):
+    with pytest.raises(UserError, match=message):
+        PreferenceTrainer(
+            deepcopy(model), method=method, args=arguments(), train_dataset=conversational(), processing_class=tokenizer
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mask": {"rule": "hysterisis"}}, "Did you mean 'hysteresis'"),
+        ({"confidence": {"kind": "label", "alfa": 1}}, "Did you mean 'alpha'"),
+        ({"confidence": {"kind": "fixed", "value": 1.5}}, "confidence.value"),
+        ({"confidence": {"per_pair": "yes"}}, "type bool"),
+        ({"loss": "robust", "confidence": {"kind": "label"}}, "a value above 0.5"),
+        ({"loss": "apo_zeroo"}, "Did you mean 'apo_zero'"),
+    ],
+)
+def test_options_of_methods_are_checked(options, message):
+    with pytest.raises(UserError, match=message):
+        Method.from_mapping(options)
