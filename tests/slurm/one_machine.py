@@ -19,76 +19,11 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from tests.slurm.configuration import NODES, write_configuration
+
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 NEEDED_FOR_ACCOUNTING = ("slurmdbd", "mariadbd", "mariadb-install-db")
 PACKAGES = "slurm-wlm munge slurmdbd mariadb-server"
-NODES = ("one", "two")
-CPUS, MEMORY_MB = 32, 256000  # claimed, not there: what is tested is scheduling
-
-CONFIGURATION = """
-ClusterName=onemachine
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ctld_port}
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock
-CryptoType=crypto/munge
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.%n.pid
-SlurmctldLogFile={folder}/log/slurmctld.log
-SlurmdLogFile={folder}/log/slurmd.%n.log
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool.%n
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=2
-JobAcctGatherParams=OverMemoryKill
-MpiDefault=none
-SwitchType=switch/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core_Memory
-SchedulerType=sched/backfill
-SchedulerParameters=sched_interval=2,bf_interval=2,defer_batch=0,sched_min_interval=0
-SlurmdParameters=config_overrides
-ReturnToService=2
-SlurmdTimeout=300
-DefMemPerCPU=1000
-MinJobAge=3600
-KillWait=3
-MessageTimeout=30
-GresTypes=gpu
-AccountingStorageType={storage}
-{accounting}
-"""
-ACCOUNTING = """
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={dbd_port}
-AccountingStoragePass={folder}/munge.sock
-AccountingStorageTRES=gres/gpu
-"""
-PARTITIONS = """
-PartitionName=cpu Nodes=ALL Default=YES MaxTime=12:00:00
-PartitionName=gpu Nodes=ALL MaxTime=24:00:00
-PartitionName=short Nodes=ALL MaxTime=00:05:00 DefaultTime=00:01:00
-"""
-DATABASE = """
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock
-DbdHost=localhost
-DbdAddr=127.0.0.1
-DbdPort={dbd_port}
-SlurmUser=root
-LogFile={folder}/log/slurmdbd.log
-PidFile={folder}/slurmdbd.pid
-StorageType=accounting_storage/mysql
-StorageHost=127.0.0.1
-StoragePort={sql_port}
-StorageUser=slurm
-StoragePass=slurm
-StorageLoc=slurm_acct_db
-"""
 
 
 def missing(accounting: bool = False) -> str:
@@ -202,9 +137,7 @@ class Cluster:
                     os.kill(int(environment.parent.name), signal.SIGKILL)
 
     def _start(self) -> None:
-        for name in ("log", "state", "bin", "dev", *(f"spool.{node}" for node in NODES)):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        self._write_configuration()
+        write_configuration(self.folder, self._ports, self.accounting)
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
@@ -220,30 +153,6 @@ class Cluster:
         for node in NODES:
             self._daemon(f"slurmd.{node}", "slurmd", "-D", "-N", node)
         self.wait_for("sinfo", "--noheader", "--partition=cpu", "--format=%D %t", shows=rf"{len(NODES)} idle")
-
-    def _write_configuration(self) -> None:
-        values = {"folder": self.folder, "host": _host(), **self._ports}
-        accounting = ACCOUNTING.format(**values) if self.accounting else ""
-        storage = f"accounting_storage/{'slurmdbd' if self.accounting else 'none'}"
-        nodes = [
-            f"NodeName={node} NodeHostname={_host()} NodeAddr=127.0.0.1 Port={self._ports[node]} CPUs={CPUS} RealMemory={MEMORY_MB} Gres=gpu:fake:1"
-            for node in NODES
-        ]
-        text = CONFIGURATION.format(**values, storage=storage, accounting=accounting) + "\n".join(nodes) + PARTITIONS
-        (self.folder / "slurm.conf").write_text(text, encoding="utf-8")
-        gpus = []
-        for index, node in enumerate(NODES):
-            device = self.folder / "dev" / f"nvidia{index}"
-            os.mknod(device, 0o600 | 0o020000, os.makedev(195, index))  # SLURM takes character devices alone for GPUs
-            gpus.append(f"NodeName={node} Name=gpu Type=fake File={device}\n")
-        (self.folder / "gres.conf").write_text("AutoDetect=off\n" + "".join(gpus), encoding="utf-8")
-        (self.folder / "slurmdbd.conf").write_text(DATABASE.format(**values), encoding="utf-8")
-        (self.folder / "slurmdbd.conf").chmod(0o600)
-        wrapper = self.folder / "bin" / "srun"
-        wrapper.write_text(
-            f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which("srun")} "$@"\n', encoding="utf-8"
-        )
-        wrapper.chmod(0o755)
 
     def _start_accounting(self) -> None:
         data, sock = self.folder / "sql", self.folder / "sql.sock"
@@ -299,10 +208,6 @@ def _end_with_parent() -> None:
 
 def _path() -> str:
     return f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # Debian keeps daemons where a user's PATH does not look
-
-
-def _host() -> str:
-    return socket.gethostname().partition(".")[0]
 
 
 def _free_ports(count: int) -> list[int]:
