@@ -122,10 +122,9 @@ def _matched(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
         a, b = (side.assign(complying=side["safe"].fillna(1 - side["not_complying"])) for side in (a, b))
     a, b = a[a[metric].notna()], b[b[metric].notna()]
     keys = ["seed", *_PROMPT]
-    seeds_a, seeds_b = len(a["seed"].unique()), len(b["seed"].unique())
-    if seeds_a == 1 < seeds_b:
+    if a["seed"].nunique() == 1:
         a, keys = a.drop(columns="seed"), _PROMPT
-    elif seeds_b == 1 < seeds_a:
+    elif b["seed"].nunique() == 1:
         b, keys = b.drop(columns="seed"), _PROMPT
     merged = a.merge(b, on=keys, suffixes=("_a", "_b"))
     named = merged.rename(columns={"axis_a": "axis", "family_a": "family", f"{metric}_a": "a", f"{metric}_b": "b"})

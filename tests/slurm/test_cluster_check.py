@@ -1,5 +1,6 @@
 """``make cluster-check`` against a real SLURM, with a profile that fits and with profiles that do not."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ FITS = {"gpu_type": "fake", "most_memory_gb": "256"}
 def check(cluster, tmp_path):
     """Check a copy of the profile with some lines of its site block replaced; returns the exit code and the report."""
 
-    def run(environment=None, **site):
+    def run(environment=None, training=None, **site):
         folder = tmp_path / "profile"
         shutil.copytree(ROOT / "profiles" / "slurm", folder, dirs_exist_ok=True)
         file = folder / "config.v9+.yaml"
@@ -27,8 +28,11 @@ def check(cluster, tmp_path):
             (index,) = (index for index, line in enumerate(lines) if line.startswith(f"  {key}:"))
             lines[index] = f"  {key}: {value}"
         file.write_text("\n".join(lines), encoding="utf-8")
+        trainings = tmp_path / "trainings.yaml"
+        trainings.write_text(json.dumps({"training": training or {}}), encoding="utf-8")
+        configuration = [str(ROOT / "tests/slurm/ten_jobs.yaml"), str(trainings)]
         done = subprocess.run(
-            [sys.executable, "-m", "trulysafe.cluster_check", "--profile", str(folder), "--configfile", str(ROOT / "tests/slurm/ten_jobs.yaml")],
+            [sys.executable, "-m", "trulysafe.cluster_check", "--profile", str(folder), "--configfile", *configuration],
             cwd=ROOT, env={**os.environ, **cluster.environment, "HF_TOKEN": SECRET, **(environment or {})},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
@@ -49,6 +53,15 @@ def test_a_profile_that_fits(check, cluster, flag):
     assert "Nothing to mend" in report
     assert len(report.splitlines()) < 30
     assert not cluster.run("squeue", "--noheader")
+
+
+@pytest.mark.parametrize(("nodes", "refused"), [(2, False), (3, True)])
+def test_a_training_over_several_nodes(check, nodes, refused):
+    code, report = check(training={"engine": "ddp", "processes": nodes, "nodes": nodes, "batch_size": nodes})
+    (line,) = (line for line in report.splitlines() if f"train 1b, {nodes} nodes" in line)
+    assert code == refused, report
+    assert ("--nodes=3" in line and "node" in line.lower()) if refused else "SLURM would take it" in line
+    assert "train 1b: SLURM would take it" in report  # the base is trained on one
 
 
 BAD = {

@@ -2,8 +2,14 @@ from math import inf
 
 import pytest
 
-from trulysafe import cluster_check
-from trulysafe.cluster_check import minutes, preemption, read_profile
+from tests.workflow.project import SMALL
+from trulysafe.cluster_check import slurm
+from trulysafe.cluster_check.profile import read_profile
+from trulysafe.cluster_check.slurm import minutes, preemption
+from trulysafe.cluster_check.submissions import jobs_of
+from trulysafe.config import load
+from trulysafe.config.files import raw_configuration
+from trulysafe.config.plan import Plan
 from trulysafe.errors import UserError
 
 
@@ -45,9 +51,20 @@ def test_preemption(tmp_path, monkeypatch, kind, mode, setting, expected):
         "config": f"PreemptMode = {mode}\nPreemptType = preempt/{kind}\n",
         "partition": f"PartitionName=gpu PreemptMode={mode} State=UP",
     }
-    monkeypatch.setattr(
-        cluster_check, "command", lambda *words: shown["partition" if "partition" in words else "config"]
-    )
+    monkeypatch.setattr(slurm, "command", lambda *words: shown["partition" if "partition" in words else "config"])
     found = [f"{finding.state}: {finding.says}" for finding in preemption(read_profile(tmp_path))]
     assert len(found) == (expected is not None)
     assert not expected or found[0].startswith(expected)
+
+
+def test_every_kind_of_job_of_a_configuration_is_asked_about():
+    raw = raw_configuration([SMALL])
+    raw["training"] |= {"engine": "zero3", "processes": 4, "nodes": 2}
+    raw["experiments"]["dpo"]["training"] = {"engine": "ddp", "processes": 2, "nodes": 1}
+    asked = [str(job) for job in jobs_of(Plan(load(raw)))]
+    trainings = [
+        "train tiny",
+        "train tiny, 2 processes",
+        "train tiny, 2 nodes, 2 processes",
+    ]  # the base, dpo, the others
+    assert asked == ["forward tiny", "generate tiny", *trainings]

@@ -148,3 +148,19 @@ def test_a_mix_may_take_all_that_there_is_and_more_where_the_rows_are_not_known(
         "options": {"path": str(Path(__file__)), "columns": {"prompt": "a", "chosen": "b", "rejected": "c"}},
     }
     assert math.isinf(_rows(Dataset.model_validate(unknown)))
+
+
+@pytest.mark.parametrize("table", ["contrasts", "ablations"])
+def test_sides_that_are_compared_share_a_seed_where_both_have_several(table):
+    arm = SMALL["experiments"]["ama"] | {"seeds": 2}
+    compared = {
+        "contrasts": {"a": "ama", "b": "dpo", "metric": "safe"},
+        "ablations": {"choice": "c", "arm": "ama", "default": "dpo"},
+    }
+    report = {"report": {table: {"one": compared[table]}}}
+    check(experiments__ama=arm, **report)
+    check(experiments__ama=SMALL["experiments"]["ama"] | {"first_seed": 7}, **report)  # a single seed meets every other
+    with pytest.raises(
+        UserError, match=rf"report\.{table}\.one: 'ama' and 'dpo' have no seed in common \(from 7 and from 0 on\)"
+    ):
+        check(experiments__ama=arm | {"first_seed": 7}, **report)

@@ -39,6 +39,10 @@ def test_one_seed_of_the_base_meets_every_seed() -> None:
     for a, b, sign in (("a", "b", 1), ("b", "a", -1)):
         row = contrast_rows(verdicts, [contrast(a=a, b=b)], AXES).iloc[0]
         assert (row["n"], row["seeds"], row["difference"]) == (30, 3, sign)
+    single = verdicts[verdicts["seed"] == 0]
+    apart = single.assign(seed=single["experiment"].map({"a": 7, "b": 0}))
+    row = contrast_rows(apart, [contrast()], AXES).iloc[0]
+    assert (row["n"], row["seeds"], row["difference"]) == (10, 1, 1)
 
 
 def test_holm_over_primary_contrasts_only() -> None:

@@ -14,7 +14,7 @@ from trulysafe.drift import COLUMNS, REFERENCE, class_distance, drift_rows, orde
 from trulysafe.errors import UserError
 from trulysafe.follow import FRESH_COLUMNS, Follower, policy_seed
 from trulysafe.ids import prompt_id, response_id
-from trulysafe.report.drift_figure import drift_text, order_and_distribution
+from trulysafe.report.drift_figure import drift_text, order_and_distribution, starting_value
 from trulysafe.sampling import Decoding
 
 PROMPTS, RESPONSES = 6, 4
@@ -260,3 +260,18 @@ def test_figure_and_table_are_written(tmp_path):
 def test_figure_of_arms_that_nobody_followed_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"drift\.experiments"):
         order_and_distribution(report_rows(), {"other": {}}, tmp_path / "figure")
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        ({}, [1.0]),
+        ({"base": "model", "start": "model"}, [1.0]),
+        ({"base": "model", "start": "arm"}, [0.25]),  # its last step
+        ({"base": "model", "start": "not followed"}, []),
+        ({"base": "model"}, []),  # an earlier step of some arm
+    ],
+)
+def test_a_line_starts_where_its_arm_starts(about, expected):
+    rows = pd.DataFrame({"experiment": ["arm", "arm", "other"], "step": [8, 4, 8], "value": [0.25, 0.5, 0.75]})
+    assert starting_value(rows, about, unchanged=1.0) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from tests.unit.report_world import ARMS, TIMES
@@ -30,6 +31,8 @@ def test_summary_reports_what_went_against(metrics: pd.DataFrame, contrasts: pd.
     )
     assert "1 min 35 s in 3 jobs" in text
     assert "Exploratory contrasts, uncorrected: 1." in text
+    text = summary("Demo", metrics, ARMS, contrasts=contrasts.assign(primary=False, p_holm=np.nan))
+    assert "No contrast was declared primary. Exploratory contrasts, uncorrected: 3." in text
 
 
 def test_summary_of_metrics_alone(metrics: pd.DataFrame) -> None:

@@ -20,7 +20,6 @@ from trulysafe.cost.jobs import Jobs
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
 NEEDS_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml"}
 LAID_OVER = {"real_ablations.yaml": "real_small.yaml"}
-UNFILLED = ("look_alikes", "salad")
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +32,7 @@ def options(configuration: Path) -> list[str]:
         return []
     if not DATA.is_dir():
         pytest.skip(f"{configuration.name} needs the data folder {DATA}")
-    given = ["--config", f"data={DATA}"]
-    if configuration.name == "equilibrate.yaml":  # the user fills these in
-        filled = {name: {"options": {"revision": "0" * 40}} for name in UNFILLED}
-        given.append(f"datasets={json.dumps(filled)}")
-    return given
+    return ["--config", f"data={DATA}"]
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda path: path.name)
@@ -54,12 +49,14 @@ def test_configuration_plans(project, configuration):
     assert Counter(job.rule for job in Jobs(load(raw), Assumptions()).all()) == planned
 
 
-def test_missing_revisions_are_named_before_any_job(project):
+def test_branches_in_place_of_commits_are_named_before_any_job(project):
     configuration = ROOT / "config" / "equilibrate.yaml"
-    output = project.snakemake("--dry-run", *options(configuration)[:2], configuration=configuration, fails=True)
-    for name in UNFILLED:
+    unpinned = {name: {"options": {"revision": "main"}} for name in ("look_alikes", "salad")}
+    given = [*options(configuration), f"datasets={json.dumps(unpinned)}"]
+    output = project.snakemake("--dry-run", *given, configuration=configuration, fails=True)
+    for name in unpinned:
         assert f"datasets.{name}: " in output
-    assert output.count("git ls-remote https://huggingface.co/datasets/") == len(UNFILLED)
+    assert output.count("git ls-remote https://huggingface.co/datasets/") == len(unpinned)
 
 
 def test_demo_keeps_within_its_job_budget(project):

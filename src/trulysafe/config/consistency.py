@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 
 from trulysafe.config.load import method_of
+from trulysafe.config.rounds import seeds
 from trulysafe.config.tables import Configuration, Dataset
 from trulysafe.errors import UserError, not_accepted
 
@@ -23,6 +24,7 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
             yield from _use_problems(f"{where}: {name}", config.datasets[name], kind, role)
     yield from _reward_problems(config)
     yield from _comparison_problems(config)
+    yield from _seed_problems(config)
     yield from _mix_problems(config)
     yield from _judge_problems(config)
     yield from _fit_problems(config)
@@ -91,6 +93,20 @@ def _comparison_problems(config: Configuration) -> Iterator[str]:
             yield (
                 f"report.reward_ablations.{name}: {compared.reward!r} reads the datasets {', '.join(reward.datasets)}, {compared.default!r} "
                 f"{', '.join(default.datasets)}, so no held-out pairs are common. Give both the same datasets."
+            )
+
+
+def _seed_problems(config: Configuration) -> Iterator[str]:
+    """Answers are compared seed by seed, unless one side has a single seed."""
+    report = config.report
+    compared = {f"report.contrasts.{name}": (item.a, item.b) for name, item in report.contrasts.items()}
+    compared |= {f"report.ablations.{name}": (item.arm, item.default) for name, item in report.ablations.items()}
+    for where, names in compared.items():
+        first, second = (config.experiments[name] for name in names)
+        if min(first.seeds, second.seeds) > 1 and not set(seeds(first)) & set(seeds(second)):
+            yield (
+                f"{where}: {names[0]!r} and {names[1]!r} have no seed in common (from {first.first_seed} and from {second.first_seed} on). "
+                "Give both the same first_seed."
             )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -32,8 +34,8 @@ _HEADERS = {
 def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str) -> list[Path]:
     """One panel per measure over training steps, one line per followed arm; the pool above, new samples below.
 
-    Every line starts at step 0 from what the reference itself gives: 1 for the order, 0 for shifts, and the dotted floor for
-    distances between two sets of samples.
+    A line starts at step 0 from what the policy gives that the arm starts from: the reference (1 for the order, 0 for shifts, and the
+    dotted floor for distances between two sets of samples), or the last step of another followed arm; from none where that was not followed.
 
     Args:
         rows: from :func:`trulysafe.drift.drift_rows`.
@@ -53,9 +55,10 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str) -> 
     for axes, measure in zip(grid, PANELS, strict=True):
         of_panel = rows[(rows["measure"] == measure) & rows["experiment"].isin(drawn)]
         floor = float(of_panel["floor"].iloc[0]) if len(of_panel) else float("nan")
-        start = UNCHANGED.get(measure, floor)
-        axes.axhline(start, color=GREY, linewidth=0.8, linestyle=":")
+        unchanged = UNCHANGED.get(measure, floor)
+        axes.axhline(unchanged, color=GREY, linewidth=0.8, linestyle=":")
         for name in drawn:
+            start = starting_value(of_panel, arms[name], unchanged)
             _line(axes, of_panel[of_panel["experiment"] == name], start, all_looks[name])
         axes.set_title(PANELS[measure][0], loc="left", fontweight="normal")
         axes.set_ylabel(PANELS[measure][1])
@@ -70,12 +73,21 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str) -> 
     return write_figure(figure, stem, rows[rows["experiment"].isin(drawn)].reset_index(drop=True))
 
 
-def _line(axes: Axes, rows: pd.DataFrame, start: float, look: Look) -> None:
-    """One arm from step 0 on: its value, and its interval as a bar at each snapshot."""
+def starting_value(rows: pd.DataFrame, about: Mapping[str, Any], unchanged: float) -> list[float]:
+    """Value of a measure at step 0 of an arm, in a list; empty where it starts from a policy that was not followed."""
+    start = about.get("start")
+    if start == about.get("base"):
+        return [unchanged]
+    return rows.loc[rows["experiment"] == start].sort_values("step")["value"].tolist()[-1:]
+
+
+def _line(axes: Axes, rows: pd.DataFrame, start: list[float], look: Look) -> None:
+    """One arm from step 0 on, where that is known: its value, and its interval as a bar at each snapshot."""
     ordered = rows.sort_values("step")
-    steps, values = [0, *ordered["step"]], [start, *ordered["value"]]
+    steps, values = [0] * len(start) + ordered["step"].tolist(), start + ordered["value"].tolist()
+    snapshots = slice(len(start), None)
     axes.plot(
-        steps, values, linestyle=look.dash, color=look.color, marker=look.marker, markersize=3, markevery=slice(1, None)
+        steps, values, linestyle=look.dash, color=look.color, marker=look.marker, markersize=3, markevery=snapshots
     )
     axes.vlines(ordered["step"], ordered["ci_low"], ordered["ci_high"], color=look.color, linewidth=0.8, alpha=0.7)
 

@@ -94,10 +94,10 @@ def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
 def _counted(contrasts: pd.DataFrame) -> str:
     primary = contrasts[contrasts["primary"].astype(bool)]
     shown = int((primary["p_holm"] < ALPHA).sum())
-    return (
-        f"{shown} of {len(primary)} primary contrasts differ at the {ALPHA:.0%} level after Holm's correction. "
-        f"Exploratory contrasts, uncorrected: {len(contrasts) - len(primary)}."
-    )
+    counted = f"{shown} of {len(primary)} primary contrasts differ at the {ALPHA:.0%} level after Holm's correction."
+    if primary.empty:
+        counted = "No contrast was declared primary."
+    return f"{counted} Exploratory contrasts, uncorrected: {len(contrasts) - len(primary)}."
 
 
 def _against(contrasts: pd.DataFrame | None, arms: Arms) -> list[str]:

@@ -1,0 +1,71 @@
+"""The command: ``python -m trulysafe.cluster_check``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from trulysafe.cluster_check.findings import Finding, command
+from trulysafe.cluster_check.machine import folders, python, token
+from trulysafe.cluster_check.profile import Profile, read_profile
+from trulysafe.cluster_check.slurm import accounts, partitions, preemption, status_command
+from trulysafe.cluster_check.submissions import Job, jobs_of, submissions
+from trulysafe.config.files import raw_configuration
+from trulysafe.config.load import load
+from trulysafe.config.plan import Plan
+from trulysafe.errors import UserError
+
+PROFILE = Path("profiles/slurm")
+
+
+def findings(profile: Profile, jobs: Iterable[Job]) -> Iterator[Finding]:
+    """All findings, in the order in which to mend them.
+
+    Args:
+        profile: the profile to check.
+        jobs: kinds of jobs with a model that SLURM is asked about; empty asks about one without a model alone.
+    """
+    version = command("sinfo", "--version")
+    if version is None:
+        yield Finding(
+            "mend", "SLURM", "sinfo was not found or does not answer: run this on a login node (or `module load slurm`)"
+        )
+    else:
+        yield Finding("ok", "SLURM", version.strip())
+        yield from partitions(profile)
+        yield from accounts(profile)
+        yield status_command(profile)
+        yield from preemption(profile)
+        yield from submissions(profile, jobs)
+    yield from python(profile)
+    yield from folders()
+    yield token()
+
+
+def main() -> int:
+    """Print all findings; return 1 if something has to be mended."""
+    parser = argparse.ArgumentParser(description="Does the SLURM profile fit this cluster?")
+    parser.add_argument("--profile", type=Path, default=PROFILE, help="folder of the profile (default: profiles/slurm)")
+    parser.add_argument("--configfile", type=Path, nargs="+", help="configuration whose jobs SLURM is asked about")
+    arguments = parser.parse_args()
+    try:
+        profile = read_profile(arguments.profile)
+        jobs = jobs_of(Plan(load(raw_configuration(arguments.configfile)))) if arguments.configfile else []
+        found = list(findings(profile, jobs))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(*found, sep="\n")
+    mend = sum(finding.state == "mend" for finding in found)
+    print(f"\n{mend} to mend in {profile.file}" if mend else "\nNothing to mend: snakemake --profile slurm")
+    return int(mend > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
