@@ -18,6 +18,7 @@ PLUMBING = frozenset(
     {
         "trulysafe",
         "trulysafe.errors",
+        "trulysafe.files",
         "trulysafe.fingerprint",
         "trulysafe.workflow",
         "trulysafe.owner_lock",

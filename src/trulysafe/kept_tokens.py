@@ -11,7 +11,7 @@ import torch
 
 from trulysafe.errors import UserError
 from trulysafe.ids import unit_interval
-from trulysafe.masks import hysteresis_state, keep_eos, message_mask, with_minimum_share
+from trulysafe.masks import hysteresis_state, training_mask
 from trulysafe.methods import Mask
 from trulysafe.token_rewards import TokenScale
 
@@ -63,8 +63,13 @@ def kept_tokens(
         rule, ``band_low`` and ``band_high`` are the edges of its dead band.
 
     Raises:
-        UserError: there is no harmless pair.
+        UserError: there is no harmless pair, or the rule's baseline is that of a micro-batch.
     """
+    if mask.rule == "batch_mean":
+        raise UserError(
+            "report.kept_tokens.method: the rule 'batch_mean' has another baseline in each micro-batch, so no mask of single responses. "
+            "Name a method with the rule hysteresis or threshold."
+        )
     harmless = pairs[pairs["risk"].isin(SHOWN)]
     if harmless.empty:
         raise UserError(
@@ -93,8 +98,7 @@ def _response(
     ids = [int(token) for token in row[f"{side}_ids"]]
     rewards = torch.tensor([scale.apply(row[f"{side}_token_values"])])
     ones, is_chosen = torch.ones_like(rewards), torch.tensor([side == "chosen"])
-    raw = message_mask(rewards, ones, is_chosen, mask.rule, mask.baseline, mask.width)
-    kept, _ = with_minimum_share(keep_eos(raw, ones, mask.eos), ones, mask.minimum_share)
+    kept, _ = training_mask(rewards, ones, is_chosen, mask)
     return pd.DataFrame(
         {
             "place": np.arange(1, len(ids) + 1),

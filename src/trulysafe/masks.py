@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trulysafe.errors import UserError, not_accepted
+from trulysafe.methods import Mask
 
 MASK_RULES = ("threshold", "batch_mean", "hysteresis")
 EOS_OPTIONS = ("keep", "rule", "drop")
@@ -111,6 +112,23 @@ def keep_eos(mask: Tensor, response_mask: Tensor, option: str = "keep") -> Tenso
     last = (response * steps).argmax(dim=1, keepdim=True)
     at_end = torch.zeros_like(response).scatter(1, last, True) & response
     return torch.where(at_end, torch.full_like(mask, float(option == "keep")), mask)
+
+
+def training_mask(token_rewards: Tensor, response_mask: Tensor, chosen: Tensor, options: Mask) -> tuple[Tensor, Tensor]:
+    """The mask that a loss is given: the rule's, with the end of turn as asked; whole responses where the rule kept too little.
+
+    How much the rule kept is counted before the end of turn is put back, which alone is a tenth of a short response.
+
+    Args:
+        token_rewards, response_mask, chosen: as for :func:`message_mask`.
+        options: of the mask; its control is not applied.
+
+    Returns:
+        The mask, and a boolean per row that says where the whole response is kept instead, its end of turn included.
+    """
+    raw = message_mask(token_rewards, response_mask, chosen, options.rule, options.baseline, options.width)
+    mask, fell_back = with_minimum_share(raw, response_mask, options.minimum_share)
+    return torch.where(fell_back[:, None], mask, keep_eos(mask, response_mask, options.eos)), fell_back
 
 
 def kept_share(mask: Tensor, response_mask: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import pandas as pd
 from trulysafe.errors import not_accepted
 from trulysafe.ids import pair_id, stable_seed
 
+SAME_TEXT, GAP = "same text", "gap"
 RULES = ("best_worst", "top_k_bottom_k", "best_vs_random")
 Drops = Counter[tuple[str, str]]
 """How many were dropped, by (reason, risk class)."""
@@ -50,11 +51,11 @@ def rerank(
         distinct = group.drop_duplicates("response").sort_values(["reward", "response_id"], ascending=False)
         risk = str(group["risk"].iloc[0])
         if len(distinct) < 2:
-            drops["same text", risk] += 1
+            drops[SAME_TEXT, risk] += 1
             continue
         made = [_pair(distinct, best, other) for best, other in _places(distinct, rule, k)]
         kept = [row for row in made if float(row["chosen_reward"]) - float(row["rejected_reward"]) > min_gap]  # type: ignore[arg-type]
-        drops["gap", risk] += len(made) - len(kept)
+        drops[GAP, risk] += len(made) - len(kept)
         rows += kept
     return pd.DataFrame(
         rows, columns=[*_CARRIED, "chosen", "rejected", "chosen_reward", "rejected_reward", "pair_id"]
@@ -65,7 +66,7 @@ def without_unusable(pairs: pd.DataFrame) -> tuple[pd.DataFrame, Drops]:
     """Drop annotated pairs that cannot teach a preference: an empty side, or twice the same text, or a repeated pair."""
     reasons = {
         "empty response": (pairs["chosen"].str.strip() == "") | (pairs["rejected"].str.strip() == ""),
-        "same text": pairs["chosen"] == pairs["rejected"],
+        SAME_TEXT: pairs["chosen"] == pairs["rejected"],
         "repeated": pairs.duplicated("pair_id"),
     }
     return _dropped(pairs, reasons)

@@ -54,7 +54,6 @@ def dataset(model: Any, tokenizer: Any, in_scope: Sequence[bool] = (True, True, 
         columns[f"{side}_ids"] = [item.response_ids for item in encoded]
         columns[f"{side}_ref_token_logps"] = token_logps(model, encoded, tokenizer.pad_token_id, 3)
         columns[f"{side}_reward"] = [0.0] * len(PAIRS)
-        columns[f"{side}_token_rewards"] = [[0.0] * len(item.response_ids) for item in encoded]
     return Dataset.from_dict(columns)
 
 

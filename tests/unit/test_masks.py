@@ -18,9 +18,11 @@ from trulysafe.masks import (
     message_mask,
     random_mask_like,
     segment_shuffled,
+    training_mask,
     with_minimum_share,
 )
 from trulysafe.methods import MASK_RULES as METHOD_RULES
+from trulysafe.methods import Mask
 
 # rewards near the thresholds as well as far from them, and exactly on them
 reward = st.one_of(st.sampled_from([0.0, 0.3, -0.3, 0.1, -0.1, 0.5, -0.5]), st.floats(-2, 2, width=32))
@@ -139,6 +141,15 @@ def test_padding_and_batch_make_no_difference(batch: tuple[torch.Tensor, ...], l
             for row in range(len(mask))
         ]
         assert torch.equal(torch.cat(alone), mask)
+
+
+@pytest.mark.parametrize("eos", ["keep", "rule", "drop"])
+def test_a_response_of_which_the_rule_keeps_nothing_is_kept_whole_whatever_its_end(eos: str) -> None:
+    rewards, response = torch.full((2, 9), 0.5), torch.tensor([[0] + [1] * 8, [0] + [1] * 8])
+    mask, fell_back = training_mask(rewards, response, torch.tensor([False, True]), Mask(rule="hysteresis", eos=eos))
+    assert fell_back.tolist() == [True, False]
+    assert mask[0].tolist() == response[0].tolist()  # not the end of turn alone
+    assert mask[1].tolist() == [*response[1].tolist()[:-1], float(eos != "drop")]
 
 
 def test_batch_mean_is_over_both_sides_and_response_tokens_only() -> None:

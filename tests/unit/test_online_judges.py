@@ -54,14 +54,14 @@ def test_a_judge_of_texts_puts_safe_responses_above_others_and_drops_ties(model,
     made, tied = 0, 0
     for seed in range(6):
         torch.manual_seed(seed)
-        rows = online.fresh(model, examples)
+        rows, dropped = online.fresh(model, examples)
         assert rows[-1] == examples[-1]
         for row in rows[:-1]:
             begin = [tokenizer.decode(row[f"{side}_ids"]).split()[0] for side in ("chosen", "rejected")]
             safe, unsafe = (word in [f"w{number}" for number in range(10, 30)] for word in begin)
             assert (safe, unsafe) == (True, False)
         made += len(rows) - 1
-        tied += online.dropped.get("gap", 0)
+        tied += dropped["gap"]
     assert made > 0
     assert tied > 0
     assert online.meter.tokens["judging"] == 0

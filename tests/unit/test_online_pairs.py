@@ -37,9 +37,9 @@ def pairs_of(model, tokenizer, reward, options=ONLINE) -> OnlinePairs:
 def test_fresh_pairs_hold_finished_responses_best_above_worst(model, tokenizer, reward):
     online = pairs_of(model, tokenizer, reward)
     torch.manual_seed(0)
-    rows = online.fresh(model, list(dataset(model, tokenizer)))
+    rows, dropped = online.fresh(model, list(dataset(model, tokenizer)))
     fresh = rows[:-1]
-    assert len(fresh) + sum(online.dropped.values()) == 2
+    assert len(fresh) + dropped.total() == 2
     assert fresh
     for row in fresh:
         sides = [Encoded(row["prompt_ids"], row[f"{side}_ids"]) for side in ("chosen", "rejected")]
@@ -57,7 +57,7 @@ def test_the_best_and_the_worst_of_all_samples_make_the_pair(model, tokenizer, r
     online = pairs_of(model, tokenizer, reward)
     examples = list(dataset(model, tokenizer))[:2]
     torch.manual_seed(0)
-    rows = online.fresh(model, examples)
+    rows, _ = online.fresh(model, examples)
     torch.manual_seed(0)
     sampled = online._sample(model, [example["prompt_ids"] for example in examples])
     for group in sampled:
@@ -69,21 +69,19 @@ def test_the_best_and_the_worst_of_all_samples_make_the_pair(model, tokenizer, r
 
 def test_pairs_out_of_scope_stay_as_they_are(model, tokenizer, reward):
     data = list(dataset(model, tokenizer))
-    assert pairs_of(model, tokenizer, reward).fresh(model, data)[-1] == data[-1]
+    assert pairs_of(model, tokenizer, reward).fresh(model, data)[0][-1] == data[-1]
     harmless = list(dataset(model, tokenizer, in_scope=(False, False, False)))
     online = pairs_of(model, tokenizer, reward)
-    assert online.fresh(model, harmless) == harmless
+    assert online.fresh(model, harmless) == (harmless, {})
     assert not online.meter.tokens
 
 
 def test_prompts_without_a_pair_are_dropped_and_counted(model, tokenizer, reward):
     data = list(dataset(model, tokenizer))
     cut = pairs_of(model, tokenizer, reward, Online(samples=4, max_new_tokens=1))
-    assert cut.fresh(model, data) == data[-1:]
-    assert cut.dropped == {"no finished response": 2}
+    assert cut.fresh(model, data) == (data[-1:], {"no finished response": 2})
     wide = pairs_of(model, tokenizer, reward, Online(samples=6, max_new_tokens=40, min_gap=1e6))
-    assert wide.fresh(model, data) == data[-1:]
-    assert wide.dropped == {"gap": 2}
+    assert wide.fresh(model, data) == (data[-1:], {"gap": 2})
 
 
 def test_endpoint_rewards_are_those_of_the_pair_tables(model, tokenizer, reward):

@@ -15,7 +15,7 @@ from trulysafe.errors import UserError
 from trulysafe.methods import DPO, MASK_CONTROLS, Confidence, Mask, Method
 from trulysafe.schema import RISKS
 from trulysafe.token_rewards import TokenScale
-from trulysafe.trainers.run_data import RewardInputs, training_set
+from trulysafe.trainers.run_data import training_set
 
 REWARDS = {"chosen_reward": [1.0, 0.2, -0.5, 2.0], "rejected_reward": [-1.0, 0.4, 0.5, -2.0]}
 
@@ -100,8 +100,25 @@ def test_kept_share_and_fallbacks_are_logged_per_class(trainer, model, tokenizer
     logged = {name: values[0] for name, values in run._metrics["eval"].items()}
     assert logged["fell_back/EHD"] == 0.5  # one of the two responses of the one pair
     assert logged["fell_back/IHD"] <= 0.25
+    assert logged["count/kept_whole/EHD"] == 1
+    assert logged["count/kept_whole/IHD"] == 4 * logged["fell_back/IHD"]
+    loss_of(run)
+    assert run._metrics["eval"]["count/kept_whole/EHD"] == [2]  # summed until it is logged
     assert 0 < logged["kept_share/IHD"] <= 1
     assert "kept_share/general" not in logged  # out of scope: never masked
+
+
+def test_the_mean_of_a_batch_is_that_of_the_pairs_in_scope(trainer, model, tokenizer):
+    columns, scope = token_rewards(model, tokenizer), [True, False, True, False]
+    rule = Mask(rule="batch_mean", minimum_share=0.0, eos="rule")
+    values = [value for side in columns.values() for row in (0, 2) for value in side[row]]
+    level = Mask(rule="threshold", baseline=sum(values) / len(values), minimum_share=0.0, eos="rule")
+    by_mean, by_level, of_all = (
+        loss_of(moved(trainer(Method(mask=mask), in_scope=pairs, **columns)))
+        for mask, pairs in ((rule, scope), (level, scope), (rule, [True] * 4))
+    )
+    assert by_mean == pytest.approx(by_level, abs=1e-6)
+    assert by_mean != pytest.approx(of_all, abs=1e-6)
 
 
 def test_confidence_is_logged_apart_for_flipped_labels(trainer):
@@ -160,8 +177,8 @@ def test_flipped_pairs_change_sides_with_all_that_was_computed(model, tokenizer)
             "chosen_token_values": [[0.5, 0.6], [0.3, 0.4]], "rejected_token_values": [[0.8], [0.7]],
         }
     )  # fmt: skip
-    inputs = RewardInputs(None, None, TokenScale("level", 0.0, 1.0))
-    rows = training_set(mix, reference, rewards, inputs)
+    tokens = rewards, TokenScale("level", 0.0, 1.0)
+    rows = training_set(mix, reference, rewards, tokens)
     assert rows["flipped"] == [True, False]
     assert rows["in_scope"] == [True, False]
     assert rows["chosen_ids"] == [[8], [3, 4]]
@@ -170,6 +187,6 @@ def test_flipped_pairs_change_sides_with_all_that_was_computed(model, tokenizer)
     assert rows["chosen_reward"] == [-1.0, 2.0]
     assert rows["chosen_token_rewards"] == [[0.8], [0.3, 0.4]]
     assert rows["rejected_token_rewards"] == [[0.5, 0.6], [0.7]]
-    plain = training_set(mix.drop(columns="flipped"), reference, rewards, inputs)
+    plain = training_set(mix.drop(columns="flipped"), reference, rewards, tokens)
     assert "flipped" not in plain.column_names
     assert plain["chosen_ids"] == [[5, 6], [3, 4]]

@@ -13,6 +13,8 @@ from trulysafe.methods import CDPO, Confidence, Mask, Method
 from trulysafe.scoring import token_logps
 from trulysafe.tokens import encode
 
+WITHOUT_REFITS = Method(confidence=Confidence(kind="label", calibrate_every=0))
+
 
 def test_fixed_confidence_is_the_closed_form_and_spares_pairs_out_of_scope(model, tokenizer, arguments):
     scope = [True, False, True, False]
@@ -84,6 +86,7 @@ def test_confidence_trainer_moves_policy_and_reward_but_not_reference(model, tok
     before = {name: value.clone() for name, value in reward.state_dict().items()}
     trainer = ConfidenceDPOTrainer(
         deepcopy(model),
+        method=WITHOUT_REFITS,
         ref_model=deepcopy(model),
         reward_model=reward,
         args=arguments(),
@@ -101,6 +104,23 @@ def test_confidence_trainer_moves_policy_and_reward_but_not_reference(model, tok
         assert not torch.equal(reward.state_dict()[name], before[name]), name
     read = {"accuracy", "loss", "offset", "temperature"}
     assert {"confidence", *(f"reward_model/{name}" for name in read)} <= set(trainer.state.log_history[0])
+
+
+def test_reward_does_not_move_in_a_step_without_a_pair_in_scope(model, tokenizer, arguments):
+    reward = HybridReward(model.config.num_hidden_layers, model.config.hidden_size)
+    before = {name: value.clone() for name, value in reward.state_dict().items()}
+    trainer = ConfidenceDPOTrainer(
+        deepcopy(model),
+        method=WITHOUT_REFITS,
+        reward_model=reward,
+        args=arguments(),
+        train_dataset=prepared(model, tokenizer, in_scope=[False] * 4),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    assert trainer.reward.updates == 0
+    assert all(torch.equal(value, before[name]) for name, value in reward.state_dict().items())
+    assert "reward_model/loss" not in trainer.state.log_history[0]
 
 
 def test_frozen_reward_does_not_move(model, tokenizer, arguments):
@@ -160,3 +180,21 @@ def test_adaptive_trainer_reads_token_rewards_from_a_live_reference(model, token
     entry = trainer.state.log_history[0]
     assert 0 < entry["kept_share/chosen"] <= 1
     assert 0 < entry["kept_share/rejected"] <= 1
+
+
+def test_masks_read_the_reward_as_it_was_given_while_it_trains_along(model, tokenizer, arguments):
+    reward = HybridReward(model.config.num_hidden_layers, model.config.hidden_size)
+    before = deepcopy(reward)
+    trainer = AdaptiveDPOTrainer(
+        deepcopy(model),
+        method=Method(confidence=WITHOUT_REFITS.confidence, mask=Mask(rule="hysteresis")),
+        reward_model=reward,
+        ref_model=deepcopy(model),
+        args=arguments(),
+        train_dataset=conversational(),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    assert not torch.equal(reward.probe_weight, before.probe_weight)
+    states = torch.randn(2, 3, before.num_layers, before.hidden_size)
+    assert torch.equal(trainer._token_reward.token_rewards(states), before.token_rewards(states))

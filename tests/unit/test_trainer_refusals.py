@@ -3,9 +3,10 @@
 from copy import deepcopy
 
 import pytest
+import torch
 
 from tests.unit.preference_world import conversational, prepared
-from trulysafe import AdaptiveDPOTrainer, HybridReward, PreferenceTrainer
+from trulysafe import AdaptiveDPOTrainer, ConfidenceDPOTrainer, HybridReward, PreferenceTrainer
 from trulysafe.errors import UserError
 from trulysafe.methods import CONFIDENCE_DPO, Confidence, Mask, Method
 
@@ -17,6 +18,56 @@ def test_non_finite_loss_stops_with_the_pairs(model, tokenizer, arguments):
     trainer = PreferenceTrainer(deepcopy(model), args=arguments(), train_dataset=data, processing_class=tokenizer)
     with pytest.raises(UserError, match=r"not finite for the pairs \[3\]"):
         trainer.train()
+
+
+def test_weights_that_are_not_finite_stop_with_the_pairs_before_anything_is_read_from_them(model, tokenizer, arguments):
+    with torch.no_grad():
+        model.lm_head.weight.fill_(float("nan"))
+    trainer = ConfidenceDPOTrainer(
+        model,
+        method=Method(confidence=Confidence(kind="label", calibrate_every=0)),
+        reward_model=HybridReward(model.config.num_hidden_layers, model.config.hidden_size),
+        args=arguments(per_device_train_batch_size=1),
+        train_dataset=prepared(deepcopy(model), tokenizer),
+        processing_class=tokenizer,
+    )
+    with pytest.raises(UserError, match=r"step 0: the log-probability is not finite for the pairs \[\d\]"):
+        trainer.train()
+
+
+REFUSED = {
+    "a loss of TRL's": ({"loss_type": ["ipo"]}, {}, r"loss_type: \['ipo'\] would have no effect"),
+    "its label smoothing": ({"label_smoothing": 0.1}, {}, "label_smoothing: 0.1 would have no effect"),
+    "cut responses": ({"max_length": 10}, {}, "pairs are longer than max_length, 10 tokens"),
+    "no states to refit on": ({}, {"calibrate_every": 10}, "no validation states"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_be_without_effect_or_wrong_is_refused(model, tokenizer, arguments, name):
+    options, confidence, message = REFUSED[name]
+    with pytest.raises(UserError, match=message):
+        ConfidenceDPOTrainer(
+            model,
+            method=Method(confidence=Confidence(**{"kind": "label", "calibrate_every": 0} | confidence)),
+            ref_model=deepcopy(model),
+            reward_model=HybridReward(model.config.num_hidden_layers, model.config.hidden_size),
+            args=arguments(**options),
+            train_dataset=conversational(),
+            processing_class=tokenizer,
+        )
+
+
+def test_increments_are_not_read_from_the_reward(model, tokenizer, arguments):
+    with pytest.raises(UserError, match="form: 'difference' is not read from reward_model"):
+        AdaptiveDPOTrainer(
+            model,
+            method=Method(mask=Mask(rule="hysteresis", form="difference")),
+            reward_model=HybridReward(model.config.num_hidden_layers, model.config.hidden_size),
+            args=arguments(),
+            train_dataset=conversational(),
+            processing_class=tokenizer,
+        )
 
 
 def test_a_mask_without_token_rewards_stops_and_is_not_a_mask_of_ones(model, tokenizer, arguments):

@@ -1,5 +1,7 @@
 """What cannot work is refused before a model is loaded, with what to do."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -97,6 +99,14 @@ def test_a_run_is_refused_before_its_model_is_loaded(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="Training needs about"):
         train_run(world.run(tmp_path / "run", spec), lambda: data)
     assert not (tmp_path / "run" / "policy").exists()
+
+
+def test_samples_of_online_pairs_count_as_long_as_they_may_be(tmp_path):
+    spec = world.save_model(tmp_path / "model")
+    run = world.run(tmp_path / "run", spec, "online", world.save_reward(tmp_path / "reward"))
+    run = replace(run, method=run.method | {"online": run.method["online"] | {"max_new_tokens": 60}})
+    with pytest.raises(UserError, match=r"longer than the model's context of 64 .*online\.max_new_tokens"):
+        train_run(run, lambda: world.dataset(spec))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from trulysafe.owner_lock import OWNER_FILE
 from trulysafe.step_cost import COST_FILE
 from trulysafe.trainers import checkpoints
 from trulysafe.trainers import run as runs
-from trulysafe.trainers.jobs import copy_policies, train_run
+from trulysafe.trainers.jobs import RUN_FILE, copy_policies, train_run
 
 METHOD = "batch"  # online reward, calibration, mask: everything that a checkpoint must hold
 
@@ -104,7 +104,8 @@ def test_a_run_that_samples_its_pairs_resumes_exactly(tmp_path, monkeypatch):
     with torch.no_grad():  # a model that ends its turns soon
         policy.lm_head.weight[2] = policy.lm_head.weight.mean(dim=0) + 0.3 * policy.lm_head.weight[2]
     policy.save_pretrained(spec["source"])
-    reward, data = world.save_reward(tmp_path / "reward"), world.dataset(spec)
+    reward = world.save_reward(tmp_path / "reward")
+    data = world.dataset(spec).remove_columns(["chosen_token_rewards", "rejected_token_rewards"])
     whole, made = (world.run(tmp_path / name, spec, "online", reward) for name in "ab")
     _is_undisturbed_when_stopped(whole, made, data, monkeypatch)
     log = train_run(whole, lambda: data)  # finished: read alone
@@ -189,6 +190,18 @@ def test_a_checkpoint_of_another_configuration_is_not_gone_on_from(base, tmp_pat
     fresh = world.run(tmp_path / "fresh", spec, METHOD, reward, provenance="p2", beta=0.1)
     train_run(fresh, lambda: data)
     assert world.outcome(new) == world.outcome(fresh)
+
+
+def test_a_run_whose_description_cannot_be_read_is_trained_anew(base, undisturbed, tmp_path, monkeypatch):
+    spec, reward, data = base
+    made = world.run(tmp_path, spec, METHOD, reward)
+    with monkeypatch.context() as patch:
+        _signal_at(patch, 2)
+        with pytest.raises(UserError, match="stop at step 2"):
+            train_run(made, lambda: data)
+    (tmp_path / RUN_FILE).write_text('{"folder": "', encoding="utf-8")
+    train_run(made, lambda: data)
+    assert world.outcome(made) == undisturbed
 
 
 def test_a_checkpoint_of_another_number_of_processes_is_refused(base, tmp_path, monkeypatch):

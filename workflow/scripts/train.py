@@ -13,7 +13,7 @@ from trulysafe.methods import Method
 from trulysafe.reward.stage import SCALES
 from trulysafe.token_rewards import load_scale
 from trulysafe.trainers.jobs import TrainingRun, copy_policies, train_run
-from trulysafe.trainers.run_data import load_reward, pair_rows, run_data
+from trulysafe.trainers.run_data import pair_rows, run_data
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
@@ -25,11 +25,11 @@ with job(snakemake) as run:
         method = replace(method, confidence=replace(method.confidence, value=gamma))
     plan = Plan(load(snakemake.config))
     scratch = run.scratch(run.final[0])
-    tokens = None
-    if folder := run.input.get("token_rewards"):
-        tokens = pair_rows(run.input.token_values), load_scale(Path(folder) / SCALES, method.mask.form)
-
-    reward = load_reward(run.input.reward, run.params.identity, method.mask.form) if method.needs_reward else None
+    scale = values = None
+    if method.mask.rule != "none":
+        source = run.input.get("token_rewards") or run.input.reward
+        scale = load_scale(Path(source) / SCALES, method.mask.form)
+        values = pair_rows(run.input.token_values) if run.input.get("token_rewards") else None
     texts = pair_rows(run.input.texts) if run.params.judge else None
     logs = []
     for item in tqdm(run.params.runs, desc="Training", unit="policy"):
@@ -46,7 +46,7 @@ with job(snakemake) as run:
             reward_identity=run.params.identity,
             judge=run.params.judge,
         )
-        log = train_run(policy, lambda item=item: run_data(item, method, reward, tokens, texts))
+        log = train_run(policy, lambda item=item: run_data(item, method, scale, values, texts))
         copy_policies(policy, run.output.policies / place)
         logs.append(log.assign(experiment=item["experiment"], seed=item["seed"]))
     pd.concat(logs, ignore_index=True).to_csv(run.output.policies / "log.csv", index=False)

@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from trulysafe.files import write_json
+
 logger = logging.getLogger("trulysafe")
 COMPLETE = "complete.json"
 _PREFIX = "checkpoint-"
@@ -27,9 +29,7 @@ _PREFIX = "checkpoint-"
 def mark_complete(checkpoint: Path) -> None:
     """Say that all files of a checkpoint are written."""
     sizes = {str(path.relative_to(checkpoint)): path.stat().st_size for path in _files(checkpoint)}
-    private = checkpoint / f".{COMPLETE}"
-    private.write_text(json.dumps({"files": sizes}, indent=1, sort_keys=True), encoding="utf-8")
-    private.replace(checkpoint / COMPLETE)
+    write_json(checkpoint / COMPLETE, {"files": sizes})
 
 
 def is_complete(checkpoint: Path) -> bool:

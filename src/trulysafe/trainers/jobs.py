@@ -20,6 +20,7 @@ import torch
 from datasets import Dataset
 
 from trulysafe.errors import UserError
+from trulysafe.files import write_json, written_whole
 from trulysafe.methods import Method
 from trulysafe.models import load_model, load_tokenizer
 from trulysafe.owner_lock import owned
@@ -93,8 +94,8 @@ def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
             logger.info("%s is finished and kept", run.folder)
         else:
             _start_or_go_on(run)
-            launch, data = Launch.from_mapping(run.launch), dataset()
-            memory = check_limits(run.model, run.training, launch, _lengths(data))
+            launch, method, data = Launch.from_mapping(run.launch), Method.from_mapping(run.method), dataset()
+            memory = check_limits(run.model, run.training, launch, _lengths(data, method))
             if torch.cuda.device_count() > launch.per_node:
                 logger.warning(
                     "This job sees %d GPUs and trains in %d process(es); the others are idle. training.engine and training.processes use them.",
@@ -117,7 +118,7 @@ def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
 def train_here(run: TrainingRun, dataset: Dataset, parent: int | None = None) -> None:
     """Train in this process (one of ``launch.processes``) and, in the first of them, write the log."""
     method = Method.from_mapping(run.method)
-    reward = load_reward(run.reward, run.reward_identity, method.mask.form) if run.reward else None
+    reward = load_reward(run.reward, run.reward_identity) if run.reward else None
     launch = Launch.from_mapping(run.launch)
     spec = {**run.model, "dtype": weights_dtype(run.model, run.training, launch)}
     log = train_policy(
@@ -136,9 +137,8 @@ def train_here(run: TrainingRun, dataset: Dataset, parent: int | None = None) ->
         judge=run.judge,
     )
     if int(os.environ.get("RANK", "0")) == 0:
-        private = run.place / f".{LOG_FILE}"
-        log.to_csv(private, index=False)
-        private.replace(run.place / LOG_FILE)
+        with written_whole(run.place / LOG_FILE) as private:
+            log.to_csv(private, index=False)
 
 
 def weights_dtype(model: Mapping[str, Any], training: Mapping[str, Any], launch: Launch) -> str:
@@ -158,17 +158,20 @@ def copy_policies(run: TrainingRun, output: Path) -> None:
     shutil.copytree(run.place / POLICY, output, copy_function=_link_or_copy)
 
 
-def _lengths(data: Dataset) -> list[int]:
+def _lengths(data: Dataset, method: Method) -> list[int]:
+    """Tokens of the longer side of each pair; of online pairs, as many as a sample may have."""
+    sampled = method.online.max_new_tokens if method.online.samples else 0
     sides = zip(data["prompt_ids"], data["chosen_ids"], data["rejected_ids"], strict=True)
-    return [len(prompt) + max(len(chosen), len(rejected)) for prompt, chosen, rejected in sides]
+    return [len(prompt) + max(len(chosen), len(rejected), sampled) for prompt, chosen, rejected in sides]
 
 
 def _start_or_go_on(run: TrainingRun) -> None:
     """Make the folder fit this run: keep what belongs to it, remove what another configuration left."""
     stored = _stored(run.place)
     checkpoint = newest_complete(run.place / CHECKPOINTS)
-    if stored and stored.get("provenance") != run.provenance:
-        logger.info("%s holds a run of other options, inputs or code; it is removed and trained anew", run.folder)
+    if stored.get("provenance") != run.provenance:
+        if stored or checkpoint:
+            logger.info("%s holds a run of other options, inputs or code; it is removed and trained anew", run.folder)
         _clear(run.place)
     elif checkpoint is not None:
         found, asked = Launch.from_mapping(stored["launch"]), Launch.from_mapping(run.launch)
@@ -179,7 +182,7 @@ def _start_or_go_on(run: TrainingRun) -> None:
             )
     (run.place / STOP_FILE).unlink(missing_ok=True)
     (run.place / LOG_FILE).unlink(missing_ok=True)
-    (run.place / RUN_FILE).write_text(json.dumps(asdict(run), indent=1, sort_keys=True), encoding="utf-8")
+    write_json(run.place / RUN_FILE, asdict(run))
 
 
 def read_run(folder: Path | str) -> TrainingRun:

@@ -140,7 +140,7 @@ def _check_lengths(lengths: Sequence[int], config: Any) -> None:
     if too_long:
         raise UserError(
             f"{len(too_long)} pairs are longer than the model's context of {context} tokens, the longest has {max(too_long)}. Set pairs.<name>.max_length to "
-            f"{context} or less, and rerun."
+            f"{context} or less (for online pairs methods.<name>.online.max_new_tokens too, so that prompt and sample fit), and rerun."
         )
 
 

@@ -8,6 +8,7 @@ order, harmless pairs, snapshots) is that of the offline arms, so that the two d
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from trl.models.utils import unwrap_model_for_generation
 from trulysafe.errors import UserError
 from trulysafe.ids import stable_seed
 from trulysafe.methods import REWARD_JUDGE, Online
-from trulysafe.pairs import rerank
+from trulysafe.pairs import GAP, SAME_TEXT, rerank
 from trulysafe.reward.model import HybridReward
 from trulysafe.sampling import Decoding, left_padded
 from trulysafe.scoring import token_logps
@@ -29,6 +30,10 @@ from trulysafe.trainers.online_judges import META, PROMPT, OnlineJudge, RewardJu
 from trulysafe.trainers.preference import PreferenceTrainer
 
 Example = dict[str, Any]
+Drops = Counter[str]
+UNFINISHED = "no finished response"
+REASONS = (UNFINISHED, SAME_TEXT, GAP)
+"""Why a prompt gives no pair."""
 
 
 class OnlinePairs:
@@ -50,13 +55,12 @@ class OnlinePairs:
             options,
             meter,
         )
-        self.dropped: dict[str, int] = {}
 
-    def fresh(self, policy: Any, examples: Sequence[Example]) -> list[Example]:
+    def fresh(self, policy: Any, examples: Sequence[Example]) -> tuple[list[Example], Drops]:
         """Sample, judge and pair up responses to the prompts in scope.
 
         A prompt whose samples give no pair (fewer than two distinct finished ones, or no gap between their rewards) is dropped from
-        the batch, and counted in ``dropped`` by reason.
+        the batch.
 
         Args:
             policy: the current model, unwrapped.
@@ -64,21 +68,19 @@ class OnlinePairs:
 
         Returns:
             The rows to train on, in order: rows out of scope as they were, the others with fresh responses, reference
-            log-probabilities and rewards. May be empty.
+            log-probabilities and rewards. May be empty. Beside them the number of dropped prompts by reason, of :data:`REASONS`.
         """
         asked = [place for place, example in enumerate(examples) if example.get("in_scope", True)]
-        self.dropped = {}
         if not asked:
-            return list(examples)
+            return list(examples), Counter()
         with self.meter.timed("sampling"):
             sampled = self._sample(policy, [list(examples[place]["prompt_ids"]) for place in asked])
         with self.meter.timed("judging"):
-            chosen = self._best_and_worst(examples, sampled, asked)
+            chosen, dropped = self._best_and_worst(examples, sampled, asked)
         with self.meter.timed("reference"):
             made = self._rows(examples, chosen)
-        return [
-            made.get(place, example) for place, example in enumerate(examples) if place in made or place not in asked
-        ]
+        kept = [place for place in range(len(examples)) if place in made or place not in asked]
+        return [made.get(place, examples[place]) for place in kept], dropped
 
     def _sample(self, policy: Any, prompts: list[list[int]]) -> list[list[Encoded]]:
         """Finished responses per prompt, as token ids that end with the end of turn."""
@@ -108,21 +110,19 @@ class OnlinePairs:
 
     def _best_and_worst(
         self, examples: Sequence[Example], sampled: list[list[Encoded]], places: list[int]
-    ) -> dict[int, pd.Series]:
-        """The pair of each place that has one; the same ranking rule as for a pool."""
+    ) -> tuple[dict[int, pd.Series], Drops]:
+        """The pair of each place that has one, by the same ranking rule as for a pool; and how many have none, by reason."""
         flat = [(place, item) for place, group in zip(places, sampled, strict=True) for item in group]
         if not flat:
-            self.dropped = {"no finished response": len(places)}
-            return {}
+            return {}, Counter({UNFINISHED: len(places)})
         rewards = self.judge.scores([examples[place] for place, _ in flat], [item for _, item in flat], self.meter)
         texts = [" ".join(map(str, item.response_ids)) for _, item in flat]  # ids stand for the text
         table = pd.DataFrame({"prompt_id": [place for place, _ in flat], "response": texts, "reward": rewards})
         blank = dict.fromkeys(("prompt", "risk", "family", "source", "meta"), "")
         pairs, drops = rerank(table.assign(response_id=table.index, **blank), min_gap=self.options.min_gap)
-        self.dropped = {reason: count for (reason, _), count in drops.items()}
-        if silent := len(places) - table["prompt_id"].nunique():
-            self.dropped["no finished response"] = silent
-        return {int(row["prompt_id"]): row for _, row in pairs.iterrows()}
+        dropped = Counter({reason: count for (reason, _), count in drops.items()})
+        dropped += Counter({UNFINISHED: len(places) - table["prompt_id"].nunique()})  # no entry for none
+        return {int(row["prompt_id"]): row for _, row in pairs.iterrows()}, dropped
 
     def _rows(self, examples: Sequence[Example], chosen: dict[int, pd.Series]) -> dict[int, Example]:
         made: dict[int, Example] = {
@@ -193,19 +193,17 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
     def _exchanged(self, inputs: dict[str, Any]) -> dict[str, Any]:
         data: Any = self.train_dataset
         rows = inputs["pair_index"].tolist()
-        examples = [_without_token_rewards(data[row]) for row in rows]
+        examples = [data[row] for row in rows]
         with (
             torch.random.fork_rng(),  # draws follow from seed, step and rows: the same after a resume, whatever else drew before
             unwrap_model_for_generation(self.model_wrapped, self.accelerator) as policy,
         ):
             torch.manual_seed(stable_seed("online pairs", self.args.seed, self.state.global_step, *rows))
-            fresh = self._online.fresh(policy, examples)
-        asked = sum(bool(example.get("in_scope", True)) for example in examples)
-        lost = sum(self._online.dropped.values())
-        if asked:
-            self._record(**{"online/pairs": torch.tensor([(asked - lost) / asked])})
-        for reason, count in self._online.dropped.items():
-            self._record(**{f"online/{reason.replace(' ', '_')}": torch.tensor([count / max(asked, 1)])})
+            fresh, dropped = self._online.fresh(policy, examples)
+        if asked := sum(bool(example.get("in_scope", True)) for example in examples):
+            self._record(**{"online/pairs": torch.tensor([1 - dropped.total() / asked])})
+            shares = {f"online/{reason.replace(' ', '_')}": dropped[reason] / asked for reason in REASONS}
+            self._record(**{name: torch.tensor([share]) for name, share in shares.items()})
         if fresh:
             return self.data_collator(fresh)
         return {
@@ -226,8 +224,3 @@ def _check_inputs(name: str, columns: set[str], reward: HybridReward | None, jud
 
 def _processes() -> int:
     return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-
-
-def _without_token_rewards(example: Example) -> Example:
-    """Token rewards belong to the given responses; no method reads them with online pairs."""
-    return {name: value for name, value in example.items() if not name.endswith("_token_rewards")}

@@ -27,6 +27,9 @@ class OnlineReward:
         weight_decay: of Adam.
         calibrate_every: updates between refits of offset and temperature; 0 is never.
         validation: safe and unsafe validation states, each [N, L, D], for those refits.
+
+    Raises:
+        UserError: the calibration is to be refitted and there are no states for it.
     """
 
     def __init__(
@@ -39,10 +42,10 @@ class OnlineReward:
         calibrate_every: int = 0,
         validation: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        if train and calibrate_every and validation is None:
+        if train and calibrate_every and not (validation and min(map(len, validation))):
             raise UserError(
                 "confidence.calibrate_every: the online reward has no validation states to refit its calibration on. "
-                "Give them, or set calibrate_every to 0."
+                "Give them (validation_states; in a configuration rewards.<name>.fit.validation_share), or set calibrate_every to 0."
             )
         self.reward, self.train, self.calibrate_every, self.validation = reward, train, calibrate_every, validation
         self.updates = 0
@@ -57,15 +60,16 @@ class OnlineReward:
         """One Adam step on ``-log sigmoid(r_c - r_r - 1)`` with labels as given, never as reordered.
 
         Args:
-            chosen: detached states of the chosen responses of the whole micro-batch, [N, L, D]; N may be 0. Every process gives those of
-                all processes, and so keeps the same reward.
+            chosen: detached states of the chosen responses of the whole micro-batch, [N, L, D], N at least 1: without a pair Adam would
+                still move the weights, by its moments and the weight decay. Every process gives those of all processes, and so keeps the
+                same reward.
             rejected: the same for the rejected ones.
 
         Returns:
-            The loss before the step, 0 without pairs.
+            The loss before the step.
         """
         self.optimizer.zero_grad()
-        loss = reward_margin_loss(self.reward(chosen), self.reward(rejected)).sum() / max(len(chosen), 1)
+        loss = reward_margin_loss(self.reward(chosen), self.reward(rejected)).mean()
         loss.backward()
         self.optimizer.step()
         self.updates += 1

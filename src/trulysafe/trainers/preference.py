@@ -28,7 +28,7 @@ from trulysafe.trainers.collator import EXTRA_COLUMNS, PairCollator
 from trulysafe.trainers.compact_head import response_places_only
 from trulysafe.trainers.meter import Meter, MeterSteps
 from trulysafe.trainers.mismatched import mismatched_log_ratios, with_mismatched
-from trulysafe.trainers.required import check_required, has_column
+from trulysafe.trainers.required import check_lengths, check_required, has_column
 from trulysafe.trainers.step_confidence import ReadsConfidence
 from trulysafe.trainers.step_mask import MasksTokens
 from trulysafe.trainers.step_reference import ReadsReference
@@ -49,11 +49,12 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
     The dataset may carry, beside TRL's columns, ``in_scope`` (bool: the pair is about risk; true if absent), ``risk`` (its place in
     :data:`trulysafe.schema.RISKS`) and ``flipped`` (bool: the label was flipped on purpose), both for the log, ``chosen_reward`` and
     ``rejected_reward`` (calibrated, for ``confidence.states: reference``), and per response token ``chosen_ref_token_logps``,
-    ``chosen_token_rewards`` and their ``rejected_`` twins. Without token rewards the mask reads the reward model at
-    the reference model's states of every token.
+    ``chosen_token_rewards`` and their ``rejected_`` twins. Without token rewards the mask reads the reward model as it was
+    given, calibrated, at the reference model's states of every token; probes that were fitted on tokens (METHODS) need the columns.
 
     Raises:
-        UserError: the method reads a reward and none is given, or a column it needs is missing.
+        UserError: the method reads a reward and none is given, a column it needs is missing, an argument of TRL would have no effect, or
+            a response is cut whose endpoint the reward reads.
     """
 
     def __init__(
@@ -85,7 +86,11 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
                 truncation_mode=inherited.truncation_mode,
                 pad_to_multiple_of=inherited.pad_to_multiple_of,
             )
+        for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):
+            check_lengths(method, dataset, self.args.max_length)
         self.reward = self._place_reward(reward_model, validation_states)
+        self._token_reward = self._frozen(reward_model) if method.mask.rule != "none" else None
+        self._recorded = {}
         self._progress = Progress(self)
         self.add_callback(self._progress)
         self.meter = Meter()
@@ -113,9 +118,10 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
         with states or nullcontext(), response_places_only():
             outputs = model(**tokens, labels=labels, fused_lm_head=True, use_cache=False)
         logps = outputs.log_probs * response
+        self._refuse_non_finite(sum(logps.sum(dim=1).chunk(2)), "log-probability", inputs)
         ref_logps, token_rewards = self._reference(tokens, labels, inputs)
 
-        mask = self._message_mask(token_rewards, response, in_scope & real, real, inputs)
+        mask = self._message_mask(token_rewards, response, in_scope & real, inputs)
         policy_chosen, policy_rejected = (logps * mask).sum(dim=1).chunk(2)
         ref_chosen, ref_rejected = (
             (ref_logps * mask).sum(dim=1).chunk(2) if ref_logps.dim() == 2 else ref_logps.chunk(2)
@@ -124,20 +130,20 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
         sums = (policy_chosen, policy_rejected), (ref_chosen, ref_rejected)
         losses = self._losses(*sums, mask.sum(dim=1), gamma, point, real)
         loss = (losses * weight).mean()
-        self._refuse_non_finite(losses, inputs)
+        self._refuse_non_finite(losses, "loss", inputs)
 
-        implicit = (
-            self.beta * torch.stack([policy_chosen - ref_chosen, policy_rejected - ref_rejected]).detach()[:, real]
-        )
+        implicit = self.beta * torch.stack([policy_chosen - ref_chosen, policy_rejected - ref_rejected])[:, real]
         self._record(
             **{
                 "rewards/chosen": implicit[0],
                 "rewards/rejected": implicit[1],
                 "rewards/margins": implicit[0] - implicit[1],
-            },
-            **{"rewards/accuracies": (implicit[0] > implicit[1]).float()},
-            **{"logps/chosen": policy_chosen.detach()[real], "logps/rejected": policy_rejected.detach()[real]},
+                "rewards/accuracies": implicit[0] > implicit[1],
+                "logps/chosen": policy_chosen[real],
+                "logps/rejected": policy_rejected[real],
+            }
         )
+        self._pass_on_recorded()
         if return_outputs:
             with torch.no_grad():
                 outputs = model(**tokens)
@@ -167,10 +173,9 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
         self._record(kl=point[None])
         return point
 
-    def _refuse_non_finite(self, losses: Tensor, inputs: dict[str, Any]) -> None:
-        broken = self._gather(
-            ~torch.isfinite(losses.detach())
-        )  # every process stops, or the others would wait for ever
+    def _refuse_non_finite(self, values: Any, what: str, inputs: dict[str, Any]) -> None:
+        """Stop where the values of a micro-batch, [batch], are not all finite, and name the pairs."""
+        broken = self._gather(~torch.isfinite(values))  # every process stops, or the others would wait for ever
         if not bool(broken.any()):
             return
         rows = broken.nonzero().flatten().tolist()
@@ -178,7 +183,7 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
         data: Any = self.train_dataset
         named = ", ".join(data[row]["pair_id"] for row in pairs) if has_column(data, "pair_id") else None
         raise UserError(
-            f"step {self.state.global_step}: the loss is not finite for the pairs {named or f'{pairs} (rows of the training set)'}. "
+            f"step {self.state.global_step}: the {what} is not finite for the pairs {named or f'{pairs} (rows of the training set)'}. "
             "Lower the learning rate, or train in bfloat16 or float32 instead of float16; checkpoints before this step are kept."
         )
 

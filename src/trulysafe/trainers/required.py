@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from trulysafe.errors import UserError
 from trulysafe.losses import SHIFTED_LOSSES
 from trulysafe.methods import Method
+
+_REPLACED = {
+    "loss_type": "choose the loss by method=Method(loss=...)",
+    "loss_weights": "a method has one loss",
+    "label_smoothing": "use method=Method(confidence=Confidence(kind='fixed', value=1 - label_smoothing))",
+    "ld_alpha": "length desensitisation is not offered",
+    "use_weighting": "choose label confidence by method",
+    "f_divergence_type": "the divergence is the reverse KL",
+    "router_aux_loss_coef": "auxiliary losses of mixtures of experts are not added",
+}
+"""Arguments of TRL's DPOConfig that its own loss reads, and what takes their place."""
 
 
 def has_column(dataset: Any, column: str) -> bool:
@@ -27,6 +39,7 @@ def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -
         UserError: names what is missing and what to give.
     """
     confidence, mask = method.confidence, method.mask
+    _check_arguments(args)
     if method.reads_policy_states and reward_model is None:
         raise UserError(
             "confidence.kind 'label' with states 'policy' needs reward_model: a fitted HybridReward of the same base model."
@@ -46,7 +59,45 @@ def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -
                 "a token mask needs the dataset columns chosen_token_rewards and rejected_token_rewards, or, for "
                 "token_rewards 'hybrid', reward_model: a fitted HybridReward of the same base model."
             )
+        if mask.form != "level":
+            raise UserError(
+                f"mask.form: {mask.form!r} is not read from reward_model. Give the columns chosen_token_rewards and rejected_token_rewards."
+            )
     if args is None and method.loss in SHIFTED_LOSSES:
         raise UserError(
             f"loss: {method.loss!r} computes log-probabilities under the reference before training. Give args (a DPOConfig)."
         )
+
+
+def check_lengths(method: Method, dataset: Any, max_length: int | None) -> None:
+    """Refuse responses that are cut where the endpoint's states are read: a cut response has none.
+
+    Args:
+        method: to train by.
+        dataset: tokenised, columns ``prompt_ids``, ``chosen_ids``, ``rejected_ids``; one without them (streamed) is not looked at.
+        max_length: tokens of prompt and response that the collator keeps; none keeps all.
+
+    Raises:
+        UserError: says how many pairs are cut, and the longest.
+    """
+    if max_length is None or not method.reads_policy_states or not has_column(dataset, "prompt_ids"):
+        return
+    sides = zip(dataset["prompt_ids"], dataset["chosen_ids"], dataset["rejected_ids"], strict=True)
+    lengths = [len(prompt) + max(len(chosen), len(rejected)) for prompt, chosen, rejected in sides]
+    if cut := sum(length > max_length for length in lengths):
+        raise UserError(
+            f"{cut} pairs are longer than max_length, {max_length} tokens (the longest has {max(lengths)}): cut responses have no endpoint for "
+            "the reward to read. Drop those pairs, or set max_length to None or higher."
+        )
+
+
+def _check_arguments(args: Any) -> None:
+    """Refuse arguments of TRL that its own loss would read: this one reads the method's."""
+    known = {field.name: field for field in fields(args)} if is_dataclass(args) else {}
+    for name, instead in _REPLACED.items():
+        if name in known and getattr(args, name) != _default(known[name]):
+            raise UserError(f"{name}: {getattr(args, name)!r} would have no effect. Leave it out; {instead}.")
+
+
+def _default(field: Field) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()

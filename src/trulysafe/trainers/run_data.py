@@ -15,25 +15,23 @@ from torch import Tensor
 from trulysafe.errors import UserError
 from trulysafe.methods import Method
 from trulysafe.reward.model import HybridReward
-from trulysafe.reward.stage import ENDPOINT, SCALES, validation_states
+from trulysafe.reward.stage import ENDPOINT, validation_states
 from trulysafe.schema import HARMFUL_RISKS, RISKS, read_table
-from trulysafe.token_rewards import TokenScale, load_scale
+from trulysafe.token_rewards import TokenScale
 from trulysafe.trainers.online_judges import META, PROMPT
 
 
 @dataclass(frozen=True)
 class RewardInputs:
-    """What a method that reads a hybrid reward gets: the reward, its validation states, and the scale of its token rewards."""
+    """What a method that reads a hybrid reward gets: the reward, and its validation states."""
 
     reward: HybridReward
     validation_states: tuple[Tensor, Tensor]
-    scale: TokenScale
 
 
-def load_reward(folder: Path | str, identity: Mapping[str, object], form: str) -> RewardInputs:
+def load_reward(folder: Path | str, identity: Mapping[str, object]) -> RewardInputs:
     """Read a reward artefact (rule ``fit_reward``), refusing one of another base model."""
-    reward = HybridReward.from_pretrained(Path(folder) / ENDPOINT, identity)
-    return RewardInputs(reward, validation_states(folder), load_scale(Path(folder) / SCALES, form))
+    return RewardInputs(HybridReward.from_pretrained(Path(folder) / ENDPOINT, identity), validation_states(folder))
 
 
 def pair_rows(paths: Sequence[Path | str]) -> pd.DataFrame:
@@ -44,8 +42,8 @@ def pair_rows(paths: Sequence[Path | str]) -> pd.DataFrame:
 def run_data(
     run: Mapping[str, Any],
     method: Method,
-    reward: RewardInputs | None = None,
-    tokens: tuple[pd.DataFrame, TokenScale] | None = None,
+    scale: TokenScale | None = None,
+    values: pd.DataFrame | None = None,
     texts: pd.DataFrame | None = None,
 ) -> Dataset:
     """Data set of one run of a training job.
@@ -53,7 +51,9 @@ def run_data(
     Args:
         run: its ``mix``, ``seed``, ``reference`` and ``rewards``, as in :meth:`trulysafe.config.plan.Plan.training_runs`.
         method: that it is trained by.
-        reward, tokens, texts: as in :func:`training_set`.
+        scale: of the token rewards, for a method with a mask.
+        values: values after each token of another source than the hybrid reward, which take the place of the run's ``rewards`` in the mask.
+        texts: as in :func:`training_set`.
 
     Raises:
         UserError: as :func:`training_set`.
@@ -61,14 +61,15 @@ def run_data(
     mix = read_table(run["mix"], "mix")
     rewards = pair_rows(run["rewards"]) if method.needs_reward else None
     drawn = mix[mix["draw"] == run["seed"]]
-    return training_set(drawn, pair_rows(run["reference"]), rewards, reward, tokens, texts)
+    source = rewards if values is None else values
+    tokens = (source, scale) if method.mask.rule != "none" and source is not None and scale is not None else None
+    return training_set(drawn, pair_rows(run["reference"]), rewards, tokens, texts)
 
 
 def training_set(
     mix: pd.DataFrame,
     reference: pd.DataFrame,
     rewards: pd.DataFrame | None,
-    reward: RewardInputs | None,
     tokens: tuple[pd.DataFrame, TokenScale] | None = None,
     texts: pd.DataFrame | None = None,
 ) -> Dataset:
@@ -78,10 +79,9 @@ def training_set(
         mix: drawn pairs (columns ``pair_id``, ``risk``, and if labels were flipped ``flipped``), one draw. The two responses of a flipped
             pair change sides, and all that was computed for them goes along.
         reference: per pair, token ids and reference log-probabilities (rule ``reference``).
-        rewards: per pair, endpoint rewards and prefix values (rule ``read_rewards``), if the method reads them.
-        reward: with ``rewards``: holds the scale of the token rewards.
+        rewards: per pair, endpoint rewards (rule ``read_rewards``), if the method reads them.
+        tokens: per pair, values after each token (rules ``read_rewards`` and ``read_token_rewards``), and their scale, if the method masks by them.
         texts: pair tables (schema ``pairs``), for a method whose online pairs a judge of texts judges.
-        tokens: values of another source of token rewards (rule ``read_token_rewards``) and their scale; they take the place of the reward's.
 
     Raises:
         UserError: the mix is empty, or names pairs that ``reference``, ``rewards`` or ``tokens`` lack.
@@ -98,11 +98,10 @@ def training_set(
     for side in ("chosen", "rejected"):
         columns[f"{side}_ids"] = _lists(table[f"{side}_ids"])
         columns[f"{side}_ref_token_logps"] = _lists(table[f"{side}_ref_token_logps"])
-    if rewards is not None and reward is not None:
+    if rewards is not None:
         read = _joined(mix, rewards, "rewards")
         for side in ("chosen", "rejected"):
             columns[f"{side}_reward"] = read[f"{side}_reward"].tolist()
-        columns |= _token_rewards(read, reward.scale)
     if tokens is not None:
         columns |= _token_rewards(_joined(mix, tokens[0], "token rewards"), tokens[1])
     if texts is not None:

@@ -53,18 +53,22 @@ class ReadsConfidence(OverProcesses):
             of_all[everywhere] = label_confidence(*read, options.alpha, options.floor, options.per_pair)
             gamma = of_all.view(self.accelerator.num_processes, -1)[self.accelerator.process_index]
             self._record_confidence(of_all[everywhere], chosen, rejected, inputs, everywhere)
-        if states is not None and self.reward is not None and self.reward.train and self._training:
-            with torch.enable_grad():
-                loss = self.reward.update(chosen_states.float(), rejected_states.float())
-            fitted = self.reward.reward
-            self._record(
-                **{
-                    "reward_model/loss": torch.tensor([loss]),
-                    "reward_model/offset": fitted.offset.reshape(1),
-                    "reward_model/temperature": fitted.temperature.reshape(1),
-                }
-            )
+            if states is not None and self.reward is not None and self.reward.train and self._training:
+                self._update_reward(self.reward, chosen_states.float(), rejected_states.float())
         return gamma
+
+    def _update_reward(self, reward: OnlineReward, chosen: Tensor, rejected: Tensor) -> None:
+        """Let the reward learn from the pairs that it was just read on."""
+        with torch.enable_grad():
+            loss = reward.update(chosen, rejected)
+        fitted = reward.reward
+        self._record(
+            **{
+                "reward_model/loss": torch.tensor([loss]),
+                "reward_model/offset": fitted.offset.reshape(1),
+                "reward_model/temperature": fitted.temperature.reshape(1),
+            }
+        )
 
     def _batch_generator(self, inputs: dict[str, Any]) -> torch.Generator:
         """Draws of a micro-batch, the same in every process."""
@@ -98,6 +102,6 @@ class ReadsConfidence(OverProcesses):
             train=self.method.reads_policy_states and options.online,
             learning_rate=options.learning_rate,
             weight_decay=options.weight_decay,
-            calibrate_every=options.calibrate_every if validation is not None else 0,
+            calibrate_every=options.calibrate_every,
             validation=validation,
         )

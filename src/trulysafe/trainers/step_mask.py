@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from trulysafe.controls import random_control, row_generators, shuffled_control
-from trulysafe.masks import keep_eos, kept_share, message_mask, with_minimum_share
+from trulysafe.masks import kept_share, training_mask
 from trulysafe.methods import Method
 from trulysafe.schema import RISKS
 from trulysafe.trainers.over_processes import OverProcesses
@@ -21,7 +22,7 @@ class MasksTokens(OverProcesses):
     method: Method
 
     def _message_mask(
-        self, token_rewards: Tensor | None, response: Tensor, in_scope: Tensor, real: Tensor, inputs: dict[str, Any]
+        self, token_rewards: Tensor | None, response: Tensor, in_scope: Tensor, inputs: dict[str, Any]
     ) -> Tensor:
         """Mask over the places of ``response`` ([chosen; rejected] rows); ones where the method has no mask or no say."""
         ones, options = response.float(), self.method.mask
@@ -31,17 +32,15 @@ class MasksTokens(OverProcesses):
         draws = [] if options.control in ("none", "ones") else self._draws(inputs)
         if options.control == "shuffled":
             token_rewards = shuffled_control(token_rewards, response, draws, options.baseline, options.width)
-        rule, baseline = options.rule, options.baseline
-        if rule == "batch_mean" and self.accelerator.num_processes > 1:  # of the whole micro-batch
-            counted = response.bool() & real.repeat(2)[:, None]
-            rule, baseline = "threshold", self._mean(token_rewards[counted].detach()) or 0.0
-        mask = message_mask(token_rewards, response, chosen, rule, baseline, options.width)
-        mask, fell_back = with_minimum_share(keep_eos(mask, response, options.eos), response, options.minimum_share)
+        rows = in_scope.repeat(2)
+        if options.rule == "batch_mean":  # over all processes, and over the pairs that the reward speaks about
+            baseline = self._mean(token_rewards[response.bool() & rows[:, None]].detach()) or 0.0
+            options = replace(options, rule="threshold", baseline=baseline)
+        mask, fell_back = training_mask(token_rewards, response, chosen, options)
         if options.control == "random":
             mask = random_control(mask, response, draws, options.eos)
         elif options.control == "ones":
             mask = ones
-        rows = in_scope.repeat(2)
         share = kept_share(mask, response)
         self._record(**{"kept_share/chosen": share[rows & chosen], "kept_share/rejected": share[rows & ~chosen]})
         self._record(**{"kept_share/fell_back": fell_back[rows].float()})
@@ -50,6 +49,7 @@ class MasksTokens(OverProcesses):
             for code, risk in enumerate(RISKS):
                 of_risk, name = rows & (risks == code), risk or "not_labelled"
                 self._record(**{f"kept_share/{name}": share[of_risk], f"fell_back/{name}": fell_back[of_risk].float()})
+                self._count(**{f"kept_whole/{name}": fell_back[of_risk]})
         return torch.where(rows[:, None], mask, ones)
 
     def _draws(self, inputs: dict[str, Any]) -> list[torch.Generator]:

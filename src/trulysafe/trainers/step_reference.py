@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,7 +13,7 @@ from trl.trainer.utils import use_adapter
 
 from trulysafe.layer_states import LayerStates
 from trulysafe.methods import Method
-from trulysafe.trainers.online_reward import OnlineReward
+from trulysafe.reward.model import HybridReward
 
 
 class ReadsReference:
@@ -23,7 +24,7 @@ class ReadsReference:
     method: Method
     model: Any
     ref_model: Any
-    reward: OnlineReward | None
+    _token_reward: HybridReward | None
 
     def _reference(
         self, tokens: dict[str, Tensor], labels: Tensor, inputs: dict[str, Any]
@@ -44,8 +45,8 @@ class ReadsReference:
         policy: Any = self.model
         checkpointing: Any = self.args.gradient_checkpointing_kwargs
         read = (
-            LayerStates(reference, transform=self.reward.reward.probe)
-            if masked and rewards is None and self.reward
+            LayerStates(reference, transform=self._token_reward.probe)
+            if masked and rewards is None and self._token_reward
             else None
         )
         with (
@@ -55,6 +56,10 @@ class ReadsReference:
         ):
             with read or nullcontext():
                 logps = reference(**tokens, labels=labels, fused_lm_head=True, use_cache=False).log_probs
-            if read is not None and self.reward is not None:
-                rewards = self.reward.reward.calibrated(self.reward.reward.combine(read.stacked()))[:, 1:]
+            if read is not None and self._token_reward is not None:
+                rewards = self._token_reward.calibrated(self._token_reward.combine(read.stacked()))[:, 1:]
         return logps, rewards
+
+    def _frozen(self, reward: HybridReward | None) -> HybridReward | None:
+        """The reward that masks read: a copy, which stays as it is where the confidence's trains along."""
+        return None if reward is None else copy.deepcopy(reward).to(self.accelerator.device).requires_grad_(False)

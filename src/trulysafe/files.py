@@ -1,0 +1,26 @@
+"""Files that are there whole or not at all: written under a private name beside their place, then renamed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Lend a private name in the same folder, which is renamed to ``path`` where the block ends without an error.
+
+    The private name begins with a dot; a kill may leave it, and the next writer writes over it.
+    """
+    private = path.with_name(f".{path.name}")
+    yield private
+    private.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON with sorted keys, whole or not at all."""
+    with written_whole(path) as private:
+        private.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
