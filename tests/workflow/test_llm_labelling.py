@@ -9,14 +9,19 @@ import yaml
 
 from tests.unit.endpoint_server import Reply, serve
 from tests.workflow.project import SMALL, Project
+from trulysafe.config import load
+from trulysafe.config.files import raw_configuration
+from trulysafe.cost.assumptions import Assumptions
+from trulysafe.cost.jobs import Jobs
 
 SECRET = "sk-not-to-be-seen-anywhere"
 PROMPTS = "results/small/pools/harmful/prompts.parquet"
 TESTED = "results/small/labellers/risk"
 
 
-def configuration(folder: Path, name: str, llm: dict) -> Path:
+def configuration(folder: Path, name: str, llm: dict, **model) -> Path:
     raw = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
+    raw["models"]["tiny"] |= model
     raw["llms"] = {"reviewer": llm}
     raw["labellers"] = {
         "risk": {"kind": "llm", "llm": "reviewer", "datasets": ["risk_labels"], "options": {"attempts": 2, "rows": 12}}
@@ -51,6 +56,19 @@ def test_a_local_model_is_trained_before_it_is_asked(project, tmp_path):
         "fit_labeller": 1,
         "label_prompts": 1,
     }
+
+
+def test_jobs_that_load_a_labelling_model_ask_for_what_it_needs_and_are_priced(project, tmp_path):
+    local, asked = {"backend": "local", "model": "tiny", "max_new_tokens": 100}, {}
+    for name, llm in (("local", local), ("endpoint", endpoint("http://localhost:1/v1"))):
+        configured = configuration(tmp_path, f"{name}.yaml", llm, size="1b")
+        output = project.snakemake("--dry-run", PROMPTS, configuration=configured)
+        asked[name] = next(block for block in output.split("\n\n") if "rule label_prompts:" in block)
+        jobs = {job.rule: job for job in Jobs(load(raw_configuration([configured])), Assumptions()).all()}
+        assert (jobs["label_prompts"].model is not None) == (name == "local")
+        assert (jobs["fit_labeller"].steps, jobs["fit_labeller"].sequences) == ((200, 8) if name == "local" else (0, 0))
+    assert all(text in asked["local"] for text in ("gpu=1", "mem_mb=32000", "runtime=120"))
+    assert "gpu=" not in asked["endpoint"]
 
 
 @pytest.mark.slow

@@ -61,7 +61,19 @@ def options(component, *left_out):
 
 def needs(kind, model_of, **processes):
     """Resources of a rule by its kind of work and the size of its model; a profile's set-resources goes before."""
-    return requests(kind, lambda wildcards: PLAN.size(model_of(wildcards)), SITE, **processes)
+
+    def size_of(wildcards):
+        model = model_of(wildcards)
+        return PLAN.size(model) if model else "tiny"
+
+    return requests(kind, size_of, SITE, **processes)
+
+
+def labelling(labeller_of):
+    """Resources of a rule whose labeller may be a language model that the job loads; the profile's own where no configured one is."""
+    if not any(map(PLAN.labelling_model, CONFIG.labellers)):
+        return {}
+    return needs("generate", lambda wildcards: PLAN.labelling_model(labeller_of(wildcards)))
 
 
 wildcard_constraints:

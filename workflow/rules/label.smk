@@ -15,6 +15,8 @@ rule fit_labeller:
         timings("fit_labeller/{labeller}")
     conda:
         "../../envs/trulysafe.yaml"
+    resources:
+        **labelling(lambda wildcards: wildcards.labeller),
     params:
         kind=lambda wildcards: CONFIG.labellers[wildcards.labeller].kind,
         options=lambda wildcards: CONFIG.labellers[wildcards.labeller].options,
@@ -38,6 +40,8 @@ rule label_prompts:
         timings("label_prompts/{pool}")
     conda:
         "../../envs/trulysafe.yaml"
+    resources:
+        **labelling(lambda wildcards: CONFIG.pools[wildcards.pool].labeller),
     params:
         rows=lambda wildcards: CONFIG.pools[wildcards.pool].rows,
         llm=lambda wildcards: PLAN.asked_llm(CONFIG.pools[wildcards.pool].labeller),

@@ -43,6 +43,8 @@ rule annotated_pairs:
         pairs="|".join(PLAN.pairs_from("annotated")) or "-",
     conda:
         "../../envs/trulysafe.yaml"
+    resources:
+        **labelling(lambda wildcards: CONFIG.pairs[wildcards.pairs].labeller),
     params:
         model=lambda wildcards: PLAN.model_spec(CONFIG.pairs[wildcards.pairs].model),
         options=lambda wildcards: options(

@@ -10,7 +10,7 @@ from functools import cache
 from trulysafe.config.load import method_of, training_of
 from trulysafe.config.plan import Plan
 from trulysafe.config.rounds import kept_steps, states_policy
-from trulysafe.config.tables import Configuration
+from trulysafe.config.tables import Configuration, LocalLlm
 from trulysafe.cost.assumptions import Assumptions
 from trulysafe.cost.rows import Rows
 from trulysafe.cost.sizes import Size, size_of
@@ -90,6 +90,8 @@ class Jobs:
         config = self.config
         named = {item.model for item in config.rewards.values()} | {item.model for item in config.pairs.values()}
         named |= {item.model for item in config.experiments.values()}
+        named |= {item.model for item in config.token_rewards.values()}
+        named |= {model for name in self.plan.made_labellers if (model := self.plan.labelling_model(name))}
         return named | {config.pools[name].model for name in self._pools_used}
 
     @property
@@ -116,9 +118,21 @@ class Jobs:
                 options = {**TRAINING, **model.training}
                 tokens = options["steps"] * options["batch_size"] * options["max_length"]
                 yield Job("train_base", self.size(name), 0, trained_tokens=tokens, trains=1, disk=self.size(name).bytes)
-        for name in self.config.labellers:
-            if self.plan.labeller_files(name):
-                yield Job("fit_labeller")
+        for name in self.plan.made_labellers:
+            labeller = self.config.labellers[name]
+            rows = sum(map(self.rows.dataset, labeller.datasets))
+            yield self._labelling("fit_labeller", name, min(rows, labeller.options.get("rows", rows)))
+
+    def _labelling(self, rule: str, labeller: str | None, prompts: float, disk: float = 0) -> Job:
+        """A job that labels prompts: a generation for each of them where a local language model is asked."""
+        model, asked = self.plan.labelling_model(labeller), self.plan.asked_llm(labeller)
+        llm = self.config.llms[asked] if asked else None
+        if model is None or not isinstance(llm, LocalLlm):
+            return Job(rule, disk=disk)
+        batches, length = math.ceil(prompts / llm.batch_size), self.assumptions.prompt_tokens
+        return Job(
+            rule, self.size(model), forward_tokens=prompts * length, steps=batches * llm.max_new_tokens, sequences=llm.batch_size, disk=disk
+        )  # fmt: skip
 
     def _pools(self) -> Iterator[Job]:
         for name in self._pools_used:
@@ -127,7 +141,7 @@ class Jobs:
                 self.rows.pool(name),
                 self.size(self.config.pools[name].model),
             )
-            yield Job("label_prompts")
+            yield self._labelling("label_prompts", pool.labeller, prompts)
             ranked = {
                 (self.config.rewards[str(item.reward)].pooling, states_policy(self.config, pairs))
                 for pairs, item in self.config.pairs.items()
@@ -159,8 +173,11 @@ class Jobs:
 
     def _pairs(self) -> Iterator[Job]:
         for name, pairs in self.config.pairs.items():
-            rule = "rerank" if pairs.source == "rerank" else "annotated_pairs"
-            yield Job(rule, disk=self._pair_tokens(name) * self.assumptions.bytes_per_token)
+            disk = self._pair_tokens(name) * self.assumptions.bytes_per_token
+            if pairs.source == "rerank":
+                yield Job("rerank", disk=disk)
+            else:
+                yield self._labelling("annotated_pairs", pairs.labeller, self.rows.pairs(name), disk)
         for _ in self._mixes_used:
             yield Job("mix")
 

@@ -51,7 +51,7 @@ def screen(scenario: str, table: pd.DataFrame, gpu: Gpu, gpus: int, wall: float,
     )
     assumed = [f"  {name} = {value:g}: {meaning}" for name, value, meaning in assumptions.lines()]
     notes = [
-        "Upper bounds: no prompt is dropped and every block runs to its token limit. Judges that are models are not priced. Assumed:"
+        "Upper bounds: no prompt is dropped and every block runs to its token limit. Judges that are models and endpoints are not priced. Assumed:"
     ]
     return "\n".join([total, "", *lines, "", *notes, *assumed])
 

@@ -40,6 +40,12 @@ class Labels(Sources):
         llm = self.config.llms[name] if name else None
         return self.model_files(llm.model) if isinstance(llm, LocalLlm) else []
 
+    def labelling_model(self, labeller: str | None) -> str | None:
+        """The model that a job loads to label: that of a labeller which asks a local language model."""
+        asked = self.asked_llm(labeller)
+        llm = self.config.llms[asked] if asked else None
+        return llm.model if isinstance(llm, LocalLlm) else None
+
     def llm_options(self, name: str | None) -> dict[str, Any]:
         """What of a language model decides answers; where an endpoint is and how fast it is asked are left out."""
         if not name:
