@@ -7,8 +7,14 @@ so that looking is quick even for a large model; a file of the right length with
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+from trulysafe.provenance import manifest_path, read_manifest
+
+logger = logging.getLogger("trulysafe")
 
 
 def damaged_files(path: Path) -> Iterator[tuple[Path, str]]:
@@ -25,6 +31,22 @@ def damaged_files(path: Path) -> Iterator[tuple[Path, str]]:
             check(file)
         except Exception as error:  # whatever the libraries raise
             yield file, (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def tell_of_damage(inputs: Any, told: str = "") -> None:
+    """Name inputs that are cut short, and how to make each again; ``told`` is what the user has read already."""
+    for path in dict.fromkeys(map(str, inputs)):
+        for file, reason in damaged_files(Path(path)):
+            if str(file) in told:
+                continue
+            places = (place for place in (Path(path), *Path(path).parents) if place.name)
+            made = next((place for place in places if manifest_path(place).is_file()), None)
+            if made is None:
+                remedy = "No rule of this workflow made it: fetch or copy it again, then run the same command again."
+            else:
+                rule = read_manifest(made)["rule"]
+                remedy = f"Delete {made} and run the same command again: rule {rule} makes it anew."
+            logger.error("%s is cut short or damaged (%s). %s", file, reason, remedy)
 
 
 def _parquet(file: Path) -> None:

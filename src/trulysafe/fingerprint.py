@@ -24,6 +24,7 @@ PLUMBING = frozenset(
         "trulysafe.owner_lock",
         "trulysafe.config",
         "trulysafe.prefetch",
+        "trulysafe.provenance",
     }
 )
 """Modules that move results about but cannot change them; edits there rerun nothing."""

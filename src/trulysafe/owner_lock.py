@@ -98,7 +98,7 @@ def _this_process() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "started": _start_of(os.getpid()),
+        "started": start_of(os.getpid()),
         "job": os.environ.get("SLURM_JOB_ID"),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
@@ -106,7 +106,7 @@ def _this_process() -> dict[str, Any]:
 
 def _may_be_alive(owner: dict[str, Any]) -> bool:
     if owner["host"] == socket.gethostname():
-        return _start_of(owner["pid"]) == owner["started"]
+        return start_of(owner["pid"]) == owner["started"]
     if not owner.get("job"):
         return True  # another machine's processes cannot be seen from here
     if owner["job"] == os.environ.get("SLURM_JOB_ID"):
@@ -132,7 +132,7 @@ def _slurm_job_may_be_alive(job: str) -> bool:
     )
 
 
-def _start_of(pid: int) -> str | None:
+def start_of(pid: int) -> str | None:
     """When a process started, in ticks since boot; none where there is no such process (Linux)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

@@ -7,8 +7,6 @@ work is done, so that a killed job leaves nothing under a final name.
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import logging
 import os
 import platform
@@ -18,17 +16,19 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
 
-from trulysafe.damage import damaged_files
+from trulysafe.damage import tell_of_damage
 from trulysafe.errors import UserError
-from trulysafe.owner_lock import owned
+from trulysafe.files import write_json
+from trulysafe.owner_lock import owned, start_of
 from trulysafe.prefetch import forget_tokens
+from trulysafe.provenance import input_id, manifest_path, plain, provenance_id, scratch_path
 
 logger = logging.getLogger("trulysafe")
 _REPORTED_VERSIONS = ("trulysafe", "torch", "transformers", "trl", "scikit-learn", "snakemake")
@@ -92,7 +92,7 @@ class Run:
             private.replace(final)
             path = manifest_path(final)
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_json_atomically(path, self._manifest(final))
+            write_json(path, self._manifest(final))
         for folder in self._scratch:
             _remove(folder)
 
@@ -106,7 +106,7 @@ class Run:
         for final in self.final:
             final.parent.mkdir(parents=True, exist_ok=True)
             for path in final.parent.glob(f"{_stem(final)}{socket.gethostname()}-*"):
-                if not _alive(int(path.name.rsplit("-", 1)[1])):
+                if start_of(int(path.name.rsplit("-", 1)[1])) is None:
                     _remove(path)
 
     def _manifest(self, final: Path) -> dict[str, Any]:
@@ -114,9 +114,9 @@ class Run:
             "output": str(final),
             "rule": self.rule,
             "provenance_id": self.provenance_id,
-            "params": _plain(dict(self.params.items())),
+            "params": plain(dict(self.params.items())),
             "inputs": {str(path): input_id(path) for path in self.input},
-            "notes": _plain(self._notes),
+            "notes": plain(self._notes),
             "seconds": round(time.time() - self._start, 3),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "host": socket.gethostname(),
@@ -143,8 +143,8 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
     signal.signal(signal.SIGTERM, _terminate)
     if not tokens:
         forget_tokens()
-    run = Run(snakemake)
-    _limit_threads(run.threads)
+    _limit_threads(snakemake.threads)
+    run = _begun(snakemake)
     try:
         run.clean_stale()
         yield run
@@ -152,7 +152,7 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
     except UserError as error:
         run.discard()
         logger.error("%s", error)
-        _tell_of_damage(run.input, str(error))
+        tell_of_damage(run.input, str(error))
         sys.exit(1)
     except Exception as error:
         run.discard()
@@ -163,7 +163,7 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
                 "another disk and put a link in its place; then run the same command again. Finished jobs stay finished.",
                 ", ".join(map(str, run.final)),
             )
-        _tell_of_damage(run.input)
+        tell_of_damage(run.input)
         sys.exit(1)
     except BaseException:  # SIGTERM, Ctrl-C
         run.discard()
@@ -172,49 +172,13 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
         run.release()
 
 
-def provenance_id(rule: str, params: Any, inputs: Any) -> str:
-    """Hash the rule, its parameters (options and code fingerprint) and its inputs' ids; never time, host or commit.
-
-    The shards of one piece of work share an id, and count once: another number of shards is the same work.
-    """
-    payload = {
-        "rule": rule,
-        "params": _plain(dict(params.items())),
-        "inputs": sorted({input_id(path) for path in inputs}),
-    }
-    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def input_id(path: Path | str) -> str:
-    """Provenance id of a file some rule made, from its manifest; content hash of a file from outside."""
-    manifest = manifest_path(Path(path))
-    if manifest.is_file():
-        return str(json.loads(manifest.read_text(encoding="utf-8"))["provenance_id"])
-    if Path(path).is_file():
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return hashlib.sha256(str(path).encode()).hexdigest()[:16]
-
-
-def manifest_path(output: Path) -> Path:
-    """Where the manifest of an output lies: ``results/<scenario>/manifests/<rest of the path>.json``."""
-    parts = output.parts
-    if len(parts) < 3 or parts[0] != "results":
-        return output.with_name(f".{output.name}.manifest.json")
-    return Path(*parts[:2], "manifests", *parts[2:-1], f"{parts[-1]}.json")
-
-
-def scratch_path(output: Path) -> Path:
-    """Where work on an output is kept until it is finished: ``results/<scenario>/checkpoints/<name>``."""
-    parts = output.parts
-    if len(parts) < 3 or parts[0] != "results":
-        return output.with_name(f".checkpoints-{output.name}")
-    return Path(*parts[:2], "checkpoints", *parts[3:] or parts[-1:])
-
-
-def read_notes(output: Path | str) -> dict[str, Any]:
-    """Facts that the job behind ``output`` noted in its manifest."""
-    return json.loads(manifest_path(Path(output)).read_text(encoding="utf-8"))["notes"]
+def _begun(snakemake: Any) -> Run:
+    """The run of a job, or the end of it where an input's manifest cannot be read."""
+    try:
+        return Run(snakemake)
+    except UserError as error:
+        logger.error("%s", error)
+        sys.exit(1)
 
 
 def _stem(final: Path) -> str:
@@ -233,22 +197,6 @@ def _disk_is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _tell_of_damage(inputs: Any, told: str = "") -> None:
-    """Name inputs that are cut short, and how to make each again; ``told`` is what the user has read already."""
-    for path in dict.fromkeys(map(str, inputs)):
-        for file, reason in damaged_files(Path(path)):
-            if str(file) in told:
-                continue
-            places = (place for place in (Path(path), *Path(path).parents) if place.name)
-            made = next((place for place in places if manifest_path(place).is_file()), None)
-            if made is None:
-                remedy = "No rule of this workflow made it: fetch or copy it again, then run the same command again."
-            else:
-                rule = json.loads(manifest_path(made).read_text(encoding="utf-8"))["rule"]
-                remedy = f"Delete {made} and run the same command again: rule {rule} makes it anew."
-            logger.error("%s is cut short or damaged (%s). %s", file, reason, remedy)
 
 
 def _limit_threads(threads: int) -> None:
@@ -274,33 +222,9 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _installed(name: str) -> bool:
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:
         return False
     return True
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
-
-
-def _write_json_atomically(path: Path, content: Mapping[str, Any]) -> None:
-    private = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-    private.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
-    private.replace(path)

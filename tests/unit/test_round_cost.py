@@ -13,6 +13,7 @@ from tests.unit.report_world import verdict_table
 from trulysafe.config import load
 from trulysafe.config.plan import Plan
 from trulysafe.evaluation import metric_rows
+from trulysafe.provenance import manifest_path
 from trulysafe.report.cost import read_costs
 from trulysafe.report.round_cost import (
     ArmWork,
@@ -24,7 +25,6 @@ from trulysafe.report.round_cost import (
     whole_text,
 )
 from trulysafe.step_cost import COST_FILE
-from trulysafe.workflow import manifest_path
 
 WORKFLOW = Path(__file__).parents[1] / "workflow"
 ARMS = {"arm_0": {"label": "DPO"}, "arm_1": {"label": "DPO, round 2"}, "arm_2": {"label": "Online DPO"}}

@@ -12,7 +12,8 @@ import pytest
 
 from tests.unit.job_world import Named, files, snakemake, write_both
 from trulysafe.errors import UserError
-from trulysafe.workflow import job, manifest_path, provenance_id, read_notes
+from trulysafe.provenance import manifest_path, provenance_id, read_notes
+from trulysafe.workflow import job
 
 
 def test_outputs_appear_together_at_the_end(folder):
@@ -136,3 +137,16 @@ def test_manifest_holds_inputs_and_versions_and_no_secret(folder, monkeypatch):
     text = manifest_path(Path("results/s/model")).read_text(encoding="utf-8")
     assert {"provenance_id", "inputs", "params", "versions", "seconds"} <= set(json.loads(text))
     assert "hf_secret" not in text
+
+
+def test_a_manifest_that_is_cut_short_is_named_with_what_to_do(folder, capfd):
+    source = Path("results/s/data/in.parquet")
+    manifest = manifest_path(source)
+    for path, text in ((source, "rows"), (manifest, '{"provenance_id": "ab')):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(SystemExit), job(snakemake(input=Named(source=str(source)))):
+        pass
+    said = capfd.readouterr().err
+    assert f"{manifest}: the manifest of {source} is cut short or damaged" in said
+    assert "Traceback" not in said

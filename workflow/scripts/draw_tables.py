@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from trulysafe.kept_tokens import read_kept_tokens
+from trulysafe.provenance import read_notes
 from trulysafe.report.build import build_tables
 from trulysafe.schema import read_table
-from trulysafe.workflow import job, read_notes
+from trulysafe.workflow import job
 
 with job(snakemake) as run:
     logs = [pd.read_csv(Path(folder) / "log.csv") for folder in run.input.policies]

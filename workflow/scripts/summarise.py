@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from trulysafe.provenance import read_notes
 from trulysafe.report.facts import measured_facts
 from trulysafe.report.summary import summary
 from trulysafe.schema import read_table
-from trulysafe.workflow import job, read_notes
+from trulysafe.workflow import job
 
 with job(snakemake) as run:
     facts = measured_facts(

@@ -1,8 +1,9 @@
 """Wall time per rule, and what pairs cost (rule wall_time)."""
 
+from trulysafe.provenance import manifest_path
 from trulysafe.report.cost_pages import write_costs
 from trulysafe.schema import read_table
-from trulysafe.workflow import job, manifest_path
+from trulysafe.workflow import job
 
 with job(snakemake) as run:
     write_costs(

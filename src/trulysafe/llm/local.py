@@ -10,9 +10,9 @@ from trulysafe.errors import UserError
 from trulysafe.ids import content_id, stable_seed
 from trulysafe.llm.messages import Answer, Generation, Request
 from trulysafe.models import Spec, load_model, load_tokenizer
+from trulysafe.provenance import input_id, manifest_path
 from trulysafe.sampling import Decoding, left_padded
 from trulysafe.tokens import Message, encode, end_of_turn_id
-from trulysafe.workflow import input_id, manifest_path
 
 
 class LocalModel:
