@@ -13,10 +13,11 @@ from trulysafe.config import load
 from trulysafe.config.files import raw_configuration
 from trulysafe.cost.assumptions import Assumptions
 from trulysafe.cost.estimate import STAGES, Gpu, gpu_type, gpus_of, priced, seconds_of, wall_hours
-from trulysafe.cost.jobs import Job, Jobs
+from trulysafe.cost.jobs import Jobs
 from trulysafe.cost.measured import beside
 from trulysafe.cost.screen import disk
 from trulysafe.cost.sizes import Size, llama_parameters, size_of, stored_parameters
+from trulysafe.cost.work import Job
 from trulysafe.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

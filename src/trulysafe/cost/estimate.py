@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.jobs import FINAL, Job
+from trulysafe.cost.jobs import FINAL
+from trulysafe.cost.work import Job
 from trulysafe.errors import not_accepted
 
 STAGES = (

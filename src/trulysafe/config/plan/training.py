@@ -31,10 +31,10 @@ class TrainingJobs(Preferences):
         if method.token_rewards:
             inputs["token_rewards"] = self.results(f"token_rewards/{method.token_rewards}")
             inputs["token_values"] = [
-                self.results(f"token_values/{method.token_rewards}/{name}.parquet") for name in self._batch_pairs(batch)
+                self.results(f"token_values/{method.token_rewards}/{name}.parquet") for name in self.batch_pairs(batch)
             ]
         if judge := self.online_judge(batch):
-            inputs["texts"] = [self.results(f"pairs/{name}.parquet") for name in self._batch_pairs(batch)]
+            inputs["texts"] = [self.results(f"pairs/{name}.parquet") for name in self.batch_pairs(batch)]
             inputs["judge"] = [judge["artefact"]] if judge["artefact"] else []
         if method.gamma_of:
             inputs["gamma_of"] = [self.results(f"policies/{batch}") for batch in self.batches_of(method.gamma_of)]
@@ -65,7 +65,7 @@ class TrainingJobs(Preferences):
             "training": training_of(self.config, experiment).model_dump(exclude=set(LAUNCH)),
         }
 
-    def _batch_pairs(self, batch: str) -> list[str]:
+    def batch_pairs(self, batch: str) -> list[str]:
         """Pair tables in the mixes of a training job."""
         mixes = [self.config.mixes[str(experiment.mix)] for experiment in self.batch_experiments(batch).values()]
         return sorted({name for mix in mixes for name in mix.pairs})
