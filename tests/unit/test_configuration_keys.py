@@ -48,3 +48,65 @@ def test_a_path_holds_keys_alone():
         load(raw)
     keys = [line.split(": ")[0] for line in str(caught.value).splitlines()[1:]]
     assert keys == ["- models.train.foo", "- datasets.corpus.role", "- datasets.corpus.role.pairz"]
+
+
+MISSPELT = {
+    "the method of an experiment that another reads": {
+        "experiments.confidence.method": "confidnce_dpo",
+        "methods.placebo": {"confidence": {"kind": "fixed"}, "gamma_of": "confidence"},
+    },
+    "the method of an experiment that another starts from": {
+        "experiments.dpo.method": "dopo",
+        "experiments.round2": {"model": "tiny", "mix": "random", "method": "dpo", "start_from": {"experiment": "dpo"}},
+    },
+    "the judge of what is followed": {
+        "benchmarks.harmful.judges": ["orcale"],
+        "drift": {"experiments": ["dpo"], "pool": "harmful", "benchmark": "harmful"},
+    },
+    "a contrast's side": {"report.contrasts.ama_safety.a": "am"},
+    "a point of a sweep": {"report.sweeps": {"kept": {"label": "kept", "points": {"dop": 1}}}},
+}  # fmt: skip
+
+
+def changed(changes):
+    """The small configuration with values replaced by their dotted keys."""
+    raw = copy.deepcopy(SMALL)
+    for key, value in changes.items():
+        *tables, last = key.split(".")
+        place = raw
+        for table in tables:
+            place = place.setdefault(table, {})
+        place[last] = value
+    return raw
+
+
+@pytest.mark.parametrize("name", MISSPELT)
+def test_a_misspelt_name_is_all_that_is_reported(name):
+    """Whatever else is read by that name waits until it is corrected."""
+    with pytest.raises(UserError) as caught:
+        load(changed(MISSPELT[name]))
+    (line,) = str(caught.value).splitlines()[1:]
+    assert line.startswith(f"- {next(iter(MISSPELT[name]))}")
+    assert "Did you mean" in line
+
+
+def test_every_misspelt_name_is_reported_at_once():
+    names = {"experiments.dpo.mix": "rndom", "pools.harmful.labeller": "rsk", "benchmarks.harmful.datasets": ["tset"]}
+    with pytest.raises(UserError) as caught:
+        load(changed(names))
+    assert {line.split(": ")[0] for line in str(caught.value).splitlines()[1:]} == {f"- {key}" for key in names}
+
+
+def test_a_methods_training_is_refused_once_where_it_stands():
+    """Two experiments take it; neither is named."""
+    with pytest.raises(UserError) as caught:
+        load(
+            changed(
+                {
+                    "methods.dpo.training": {"learning_rate": -1, "stpes": 3},
+                    "experiments.again": SMALL["experiments"]["dpo"],
+                }
+            )
+        )
+    keys = [line.split(": ")[0] for line in str(caught.value).splitlines()[1:]]
+    assert keys == ["- methods.dpo.training.learning_rate", "- methods.dpo.training.stpes"]

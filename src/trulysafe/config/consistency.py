@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from trulysafe.config.load import method_of
+from trulysafe.config.resolved import method_of
 from trulysafe.config.tables import Configuration, Dataset
 from trulysafe.errors import UserError, not_accepted
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from trulysafe.config.load import method_of, training_of
 from trulysafe.config.plan import Plan
+from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.rounds import kept_steps, states_policy
 from trulysafe.config.tables import Configuration
 from trulysafe.cost.assumptions import Assumptions

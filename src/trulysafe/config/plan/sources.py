@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from trulysafe.config.load import training_of
 from trulysafe.config.plan.runs import UNTRAINED, Runs
+from trulysafe.config.resolved import training_of
 from trulysafe.config.rounds import Policy, kept_steps
 from trulysafe.resources import size_class
 

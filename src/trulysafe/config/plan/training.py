@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from trulysafe.config.load import method_of, training_of
 from trulysafe.config.plan.paths import distinct
 from trulysafe.config.plan.preferences import Preferences
+from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.tables import LAUNCH
 from trulysafe.methods import REWARD_JUDGE
 

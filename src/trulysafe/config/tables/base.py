@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,3 +31,10 @@ class Table(BaseModel):
     """A group of keys; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def tables_in(annotation: Any) -> list[type[Table]]:
+    """The tables that a type names, alone, as alternatives or within a list or mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        return [annotation]
+    return [table for part in get_args(annotation) for table in tables_in(part)]
