@@ -125,6 +125,7 @@ def test_a_local_model_lacks_one_thing_after_the_other(tmp_path):
 MIXES = {
     "a total": {"rule": "random", "total": 5000, "others": {"general": 4}},
     "a quota": {"rule": "quota", "quotas": {"EHD": 5000}},
+    "a ratio": {"rule": "ratio", "ratios": {"EHD": 1250}, "others": {"general": 4}},
     "harmless pairs": {"rule": "random", "total": 4, "others": {"general": 5000}},
 }
 
@@ -136,6 +137,22 @@ def test_a_mix_larger_than_the_data_is_refused(name):
         UserError, match=r"mixes\.random: 500\d pairs asked, at most 84 can come from reranked, harmless"
     ):
         check(mixes__random=mix)
+
+
+def test_a_ratio_without_general_pairs_is_refused_with_the_name_of_its_mix():
+    mix = {"pairs": ["reranked"], "rule": "ratio", "ratios": {"EHD": 0.5}, "others": {"look_alike": 4}}
+    with pytest.raises(UserError, match=r"- mixes\.random: rule 'ratio': .*`others\.general` is missing"):
+        check(mixes__random=mix)
+
+
+def test_a_prompt_gives_no_more_pairs_than_its_samples_allow():
+    """Four samples make two pairs, whatever k is; one makes none, of however many prompts."""
+    many = SMALL["pairs"]["reranked"] | {"rule": "top_k_bottom_k", "k": 4}
+    mix = {"pairs": ["reranked"], "rule": "random", "total": 121}
+    with pytest.raises(UserError, match="121 pairs asked, at most 120"):
+        check(pairs__reranked=many, mixes__random=mix)
+    with pytest.raises(UserError, match="121 pairs asked, at most 0"):
+        check(pools__harmful__samples=1, mixes__random=mix)
 
 
 def test_a_mix_may_take_all_that_there_is_and_more_where_the_rows_are_not_known():

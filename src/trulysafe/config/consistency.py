@@ -102,11 +102,19 @@ def _mismatch(where: str, reward: str, fitted_on: str, user: str, model: str) ->
 
 
 def _mix_problems(config: Configuration) -> Iterator[str]:
-    """A mix larger than all rows that its pairs can come from; what pair construction drops is known only when it has run."""
+    """Mixes that cannot be drawn: a rule that lacks what it needs, or more than all rows that the pairs can come from.
+
+    What pair construction drops is known only when it has run.
+    """
+    from trulysafe.fdc.mix import wanted_strata
+
     for name, mix in config.mixes.items():
-        most = [_most_pairs(config, pairs) for pairs in mix.pairs]
-        harmful = (mix.total or 0) if mix.rule == "random" else sum(mix.quotas.values()) if mix.rule == "quota" else 0
-        asked, available = harmful + sum(mix.others.values()), sum(most)
+        try:
+            asked = sum(count for _, count, _ in wanted_strata(**mix.composition))
+        except UserError as error:
+            yield f"mixes.{name}: {str(error).removeprefix('mix, ')}"
+            continue
+        available = sum(_most_pairs(config, pairs) for pairs in mix.pairs)
         if asked > available:
             yield (
                 f"mixes.{name}: {asked} pairs asked, at most {available:g} can come from {', '.join(mix.pairs)}. "
@@ -117,10 +125,11 @@ def _mix_problems(config: Configuration) -> Iterator[str]:
 def _most_pairs(config: Configuration, name: str) -> float:
     """The number of pairs that a table can hold by the ``rows`` of what it is made of; infinite where those are not given."""
     pairs = config.pairs[name]
-    pool = config.pools[pairs.pool] if pairs.source == "rerank" and pairs.pool else None
+    pool = config.pools[pairs.pool] if pairs.pool else None
     rows = sum(_rows(config.datasets[dataset]) for dataset in (pool.datasets if pool else pairs.datasets))
     if pool is not None:
-        rows = min(rows, pool.rows or math.inf) * (pairs.k if pairs.rule == "top_k_bottom_k" else 1)
+        each = pairs.per_prompt(pool.samples)
+        rows = each and each * min(rows, pool.rows or math.inf)  # none of infinitely many is none
     return min(rows, pairs.rows or math.inf)
 
 

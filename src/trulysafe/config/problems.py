@@ -48,7 +48,6 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
         yield from check_sources(config, name)
     for name in config.experiments:
         yield from _engine_problems(config, name)
-    yield from _mix_problems(config)
     yield from _pairs_problems(config)
     yield from check_token_rewards(config)
     yield from _drift_problems(config)
@@ -90,16 +89,6 @@ def _engine_problems(config: Configuration, name: str) -> Iterator[str]:
             f"experiments.{name}: training.processes is {training.processes}, but the loss {method.loss!r} sorts the micro-batch and needs all of it in one. "
             "Set experiments.<name>.training: {processes: 1}."
         )
-
-
-def _mix_problems(config: Configuration) -> Iterator[str]:
-    for name, mix in config.mixes.items():
-        if mix.rule == "quota" and not mix.quotas:
-            yield f"mixes.{name}.quotas: missing. The rule 'quota' needs pairs per class, such as {{EHD: 50, IHD: 15, MHD: 5}}."
-        if mix.rule == "ratio" and not mix.ratios:
-            yield f"mixes.{name}.ratios: missing. The rule 'ratio' needs pairs per general pair by class, such as {{IHD: 0.01}}."
-        if mix.rule == "random" and mix.total is None:
-            yield f"mixes.{name}.total: missing. The rule 'random' needs the number of harmful pairs."
 
 
 def _pairs_problems(config: Configuration) -> Iterator[str]:

@@ -93,6 +93,10 @@ class Pairs(Table):
     max_length: Count = Field(512, description="Drop pairs whose prompt plus longer response exceeds this many tokens.")
     rows: Count | None = Field(None, description="Use this many pairs at most, lowest hashes first.")
 
+    def per_prompt(self, samples: int) -> int:
+        """Pairs that the ranked samples of one prompt can make at most."""
+        return min(self.k if self.rule == "top_k_bottom_k" else 1, samples // 2)
+
 
 class Mix(Table):
     """A training set drawn from pairs by risk class (FDC, paper B). Quotas hold after pair construction."""
@@ -117,3 +121,8 @@ class Mix(Table):
         0.0,
         description="Share of the harmful pairs of each class whose label is flipped on purpose, to test what notices.",
     )
+
+    @property
+    def composition(self) -> dict[str, Any]:
+        """What :func:`trulysafe.fdc.mix.wanted_strata` takes."""
+        return self.model_dump(include={"rule", "quotas", "total", "ratios", "others"})
