@@ -11,6 +11,7 @@ import yaml
 from trulysafe.config import load
 from trulysafe.config.consistency import _rows
 from trulysafe.config.inputs import check_inputs
+from trulysafe.config.plan import Plan
 from trulysafe.config.tables import Dataset
 from trulysafe.errors import UserError
 
@@ -36,7 +37,9 @@ def test_the_small_configuration_is_consistent():
 def test_a_reward_of_another_model_is_refused_where_it_would_be_read():
     wide = SMALL["models"]["tiny"]
     arm = {"model": "wide", "mix": "random", "method": "confidence_dpo"}
-    with pytest.raises(UserError, match=r"experiments\.arm\.method .*'hybrid' was fitted on .* 'tiny', .* uses 'wide'"):
+    with pytest.raises(
+        UserError, match=r"experiments\.arm\.method .*rewards\.hybrid is of the model 'tiny', .* uses 'wide'"
+    ):
         check(models__wide=wide, experiments__arm=arm)
     check(models__wide=wide, experiments__arm=arm | {"method": "dpo"})  # reads no reward
     pool = SMALL["pools"]["harmful"] | {"model": "wide"}
@@ -61,6 +64,48 @@ def test_datasets_hold_the_table_and_have_the_role_that_the_stage_reads(key):
         check(**{key: names})
     assert key.replace("__", ".") in str(caught.value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [("harmful", "harmful holds prompts, pairs are needed"), ("general_pairs", "this stage sees only 'reward'")],
+)
+def test_sources_of_token_rewards_read_pairs_of_the_reward(dataset, message):
+    with pytest.raises(UserError, match=rf"token_rewards\.t\.datasets: .*{message}"):
+        check(token_rewards={"t": {"kind": "token_rm", "model": "tiny", "datasets": [dataset]}})
+
+
+def test_kept_tokens_are_shown_on_pairs_of_the_model_whose_rewards_are_read():
+    wide = {"models__wide": SMALL["models"]["tiny"], "pairs__wide": SMALL["pairs"]["harmless"] | {"model": "wide"}}
+    source = {"kind": "token_rm", "model": "tiny", "datasets": ["preferences"]}
+    methods = SMALL["methods"] | {"ama_token_rm": {"mask": {"rule": "hysteresis"}, "token_rewards": "t"}}
+    for method, reward in (("ama_dpo", "rewards.hybrid"), ("ama_token_rm", "token_rewards.t")):
+        shown = {
+            "token_rewards": {"t": source},
+            "methods": methods,
+            "report__kept_tokens": {"method": method, "pairs": "wide"},
+        }
+        with pytest.raises(
+            UserError, match=rf"report\.kept_tokens\.method \({method}\): {reward} is of the model 'tiny'"
+        ):
+            check(**wide, **shown)
+    check(
+        token_rewards={"t": source},
+        methods=methods,
+        report__kept_tokens={"method": "ama_token_rm", "pairs": "harmless"},
+    )
+
+
+def test_the_leakage_check_sees_every_data_set_but_those_that_pairs_are_made_of():
+    raw = copy.deepcopy(SMALL)
+    raw["datasets"]["more"] = raw["datasets"]["preferences"] | {"role": "reward"}
+    raw["token_rewards"] = {"t": {"kind": "token_rm", "model": "tiny", "datasets": ["more"]}}
+    assert Plan(load(raw)).used_as == {
+        "corpus": {"kind": "responses", "datasets": ["corpus"]},
+        "labeller": {"kind": "prompts", "datasets": ["risk_labels"]},
+        "reward": {"kind": "pairs", "datasets": ["more", "preferences"]},
+        "evaluation": {"kind": "prompts", "datasets": ["test"]},
+    }
 
 
 def test_a_split_dataset_serves_every_stage():

@@ -10,41 +10,20 @@ from collections.abc import Iterator
 
 from trulysafe.config.resolved import method_of
 from trulysafe.config.tables import Configuration, Dataset
+from trulysafe.config.uses import uses
 from trulysafe.errors import UserError, not_accepted
-
-Use = tuple[str, list[str], str, str]
-"""Key that names datasets, the names, the kind of table that the stage reads, and the role of the stage."""
 
 
 def consistency_problems(config: Configuration) -> Iterator[str]:
     """What contradicts itself in a configuration whose names all exist: one text per problem."""
-    for where, names, kind, role in _uses(config):
-        for name in names:
-            yield from _use_problems(f"{where}: {name}", config.datasets[name], kind, role)
+    for use in uses(config):
+        for name in use.datasets:
+            yield from _use_problems(f"{use.key}: {name}", config.datasets[name], use.kind, use.role)
     yield from _reward_problems(config)
     yield from _comparison_problems(config)
     yield from _mix_problems(config)
     yield from _judge_problems(config)
     yield from _fit_problems(config)
-
-
-def _uses(config: Configuration) -> Iterator[Use]:
-    for name, model in config.models.items():
-        if model.source == "train":
-            yield f"models.{name}.corpus", model.corpus, "responses", "corpus"
-    for name, labeller in config.labellers.items():
-        yield f"labellers.{name}.datasets", labeller.datasets, "prompts", "labeller"
-    for name, pool in config.pools.items():
-        yield f"pools.{name}.datasets", pool.datasets, "prompts", "pairs"
-    for name, reward in config.rewards.items():
-        yield f"rewards.{name}.datasets", reward.datasets, "pairs", "reward"
-    for name, pairs in config.pairs.items():
-        if pairs.source == "annotated":
-            yield f"pairs.{name}.datasets", pairs.datasets, "pairs", "pairs"
-    for name, judge in config.judges.items():
-        yield f"judges.{name}.datasets", judge.datasets, "responses", "judge"
-    for name, benchmark in config.benchmarks.items():
-        yield f"benchmarks.{name}.datasets", benchmark.datasets, "prompts", "evaluation"
 
 
 def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterator[str]:
@@ -66,19 +45,34 @@ def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterato
 def _reward_problems(config: Configuration) -> Iterator[str]:
     """A reward read on the states of another model gives numbers without meaning, and no error where the shapes agree."""
     for name, pairs in config.pairs.items():
-        if pairs.source == "rerank" and pairs.pool and pairs.reward:
-            model, reward_model = config.pools[pairs.pool].model, config.rewards[pairs.reward].model
-            if model != reward_model:
-                yield _mismatch(f"pairs.{name}.reward", pairs.reward, reward_model, f"pool {pairs.pool!r}", model)
+        if pairs.pool and pairs.reward:
+            user = f"pool {pairs.pool!r}"
+            yield from _mismatch(config, f"pairs.{name}.reward", pairs.reward, user, config.pools[pairs.pool].model)
     for name, experiment in config.experiments.items():
-        if experiment.method is None:
-            continue
-        reward = config.methods[experiment.method].reward
-        if reward and method_of(config, experiment.method).needs_reward:
-            model = config.rewards[reward].model
-            if model != experiment.model:
-                where = f"experiments.{name}.method ({experiment.method})"
-                yield _mismatch(where, reward, model, "experiment", experiment.model)
+        reward = config.methods[experiment.method].reward if experiment.method else None
+        if experiment.method and reward and method_of(config, experiment.method).needs_reward:
+            where = f"experiments.{name}.method ({experiment.method})"
+            yield from _mismatch(config, where, reward, "experiment", experiment.model)
+    shown = config.report.kept_tokens
+    if shown is not None:
+        method, model = config.methods[shown.method], config.pairs[shown.pairs].model
+        where, user = f"report.kept_tokens.method ({shown.method})", f"table of pairs {shown.pairs!r}"
+        if method.token_rewards:
+            yield from _mismatch(config, where, method.token_rewards, user, model, "token_rewards")
+        elif method.reward:
+            yield from _mismatch(config, where, method.reward, user, model)
+
+
+def _mismatch(
+    config: Configuration, where: str, reward: str, user: str, model: str, table: str = "rewards"
+) -> Iterator[str]:
+    """Say so where a reward, or a source of token rewards, is of another model than what it is read on."""
+    fitted_on = getattr(config, table)[reward].model
+    if fitted_on != model:
+        yield (
+            f"{where}: {table}.{reward} is of the model {fitted_on!r}, the {user} uses {model!r}. "
+            f"Define one of model {model!r} under {table}, and name it here."
+        )
 
 
 def _comparison_problems(config: Configuration) -> Iterator[str]:
@@ -92,13 +86,6 @@ def _comparison_problems(config: Configuration) -> Iterator[str]:
                 f"report.reward_ablations.{name}: {compared.reward!r} reads the datasets {', '.join(reward.datasets)}, {compared.default!r} "
                 f"{', '.join(default.datasets)}, so no held-out pairs are common. Give both the same datasets."
             )
-
-
-def _mismatch(where: str, reward: str, fitted_on: str, user: str, model: str) -> str:
-    return (
-        f"{where}: the reward {reward!r} was fitted on the states of model {fitted_on!r}, the {user} uses {model!r}. "
-        f"Define a reward of model {model!r} under rewards, and name it here."
-    )
 
 
 def _mix_problems(config: Configuration) -> Iterator[str]:
