@@ -110,3 +110,43 @@ def test_a_methods_training_is_refused_once_where_it_stands():
         )
     keys = [line.split(": ")[0] for line in str(caught.value).splitlines()[1:]]
     assert keys == ["- methods.dpo.training.learning_rate", "- methods.dpo.training.stpes"]
+
+
+OF_ANOTHER_KIND = {
+    "pairs.harmless.reward": ("hybrid", "only the source 'rerank' reads it, not 'annotated'"),
+    "pairs.harmless.min_gap": (0.5, "only the source 'rerank'"),
+    "pairs.harmless.datasets": ([], "missing. The source 'annotated' needs it"),
+    "pairs.reranked.labeller": ("risk", "only the source 'annotated' reads it, not 'rerank'"),
+    "pairs.reranked.pool": (None, "missing. The source 'rerank' needs it"),
+    "pairs.reranked.k": (2, "only the rule 'top_k_bottom_k' reads it, not 'best_worst'"),
+    "mixes.random.quotas": ({"EHD": 4}, "only the rule 'quota' reads it, not 'random'"),
+    "mixes.random.total": (None, "missing. The rule 'random' needs it"),
+    "labellers.risk.llm": ("reviewer", "only the kind 'llm' reads it, not 'classifier'"),
+    "labellers.risk.datasets": ([], "missing. The kind 'classifier' needs it"),
+}
+
+
+@pytest.mark.parametrize("key", OF_ANOTHER_KIND)
+def test_a_key_that_only_another_kind_reads_is_refused_and_a_missing_one_named(key):
+    value, message = OF_ANOTHER_KIND[key]
+    with pytest.raises(UserError) as caught:
+        load(changed({key: value}))
+    (line,) = str(caught.value).splitlines()[1:]
+    assert line.startswith(f"- {key}: {message}")
+
+
+def test_another_kind_needs_and_reads_other_keys():
+    with pytest.raises(UserError, match=r"mixes\.random\.ratios: missing"):
+        load(changed({"mixes.random.rule": "ratio"}))
+    with pytest.raises(UserError, match=r"labellers\.risk\.datasets: only the kind 'classifier' or 'llm' reads it"):
+        load(changed({"labellers.risk.kind": "released"}))
+
+
+def test_an_overlay_takes_a_key_away_with_the_kind_that_read_it():
+    mix = {"mixes.random.rule": "quota", "mixes.random.total": None, "mixes.random.quotas": {"EHD": 4}}
+    assert load(changed(mix)).mixes["random"].total is None
+
+
+def test_the_configuration_with_all_defaults_filled_in_is_accepted():
+    config = load(SMALL)
+    assert load(config.model_dump(mode="json")) == config

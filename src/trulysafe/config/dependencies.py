@@ -63,10 +63,9 @@ def check_token_rewards(config: Configuration) -> Iterator[UserError | str]:
     """What is wrong with the sources of token rewards themselves."""
     for name, source in config.token_rewards.items():
         where = f"token_rewards.{name}"
-        if (source.kind == "implicit") != (source.experiment is not None):
-            yield f"{where}.experiment: the kind 'implicit' needs one, and no other kind takes one."
-        accepted = FIT_OPTIONS if source.kind == "token_rm" else ()
-        yield from (not_accepted(f"{where}.fit.{key}", key, accepted) for key in source.fit if key not in accepted)
+        yield from (
+            not_accepted(f"{where}.fit.{key}", key, FIT_OPTIONS) for key in source.fit if key not in FIT_OPTIONS
+        )
         read = config.experiments[source.experiment] if source.experiment else None
         if read and (read.method is None or read.model != source.model):
             yield f"{where}.experiment: {source.experiment!r} must be trained, from the model {source.model!r}."

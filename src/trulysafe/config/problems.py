@@ -41,27 +41,15 @@ def experiment_problems(config: Configuration) -> Iterator[str]:
 
 def problems_between(config: Configuration) -> Iterator[UserError | str]:
     """What contradicts itself where methods and experiments are right in themselves."""
-    yield from _labeller_problems(config)
     yield from round_problems(config)
     for name in config.methods:
         yield from _reward_and_judge_problems(config, name)
         yield from check_sources(config, name)
     for name in config.experiments:
         yield from _engine_problems(config, name)
-    yield from _pairs_problems(config)
     yield from check_token_rewards(config)
     yield from _drift_problems(config)
     yield from _report_problems(config)
-
-
-def _labeller_problems(config: Configuration) -> Iterator[str]:
-    for name, labeller in config.labellers.items():
-        if labeller.kind == "llm" and labeller.llm is None:
-            yield f"labellers.{name}.llm: missing. The kind 'llm' needs a language model, defined under llms."
-        if labeller.kind != "llm" and labeller.llm is not None:
-            yield f"labellers.{name}.llm: only the kind 'llm' asks a language model. Set kind: llm, or leave the key out."
-        if labeller.kind == "classifier" and not labeller.datasets:
-            yield f"labellers.{name}.datasets: missing. The kind 'classifier' is fitted on labelled prompts."
 
 
 def _reward_and_judge_problems(config: Configuration, name: str) -> Iterator[UserError | str]:
@@ -88,16 +76,6 @@ def _engine_problems(config: Configuration, name: str) -> Iterator[str]:
         yield (
             f"experiments.{name}: training.processes is {training.processes}, but the loss {method.loss!r} sorts the micro-batch and needs all of it in one. "
             "Set experiments.<name>.training: {processes: 1}."
-        )
-
-
-def _pairs_problems(config: Configuration) -> Iterator[str]:
-    for name, pairs in config.pairs.items():
-        needed = ("pool", "reward") if pairs.source == "rerank" else ("datasets",)
-        yield from (
-            f"pairs.{name}.{key}: missing. The source '{pairs.source}' needs it."
-            for key in needed
-            if not getattr(pairs, key)
         )
 
 

@@ -78,13 +78,8 @@ def round_problems(config: Configuration) -> Iterator[str]:
     for name, pairs in config.pairs.items():
         if pairs.states_from is not None:
             where = f"pairs.{name}.states_from"
-            if pairs.source != "rerank":
-                yield f"{where}: only the source 'rerank' ranks a pool by states. Remove the key, or set source: rerank."
             yield from _policy_problems(config, where, pairs.states_from)
-            models = {
-                "pool": config.pools[pairs.pool].model if pairs.pool else None,
-                "reward": config.rewards[pairs.reward].model if pairs.reward else None,
-            }
+            models = {"pool": config.pools[str(pairs.pool)].model, "reward": config.rewards[str(pairs.reward)].model}
             yield from _other_models(config, where, pairs.states_from, models)
     for name, experiment in config.experiments.items():
         if experiment.start_from is not None:
@@ -121,11 +116,11 @@ def _policy_problems(config: Configuration, where: str, named: PolicyOf, seed: i
         yield str(not_accepted(f"{where}.step", str(policy.step), [str(kept) for kept in steps], do=do))
 
 
-def _other_models(config: Configuration, where: str, named: PolicyOf, models: dict[str, str | None]) -> Iterator[str]:
+def _other_models(config: Configuration, where: str, named: PolicyOf, models: dict[str, str]) -> Iterator[str]:
     """A policy's states and weights fit only what was made for the model that it was trained from."""
     trained_from = config.experiments[named.experiment].model
     for what, model in models.items():
-        if model not in (None, trained_from):
+        if model != trained_from:
             yield (
                 f"{where}.experiment: {named.experiment!r} was trained from the model {trained_from!r}, the {what} "
                 f"belongs to {model!r}. Both must be of one model."

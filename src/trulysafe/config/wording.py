@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args, get_origin
 
 from trulysafe.config.tables import Configuration, Table
-from trulysafe.config.tables.base import tables_in
+from trulysafe.config.tables.base import AT_KEY, tables_in
 from trulysafe.errors import UserError, choices
 
 
@@ -23,7 +23,7 @@ def explain(item: Mapping[str, Any], table: type[Table] = Configuration, under: 
         table: where it looked.
         under: key of the configuration that holds ``table``.
     """
-    where = ".".join([*([under] if under else []), *map(str, _keys_of(item["loc"]))])
+    where = ".".join([*([under] if under else []), *map(str, _keys_of(item))])
     return f"{where or '(top level)'}: {_what_is_wrong(item, table)}"
 
 
@@ -41,14 +41,18 @@ def _what_is_wrong(item: Mapping[str, Any], table: type[Table]) -> str:
             )
         case "value_error":
             return str(item["ctx"]["error"])
+    if item["type"] == AT_KEY:
+        return str(item["msg"])
     found = "" if isinstance(item.get("input"), dict) else f" Found {item.get('input')!r}."
     return f"{item['msg']}.{found}"
 
 
-def _keys_of(location: tuple[Any, ...]) -> list[Any]:
+def _keys_of(item: Mapping[str, Any]) -> list[Any]:
     """The keys in pydantic's path, without the kind of model and the types by which it chose the table."""
+    location = item["loc"]
     kinds = {2} if location and location[0] in ("models", "llms") else set()
-    return [part for place, part in enumerate(location) if place not in kinds and "[" not in str(part)]
+    keys = [part for place, part in enumerate(location) if place not in kinds and "[" not in str(part)]
+    return [*keys, item["ctx"]["key"]] if item["type"] == AT_KEY else keys
 
 
 def _keys_beside(start: type[Table], location: tuple[Any, ...]) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from trulysafe.config.tables.base import Count, Name, Share, Table
+from trulysafe.config.tables.base import Count, Name, Share, Table, TableOfKinds
 from trulysafe.config.tables.preferences import PolicyOf
 
 
@@ -67,8 +67,10 @@ LAUNCH = ("engine", "processes", "nodes", "checkpoint_steps")
 """Keys of ``training`` that say how a run is carried out and never what it computes: they are in no provenance id."""
 
 
-class TokenReward(Table):
+class TokenReward(TableOfKinds):
     """A source of token rewards for AMA, beside the token-level probes of a hybrid reward (paper B)."""
+
+    KEYS: ClassVar = {"kind": {"implicit": (("experiment",), ()), "token_rm": ((), ("fit", "seed"))}}
 
     kind: Literal["implicit", "token_rm"] = Field(
         description="`implicit`: log-probability of each token under the policy of an experiment less that under the model. "
@@ -88,7 +90,7 @@ class TokenReward(Table):
     fit: dict[str, Any] = Field(
         default_factory=dict, description="Options of `trulysafe.token_rm.fit_token_rm` (only `token_rm`)."
     )
-    seed: int = Field(0, description="Seed of the fit.")
+    seed: int = Field(0, description="Seed of the fit (only `token_rm`).")
 
 
 class MethodTable(Table):
