@@ -150,3 +150,20 @@ def test_an_overlay_takes_a_key_away_with_the_kind_that_read_it():
 def test_the_configuration_with_all_defaults_filled_in_is_accepted():
     config = load(SMALL)
     assert load(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"processes": 2}, "training.processes: 2 with engine 'single'"),
+        ({"engine": "ddp", "processes": 3, "nodes": 2, "batch_size": 3}, "training.processes: 3 cannot be spread over 2 nodes"),
+        ({"engine": "ddp", "processes": 3}, "training.batch_size: a micro-batch of 4 pairs cannot be spread over 3 processes"),
+    ],
+)  # fmt: skip
+def test_a_launch_is_refused_in_the_words_of_the_job(training, message):
+    for key in ("training", "methods.dpo.training", "experiments.dpo.training"):
+        given = SMALL["training"] | training if key == "training" else training
+        with pytest.raises(UserError) as caught:
+            load(changed({key: given}))
+        (line,) = str(caught.value).splitlines()[1:]
+        assert line.startswith(f"- {key}: {message}")
