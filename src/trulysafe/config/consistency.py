@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from trulysafe.config.resolved import method_of
 from trulysafe.config.tables import Configuration, Dataset
 from trulysafe.config.uses import uses
-from trulysafe.errors import UserError, not_accepted
+from trulysafe.errors import UserError
 
 
 def consistency_problems(config: Configuration) -> Iterator[str]:
@@ -23,7 +23,6 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
     yield from _comparison_problems(config)
     yield from _mix_problems(config)
     yield from _judge_problems(config)
-    yield from _fit_problems(config)
 
 
 def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterator[str]:
@@ -133,17 +132,3 @@ def _judge_problems(config: Configuration) -> Iterator[str]:
             yield f"judges.{name}.datasets: missing. A judge of kind {judge.kind!r} is fitted first; name datasets of labelled responses (role judge)."
         if judge.kind in JUDGES and judge.kind not in FITS and judge.datasets:
             yield f"judges.{name}.datasets: a judge of kind {judge.kind!r} is not fitted. Remove the key; fitted judges: {', '.join(FITS)}."
-
-
-def _fit_problems(config: Configuration) -> Iterator[str]:
-    from trulysafe.config.options_reference import arguments
-
-    fits = {f"rewards.{name}.fit": reward.fit for name, reward in config.rewards.items()}
-    fits |= {
-        f"report.reward_ablations.{name}.fit": item.fit or {} for name, item in config.report.reward_ablations.items()
-    }
-    for where, fit in fits.items():
-        accepted = [row[0].strip("`") for row in arguments("reward/fit.py", "fit_hybrid_reward")] if fit else []
-        for key in fit:
-            if key not in accepted:
-                yield str(not_accepted(f"{where}.{key}", key, accepted))

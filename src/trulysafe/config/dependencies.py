@@ -6,18 +6,9 @@ A placebo reads the logged gamma of an experiment, implicit token rewards its po
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from inspect import Parameter, signature
 
 from trulysafe.config.resolved import method_of
 from trulysafe.config.tables import Configuration
-from trulysafe.errors import UserError, not_accepted
-from trulysafe.token_rm import fit_token_rm
-
-FIT_OPTIONS = tuple(
-    name
-    for name, parameter in signature(fit_token_rm).parameters.items()
-    if parameter.kind is Parameter.KEYWORD_ONLY and name != "seed"
-)
 
 
 def experiments_read(config: Configuration, method: str) -> list[str]:
@@ -59,16 +50,12 @@ def check_sources(config: Configuration, name: str) -> Iterator[str]:
             yield f"experiments.{experiment}: it waits for its own training, by way of {', '.join(experiments_read(config, name))}."
 
 
-def check_token_rewards(config: Configuration) -> Iterator[UserError | str]:
-    """What is wrong with the sources of token rewards themselves."""
+def check_token_rewards(config: Configuration) -> Iterator[str]:
+    """What is wrong with the policies that sources of token rewards read."""
     for name, source in config.token_rewards.items():
-        where = f"token_rewards.{name}"
-        yield from (
-            not_accepted(f"{where}.fit.{key}", key, FIT_OPTIONS) for key in source.fit if key not in FIT_OPTIONS
-        )
         read = config.experiments[source.experiment] if source.experiment else None
         if read and (read.method is None or read.model != source.model):
-            yield f"{where}.experiment: {source.experiment!r} must be trained, from the model {source.model!r}."
+            yield f"token_rewards.{name}.experiment: {source.experiment!r} must be trained, from the model {source.model!r}."
 
 
 def all_read(config: Configuration, experiment: str) -> set[str]:

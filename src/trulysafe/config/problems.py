@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from trulysafe.config.dependencies import check_sources, check_token_rewards
+from trulysafe.config.options_reference import fit_keys
 from trulysafe.config.resolved import method_of, training_of, training_of_method
 from trulysafe.config.rounds import round_problems
 from trulysafe.config.tables import Configuration, Training
@@ -48,6 +49,7 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
     for name in config.experiments:
         yield from _engine_problems(config, name)
     yield from check_token_rewards(config)
+    yield from _fit_problems(config)
     yield from _drift_problems(config)
     yield from _report_problems(config)
 
@@ -77,6 +79,17 @@ def _engine_problems(config: Configuration, name: str) -> Iterator[str]:
             f"experiments.{name}: training.processes is {training.processes}, but the loss {method.loss!r} sorts the micro-batch and needs all of it in one. "
             "Set experiments.<name>.training: {processes: 1}."
         )
+
+
+def _fit_problems(config: Configuration) -> Iterator[UserError]:
+    """Options of fits that the function which fits does not take."""
+    ablations = config.report.reward_ablations
+    fits = {f"rewards.{name}.fit": (reward.fit, "rewards") for name, reward in config.rewards.items()}
+    fits |= {f"token_rewards.{name}.fit": (it.fit, "token_rewards") for name, it in config.token_rewards.items()}
+    fits |= {f"report.reward_ablations.{name}.fit": (item.fit or {}, "rewards") for name, item in ablations.items()}
+    for where, (fit, table) in fits.items():
+        accepted = fit_keys(table) if fit else []
+        yield from (not_accepted(f"{where}.{key}", key, accepted) for key in fit if key not in accepted)
 
 
 def _drift_problems(config: Configuration) -> Iterator[str]:
