@@ -49,7 +49,7 @@ prefetch: env ## Fetch the models and data sets of CONFIG from the hub, on a mac
 	$(SNAKEMAKE) prefetch $(CONFIGURED) $(ARGS)
 
 report: env ## Write the self-contained HTML report of the demo, or of CONFIG
-	@scenario=$$($(BIN)/python -c 'import sys, yaml; print([y["scenario"] for y in map(yaml.safe_load, map(open, sys.argv[1:])) if "scenario" in y][-1])' $(or $(CONFIG),config/demo.yaml)) && \
+	@scenario=$$($(BIN)/python -m trulysafe.config.files $(CONFIG)) && \
 	$(SNAKEMAKE) $(CONFIGURED) --report "results/$$scenario/report.html" $(ARGS) && \
 	printf '\nThe report: results/%s/report.html\n' "$$scenario"
 

@@ -22,8 +22,12 @@ def not_accepted(where: str, value: object, accepted: Iterable[object], *, do: s
         accepted: everything that would have been accepted.
         do: what to do next, if it is more than choosing an accepted value.
     """
+    return UserError(f"{where}: {value!r} is not accepted.{choices(value, accepted)}{' ' + do if do else ''}")
+
+
+def choices(value: object, accepted: Iterable[object]) -> str:
+    """Everything that would have been accepted in place of a value, the nearest first, as sentences after a space."""
     names = [str(item) for item in accepted]
     near = get_close_matches(str(value), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    listed = ", ".join(names) if names else "(nothing is defined)"
-    return UserError(f"{where}: {value!r} is not accepted.{hint} Accepted: {listed}.{' ' + do if do else ''}")
+    return f"{hint} Accepted: {', '.join(names) if names else '(nothing is defined)'}."

@@ -11,6 +11,7 @@ import yaml
 from trulysafe.config import load
 from trulysafe.config.consistency import _rows
 from trulysafe.config.inputs import check_inputs
+from trulysafe.config.plan import Plan
 from trulysafe.config.tables import Dataset
 from trulysafe.errors import UserError
 
@@ -36,7 +37,9 @@ def test_the_small_configuration_is_consistent():
 def test_a_reward_of_another_model_is_refused_where_it_would_be_read():
     wide = SMALL["models"]["tiny"]
     arm = {"model": "wide", "mix": "random", "method": "confidence_dpo"}
-    with pytest.raises(UserError, match=r"experiments\.arm\.method .*'hybrid' was fitted on .* 'tiny', .* uses 'wide'"):
+    with pytest.raises(
+        UserError, match=r"experiments\.arm\.method .*rewards\.hybrid is of the model 'tiny', .* uses 'wide'"
+    ):
         check(models__wide=wide, experiments__arm=arm)
     check(models__wide=wide, experiments__arm=arm | {"method": "dpo"})  # reads no reward
     pool = SMALL["pools"]["harmful"] | {"model": "wide"}
@@ -61,6 +64,48 @@ def test_datasets_hold_the_table_and_have_the_role_that_the_stage_reads(key):
         check(**{key: names})
     assert key.replace("__", ".") in str(caught.value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [("harmful", "harmful holds prompts, pairs are needed"), ("general_pairs", "this stage sees only 'reward'")],
+)
+def test_sources_of_token_rewards_read_pairs_of_the_reward(dataset, message):
+    with pytest.raises(UserError, match=rf"token_rewards\.t\.datasets: .*{message}"):
+        check(token_rewards={"t": {"kind": "token_rm", "model": "tiny", "datasets": [dataset]}})
+
+
+def test_kept_tokens_are_shown_on_pairs_of_the_model_whose_rewards_are_read():
+    wide = {"models__wide": SMALL["models"]["tiny"], "pairs__wide": SMALL["pairs"]["harmless"] | {"model": "wide"}}
+    source = {"kind": "token_rm", "model": "tiny", "datasets": ["preferences"]}
+    methods = SMALL["methods"] | {"ama_token_rm": {"mask": {"rule": "hysteresis"}, "token_rewards": "t"}}
+    for method, reward in (("ama_dpo", "rewards.hybrid"), ("ama_token_rm", "token_rewards.t")):
+        shown = {
+            "token_rewards": {"t": source},
+            "methods": methods,
+            "report__kept_tokens": {"method": method, "pairs": "wide"},
+        }
+        with pytest.raises(
+            UserError, match=rf"report\.kept_tokens\.method \({method}\): {reward} is of the model 'tiny'"
+        ):
+            check(**wide, **shown)
+    check(
+        token_rewards={"t": source},
+        methods=methods,
+        report__kept_tokens={"method": "ama_token_rm", "pairs": "harmless"},
+    )
+
+
+def test_the_leakage_check_sees_every_data_set_but_those_that_pairs_are_made_of():
+    raw = copy.deepcopy(SMALL)
+    raw["datasets"]["more"] = raw["datasets"]["preferences"] | {"role": "reward"}
+    raw["token_rewards"] = {"t": {"kind": "token_rm", "model": "tiny", "datasets": ["more"]}}
+    assert Plan(load(raw)).used_as == {
+        "corpus": {"kind": "responses", "datasets": ["corpus"]},
+        "labeller": {"kind": "prompts", "datasets": ["risk_labels"]},
+        "reward": {"kind": "pairs", "datasets": ["more", "preferences"]},
+        "evaluation": {"kind": "prompts", "datasets": ["test"]},
+    }
 
 
 def test_a_split_dataset_serves_every_stage():
@@ -125,6 +170,7 @@ def test_a_local_model_lacks_one_thing_after_the_other(tmp_path):
 MIXES = {
     "a total": {"rule": "random", "total": 5000, "others": {"general": 4}},
     "a quota": {"rule": "quota", "quotas": {"EHD": 5000}},
+    "a ratio": {"rule": "ratio", "ratios": {"EHD": 1250}, "others": {"general": 4}},
     "harmless pairs": {"rule": "random", "total": 4, "others": {"general": 5000}},
 }
 
@@ -136,6 +182,22 @@ def test_a_mix_larger_than_the_data_is_refused(name):
         UserError, match=r"mixes\.random: 500\d pairs asked, at most 84 can come from reranked, harmless"
     ):
         check(mixes__random=mix)
+
+
+def test_a_ratio_without_general_pairs_is_refused_with_the_name_of_its_mix():
+    mix = {"pairs": ["reranked"], "rule": "ratio", "ratios": {"EHD": 0.5}, "others": {"look_alike": 4}}
+    with pytest.raises(UserError, match=r"- mixes\.random: rule 'ratio': .*`others\.general` is missing"):
+        check(mixes__random=mix)
+
+
+def test_a_prompt_gives_no_more_pairs_than_its_samples_allow():
+    """Four samples make two pairs, whatever k is; one makes none, of however many prompts."""
+    many = SMALL["pairs"]["reranked"] | {"rule": "top_k_bottom_k", "k": 4}
+    mix = {"pairs": ["reranked"], "rule": "random", "total": 121}
+    with pytest.raises(UserError, match="121 pairs asked, at most 120"):
+        check(pairs__reranked=many, mixes__random=mix)
+    with pytest.raises(UserError, match="121 pairs asked, at most 0"):
+        check(pools__harmful__samples=1, mixes__random=mix)
 
 
 def test_a_mix_may_take_all_that_there_is_and_more_where_the_rows_are_not_known():

@@ -74,6 +74,14 @@ def test_kto_reads_as_many_mismatched_tokens_as_it_trains_on():
     assert [(job.forward_tokens, job.trained_tokens) for job in priced_kto] == [(3200, 3200)]
 
 
+@pytest.mark.parametrize(("keys", "pairs"), [({"rows": 50}, 50), ({"rule": "top_k_bottom_k", "k": 4}, 120), ({}, 60)])
+def test_a_table_of_pairs_is_no_longer_than_samples_and_rows_allow(keys, pairs):
+    """60 prompts of four samples make two pairs each, whatever k is."""
+    changed = raw(SMALL)
+    changed["pairs"]["reranked"] |= keys
+    assert Jobs(load(changed), A).rows.pairs("reranked") == pairs
+
+
 def test_answer_shards_share_the_work():
     changed = raw(DEMO) | {"batching": raw(DEMO)["batching"] | {"answer_shards": 4}}
     whole, parts = jobs_of(DEMO)["answer"], [job for job in Jobs(load(changed), A).all() if job.rule == "answer"]

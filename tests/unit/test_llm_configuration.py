@@ -24,7 +24,7 @@ def raw(**tables):
 
 
 WRONG = {
-    "no language model": ({"labellers": {"risk": {"kind": "llm"}}}, ["labellers.risk.llm", "defined under llms"]),
+    "no language model": ({"labellers": {"risk": {"kind": "llm"}}}, ["labellers.risk.llm: missing"]),
     "an undefined one": ({"labellers": {"risk": REVIEWER}}, ["labellers.risk.llm", "'reviewer'", "Define it under llms"]),
     "one for another kind": (
         {"llms": {"reviewer": SERVED}, "labellers": {"risk": {**REVIEWER, "kind": "classifier"}}},

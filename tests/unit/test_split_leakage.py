@@ -14,6 +14,7 @@ from trulysafe.data import leakage, split
 from trulysafe.data.similarity import groups, near_pairs
 from trulysafe.errors import UserError
 from trulysafe.ids import prompt_id
+from trulysafe.schema import write_table
 
 SHARES = {"labeller": 0.2, "reward": 0.2, "pairs": 0.4, "judge": 0.1, "evaluation": 0.1}
 
@@ -183,6 +184,20 @@ def test_the_split_leaves_nothing_for_the_leakage_check():
     report = leakage.check(used, 0.8)
     assert all(entry["equal"] == entry["near"] == 0 for entry in report["pairs"])
     assert sum(report["prompts"].values()) == len(texts)
+
+
+def test_the_check_reads_the_rows_that_stages_see(tmp_path):
+    for name in ("a", "b"):
+        table = prompts(f"one of {name}", f"two of {name}", source=name)
+        write_table(table, tmp_path / f"{name}.parquet", "prompts")
+    given = [*prompts("one of a", "one of b")["prompt_id"]]
+    rows = pd.DataFrame({"prompt_id": given, "group_id": given, "role": "labeller"})
+    write_table(rows, tmp_path / "split.parquet", "split")
+    used = leakage.rows_of_stages(
+        [tmp_path / "a.parquet", tmp_path / "b.parquet"], tmp_path / "split.parquet",
+        {"labeller": {"kind": "prompts", "datasets": ["a", "b"]}},
+    )  # fmt: skip
+    assert used["labeller"]["prompt"].tolist() == ["one of a", "one of b"]
 
 
 def test_leakage_names_roles_datasets_counts_and_ids_but_no_text():

@@ -10,9 +10,9 @@ from transformers import LlamaConfig
 from tests.unit import tiny
 from tests.unit import training_world as world
 from trulysafe.errors import UserError
+from trulysafe.launch import Launch
 from trulysafe.models import load_model
 from trulysafe.trainers import limits
-from trulysafe.trainers.engines import Launch
 from trulysafe.trainers.jobs import train_run, weights_dtype
 
 LLAMA_8B = LlamaConfig(

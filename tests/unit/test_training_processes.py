@@ -20,13 +20,13 @@ from safetensors.torch import load_file
 
 from tests.unit import training_world as world
 from trulysafe.errors import UserError
+from trulysafe.launch import Launch
 from trulysafe.models import load_model
 from trulysafe.owner_lock import owned
 from trulysafe.torchrun import forget_ranks
 from trulysafe.trainers import processes
 from trulysafe.trainers.batches import ShareOfBatches
 from trulysafe.trainers.checkpoints import newest_complete
-from trulysafe.trainers.engines import Launch
 from trulysafe.trainers.jobs import CHECKPOINTS, DATA, train_run
 from trulysafe.trainers.run import STOP_FILE
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -117,6 +118,33 @@ class TestMakefile:
     def test_targets_that_run_something_make_the_environment(self) -> None:
         for target, needs in re.findall(r"^([a-z][a-z-]*):([^#\n]*)##", MAKEFILE, re.MULTILINE):
             assert needs.strip() == "env" or target in ("help", "env", "lock", "clean")
+
+    @pytest.mark.parametrize(
+        ("files", "scenario"),
+        [
+            ([], "demo"),
+            (["overlay.yaml"], "demo"),
+            ([str(ROOT / "config/rounds.yaml"), "overlay.yaml"], "rounds"),
+            (["whole.yaml"], "scenario: missing. Add the key"),
+        ],
+    )
+    def test_the_report_is_that_of_the_scenario_that_runs(
+        self, tmp_path: Path, files: list[str], scenario: str
+    ) -> None:
+        (tmp_path / "config").mkdir()
+        shutil.copy(ROOT / "config/demo.yaml", tmp_path / "config")
+        (tmp_path / "overlay.yaml").write_text("training: {steps: 2}\n", encoding="utf-8")
+        (tmp_path / "whole.yaml").write_text("models: {}\n", encoding="utf-8")
+        command = re.search(r"scenario=\$\$\(\$\(BIN\)/python (-m \S+) \$\(CONFIG\)\)", MAKEFILE)
+        assert command is not None
+        done = subprocess.run(
+            [sys.executable, *command.group(1).split(), *files],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout + done.stderr).startswith(scenario)
 
 
 class TestBootstrap:

@@ -59,15 +59,7 @@ rule leakage:
         "../../envs/trulysafe.yaml"
     params:
         roles={name: dataset.role for name, dataset in CONFIG.datasets.items()},
-        used_as={
-            "labeller": sorted({name for labeller in CONFIG.labellers.values() for name in labeller.datasets}),
-            "reward": sorted({name for reward in CONFIG.rewards.values() for name in reward.datasets}),
-            "judge": sorted({name for judge in CONFIG.judges.values() for name in judge.datasets}),
-            "evaluation": sorted({name for benchmark in CONFIG.benchmarks.values() for name in benchmark.datasets}),
-            "corpus": sorted(
-                {name for model in CONFIG.models.values() if model.source == "train" for name in model.corpus}
-            ),
-        },
+        used_as=PLAN.used_as,
         threshold=CONFIG.split.near_duplicate,
         code=code("leakage"),
     script:

@@ -5,22 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from trulysafe.data.leakage import check
+from trulysafe.data.leakage import check, rows_of_stages
 from trulysafe.schema import read_table
-from trulysafe.select import select
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
-    files = {Path(path).stem: path for path in run.input.datasets}
-    used = {}
-    for role, names in run.params.used_as.items():
-        kinds = {name: pd.read_parquet(files[name]).columns for name in names}
-        frames = []
-        for name in names:
-            kind = "pairs" if "chosen" in kinds[name] else "responses" if "response" in kinds[name] else "prompts"
-            frames.append(select([files[name]], kind, run.input.split, role))
-        if frames:
-            used[role] = pd.concat(frames, ignore_index=True)
+    used = rows_of_stages(run.input.datasets, run.input.split, run.params.used_as)
     prompts = [read_table(path, "pairs") for path in run.input.pairs]
     prompts += [read_table(path, "prompts") for path in run.input.pools]  # pairs of later rounds are made of these
     if prompts:

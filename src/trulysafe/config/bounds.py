@@ -42,8 +42,7 @@ def refuse_too_many(plan: Plan, pool: str, prompts: pd.DataFrame, read: Read) ->
         if any(bound is None for bound in bounds):
             continue
         most = sum((bound for bound in bounds if bound is not None), Counter[str]())
-        asked = {key: getattr(mix, key) for key in ("rule", "quotas", "total", "ratios", "others")}
-        for risks, count, key in wanted_strata(**asked):
+        for risks, count, key in wanted_strata(**mix.composition):
             have = sum(most[risk] for risk in risks)
             if count > have:
                 raise UserError(
@@ -57,8 +56,7 @@ def _bound(plan: Plan, pool: str, prompts: pd.DataFrame, table: Pairs, read: Rea
     if table.source == "rerank":
         if table.pool != pool:
             return None
-        samples = plan.config.pools[pool].samples
-        each = min(table.k, samples // 2) if table.rule == "top_k_bottom_k" else 1
+        each = table.per_prompt(plan.config.pools[pool].samples)
         counts = {str(risk): each * count for risk, count in prompts["risk"].value_counts().items()}
     elif table.labeller:
         return None

@@ -8,45 +8,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from trulysafe.config.load import method_of
+from trulysafe.config.resolved import method_of
 from trulysafe.config.rounds import seeds
 from trulysafe.config.tables import Configuration, Dataset
-from trulysafe.errors import UserError, not_accepted
-
-Use = tuple[str, list[str], str, str]
-"""Key that names datasets, the names, the kind of table that the stage reads, and the role of the stage."""
+from trulysafe.config.uses import uses
+from trulysafe.errors import UserError
 
 
 def consistency_problems(config: Configuration) -> Iterator[str]:
     """What contradicts itself in a configuration whose names all exist: one text per problem."""
-    for where, names, kind, role in _uses(config):
-        for name in names:
-            yield from _use_problems(f"{where}: {name}", config.datasets[name], kind, role)
+    for use in uses(config):
+        for name in use.datasets:
+            yield from _use_problems(f"{use.key}: {name}", config.datasets[name], use.kind, use.role)
     yield from _reward_problems(config)
     yield from _comparison_problems(config)
     yield from _seed_problems(config)
     yield from _mix_problems(config)
     yield from _judge_problems(config)
-    yield from _fit_problems(config)
-
-
-def _uses(config: Configuration) -> Iterator[Use]:
-    for name, model in config.models.items():
-        if model.source == "train":
-            yield f"models.{name}.corpus", model.corpus, "responses", "corpus"
-    for name, labeller in config.labellers.items():
-        yield f"labellers.{name}.datasets", labeller.datasets, "prompts", "labeller"
-    for name, pool in config.pools.items():
-        yield f"pools.{name}.datasets", pool.datasets, "prompts", "pairs"
-    for name, reward in config.rewards.items():
-        yield f"rewards.{name}.datasets", reward.datasets, "pairs", "reward"
-    for name, pairs in config.pairs.items():
-        if pairs.source == "annotated":
-            yield f"pairs.{name}.datasets", pairs.datasets, "pairs", "pairs"
-    for name, judge in config.judges.items():
-        yield f"judges.{name}.datasets", judge.datasets, "responses", "judge"
-    for name, benchmark in config.benchmarks.items():
-        yield f"benchmarks.{name}.datasets", benchmark.datasets, "prompts", "evaluation"
 
 
 def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterator[str]:
@@ -68,19 +46,34 @@ def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterato
 def _reward_problems(config: Configuration) -> Iterator[str]:
     """A reward read on the states of another model gives numbers without meaning, and no error where the shapes agree."""
     for name, pairs in config.pairs.items():
-        if pairs.source == "rerank" and pairs.pool and pairs.reward:
-            model, reward_model = config.pools[pairs.pool].model, config.rewards[pairs.reward].model
-            if model != reward_model:
-                yield _mismatch(f"pairs.{name}.reward", pairs.reward, reward_model, f"pool {pairs.pool!r}", model)
+        if pairs.pool and pairs.reward:
+            user = f"pool {pairs.pool!r}"
+            yield from _mismatch(config, f"pairs.{name}.reward", pairs.reward, user, config.pools[pairs.pool].model)
     for name, experiment in config.experiments.items():
-        if experiment.method is None:
-            continue
-        reward = config.methods[experiment.method].reward
-        if reward and method_of(config, experiment.method).needs_reward:
-            model = config.rewards[reward].model
-            if model != experiment.model:
-                where = f"experiments.{name}.method ({experiment.method})"
-                yield _mismatch(where, reward, model, "experiment", experiment.model)
+        reward = config.methods[experiment.method].reward if experiment.method else None
+        if experiment.method and reward and method_of(config, experiment.method).needs_reward:
+            where = f"experiments.{name}.method ({experiment.method})"
+            yield from _mismatch(config, where, reward, "experiment", experiment.model)
+    shown = config.report.kept_tokens
+    if shown is not None:
+        method, model = config.methods[shown.method], config.pairs[shown.pairs].model
+        where, user = f"report.kept_tokens.method ({shown.method})", f"table of pairs {shown.pairs!r}"
+        if method.token_rewards:
+            yield from _mismatch(config, where, method.token_rewards, user, model, "token_rewards")
+        elif method.reward:
+            yield from _mismatch(config, where, method.reward, user, model)
+
+
+def _mismatch(
+    config: Configuration, where: str, reward: str, user: str, model: str, table: str = "rewards"
+) -> Iterator[str]:
+    """Say so where a reward, or a source of token rewards, is of another model than what it is read on."""
+    fitted_on = getattr(config, table)[reward].model
+    if fitted_on != model:
+        yield (
+            f"{where}: {table}.{reward} is of the model {fitted_on!r}, the {user} uses {model!r}. "
+            f"Define one of model {model!r} under {table}, and name it here."
+        )
 
 
 def _comparison_problems(config: Configuration) -> Iterator[str]:
@@ -110,19 +103,20 @@ def _seed_problems(config: Configuration) -> Iterator[str]:
             )
 
 
-def _mismatch(where: str, reward: str, fitted_on: str, user: str, model: str) -> str:
-    return (
-        f"{where}: the reward {reward!r} was fitted on the states of model {fitted_on!r}, the {user} uses {model!r}. "
-        f"Define a reward of model {model!r} under rewards, and name it here."
-    )
-
-
 def _mix_problems(config: Configuration) -> Iterator[str]:
-    """A mix larger than all rows that its pairs can come from; what pair construction drops is known only when it has run."""
+    """Mixes that cannot be drawn: a rule that lacks what it needs, or more than all rows that the pairs can come from.
+
+    What pair construction drops is known only when it has run.
+    """
+    from trulysafe.fdc.mix import wanted_strata
+
     for name, mix in config.mixes.items():
-        most = [_most_pairs(config, pairs) for pairs in mix.pairs]
-        harmful = (mix.total or 0) if mix.rule == "random" else sum(mix.quotas.values()) if mix.rule == "quota" else 0
-        asked, available = harmful + sum(mix.others.values()), sum(most)
+        try:
+            asked = sum(count for _, count, _ in wanted_strata(**mix.composition))
+        except UserError as error:
+            yield f"mixes.{name}: {str(error).removeprefix('mix, ')}"
+            continue
+        available = sum(_most_pairs(config, pairs) for pairs in mix.pairs)
         if asked > available:
             yield (
                 f"mixes.{name}: {asked} pairs asked, at most {available:g} can come from {', '.join(mix.pairs)}. "
@@ -133,10 +127,11 @@ def _mix_problems(config: Configuration) -> Iterator[str]:
 def _most_pairs(config: Configuration, name: str) -> float:
     """The number of pairs that a table can hold by the ``rows`` of what it is made of; infinite where those are not given."""
     pairs = config.pairs[name]
-    pool = config.pools[pairs.pool] if pairs.source == "rerank" and pairs.pool else None
+    pool = config.pools[pairs.pool] if pairs.pool else None
     rows = sum(_rows(config.datasets[dataset]) for dataset in (pool.datasets if pool else pairs.datasets))
     if pool is not None:
-        rows = min(rows, pool.rows or math.inf) * (pairs.k if pairs.rule == "top_k_bottom_k" else 1)
+        each = pairs.per_prompt(pool.samples)
+        rows = each and each * min(rows, pool.rows or math.inf)  # none of infinitely many is none
     return min(rows, pairs.rows or math.inf)
 
 
@@ -153,17 +148,3 @@ def _judge_problems(config: Configuration) -> Iterator[str]:
             yield f"judges.{name}.datasets: missing. A judge of kind {judge.kind!r} is fitted first; name datasets of labelled responses (role judge)."
         if judge.kind in JUDGES and judge.kind not in FITS and judge.datasets:
             yield f"judges.{name}.datasets: a judge of kind {judge.kind!r} is not fitted. Remove the key; fitted judges: {', '.join(FITS)}."
-
-
-def _fit_problems(config: Configuration) -> Iterator[str]:
-    from trulysafe.config.options_reference import arguments
-
-    fits = {f"rewards.{name}.fit": reward.fit for name, reward in config.rewards.items()}
-    fits |= {
-        f"report.reward_ablations.{name}.fit": item.fit or {} for name, item in config.report.reward_ablations.items()
-    }
-    for where, fit in fits.items():
-        accepted = [row[0].strip("`") for row in arguments("reward/fit.py", "fit_hybrid_reward")] if fit else []
-        for key in fit:
-            if key not in accepted:
-                yield str(not_accepted(f"{where}.{key}", key, accepted))

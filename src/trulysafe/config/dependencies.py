@@ -6,49 +6,39 @@ A placebo reads the logged gamma of an experiment, implicit token rewards its po
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from inspect import Parameter, signature
 
+from trulysafe.config.resolved import method_of
 from trulysafe.config.tables import Configuration
-from trulysafe.errors import UserError, not_accepted
-from trulysafe.methods import Method
-from trulysafe.token_rm import fit_token_rm
-
-FIT_OPTIONS = tuple(
-    name
-    for name, parameter in signature(fit_token_rm).parameters.items()
-    if parameter.kind is Parameter.KEYWORD_ONLY and name != "seed"
-)
 
 
 def experiments_read(config: Configuration, method: str) -> list[str]:
     """Experiments that must have been trained before a method can train."""
     table = config.methods[method]
-    source = config.token_rewards.get(table.token_rewards or "")
+    source = config.token_rewards[table.token_rewards] if table.token_rewards else None
     return [name for name in (table.gamma_of, source.experiment if source else None) if name]
 
 
-def check_sources(config: Configuration, name: str, method: Method) -> Iterator[str]:
+def check_sources(config: Configuration, name: str) -> Iterator[str]:
     """What is wrong with the sources of a method's token rewards, rewards and gamma; ``name`` is its stanza."""
-    table, where = config.methods[name], f"methods.{name}"
-    source = config.token_rewards.get(table.token_rewards or "")
-    wanted = source.kind if source else "hybrid"
-    if method.mask.token_rewards != wanted and (source or not table.token_rewards):
+    table, method, where = config.methods[name], method_of(config, name), f"methods.{name}"
+    source = config.token_rewards[table.token_rewards] if table.token_rewards else None
+    if method.mask.token_rewards != (source.kind if source else "hybrid"):
         yield (
             f"{where}.mask.token_rewards: {method.mask.token_rewards!r} does not fit. Leave it out and name a source of kind "
             f"{method.mask.token_rewards!r} under {where}.token_rewards; accepted: {', '.join(config.token_rewards) or '(none is defined)'}."
         )
-    if table.token_rewards and method.mask.rule == "none":
+    if source and method.mask.rule == "none":
         yield f"{where}.token_rewards: the method has no mask that would read them. Add mask: {{rule: hysteresis}}, or remove the key."
-    reward = config.rewards.get(table.reward or "")
-    if reward and method.needs_reward and reward.pooling != "eos":
+    pooling = config.rewards[table.reward].pooling if table.reward else "eos"
+    if method.needs_reward and pooling != "eos":
         yield (
-            f"{where}.reward: {table.reward!r} pools {reward.pooling!r}, but training reads the state of the end-of-turn token. "
+            f"{where}.reward: {table.reward!r} pools {pooling!r}, but training reads the state of the end-of-turn token. "
             "Name a reward with pooling: eos; others can rank pairs."
         )
     if table.gamma_of and method.confidence.kind != "fixed":
         yield f"{where}.gamma_of: only a constant gamma can be a placebo. Set confidence: {{kind: fixed}}, or remove the key."
-    read = config.experiments.get(table.gamma_of or "")
-    if read and (read.method is None or config.methods[read.method].confidence.get("kind") != "label"):
+    read = config.experiments[table.gamma_of].method if table.gamma_of else None
+    if table.gamma_of and (read is None or method_of(config, read).confidence.kind != "label"):
         yield f"{where}.gamma_of: {table.gamma_of!r} logs no gamma. Name an experiment whose method has confidence: {{kind: label}}."
     for experiment, item in config.experiments.items():
         if item.method == name and source and source.model != item.model:
@@ -60,17 +50,12 @@ def check_sources(config: Configuration, name: str, method: Method) -> Iterator[
             yield f"experiments.{experiment}: it waits for its own training, by way of {', '.join(experiments_read(config, name))}."
 
 
-def check_token_rewards(config: Configuration) -> Iterator[UserError | str]:
-    """What is wrong with the sources of token rewards themselves."""
+def check_token_rewards(config: Configuration) -> Iterator[str]:
+    """What is wrong with the policies that sources of token rewards read."""
     for name, source in config.token_rewards.items():
-        where = f"token_rewards.{name}"
-        if (source.kind == "implicit") != (source.experiment is not None):
-            yield f"{where}.experiment: the kind 'implicit' needs one, and no other kind takes one."
-        accepted = FIT_OPTIONS if source.kind == "token_rm" else ()
-        yield from (not_accepted(f"{where}.fit.{key}", key, accepted) for key in source.fit if key not in accepted)
-        read = config.experiments.get(source.experiment or "")
+        read = config.experiments[source.experiment] if source.experiment else None
         if read and (read.method is None or read.model != source.model):
-            yield f"{where}.experiment: {source.experiment!r} must be trained, from the model {source.model!r}."
+            yield f"token_rewards.{name}.experiment: {source.experiment!r} must be trained, from the model {source.model!r}."
 
 
 def all_read(config: Configuration, experiment: str) -> set[str]:
@@ -101,9 +86,7 @@ def waits_for(config: Configuration) -> dict[str, set[str]]:
 def reads(config: Configuration) -> dict[str, set[str]]:
     """Experiment -> the experiments that its method reads."""
     return {
-        name: {other for other in experiments_read(config, item.method) if other in config.experiments}
-        if item.method in config.methods
-        else set()
+        name: set(experiments_read(config, item.method)) if item.method else set()
         for name, item in config.experiments.items()
     }
 
@@ -112,8 +95,7 @@ def builds_on(config: Configuration) -> dict[str, set[str]]:
     """Experiment -> the experiments whose policies it builds on."""
     found: dict[str, set[str]] = {}
     for name, experiment in config.experiments.items():
-        mix = config.mixes.get(str(experiment.mix))
-        tables = [config.pairs[pairs] for pairs in (mix.pairs if mix else ()) if pairs in config.pairs]
-        named = [experiment.start_from, *(table.states_from for table in tables)]
-        found[name] = {policy.experiment for policy in named if policy and policy.experiment in config.experiments}
+        tables = config.mixes[experiment.mix].pairs if experiment.mix else ()
+        named = [experiment.start_from, *(config.pairs[table].states_from for table in tables)]
+        found[name] = {policy.experiment for policy in named if policy}
     return found

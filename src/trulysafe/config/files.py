@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
@@ -24,6 +25,18 @@ def raw_configuration(paths: Path | Sequence[Path], demo: Path = DEMO) -> dict[s
     return given if "models" in given else _over(_mapping(demo), given)
 
 
+def scenario_of(paths: Path | Sequence[Path]) -> str:
+    """Name of the run that configuration files describe.
+
+    Raises:
+        UserError: a file is missing or no mapping, or no file names the scenario.
+    """
+    given = raw_configuration(paths)
+    if "scenario" not in given:
+        raise UserError("scenario: missing. Add the key; config/README.md says what it holds.")
+    return str(given["scenario"])
+
+
 def _mapping(path: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -40,3 +53,10 @@ def _over(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _over(merged[key], value) if both else value
     return merged
+
+
+if __name__ == "__main__":  # make report asks for the scenario
+    try:
+        print(scenario_of([Path(path) for path in sys.argv[1:]] or DEMO))
+    except UserError as error:
+        sys.exit(str(error))

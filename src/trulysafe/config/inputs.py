@@ -9,18 +9,15 @@ from typing import Any
 from trulysafe.config.consistency import consistency_problems
 from trulysafe.config.local_models import directory_problems
 from trulysafe.config.tables import Configuration, Dataset
+from trulysafe.config.wording import refusal
 from trulysafe.errors import UserError
 from trulysafe.prefetch import unpinned
 
 
 def check_inputs(config: Configuration) -> None:
     """Raise one :class:`UserError` that lists everything that is missing or not accepted."""
-    problems = list(_problems(config))
-    if problems:
-        raise UserError(
-            "The configuration points at things that are not accepted:\n"
-            + "\n".join(f"- {problem}" for problem in problems)
-        )
+    if problems := list(_problems(config)):
+        raise refusal("The configuration points at things that are not accepted:", problems)
 
 
 def dataset_options(config: Configuration, dataset: Dataset) -> dict[str, Any]:

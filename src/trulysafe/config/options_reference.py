@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
@@ -49,11 +50,11 @@ Rows = Sequence[tuple[str, ...]]
 
 def sections(key: str) -> list[str]:
     """Sections on the options below one key of the configuration."""
-    makers = {
+    makers: dict[str, Callable[[], list[str]]] = {
         "models": _models,
         "datasets": _datasets,
-        "rewards": _rewards,
-        "token_rewards": _token_rewards,
+        "rewards": partial(_fit, "rewards"),
+        "token_rewards": partial(_fit, "token_rewards"),
         "methods": _methods,
         "judges": _judges,
     }
@@ -102,17 +103,8 @@ def _datasets() -> list[str]:
     ]
 
 
-def _rewards() -> list[str]:
-    return [
-        _section(
-            "rewards.fit", "", ("Key", "Accepts", "Default", "Meaning"), arguments("reward/fit.py", "fit_hybrid_reward")
-        )
-    ]
-
-
-def _token_rewards() -> list[str]:
-    header = ("Key", "Accepts", "Default", "Meaning")
-    return [_section("token_rewards.fit", "", header, arguments("token_rm.py", "fit_token_rm"))]
+def _fit(table: str) -> list[str]:
+    return [_section(f"{table}.fit", "", ("Key", "Accepts", "Default", "Meaning"), arguments(*FITS[table]))]
 
 
 def _methods() -> list[str]:
@@ -135,6 +127,15 @@ def _judges() -> list[str]:
         for kind, judge in JUDGES.items()
     ]
     return [_section("judges.kind", "", ("Kind", "Options", "Meaning"), rows)]
+
+
+FITS = {"rewards": ("reward/fit.py", "fit_hybrid_reward"), "token_rewards": ("token_rm.py", "fit_token_rm")}
+"""Table of the configuration -> file and function that its ``fit`` is passed on to."""
+
+
+def fit_keys(table: str) -> list[str]:
+    """Keys that ``fit`` of a table's components accepts."""
+    return [row[0].strip("`") for row in arguments(*FITS[table])]
 
 
 def arguments(file: str, function: str) -> Rows:

@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -30,6 +30,7 @@ from trulysafe.config.tables import (
     Table,
     TrainedModel,
 )
+from trulysafe.config.tables.base import tables_in
 
 INTRO = """\
 # Configuration keys
@@ -58,7 +59,7 @@ def reference(demo: Mapping[str, Any]) -> str:
     """Return config/README.md as text; ``demo`` is the parsed config/demo.yaml, for the examples."""
     parts = [INTRO, _section("Top level", Configuration)]
     for key, field in Configuration.model_fields.items():
-        tables = _tables_of(field.annotation)
+        tables = tables_in(field.annotation)
         for table, title in zip(tables, SPECIAL.get(key, (key,)), strict=False):
             parts.append(_section(title, table, _example(key, table, demo)))
         parts += sections(key)
@@ -125,7 +126,7 @@ def _link(name: str) -> str:
         {
             table.__name__: title
             for key, field in Configuration.model_fields.items()
-            for table, title in zip(_tables_of(field.annotation), SPECIAL.get(key, (key,)), strict=False)
+            for table, title in zip(tables_in(field.annotation), SPECIAL.get(key, (key,)), strict=False)
         }
         | {table.__name__: title for title, table in REPORT.items()}
         | {PolicyOf.__name__: "policy references"}
@@ -153,13 +154,6 @@ def _default(field: FieldInfo) -> str:
 def plain(value: Any) -> str:
     """A value as one line of YAML."""
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6).replace("\n...", "").strip()
-
-
-def _tables_of(annotation: Any) -> list[type[Table]]:
-    """The table classes that a type is made of."""
-    if isinstance(annotation, type) and issubclass(annotation, Table):
-        return [annotation]
-    return [table for part in get_args(annotation) for table in _tables_of(part)]
 
 
 def _example(key: str, table: type[Table], demo: Mapping[str, Any]) -> str:

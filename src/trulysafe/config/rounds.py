@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
-from pydantic import ValidationError
-
 from trulysafe.config.dependencies import builds_on, reads, waits_for
-from trulysafe.config.load import training_of
+from trulysafe.config.resolved import training_of
 from trulysafe.config.tables import Configuration, Experiment, PolicyOf, Training
 from trulysafe.errors import not_accepted
 
@@ -80,11 +78,8 @@ def round_problems(config: Configuration) -> Iterator[str]:
     for name, pairs in config.pairs.items():
         if pairs.states_from is not None:
             where = f"pairs.{name}.states_from"
-            if pairs.source != "rerank":
-                yield f"{where}: only the source 'rerank' ranks a pool by states. Remove the key, or set source: rerank."
             yield from _policy_problems(config, where, pairs.states_from)
-            reward, pool = config.rewards.get(str(pairs.reward)), config.pools.get(str(pairs.pool))
-            models = {"pool": pool.model if pool else None, "reward": reward.model if reward else None}
+            models = {"pool": config.pools[str(pairs.pool)].model, "reward": config.rewards[str(pairs.reward)].model}
             yield from _other_models(config, where, pairs.states_from, models)
     for name, experiment in config.experiments.items():
         if experiment.start_from is not None:
@@ -109,16 +104,11 @@ def round_problems(config: Configuration) -> Iterator[str]:
 
 
 def _policy_problems(config: Configuration, where: str, named: PolicyOf, seed: int | None = None) -> Iterator[str]:
-    experiment = config.experiments.get(named.experiment)
-    if experiment is None:
-        return  # said where all names are checked
+    experiment = config.experiments[named.experiment]
     if experiment.method is None:
         yield f"{where}.experiment: {named.experiment!r} trains no policy. Name one with a mix and a method."
         return
-    try:
-        policy, steps = policy_of(config, named, seed), kept_steps(training_of(config, experiment))
-    except ValidationError:
-        return  # said where the training options are checked
+    policy, steps = policy_of(config, named, seed), kept_steps(training_of(config, experiment))
     if policy.seed not in seeds(experiment):
         yield str(not_accepted(f"{where}.seed", str(policy.seed), [str(kept) for kept in seeds(experiment)]))
     if policy.step not in steps:
@@ -126,12 +116,12 @@ def _policy_problems(config: Configuration, where: str, named: PolicyOf, seed: i
         yield str(not_accepted(f"{where}.step", str(policy.step), [str(kept) for kept in steps], do=do))
 
 
-def _other_models(config: Configuration, where: str, named: PolicyOf, models: dict[str, str | None]) -> Iterator[str]:
+def _other_models(config: Configuration, where: str, named: PolicyOf, models: dict[str, str]) -> Iterator[str]:
     """A policy's states and weights fit only what was made for the model that it was trained from."""
-    experiment = config.experiments.get(named.experiment)
+    trained_from = config.experiments[named.experiment].model
     for what, model in models.items():
-        if experiment is not None and model is not None and model != experiment.model:
+        if model != trained_from:
             yield (
-                f"{where}.experiment: {named.experiment!r} was trained from the model {experiment.model!r}, the {what} "
+                f"{where}.experiment: {named.experiment!r} was trained from the model {trained_from!r}, the {what} "
                 f"belongs to {model!r}. Both must be of one model."
             )

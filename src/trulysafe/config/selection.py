@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trulysafe.config.dependencies import all_before
-from trulysafe.config.tables import Configuration
+from trulysafe.config.tables import Configuration, Report
 from trulysafe.errors import not_accepted
 
 _NESTED = ("report",)
@@ -42,36 +42,51 @@ def of_groups(config: Configuration) -> Configuration:
     for group in config.groups:
         if group not in known:
             raise not_accepted("groups", group, known)
+    parts = _parts(config, _asked(config))
+    return config.model_copy(update={**parts, "report": _report(config.report, parts)})
+
+
+def _asked(config: Configuration) -> set[str]:
+    """Experiments of the groups, models as they are, what ablations compare them with, and what all these wait for."""
     asked = {name for name, item in config.experiments.items() if item.group in config.groups or item.method is None}
     asked |= {item.default for item in config.report.ablations.values() if item.arm in asked}
-    asked |= {name for experiment in asked for name in all_before(config, experiment)}
-    experiments = _only(config.experiments, asked)
-    shown = config.report.kept_tokens
+    return asked | {name for experiment in asked for name in all_before(config, experiment)}
+
+
+def _parts(config: Configuration, asked: set[str]) -> dict[str, Any]:
+    """The components that experiments are made of, by table."""
+    experiments, shown = _only(config.experiments, asked), config.report.kept_tokens
     methods = _only(config.methods, [shown.method if shown else None, *(item.method for item in experiments.values())])
     mixes = _only(config.mixes, (item.mix for item in experiments.values()))
     pairs = _only(
         config.pairs, [shown.pairs if shown else None, *(name for item in mixes.values() for name in item.pairs)]
     )
-    rewards = _only(config.rewards, [item.reward for table in (methods, pairs) for item in table.values()])
-    sources = _only(config.token_rewards, (item.token_rewards for item in methods.values()))
     followed = [name for name in config.drift.experiments if name in asked] if config.drift else []
     drift = config.drift.model_copy(update={"experiments": followed}) if config.drift and followed else None
-    pools = _only(config.pools, [drift.pool if drift else None, *(item.pool for item in pairs.values())])
-    report = config.report.model_copy(
+    return {
+        "experiments": experiments,
+        "methods": methods,
+        "mixes": mixes,
+        "pairs": pairs,
+        "rewards": _only(config.rewards, [item.reward for table in (methods, pairs) for item in table.values()]),
+        "token_rewards": _only(config.token_rewards, (item.token_rewards for item in methods.values())),
+        "pools": _only(config.pools, [drift.pool if drift else None, *(item.pool for item in pairs.values())]),
+        "drift": drift,
+    }
+
+
+def _report(report: Report, parts: Mapping[str, Any]) -> Report:
+    """What of the report speaks about these parts alone."""
+    arms, rewards = {*parts["experiments"]}, {*parts["rewards"]}
+    return report.model_copy(
         update={
-            "contrasts": {k: v for k, v in config.report.contrasts.items() if {v.a, v.b} <= asked},
-            "sweeps": {k: v for k, v in config.report.sweeps.items() if set(v.points) <= asked},
+            "contrasts": {k: v for k, v in report.contrasts.items() if {v.a, v.b} <= arms},
+            "sweeps": {k: v for k, v in report.sweeps.items() if set(v.points) <= arms},
+            "ablations": {k: v for k, v in report.ablations.items() if {v.arm, v.default} <= arms},
             "reward_ablations": {
-                k: v
-                for k, v in config.report.reward_ablations.items()
-                if {v.reward or v.default, v.default} <= {*rewards}
+                k: v for k, v in report.reward_ablations.items() if {v.reward or v.default, v.default} <= rewards
             },
-            "ablations": {k: v for k, v in config.report.ablations.items() if {v.arm, v.default} <= asked},
         }
-    )
-    parts = {"experiments": experiments, "methods": methods, "mixes": mixes, "pairs": pairs, "rewards": rewards}
-    return config.model_copy(
-        update={**parts, "token_rewards": sources, "pools": pools, "drift": drift, "report": report}
     )
 
 

@@ -63,9 +63,10 @@ class Rows:
     def pairs(self, name: str) -> int:
         """Pairs of a pair table."""
         pairs = self.config.pairs[name]
-        if pairs.source == "rerank":
-            return self.pool(str(pairs.pool)) * (pairs.k if pairs.rule == "top_k_bottom_k" else 1)
-        return _at_most(self.with_role(pairs.datasets, "pairs"), pairs.rows)
+        if pairs.pool is None:
+            return _at_most(self.with_role(pairs.datasets, "pairs"), pairs.rows)
+        each = pairs.per_prompt(self.config.pools[pairs.pool].samples)
+        return _at_most(self.pool(pairs.pool) * each, pairs.rows)
 
     def reward(self, name: str) -> int:
         """Annotated pairs that a reward is fitted and tested on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from trulysafe.config.load import method_of, training_of
+from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.rounds import kept_steps
 from trulysafe.config.tables import Training
 from trulysafe.cost.work import RESPONSE, Job, Work

@@ -5,8 +5,9 @@ The check looks at the tables as the stages used them, recomputes ids from the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 from trulysafe.data.similarity import near_pairs
 from trulysafe.errors import UserError
 from trulysafe.ids import prompt_id
+from trulysafe.select import select
 
 EXAMPLES = 3
 LEARNING_ROLES = ("labeller", "reward", "pairs", "judge")
@@ -48,6 +50,26 @@ def check(
         raise UserError("\n".join(map(_message, leaks)))
     counts = prompts["role"].value_counts()
     return {"threshold": threshold, "prompts": {role: int(counts.get(role, 0)) for role in used}, "pairs": entries}
+
+
+def rows_of_stages(
+    tables: Sequence[Path | str], split: Path | str, used_as: Mapping[str, Mapping[str, Any]]
+) -> dict[str, pd.DataFrame]:
+    """Read the rows that stages see of the data sets that they name.
+
+    Args:
+        tables: one for each data set, named after it.
+        split: the split table.
+        used_as: by role, the ``kind`` of table that its stages read and the names of their ``datasets``.
+
+    Returns:
+        By role, the rows, as :func:`check` takes them.
+    """
+    files = {Path(path).stem: path for path in tables}
+    return {
+        role: select([files[name] for name in use["datasets"]], use["kind"], split, role)
+        for role, use in used_as.items()
+    }
 
 
 def _prompts(used: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

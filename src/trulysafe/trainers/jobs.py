@@ -21,12 +21,12 @@ from datasets import Dataset
 
 from trulysafe.errors import UserError
 from trulysafe.files import write_json, written_whole
+from trulysafe.launch import Launch
 from trulysafe.methods import Method
 from trulysafe.models import load_model, load_tokenizer
 from trulysafe.owner_lock import owned
 from trulysafe.torchrun import forget_ranks
 from trulysafe.trainers.checkpoints import newest_complete
-from trulysafe.trainers.engines import Launch
 from trulysafe.trainers.limits import GIB, check_limits
 from trulysafe.trainers.processes import train_in_processes
 from trulysafe.trainers.run import STOP_FILE, train_policy

@@ -27,8 +27,8 @@ from typing import Any
 import torch
 
 from trulysafe.errors import UserError
+from trulysafe.launch import Launch
 from trulysafe.models import config_of
-from trulysafe.trainers.engines import Launch
 
 GIB = 2**30
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import trulysafe
 from trulysafe.errors import UserError
+from trulysafe.launch import Launch
 from trulysafe.torchrun import forget_ranks
-from trulysafe.trainers.engines import Launch
 from trulysafe.trainers.run import STOP_FILE, on_sigterm
 
 logger = logging.getLogger("trulysafe")

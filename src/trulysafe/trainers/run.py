@@ -20,9 +20,10 @@ from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, set_
 from trl import DPOConfig
 
 from trulysafe.errors import UserError
+from trulysafe.launch import Launch
 from trulysafe.methods import Method
 from trulysafe.trainers.checkpoints import SaveAndStop, StopRequest, newest_complete
-from trulysafe.trainers.engines import Launch, agree_on_stop, check_engine, engine_arguments
+from trulysafe.trainers.engines import agree_on_stop, check_engine, engine_arguments
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer
 from trulysafe.trainers.preference import PreferenceTrainer
 from trulysafe.trainers.run_data import RewardInputs

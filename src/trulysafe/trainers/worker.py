@@ -13,7 +13,7 @@ import torch.distributed as dist
 from datasets import load_from_disk
 
 from trulysafe.errors import UserError
-from trulysafe.trainers.engines import Launch
+from trulysafe.launch import Launch
 from trulysafe.trainers.jobs import DATA, read_run, train_here
 from trulysafe.trainers.processes import ERROR_FILE
 

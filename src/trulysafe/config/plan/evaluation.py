@@ -6,9 +6,9 @@ from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
-from trulysafe.config.load import method_of
 from trulysafe.config.plan.pair_cost import PairCost
 from trulysafe.config.plan.runs import UNTRAINED
+from trulysafe.config.resolved import method_of
 
 
 class Evaluation(PairCost):

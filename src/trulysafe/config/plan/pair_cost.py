@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from trulysafe.config.dependencies import builds_on
-from trulysafe.config.load import method_of, training_of
 from trulysafe.config.plan.paths import distinct
 from trulysafe.config.plan.training import TrainingJobs
+from trulysafe.config.resolved import method_of, training_of
 
 
 class PairCost(TrainingJobs):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from trulysafe.config.load import training_of
 from trulysafe.config.plan.paths import Paths
+from trulysafe.config.resolved import training_of
 from trulysafe.config.rounds import Policy, rounds, seeds, start_policy, states_policy
 from trulysafe.config.tables import Experiment
 

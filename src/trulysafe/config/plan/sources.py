@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from trulysafe.config.load import training_of
 from trulysafe.config.plan.runs import UNTRAINED, Runs
+from trulysafe.config.resolved import training_of
 from trulysafe.config.rounds import Policy, kept_steps
+from trulysafe.config.uses import uses
 from trulysafe.resources import size_class
 
 
@@ -45,6 +46,16 @@ class Sources(Runs):
             for name, dataset in self.config.datasets.items()
             if dataset.options.get("source", "hub" if dataset.kind == "hub" else "file") == "hub"
         ]
+
+    @property
+    def used_as(self) -> dict[str, dict[str, Any]]:
+        """Data sets by the role of the stages that read them, ``{"kind": ..., "datasets": [...]}``; what pairs are made of lies in tables of its own."""
+        found: dict[str, dict[str, Any]] = {}
+        for use in uses(self.config):
+            if use.role != "pairs" and use.datasets:
+                names = found.get(use.role, {"datasets": []})["datasets"]
+                found[use.role] = {"kind": use.kind, "datasets": sorted({*names, *use.datasets})}
+        return found
 
     @property
     def fetched(self) -> list[str]:

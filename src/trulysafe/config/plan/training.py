@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from trulysafe.config.load import method_of, training_of
 from trulysafe.config.plan.paths import distinct
 from trulysafe.config.plan.preferences import Preferences
+from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.tables import LAUNCH
 from trulysafe.methods import REWARD_JUDGE
 
@@ -93,8 +93,8 @@ class TrainingJobs(Preferences):
 
     def batch_processes(self, batch: str) -> int:
         """Processes, and on a cluster GPUs, that a training job needs at a time on each node."""
-        launches = [self.launch(name) for name in self.batch_experiments(batch)]
-        return max(launch["processes"] // launch["nodes"] for launch in launches)
+        experiments = self.batch_experiments(batch).values()
+        return max(training_of(self.config, experiment).launch.per_node for experiment in experiments)
 
     def source_inputs(self, name: str) -> dict[str, Any]:
         """What a source of token rewards reads beside annotated pairs: the model, and for ``implicit`` a policy."""

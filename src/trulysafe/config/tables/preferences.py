@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from trulysafe.config.tables.base import Count, Name, Share, Table
+from trulysafe.config.tables.base import Count, Name, Share, Table, TableOfKinds
 
 
 class Pool(Table):
@@ -66,8 +66,16 @@ class PolicyOf(Table):
     step: Count | None = Field(None, description="One of its snapshots; none is the end of training.")
 
 
-class Pairs(Table):
+class Pairs(TableOfKinds):
     """Preference pairs: annotated, or built by re-ranking a pool."""
+
+    KEYS: ClassVar = {
+        "source": {
+            "annotated": (("datasets",), ("labeller",)),
+            "rerank": (("pool", "reward"), ("states_from", "rule", "k", "min_gap")),
+        },
+        "rule": {"best_worst": ((), ()), "best_vs_random": ((), ()), "top_k_bottom_k": ((), ("k",))},
+    }
 
     source: Literal["annotated", "rerank"] = Field(
         description="`annotated`: the dataset's own chosen and rejected. `rerank`: a pool's samples, ranked by a reward."
@@ -75,27 +83,34 @@ class Pairs(Table):
     model: Name = Field(description="Model whose tokenizer measures lengths.")
     datasets: list[Name] = Field(default_factory=list, description="Pair datasets (only `annotated`).")
     labeller: Name | None = Field(
-        None, description="Labeller for the prompts of annotated pairs; none keeps the dataset's own risk class."
+        None,
+        description="Labeller for the prompts (only `annotated`; a pool has its own); none keeps the dataset's own risk class.",
     )
     pool: Name | None = Field(None, description="Pool to rank (only `rerank`).")
-    reward: Name | None = Field(
-        None, description="Reward that ranks (only `rerank`), and that scores annotated pairs if given."
-    )
+    reward: Name | None = Field(None, description="Reward that ranks (only `rerank`).")
     states_from: PolicyOf | None = Field(
         None,
-        description="Rank by the states of this policy (rounds 2, 3, ...; the reward stays frozen); none is the pool's own model.",
+        description="Rank by the states of this policy (only `rerank`: rounds 2, 3, ...; the reward stays frozen); none is the pool's own model.",
     )
     rule: Literal["best_worst", "top_k_bottom_k", "best_vs_random"] = Field(
-        "best_worst", description="Which ranked responses form pairs."
+        "best_worst", description="Which ranked responses form pairs (only `rerank`)."
     )
     k: Count = Field(4, description="Pairs per prompt of `top_k_bottom_k`.")
-    min_gap: float = Field(0.0, ge=0, description="Drop pairs whose calibrated rewards differ by no more than this.")
+    min_gap: float = Field(
+        0.0, ge=0, description="Drop pairs whose calibrated rewards differ by no more than this (only `rerank`)."
+    )
     max_length: Count = Field(512, description="Drop pairs whose prompt plus longer response exceeds this many tokens.")
     rows: Count | None = Field(None, description="Use this many pairs at most, lowest hashes first.")
 
+    def per_prompt(self, samples: int) -> int:
+        """Pairs that the ranked samples of one prompt can make at most."""
+        return min(self.k if self.rule == "top_k_bottom_k" else 1, samples // 2)
 
-class Mix(Table):
+
+class Mix(TableOfKinds):
     """A training set drawn from pairs by risk class (FDC, paper B). Quotas hold after pair construction."""
+
+    KEYS: ClassVar = {"rule": {"quota": (("quotas",), ()), "random": (("total",), ()), "ratio": (("ratios",), ())}}
 
     pairs: list[Name] = Field(min_length=1, description="Pair tables to draw from.")
     rule: Literal["quota", "random", "ratio"] = Field(
@@ -117,3 +132,8 @@ class Mix(Table):
         0.0,
         description="Share of the harmful pairs of each class whose label is flipped on purpose, to test what notices.",
     )
+
+    @property
+    def composition(self) -> dict[str, Any]:
+        """What :func:`trulysafe.fdc.mix.wanted_strata` takes."""
+        return self.model_dump(include={"rule", "quotas", "total", "ratios", "others"})

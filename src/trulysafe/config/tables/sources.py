@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from trulysafe.config.tables.base import Count, FixedRole, Name, Role, Share, Size, Table
+from trulysafe.config.tables.base import Count, FixedRole, Name, Role, Share, Size, Table, TableOfKinds
 
 
 class TrainedModel(Table):
@@ -129,8 +129,12 @@ class EndpointLlm(_Llm):
 Llm = Annotated[LocalLlm | EndpointLlm, Field(discriminator="backend")]
 
 
-class Labeller(Table):
+class Labeller(TableOfKinds):
     """A risk labeller (FDC, paper B)."""
+
+    KEYS: ClassVar = {
+        "kind": {"released": ((), ()), "classifier": (("datasets",), ()), "llm": (("llm",), ("datasets",))}
+    }
 
     kind: Literal["released", "classifier", "llm"] = Field(
         description="`released`: labels come with the prompts. `classifier`: fitted on released labels. `llm`: a language model in the "
@@ -138,7 +142,7 @@ class Labeller(Table):
     )
     datasets: list[Name] = Field(
         default_factory=list,
-        description="Labelled prompts to fit and test the labeller on; `llm` is only tested on them.",
+        description="Labelled prompts to fit and test the labeller on (not `released`); `llm` is only tested on them.",
     )
     llm: Name | None = Field(None, description="Language model that is asked (only `llm`).")
     options: dict[str, Any] = Field(default_factory=dict, description="Options of the kind.")

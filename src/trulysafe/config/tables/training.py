@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import fields
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from trulysafe.config.tables.base import Count, Name, Share, Table
+from trulysafe.config.tables.base import Count, Name, Share, Table, TableOfKinds
 from trulysafe.config.tables.preferences import PolicyOf
+from trulysafe.errors import UserError
+from trulysafe.launch import Launch
 
 
 class Training(Table):
@@ -48,27 +51,28 @@ class Training(Table):
         "job is told to stop (SIGTERM). Changing it reruns nothing.",
     )
 
+    @property
+    def launch(self) -> Launch:
+        """How a run is carried out."""
+        return Launch(**self.model_dump(include=set(LAUNCH)))
+
     @model_validator(mode="after")
     def _spreads_over_processes(self) -> Training:
-        if self.engine == "single" and self.processes > 1:
-            raise ValueError(f"{self.processes} processes need the engine ddp, zero2 or zero3, not single")
-        if self.processes % self.nodes:
-            raise ValueError(
-                f"{self.processes} processes cannot be spread over {self.nodes} nodes; make them a multiple"
-            )
-        if self.batch_size % self.processes:
-            raise ValueError(
-                f"a micro-batch of batch_size {self.batch_size} cannot be spread over {self.processes} processes; make it a multiple and lower accumulation in step"
-            )
+        try:
+            self.launch.per_process(self.batch_size)
+        except UserError as error:
+            raise ValueError(str(error)) from None
         return self
 
 
-LAUNCH = ("engine", "processes", "nodes", "checkpoint_steps")
+LAUNCH = tuple(field.name for field in fields(Launch))
 """Keys of ``training`` that say how a run is carried out and never what it computes: they are in no provenance id."""
 
 
-class TokenReward(Table):
+class TokenReward(TableOfKinds):
     """A source of token rewards for AMA, beside the token-level probes of a hybrid reward (paper B)."""
+
+    KEYS: ClassVar = {"kind": {"implicit": (("experiment",), ()), "token_rm": ((), ("fit", "seed"))}}
 
     kind: Literal["implicit", "token_rm"] = Field(
         description="`implicit`: log-probability of each token under the policy of an experiment less that under the model. "
@@ -88,7 +92,7 @@ class TokenReward(Table):
     fit: dict[str, Any] = Field(
         default_factory=dict, description="Options of `trulysafe.token_rm.fit_token_rm` (only `token_rm`)."
     )
-    seed: int = Field(0, description="Seed of the fit.")
+    seed: int = Field(0, description="Seed of the fit (only `token_rm`).")
 
 
 class MethodTable(Table):

@@ -1,0 +1,44 @@
+"""Which stage reads which data sets, as which kind of table, and in which role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from trulysafe.config.tables import Configuration
+
+
+@dataclass(frozen=True)
+class Use:
+    """What one component reads.
+
+    Attributes:
+        key: of the configuration, that names the data sets.
+        datasets: their names.
+        kind: of table that the stage reads: ``prompts``, ``responses`` or ``pairs``.
+        role: of the stage, whose prompts it sees.
+    """
+
+    key: str
+    datasets: list[str]
+    kind: str
+    role: str
+
+
+def uses(config: Configuration) -> Iterator[Use]:
+    """Every place of a configuration that names data sets."""
+    corpora = {name: model.corpus for name, model in config.models.items() if model.source == "train"}
+    yield from (Use(f"models.{name}.corpus", corpus, "responses", "corpus") for name, corpus in corpora.items())
+    annotated = [name for name, pairs in config.pairs.items() if pairs.source == "annotated"]
+    stages: tuple[tuple[str, Iterable[str], str, str], ...] = (
+        ("labellers", config.labellers, "prompts", "labeller"),
+        ("pools", config.pools, "prompts", "pairs"),
+        ("rewards", config.rewards, "pairs", "reward"),
+        ("token_rewards", config.token_rewards, "pairs", "reward"),
+        ("pairs", annotated, "pairs", "pairs"),
+        ("judges", config.judges, "responses", "judge"),
+        ("benchmarks", config.benchmarks, "prompts", "evaluation"),
+    )
+    for table, names, kind, role in stages:
+        for name in names:
+            yield Use(f"{table}.{name}.datasets", getattr(config, table)[name].datasets, kind, role)
