@@ -226,3 +226,20 @@ def test_sides_that_are_compared_share_a_seed_where_both_have_several(table):
         UserError, match=rf"report\.{table}\.one: 'ama' and 'dpo' have no seed in common \(from 7 and from 0 on\)"
     ):
         check(experiments__ama=arm | {"first_seed": 7}, **report)
+
+
+def test_a_calibration_is_refitted_on_pairs_that_were_held_out():
+    fit = {"epochs": 5, "validation_share": 0, "calibrate": False}
+    with pytest.raises(
+        UserError, match=r"methods\.confidence_dpo\.confidence\.calibrate_every: 10 refits .*validation_share is 0"
+    ):
+        check(rewards__hybrid__fit=fit)
+    check(rewards__hybrid__fit=fit, methods__confidence_dpo__confidence={"kind": "label", "calibrate_every": 0})
+
+
+def test_kept_tokens_need_a_rule_that_masks_single_responses():
+    method = {"mask": {"rule": "batch_mean"}, "reward": "hybrid"}
+    report = SMALL["report"] | {"kept_tokens": {"method": "ama_dpo", "pairs": "harmless"}}
+    check(report=report)
+    with pytest.raises(UserError, match=r"report\.kept_tokens\.method: 'ama_dpo' masks by 'batch_mean'"):
+        check(report=report, methods__ama_dpo=method)

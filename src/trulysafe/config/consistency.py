@@ -21,6 +21,7 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
         for name in use.datasets:
             yield from _use_problems(f"{use.key}: {name}", config.datasets[name], use.kind, use.role)
     yield from _reward_problems(config)
+    yield from _refit_problems(config)
     yield from _comparison_problems(config)
     yield from _seed_problems(config)
     yield from _mix_problems(config)
@@ -56,12 +57,29 @@ def _reward_problems(config: Configuration) -> Iterator[str]:
             yield from _mismatch(config, where, reward, "experiment", experiment.model)
     shown = config.report.kept_tokens
     if shown is not None:
+        if method_of(config, shown.method).mask.rule == "batch_mean":
+            yield (
+                f"report.kept_tokens.method: {shown.method!r} masks by 'batch_mean', whose baseline is another one in each micro-batch, so single "
+                "responses have no mask. Name a method with the rule hysteresis or threshold."
+            )
         method, model = config.methods[shown.method], config.pairs[shown.pairs].model
         where, user = f"report.kept_tokens.method ({shown.method})", f"table of pairs {shown.pairs!r}"
         if method.token_rewards:
             yield from _mismatch(config, where, method.token_rewards, user, model, "token_rewards")
         elif method.reward:
             yield from _mismatch(config, where, method.reward, user, model)
+
+
+def _refit_problems(config: Configuration) -> Iterator[str]:
+    """An online reward refits its calibration on the pairs that its first fit held out."""
+    for name, table in config.methods.items():
+        confidence = method_of(config, name).confidence
+        refits = confidence.kind == "label" and confidence.online and confidence.calibrate_every
+        if refits and table.reward and config.rewards[table.reward].fit.get("validation_share") == 0:
+            yield (
+                f"methods.{name}.confidence.calibrate_every: {refits} refits the calibration of {table.reward!r} on held-out pairs, and "
+                f"rewards.{table.reward}.fit.validation_share is 0. Set calibrate_every to 0, or hold pairs out."
+            )
 
 
 def _mismatch(
