@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from transformers import TrainerCallback
 
 from trulysafe.files import write_json
@@ -121,18 +122,20 @@ class SaveAndStop(TrainerCallback):
     Args:
         every: steps between checkpoints; 0 saves none but the last.
         told_to_stop: whether this process was told to stop.
-        agree: whether any process was told to stop; all of them must stop at the same step.
+        accelerator: makes all processes stop at the same step, if any of them was told to.
     """
 
-    def __init__(self, every: int, told_to_stop: Callable[[], bool], agree: Callable[[bool], bool]) -> None:
-        self.every, self.told_to_stop, self.agree = every, told_to_stop, agree
+    def __init__(self, every: int, told_to_stop: Callable[[], bool], accelerator: Accelerator) -> None:
+        self.every, self.told_to_stop, self.accelerator = every, told_to_stop, accelerator
         self.stopped = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Decide after every optimiser step; the last step needs no checkpoint."""
         if state.global_step >= state.max_steps:
             return
-        self.stopped = self.agree(self.told_to_stop())
+        if self.told_to_stop():
+            self.accelerator.set_trigger()
+        self.stopped = self.accelerator.check_trigger()
         control.should_save = self.stopped or bool(self.every and state.global_step % self.every == 0)
         control.should_training_stop = control.should_training_stop or self.stopped
 

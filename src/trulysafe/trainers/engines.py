@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -37,18 +36,6 @@ def deepspeed_options(stage: int, *, bf16: bool) -> dict[str, Any]:
         "gradient_clipping": "auto",
         "steps_per_print": 10**9,
     }
-
-
-def agree_on_stop(accelerator: Any) -> Callable[[bool], bool]:
-    """A function that says whether any process was told to stop."""
-
-    def agree(told: bool) -> bool:
-        if accelerator.num_processes == 1:
-            return told
-        votes = accelerator.reduce(torch.tensor(float(told), device=accelerator.device), "sum")
-        return bool(votes > 0)
-
-    return agree
 
 
 def check_engine(trainer: Any, launch: Launch) -> None:

@@ -23,7 +23,7 @@ from trulysafe.errors import UserError
 from trulysafe.launch import Launch
 from trulysafe.methods import Method
 from trulysafe.trainers.checkpoints import SaveAndStop, StopRequest, newest_complete
-from trulysafe.trainers.engines import agree_on_stop, check_engine, engine_arguments
+from trulysafe.trainers.engines import check_engine, engine_arguments
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer
 from trulysafe.trainers.preference import PreferenceTrainer
 from trulysafe.trainers.run_data import RewardInputs
@@ -34,7 +34,7 @@ STOP_FILE = "stop"
 
 
 def train_policy(
-    model: PreTrainedModel | Callable[[], PreTrainedModel],
+    model: Callable[[], PreTrainedModel],
     tokenizer: Any,
     dataset: Dataset,
     method: Method,
@@ -43,8 +43,8 @@ def train_policy(
     output: Path,
     reward: RewardInputs | None = None,
     *,
-    work: Path | None = None,
-    launch: Launch | None = None,
+    work: Path,
+    launch: Launch,
     parent: int | None = None,
     save_dtype: torch.dtype | None = None,
     judge: Mapping[str, Any] | None = None,
@@ -52,8 +52,8 @@ def train_policy(
     """Train one policy and keep it at every snapshot as ``output/step<k>``; go on from a checkpoint in ``work`` if there is one.
 
     Args:
-        model: the model to start from, which is changed; or a function that loads it, called when the engine is set up (ZeRO-3 spreads the
-            weights over the processes while they are read).
+        model: loads the model to start from; called when the engine is set up (ZeRO-3 spreads the weights over the processes while they
+            are read).
         tokenizer: its tokenizer, saved beside every snapshot.
         dataset: from :func:`training_set`.
         method: the preference method.
@@ -61,8 +61,8 @@ def train_policy(
         seed: order of the data and initialisation of adapters.
         output: directory of the run.
         reward: for methods that read a hybrid reward.
-        work: folder of checkpoints, which survives a failure; ``output/.trainer`` if not given.
-        launch: engine, processes and checkpoints; one process by default. This function runs in each of the processes.
+        work: folder of checkpoints, which survives a failure.
+        launch: engine, processes and checkpoints. This function runs in each of the processes.
         parent: process id of the launcher without which a worker stops.
         save_dtype: precision of the snapshots' weights; that of training if not given.
         judge: how to open the judge of online pairs, if it is not the reward.
@@ -74,16 +74,14 @@ def train_policy(
         UserError: the loss is not finite, the job was told to stop (a checkpoint is kept), training ended before its last step, or
             the engine that runs is not the one asked for.
     """
-    launch = launch or Launch()
     steps = int(options["steps"])
     snapshots = {step for step in options["snapshots"] if step < steps} | {steps}
-    work = work or output / ".trainer"
     stop = StopRequest(work.parent / STOP_FILE, parent)
     arguments = _arguments(options, seed, work, launch)
     set_seed(seed)  # a new adapter is drawn before the Trainer does so
     kind: Any = partial(OnlinePreferenceTrainer, judge=judge) if method.online.samples else PreferenceTrainer
     trainer = kind(
-        model if isinstance(model, PreTrainedModel) else model(),
+        model(),
         method=method,
         reward_model=reward.reward if reward else None,
         validation_states=reward.validation_states if reward else None,
@@ -93,7 +91,7 @@ def train_policy(
         peft_config=_lora(options),
     )
     check_engine(trainer, launch)
-    saving = SaveAndStop(launch.checkpoint_steps, stop, agree_on_stop(trainer.accelerator))
+    saving = SaveAndStop(launch.checkpoint_steps, stop, trainer.accelerator)
     trainer.remove_callback(PrinterCallback)  # the log is written as a table
     trainer.add_callback(_Snapshots(trainer, snapshots, output, save_dtype))
     trainer.add_callback(saving)
