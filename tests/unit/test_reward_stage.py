@@ -1,0 +1,51 @@
+"""The reward stage: what it measures on held-out pairs, and what it keeps for the tokens of responses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trulysafe.reward.stage import layer_accuracies
+from trulysafe.stats import interval
+
+
+def first_feature(states: np.ndarray) -> np.ndarray:
+    """A scorer that reads the reward off the states."""
+    return states[:, 0, 0]
+
+
+def accuracy(safe: list[float], unsafe: list[float], prompts: list[str]) -> pd.Series:
+    """The row of all classes, for pairs of known rewards."""
+    sides = [np.array(side)[:, None, None] for side in (safe, unsafe)]
+    held = pd.DataFrame({"prompt_id": prompts, "risk": "EHD"})
+    return layer_accuracies({0: first_feature}, *sides, held).iloc[0]
+
+
+def test_a_tie_counts_half() -> None:
+    found = accuracy([1.0, 2.0, 3.0, 0.0], [0.0, 2.0, 3.0, 1.0], list("abcd"))
+    assert (found["risk"], found["accuracy"], found["n"]) == ("all", 0.5, 4)
+    assert 0.0 <= found["ci_low"] < found["accuracy"] < found["ci_high"] <= 1.0
+
+
+def test_pairs_of_one_prompt_stand_and_fall_together() -> None:
+    """Five copies of each pair say no more than one: the interval is that of the prompts."""
+    safe, unsafe = [1.0] * 14 + [0.0] * 6, [0.5] * 20
+    copies = np.arange(20).repeat(5)
+    names = [f"prompt {row}" for row in copies]
+    found = accuracy([safe[row] for row in copies], [unsafe[row] for row in copies], names)
+    alone = accuracy(safe, unsafe, [f"prompt {row}" for row in range(20)])
+    independent = interval([float(safe[row] > unsafe[row]) for row in copies])
+    assert found["accuracy"] == alone["accuracy"] == pytest.approx(0.7)
+    assert found["ci_high"] - found["ci_low"] == pytest.approx(alone["ci_high"] - alone["ci_low"], rel=0.15)
+    assert found["ci_high"] - found["ci_low"] > 1.8 * (independent.high - independent.low)
+
+
+def test_each_class_has_its_own_row() -> None:
+    states = np.array([1.0, 1.0, 0.0])[:, None, None]
+    held = pd.DataFrame({"prompt_id": list("abc"), "risk": ["IHD", "EHD", "IHD"]})
+    found = layer_accuracies({1: first_feature, 0: first_feature}, states, np.full_like(states, 0.5), held)
+    assert found[["layer", "risk", "n"]].to_numpy().tolist() == [
+        [layer, risk, n] for layer in (0, 1) for risk, n in (("all", 3), ("EHD", 1), ("IHD", 2))
+    ]
+    assert found["accuracy"].tolist() == pytest.approx([2 / 3, 1.0, 0.5] * 2)
