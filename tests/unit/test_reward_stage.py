@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from trulysafe.reward.stage import layer_accuracies
+from trulysafe.errors import UserError
+from trulysafe.reward import HybridReward, fit_hybrid_reward, fit_token_reward
+from trulysafe.reward.stage import TOKENS, fit_stage, held_out_rows, layer_accuracies
 from trulysafe.stats import interval
 
 
@@ -49,3 +54,25 @@ def test_each_class_has_its_own_row() -> None:
         [layer, risk, n] for layer in (0, 1) for risk, n in (("all", 3), ("EHD", 1), ("IHD", 2))
     ]
     assert found["accuracy"].tolist() == pytest.approx([2 / 3, 1.0, 0.5] * 2)
+
+
+def test_token_reward_is_fitted_on_the_tokens_of_whole_prompts_and_not_calibrated(tmp_path: Path) -> None:
+    """The pairs that validate are drawn from the prompts' own names, as for the endpoint."""
+    safe, unsafe = torch.randn(2, 40, 3, 2, 4, generator=torch.Generator().manual_seed(0))
+    prompts = [f"{row // 2:04x}" for row in range(40)]
+    index = pd.DataFrame({"prompt_id": prompts, "risk": "EHD"})
+    arrays = {"safe": safe[:, -1], "unsafe": unsafe[:, -1], "safe_tokens": safe, "unsafe_tokens": unsafe}
+    fit = {"epochs": 2, "early_stopping": "soft", "validation_share": 0.3}
+    fit_stage(arrays, index, {"fit": fit, "test_share": 0.4, "seed": 1}, {}, tmp_path)
+    found = HybridReward.from_pretrained(tmp_path / TOKENS).state_dict()
+    rows = held_out_rows(index, 0.4)[0]
+    repeated = [prompts[row] for row in rows for _ in range(3)]
+    flat = (side[rows].flatten(0, 1) for side in (safe, unsafe))
+    expected = fit_hybrid_reward(*flat, groups=repeated, seed=1, calibrate=False, **fit).state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert (float(found["offset"]), float(found["temperature"])) == (0.0, 1.0)
+
+
+def test_token_reward_needs_states_of_tokens() -> None:
+    with pytest.raises(UserError, match=r"\[pairs, tokens, layers, width\]"):
+        fit_token_reward(torch.zeros(8, 2, 4), torch.zeros(8, 2, 4))

@@ -16,9 +16,9 @@ from trulysafe.errors import UserError
 from trulysafe.ids import unit_interval
 from trulysafe.reward.baselines import Scorer, single_layer
 from trulysafe.reward.evaluate import evaluate_reward, ranked
-from trulysafe.reward.fit import fit_hybrid_reward, split_rows
+from trulysafe.reward.fit import DEFAULTS, fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
-from trulysafe.reward.states import group_codes
+from trulysafe.reward.states import group_codes, split_rows
 from trulysafe.stats import interval
 from trulysafe.token_rewards import FORMS, fit_scale, save_scales
 
@@ -56,7 +56,7 @@ def fit_stage(
     safe, unsafe = arrays["safe"], arrays["unsafe"]
     reward = fit_hybrid_reward(safe[fit_rows], unsafe[fit_rows], groups=groups, seed=options["seed"], **options["fit"])
     reward.save_pretrained(output / ENDPOINT, identity)
-    share = options["fit"].get("validation_share", 0.1)
+    share = {**DEFAULTS, **options["fit"]}["validation_share"]
     _, held_out = split_rows(group_codes(groups, len(fit_rows)), share, options["seed"])
     rows = [fit_rows[row] for row in held_out]
     save_file({"safe": safe[rows].contiguous(), "unsafe": unsafe[rows].contiguous()}, output / VALIDATION)
@@ -143,11 +143,7 @@ def _fit_tokens(
     if "safe_tokens" not in arrays:
         return reward
     safe, unsafe = arrays["safe_tokens"][rows], arrays["unsafe_tokens"][rows]
-    positions = safe.shape[1]
-    repeated = [group for group in groups for _ in range(positions)]
-    return fit_hybrid_reward(
-        safe.flatten(0, 1), unsafe.flatten(0, 1), groups=repeated, seed=options["seed"], **options["fit"]
-    )
+    return fit_token_reward(safe, unsafe, groups=groups, seed=options["seed"], **options["fit"])
 
 
 @torch.inference_mode()
