@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trulysafe.methods import SHIFTED_LOSSES as SHIFTED_LOSSES
+
 
 def dpo_margin(policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor) -> Tensor:
     """Margin h of a pair: how much more than the reference the policy prefers the chosen response.
@@ -173,8 +175,6 @@ RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 """TRL's further losses of a pair: ``(log-ratio of chosen [batch], of rejected [batch], beta) -> loss [batch]``."""
 PER_TOKEN_LOSSES = ("ipo", "sigmoid_norm")
 """Losses whose log-ratios are divided by the number of kept response tokens."""
-SHIFTED_LOSSES = ("kto",)
-"""Losses whose log-ratios are taken less :func:`kto_reference_point`."""
 
 
 def _aot(policy: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor], beta: float) -> Tensor:

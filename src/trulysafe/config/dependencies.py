@@ -11,7 +11,7 @@ from inspect import Parameter, signature
 from trulysafe.config.tables import Configuration
 from trulysafe.errors import UserError, not_accepted
 from trulysafe.methods import Method
-from trulysafe.token_rm import fit_token_rm
+from trulysafe.token_rewards.classifier import fit_token_rm
 
 FIT_OPTIONS = tuple(
     name

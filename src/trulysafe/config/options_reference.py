@@ -112,7 +112,7 @@ def _rewards() -> list[str]:
 
 def _token_rewards() -> list[str]:
     header = ("Key", "Accepts", "Default", "Meaning")
-    return [_section("token_rewards.fit", "", header, arguments("token_rm.py", "fit_token_rm"))]
+    return [_section("token_rewards.fit", "", header, arguments("token_rewards/classifier.py", "fit_token_rm"))]
 
 
 def _methods() -> list[str]:
