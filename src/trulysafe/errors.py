@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -27,3 +29,16 @@ def not_accepted(where: str, value: object, accepted: Iterable[object], *, do: s
     hint = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names) if names else "(nothing is defined)"
     return UserError(f"{where}: {value!r} is not accepted.{hint} Accepted: {listed}.{' ' + do if do else ''}")
+
+
+def disk_is_full(said: BaseException | str | None) -> bool:
+    """Whether an error, what it came from, or a line of output says that a disk is full or a quota on it used up.
+
+    Libraries in other languages pass on the text of the system alone.
+    """
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    while said is not None:
+        if getattr(said, "errno", None) in numbers or any(os.strerror(number) in str(said) for number in numbers):
+            return True
+        said = said.__cause__ or said.__context__ if isinstance(said, BaseException) else None
+    return False
