@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trulysafe.errors import UserError, not_accepted
 from trulysafe.ids import stable_seed
-from trulysafe.masks import keep_eos, random_mask_like, segment_shuffled
+from trulysafe.masks import hysteresis_state, keep_eos
 from trulysafe.methods import REWARD_SHUFFLES
 
 
@@ -44,8 +44,9 @@ def random_control(
     control = mask.clone()
     for row, generator in enumerate(generators):
         places = free[row].nonzero().flatten()
-        kept = mask[row, places][None]
-        control[row, places] = random_mask_like(kept, torch.ones_like(kept), generator)[0]
+        kept = mask[row, places].bool().sum()
+        rank = torch.rand(len(places), generator=generator).to(mask.device).argsort().argsort()
+        control[row, places] = (rank < kept).to(mask.dtype)
     return control
 
 
@@ -56,12 +57,28 @@ def shuffled_control(
     baseline: float = 0.0,
     width: float = 0.3,
 ) -> Tensor:
-    """Token rewards with the segments of each response in random order, see :func:`trulysafe.masks.segment_shuffled`."""
-    shuffled = token_rewards.clone()
+    """Token rewards with the segments (runs of one hysteresis state) of each response in random order.
+
+    The rewards, their number and their order within a segment stay; where they fall in the text does not.
+
+    Args:
+        token_rewards: shape [rows, tokens]; what lies outside the responses stays as it is.
+        response_mask: 1 on response tokens, same shape.
+        generators: one per row, see :func:`row_generators`.
+        baseline, width: of the states, see :func:`trulysafe.masks.message_mask`.
+
+    Raises:
+        UserError: shapes that do not match, or a reward that is not finite.
+    """
+    state = hysteresis_state(token_rewards, response_mask, baseline, width)
+    shuffled = token_rewards.detach().clone()
     for row, generator in enumerate(generators):
         places = response_mask[row].bool().nonzero().flatten()
-        values = token_rewards[row, places][None]
-        shuffled[row, places] = segment_shuffled(values, torch.ones_like(values), generator, baseline, width)[0]
+        lengths = state[row, places].unique_consecutive(return_counts=True)[1].tolist()
+        pieces = shuffled[row, places].split(lengths)
+        order = torch.randperm(len(pieces), generator=generator).tolist()
+        if pieces:
+            shuffled[row, places] = torch.cat([pieces[index] for index in order])
     return shuffled
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -31,3 +33,16 @@ def choices(value: object, accepted: Iterable[object]) -> str:
     near = get_close_matches(str(value), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"{hint} Accepted: {', '.join(names) if names else '(nothing is defined)'}."
+
+
+def disk_is_full(said: BaseException | str | None) -> bool:
+    """Whether an error, what it came from, or a line of output says that a disk is full or a quota on it used up.
+
+    Libraries in other languages pass on the text of the system alone.
+    """
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    while said is not None:
+        if getattr(said, "errno", None) in numbers or any(os.strerror(number) in str(said) for number in numbers):
+            return True
+        said = said.__cause__ or said.__context__ if isinstance(said, BaseException) else None
+    return False

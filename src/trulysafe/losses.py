@@ -173,8 +173,6 @@ RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 """TRL's further losses of a pair: ``(log-ratio of chosen [batch], of rejected [batch], beta) -> loss [batch]``."""
 PER_TOKEN_LOSSES = ("ipo", "sigmoid_norm")
 """Losses whose log-ratios are divided by the number of kept response tokens."""
-SHIFTED_LOSSES = ("kto",)
-"""Losses whose log-ratios are taken less :func:`kto_reference_point`."""
 
 
 def _aot(policy: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor], beta: float) -> Tensor:
@@ -238,7 +236,7 @@ def preference_loss(
         confidence: probability that the label is right, shape [batch] or scalar; :data:`BATCH_LOSSES` have no use for it.
         beta: inverse temperature, > 0.
         tokens: number of tokens that were summed over, at least 1, each of shape [batch].
-        reference_point: z0 of :data:`SHIFTED_LOSSES`.
+        reference_point: z0 of :data:`trulysafe.methods.SHIFTED_LOSSES`.
 
     Returns:
         Loss per pair, shape [batch].

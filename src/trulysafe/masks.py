@@ -1,4 +1,4 @@
-"""AMA: which response tokens a preference loss keeps (Equilibrate RLHF, arXiv 2502.11555), and the controls for it.
+"""AMA: which response tokens a preference loss keeps (Equilibrate RLHF, arXiv 2502.11555).
 
 All tensors are [rows, tokens]; ``response_mask`` marks the response tokens (end-of-turn token included), wherever they lie in
 the row. What lies outside a response is 0 in every mask.
@@ -10,10 +10,7 @@ import torch
 from torch import Tensor
 
 from trulysafe.errors import UserError, not_accepted
-from trulysafe.methods import Mask
-
-MASK_RULES = ("threshold", "batch_mean", "hysteresis")
-EOS_OPTIONS = ("keep", "rule", "drop")
+from trulysafe.methods import EOS_OPTIONS, MASK_RULES, Mask
 
 
 def message_mask(
@@ -135,38 +132,6 @@ def kept_share(mask: Tensor, response_mask: Tensor) -> Tensor:
     """Share of the response tokens that ``mask`` keeps, float32, shape [rows]; 0 for a row without response."""
     response = response_mask.bool()
     return (mask.bool() & response).sum(dim=1).float() / response.sum(dim=1).clamp(min=1)
-
-
-def random_mask_like(mask: Tensor, response_mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Control: keep as many tokens of each response as ``mask`` does, but random ones (``generator`` on the CPU)."""
-    response = response_mask.bool()
-    order = torch.rand(mask.shape, generator=generator).to(mask.device).masked_fill(~response, 2.0)
-    rank = order.argsort(dim=1).argsort(dim=1)
-    return (rank < (mask.bool() & response).sum(dim=1, keepdim=True)).to(mask.dtype)
-
-
-def segment_shuffled(
-    token_rewards: Tensor,
-    response_mask: Tensor,
-    generator: torch.Generator,
-    baseline: float = 0.0,
-    width: float = 0.3,
-) -> Tensor:
-    """Control: put the segments (runs of one hysteresis state) of each response into random order.
-
-    The rewards, their number and their order within a segment stay; where they fall in the text does not.
-    """
-    rewards, response = _checked(token_rewards, response_mask)
-    state = hysteresis_state(rewards, response, baseline, width)
-    shuffled = rewards.clone()
-    for row in range(rewards.shape[0]):
-        places = response[row].nonzero().flatten()
-        lengths = state[row, places].unique_consecutive(return_counts=True)[1].tolist()
-        pieces = rewards[row, places].split(lengths)
-        order = torch.randperm(len(pieces), generator=generator).tolist()
-        if pieces:
-            shuffled[row, places] = torch.cat([pieces[index] for index in order])
-    return shuffled
 
 
 def _checked(token_rewards: Tensor, response_mask: Tensor) -> tuple[Tensor, Tensor]:

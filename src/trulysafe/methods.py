@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, get_args, get_origin, get_type_hints
 
 from trulysafe.errors import UserError, not_accepted
+from trulysafe.token_rewards import FORMS
 
 LOSSES = (
     "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair", "sppo_hard",
@@ -16,11 +17,12 @@ WITHOUT_CONFIDENCE = ("aot", "aot_unpaired", "sft")
 """Losses in which a single pair's label has no place of its own."""
 ONE_PROCESS = ("aot", "aot_unpaired")
 """Losses that sort the micro-batch, and so must hold all of it."""
+SHIFTED_LOSSES = ("kto",)
+"""Losses whose log-ratios are taken less :func:`trulysafe.losses.kto_reference_point`."""
 CONFIDENCES = ("none", "fixed", "label")
-MASK_RULES = ("none", "threshold", "batch_mean", "hysteresis")
+MASK_RULES = ("threshold", "batch_mean", "hysteresis")
 MASK_CONTROLS = ("none", "random", "shuffled", "ones")
 TOKEN_REWARDS = ("hybrid", "implicit", "token_rm")
-FORMS = ("level", "difference")
 EOS_OPTIONS = ("keep", "rule", "drop")
 STATES = ("policy", "reference")
 REWARD_SHUFFLES = ("none", "pairs", "responses")
@@ -137,7 +139,7 @@ class Method:
         _one_of("reward_scope", self.reward_scope, SCOPES)
         _one_of("confidence.kind", self.confidence.kind, CONFIDENCES)
         _one_of("confidence.states", self.confidence.states, STATES)
-        _one_of("mask.rule", self.mask.rule, MASK_RULES)
+        _one_of("mask.rule", self.mask.rule, ("none", *MASK_RULES))
         _one_of("mask.token_rewards", self.mask.token_rewards, TOKEN_REWARDS)
         _one_of("mask.form", self.mask.form, FORMS)
         _one_of("mask.eos", self.mask.eos, EOS_OPTIONS)
@@ -196,14 +198,14 @@ class Method:
             raise UserError(
                 f"loss: {self.loss!r} does not weigh the label of a single pair. Leave out the confidence, or choose another loss."
             )
-        if self.loss == "kto" and self.mask.rule != "none":
+        if self.loss in SHIFTED_LOSSES and self.mask.rule != "none":
             raise UserError(
-                "loss: 'kto' holds whole responses against its reference point, which no token rewards exist for. Leave out the mask; "
+                f"loss: {self.loss!r} holds whole responses against its reference point, which no token rewards exist for. Leave out the mask; "
                 "'apo_zero' is the same loss without a reference point, and takes one."
             )
-        if self.loss == "kto" and self.online.samples:
+        if self.loss in SHIFTED_LOSSES and self.online.samples:
             raise UserError(
-                "loss: 'kto' needs responses to other prompts under the reference, which fresh pairs have not. Set online.samples to 0."
+                f"loss: {self.loss!r} needs responses to other prompts under the reference, which fresh pairs have not. Set online.samples to 0."
             )
 
     @classmethod

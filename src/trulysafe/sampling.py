@@ -83,24 +83,43 @@ def respond(
     """
     import torch
 
-    end = end_of_turn_id(tokenizer)
     for block in work:
         torch.manual_seed(stable_seed("respond", seed, content_id(*block["prompt_id"])))
-        ids, attention = left_padded(
-            [encode(tokenizer, prompt).prompt_ids for prompt in block["prompt"]], tokenizer.pad_token_id
+        prompts = [encode(tokenizer, prompt).prompt_ids for prompt in block["prompt"]]
+        yield _rows(block, generated(model, tokenizer, prompts, decoding), tokenizer, decoding.samples)
+
+
+def generated(
+    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], decoding: Decoding
+) -> list[list[int]]:
+    """Responses to one batch of prompts as token ids, drawn with the seed that torch is at.
+
+    Args:
+        model: causal language model in evaluation mode; it may be one in training, as no tensor of inference mode stays in it.
+        tokenizer: its tokenizer.
+        prompts: token ids of each prompt.
+        decoding: how to draw.
+
+    Returns:
+        ``decoding.samples`` rows per prompt (one where greedy), prompts in order. A row ends with the end of turn, or without one at the
+        token limit.
+    """
+    import torch
+
+    end = end_of_turn_id(tokenizer)
+    ids, attention = _left_padded(prompts, tokenizer.pad_token_id)
+    with torch.no_grad():
+        output = model.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=attention.to(model.device),
+            eos_token_id=end,
+            pad_token_id=tokenizer.pad_token_id,
+            **decoding.generate_options(),
         )
-        with torch.inference_mode():
-            output = model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=attention.to(model.device),
-                eos_token_id=end,
-                pad_token_id=tokenizer.pad_token_id,
-                **decoding.generate_options(),
-            )
-        yield _rows(block, output[:, ids.shape[1] :].tolist(), tokenizer, end, decoding.samples)
+    return [row[: row.index(end) + 1] if end in row else row for row in output[:, ids.shape[1] :].tolist()]
 
 
-def left_padded(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _left_padded(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and attention mask of prompts padded on the left, both int64, shape [prompts, longest]."""
     import torch
 
@@ -110,14 +129,14 @@ def left_padded(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch
     return ids, attention
 
 
-def _rows(block: pd.DataFrame, generated: list[list[int]], tokenizer: Any, end: int, samples: int) -> pd.DataFrame:
-    cut = [ids[: ids.index(end) + 1] if end in ids else ids for ids in generated]
-    texts = tokenizer.batch_decode(cut, skip_special_tokens=True)
+def _rows(block: pd.DataFrame, responses: list[list[int]], tokenizer: Any, samples: int) -> pd.DataFrame:
+    end = end_of_turn_id(tokenizer)
+    texts = tokenizer.batch_decode(responses, skip_special_tokens=True)
     frame = block[list(_CARRIED)].loc[block.index.repeat(samples)].reset_index(drop=True)
     frame["sample"] = list(range(samples)) * len(block)
     frame["response"] = [text.strip() for text in texts]
-    frame["finished"] = [ids[-1:] == [end] for ids in cut]
-    frame["tokens"] = [len(ids) for ids in cut]
+    frame["finished"] = [ids[-1:] == [end] for ids in responses]
+    frame["tokens"] = [len(ids) for ids in responses]
     columns = zip(frame["prompt"], frame["response"], frame["sample"], strict=True)
     frame["response_id"] = [response_id(prompt, response, sample) for prompt, response, sample in columns]
     return frame

@@ -6,7 +6,6 @@ work is done, so that a killed job leaves nothing under a final name.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import platform
@@ -24,7 +23,7 @@ from types import FrameType, SimpleNamespace
 from typing import Any
 
 from trulysafe.damage import tell_of_damage
-from trulysafe.errors import UserError
+from trulysafe.errors import UserError, disk_is_full
 from trulysafe.files import write_json
 from trulysafe.owner_lock import owned, start_of
 from trulysafe.prefetch import forget_tokens
@@ -157,7 +156,7 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
     except Exception as error:
         run.discard()
         logger.error("%s", traceback.format_exc())
-        if _disk_is_full(error):
+        if disk_is_full(error):
             logger.error(
                 "The disk is full, or your quota on it is used up: %s could not be written. Free space (`df`, `quota`), or move results/ to "
                 "another disk and put a link in its place; then run the same command again. Finished jobs stay finished.",
@@ -187,16 +186,6 @@ def _stem(final: Path) -> str:
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
     sys.exit(128 + signum)
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error, or what it came from, says so; libraries in other languages pass on the text of the system alone."""
-    numbers = (errno.ENOSPC, errno.EDQUOT)
-    while error is not None:
-        if getattr(error, "errno", None) in numbers or any(os.strerror(number) in str(error) for number in numbers):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _limit_threads(threads: int) -> None:

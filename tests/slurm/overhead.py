@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from tests.slurm.one_machine import Cluster, missing
-from tests.slurm.submitted import Submitted
+from tests.slurm.submitted import Submitted, seconds
 from tests.workflow.project import ROOT, Project
 
 CONFIGURATION = ROOT / "tests" / "slurm" / "ten_jobs.yaml"
@@ -71,14 +71,6 @@ def compared(cluster: Cluster, job: dict[str, str], work: dict[str, str]) -> str
         f"{job['Comment']}: {work_wall:.1f} s of work in a job of {wall:.0f} s ({wall - work_wall:.1f} s more); "
         f"processor time {work_processor:.1f} s in {processor:.1f} s ({processor - work_processor:.1f} s more)"
     )
-
-
-def seconds(clock: str) -> float:
-    """Seconds of SLURM's ``h:m:s`` or ``m:s.fraction``."""
-    total = 0.0
-    for part in clock.split(":"):
-        total = total * 60 + float(part)
-    return total
 
 
 if __name__ == "__main__":

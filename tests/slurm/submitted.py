@@ -86,3 +86,22 @@ class Submitted:
     def ids(self) -> set[str]:
         """Ids of the jobs that Snakemake says it submitted."""
         return set(re.findall(r"SLURM jobid (\d+)", self.output))
+
+
+def slurm_log(folder: Path, record: dict[str, str]) -> str:
+    """SLURM's own log of a job."""
+    (file,) = (folder / "logs" / "slurm").rglob(f"{record['JobId']}.log")
+    return file.read_text(encoding="utf-8")
+
+
+def megabytes(memory: str) -> float:
+    """SLURM's way to write memory (``62.50G``) as a number."""
+    return float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]
+
+
+def seconds(clock: str) -> float:
+    """Seconds of SLURM's ``h:m:s`` or ``m:s.fraction``."""
+    total = 0.0
+    for part in clock.split(":"):
+        total = total * 60 + float(part)
+    return total

@@ -9,9 +9,7 @@ import time
 
 import pytest
 
-from tests.slurm.overhead import seconds
-from tests.slurm.submitted import Submitted
-from tests.slurm.test_profile import megabytes
+from tests.slurm.submitted import Submitted, megabytes, seconds
 from tests.workflow.project import ROOT, Project
 from trulysafe.resources import REQUESTS
 from trulysafe.step_cost import COST_FILE  # seconds, which are of the machine and the hour

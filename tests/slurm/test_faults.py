@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.submitted import Submitted
+from tests.slurm.submitted import Submitted, slurm_log
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 HERE = Path(__file__).resolve().parent
@@ -52,12 +52,6 @@ def started(folder):
 def said(folder, rule):
     """A rule's own log."""
     return (folder / "logs" / f"{rule}.log").read_text(encoding="utf-8")
-
-
-def slurm_log(folder, record):
-    """SLURM's own log of a job."""
-    (file,) = (folder / "logs" / "slurm").rglob(f"{record['JobId']}.log")
-    return file.read_text(encoding="utf-8")
 
 
 def test_one_run_seven_accidents(cluster, folder):

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.slurm.submitted import Submitted
-from tests.slurm.test_faults import slurm_log
+from tests.slurm.submitted import Submitted, slurm_log
 from tests.unit import training_world as world
 from trulysafe.trainers.jobs import CHECKPOINTS, DATA, train_run
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.slurm.submitted import Submitted
+from tests.slurm.submitted import Submitted, megabytes
 from tests.workflow.project import ROOT, Project
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
@@ -24,11 +24,6 @@ def pairs(cluster_with_accounting, tmp_path_factory):
     cancelled = run.job("rule_train_base")
     cluster_with_accounting.run("scancel", cancelled)
     return project, run, run.wait(), cancelled
-
-
-def megabytes(memory):
-    """SLURM's way to write memory (``62.50G``) as a number."""
-    return float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]
 
 
 def test_every_job_but_the_local_one_went_through_sbatch(pairs):

@@ -72,6 +72,69 @@ def test_shuffled_control_keeps_rewards_and_leaves_the_rest(batch, seed):
         assert Counter(moved[row, inside[row]].tolist()) == Counter(rewards[row, inside[row]].tolist())
 
 
+@st.composite
+def scattered(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, list[torch.Generator]]:
+    """Rewards and a response mask with gaps, or of no response at all, with a generator per row."""
+    rows, width = draw(st.integers(1, 4)), draw(st.integers(1, 12))
+    reward = st.one_of(st.sampled_from([0.0, 0.3, -0.3, 0.1, -0.1, 0.5, -0.5]), st.floats(-2, 2, width=32))
+    rewards, response = (
+        torch.tensor([[draw(item) for _ in range(width)] for _ in range(rows)]) for item in (reward, st.integers(0, 1))
+    )
+    return rewards, response, [torch.Generator().manual_seed(draw(st.integers(0, 99))) for _ in range(rows)]
+
+
+@given(scattered())
+def test_random_control_keeps_as_many_inside_the_response(drawn):
+    rewards, response, generators = drawn
+    again = [generator.clone_state() for generator in generators]
+    mask = message_mask(rewards, response, torch.ones(len(rewards), dtype=torch.bool))
+    control = random_control(mask, response, generators, "rule")
+    assert torch.equal(control.sum(dim=1), mask.sum(dim=1))
+    assert not control[response == 0].any()
+    assert control.dtype == mask.dtype
+    assert torch.equal(control, random_control(mask, response, again, "rule"))
+
+
+def test_random_control_is_uniform():
+    mask = torch.tensor([[1.0, 0, 0, 0, 0, 0]])
+    response, generators = torch.tensor([[1, 1, 1, 1, 0, 0]]), [torch.Generator().manual_seed(0)]
+    counts = sum(random_control(mask, response, generators, "rule") for _ in range(4000))[0] / 4000
+    assert counts.tolist() == pytest.approx([0.25, 0.25, 0.25, 0.25, 0, 0], abs=0.03)
+
+
+@given(scattered())
+def test_shuffled_control_permutes_whole_segments(drawn):
+    rewards, response, generators = drawn
+    shuffled = shuffled_control(rewards, response, generators)
+    state = hysteresis_state(rewards, response)
+    for row in range(len(rewards)):
+        inside = response[row].bool()
+        assert torch.equal(shuffled[row][~inside], rewards[row][~inside])
+        before, after = rewards[row][inside].tolist(), shuffled[row][inside].tolist()
+        assert Counter(before) == Counter(after)
+        lengths = state[row][inside].unique_consecutive(return_counts=True)[1].tolist()
+        segments, rest = [tuple(piece.tolist()) for piece in rewards[row][inside].split(lengths)], list(after)
+        assert can_be_cut_into(rest, Counter(segments))
+
+
+def can_be_cut_into(values: list[float], segments: Counter) -> bool:
+    if not values:
+        return not +segments
+    return any(
+        tuple(values[: len(segment)]) == segment
+        and can_be_cut_into(values[len(segment) :], segments - Counter([segment]))
+        for segment in +segments
+        if segment
+    )
+
+
+def test_shuffled_control_moves_segments():
+    rewards = torch.tensor([[1.0, 1, 1, -1, -1, 1, -1, -1, -1, 1]])
+    generators = [torch.Generator().manual_seed(0)]
+    drawn = {tuple(shuffled_control(rewards, torch.ones_like(rewards), generators)[0].tolist()) for _ in range(50)}
+    assert len(drawn) > 5
+
+
 def test_another_seed_gives_another_control():
     ids, ones = torch.arange(40)[None] + 1, torch.ones(1, 40)
     mask = (torch.arange(40) < 20).float()[None]

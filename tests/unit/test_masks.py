@@ -1,8 +1,6 @@
-"""AMA masks: the worked readings of the figure, a plain loop, properties, and the controls."""
+"""AMA masks: the worked readings of the figure, a plain loop, and properties."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import pytest
 import torch
@@ -11,18 +9,13 @@ from hypothesis import strategies as st
 
 from trulysafe.errors import UserError
 from trulysafe.masks import (
-    MASK_RULES,
-    hysteresis_state,
     keep_eos,
     kept_share,
     message_mask,
-    random_mask_like,
-    segment_shuffled,
     training_mask,
     with_minimum_share,
 )
-from trulysafe.methods import MASK_RULES as METHOD_RULES
-from trulysafe.methods import Mask
+from trulysafe.methods import MASK_RULES, Mask, Method
 
 # rewards near the thresholds as well as far from them, and exactly on them
 reward = st.one_of(st.sampled_from([0.0, 0.3, -0.3, 0.1, -0.1, 0.5, -0.5]), st.floats(-2, 2, width=32))
@@ -94,7 +87,8 @@ PLAIN_RULES = {  # rule: the same as a loop over (rewards of one response, mean 
 
 
 def test_every_rule_has_a_plain_loop_and_is_known_to_methods() -> None:
-    assert set(PLAIN_RULES) == set(MASK_RULES) == set(METHOD_RULES) - {"none"}
+    assert set(PLAIN_RULES) == set(MASK_RULES)
+    assert all(Method(mask=Mask(rule=rule)).mask.rule == rule for rule in (*MASK_RULES, "none"))
 
 
 @pytest.mark.parametrize("rule", PLAIN_RULES)
@@ -204,57 +198,6 @@ def test_end_of_turn_options() -> None:
     assert keep_eos(mask, response).tolist() == [[0, 1, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
     assert torch.equal(keep_eos(mask, response, "rule"), mask)
     assert keep_eos(mask, response, "drop").tolist() == [[0, 1, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
-
-
-@given(batches(), st.integers(0, 99))
-def test_random_control_keeps_as_many_inside_the_response(batch: tuple[torch.Tensor, ...], seed: int) -> None:
-    rewards, response, chosen = batch
-    mask = message_mask(rewards, response, chosen)
-    control = random_mask_like(mask, response, torch.Generator().manual_seed(seed))
-    assert torch.equal(control.sum(dim=1), mask.sum(dim=1))
-    assert not control[response == 0].any()
-    assert control.dtype == mask.dtype
-    assert torch.equal(control, random_mask_like(mask, response, torch.Generator().manual_seed(seed)))
-
-
-def test_random_control_is_uniform() -> None:
-    mask = torch.tensor([[1.0, 0, 0, 0, 0, 0]])
-    response, generator = torch.tensor([[1, 1, 1, 1, 0, 0]]), torch.Generator().manual_seed(0)
-    counts = sum(random_mask_like(mask, response, generator) for _ in range(4000))[0] / 4000
-    assert counts.tolist() == pytest.approx([0.25, 0.25, 0.25, 0.25, 0, 0], abs=0.03)
-
-
-@given(batches(), st.integers(0, 99))
-def test_segment_control_permutes_whole_segments(batch: tuple[torch.Tensor, ...], seed: int) -> None:
-    rewards, response, _ = batch
-    shuffled = segment_shuffled(rewards, response, torch.Generator().manual_seed(seed))
-    state = hysteresis_state(rewards, response)
-    for row in range(len(rewards)):
-        inside = response[row].bool()
-        assert not shuffled[row][~inside].any()
-        before, after = rewards[row][inside].tolist(), shuffled[row][inside].tolist()
-        assert Counter(before) == Counter(after)
-        lengths = state[row][inside].unique_consecutive(return_counts=True)[1].tolist()
-        segments, rest = [tuple(piece.tolist()) for piece in rewards[row][inside].split(lengths)], list(after)
-        assert can_be_cut_into(rest, Counter(segments))
-
-
-def can_be_cut_into(values: list[float], segments: Counter) -> bool:
-    if not values:
-        return not +segments
-    return any(
-        tuple(values[: len(segment)]) == segment
-        and can_be_cut_into(values[len(segment) :], segments - Counter([segment]))
-        for segment in +segments
-        if segment
-    )
-
-
-def test_segment_control_moves_segments() -> None:
-    rewards = torch.tensor([[1.0, 1, 1, -1, -1, 1, -1, -1, -1, 1]])
-    generator = torch.Generator().manual_seed(0)
-    drawn = {tuple(segment_shuffled(rewards, torch.ones_like(rewards), generator)[0].tolist()) for _ in range(50)}
-    assert len(drawn) > 5
 
 
 def test_bad_input() -> None:

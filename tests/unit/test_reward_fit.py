@@ -9,8 +9,8 @@ from tests.unit.reward_states import LAYERS, WIDTH, pairs
 from trulysafe.errors import UserError
 from trulysafe.reward import HybridReward, evaluate_reward, fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.evaluate import pair_accuracy
-from trulysafe.reward.fit import STATE_NORM, set_standardisation, split_rows
-from trulysafe.reward.states import group_codes
+from trulysafe.reward.standardisation import STATE_NORM, set_standardisation
+from trulysafe.reward.states import group_codes, split_rows
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from tests.unit import tiny
 from trulysafe.ids import prompt_id
 from trulysafe.reward.model import HybridReward
-from trulysafe.sampling import Decoding, blocks, respond, shard
+from trulysafe.sampling import Decoding, blocks, generated, respond, shard
 from trulysafe.scoring import read_rewards, token_logps
 from trulysafe.tokens import encode, token_count
 
@@ -62,6 +62,19 @@ def test_unfinished_responses_are_marked(model):
     assert frame["finished"].any()
     assert not frame["finished"].all()
     assert not frame["response"].str.contains("<").any()
+
+
+def test_generated_rows_end_with_the_end_of_turn_and_the_model_can_still_train():
+    model = tiny.model("llama")
+    asked = [encode(TOKENIZER, prompt).prompt_ids for prompt in ("w1 w2 w3", "w4")]
+    torch.manual_seed(0)
+    rows = generated(model, TOKENIZER, asked, Decoding(samples=32, temperature=3.0, max_new_tokens=5))
+    assert len(rows) == 64
+    ended = [row for row in rows if TOKENIZER.eos_token_id in row]
+    assert 0 < len(ended) < 64
+    assert all(row.index(TOKENIZER.eos_token_id) == len(row) - 1 for row in ended)
+    assert all(len(row) == 5 for row in rows if row not in ended)
+    model(input_ids=torch.tensor([asked[0] + rows[0]])).logits.sum().backward()
 
 
 def test_greedy_answers_are_those_of_single_prompts(model):

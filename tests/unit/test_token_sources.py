@@ -17,8 +17,8 @@ from trulysafe.models import load_token_classifier
 from trulysafe.reward.stage import SCALES, held_out_rows
 from trulysafe.scoring import token_log_odds, token_logps
 from trulysafe.token_rewards import load_scale
-from trulysafe.token_rm import fit_token_rm
-from trulysafe.token_sources import implicit_reader, token_rm_reader, write_source
+from trulysafe.token_rewards.classifier import fit_token_rm
+from trulysafe.token_rewards.sources import implicit_reader, token_rm_reader, write_source
 from trulysafe.tokens import encode
 
 SAFE, UNSAFE = ("w1 w2", "w2 w1 w2"), ("w3 w4 w3", "w4 w3")

@@ -86,9 +86,23 @@ def test_several_nodes_need_a_slurm_job(tmp_path, monkeypatch):
         processes.train_in_processes(tmp_path, Launch(engine="ddp", processes=2, nodes=2))
 
 
+def test_one_node_and_several_start_the_same_agent_in_the_same_way(tmp_path, monkeypatch):
+    """Only who starts it, and where its processes meet, differ."""
+    monkeypatch.setenv("SLURM_JOB_ID", "9")
+    monkeypatch.setattr(processes.shutil, "which", lambda name: f"/usr/bin/{name}")
+    one, several = (
+        processes._command(tmp_path, Launch(engine="ddp", processes=2 * nodes, nodes=nodes)) for nodes in (1, 2)
+    )
+    agent = [sys.executable, "-m", processes.AGENT]
+    assert one[:3] == agent
+    assert several[0] == "srun"
+    assert several[several.index(sys.executable) :][:3] == agent
+    assert one[one.index("--nproc-per-node") :] == several[several.index("--nproc-per-node") :]
+
+
 def test_processes_that_meet_a_full_disk_say_so(tmp_path, monkeypatch):
     script = "with open('/dev/full', 'wb', buffering=0) as file: file.write(b'x')"
-    monkeypatch.setattr(processes, "_command", lambda folder, count: [sys.executable, "-c", script])
+    monkeypatch.setattr(processes, "_command", lambda folder, launch: [sys.executable, "-c", script])
     with pytest.raises(OSError, match="No space left on device") as error:
         processes.train_in_processes(tmp_path, Launch(engine="ddp", processes=2))
     assert error.value.errno == errno.ENOSPC
@@ -234,7 +248,8 @@ def test_zero_is_one_process(base, tmp_path):
     data.save_to_disk(tmp_path / DATA)
     (tmp_path / "runs.json").write_text(json.dumps(list(cases)), encoding="utf-8")
     command = [
-        part if part != processes.WORKER else "tests.unit.training_workers" for part in processes._command(tmp_path, 2)
+        part if part != processes.WORKER else "tests.unit.training_workers"
+        for part in processes._command(tmp_path, Launch(engine="ddp", processes=2))
     ]
     done = subprocess.run(command, cwd=ROOT, env=processes._environment(2), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

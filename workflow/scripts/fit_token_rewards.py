@@ -6,8 +6,8 @@ from trulysafe.models import load_token_classifier, load_tokenizer
 from trulysafe.pairs import drop_table, without_unusable
 from trulysafe.reward.stage import held_out_rows
 from trulysafe.select import limit, select
-from trulysafe.token_rm import fit_token_rm
-from trulysafe.token_sources import MODEL, implicit_reader, token_rm_reader, write_source
+from trulysafe.token_rewards.classifier import fit_token_rm
+from trulysafe.token_rewards.sources import MODEL, implicit_reader, token_rm_reader, write_source
 from trulysafe.tokens import encode
 from trulysafe.workflow import job
 

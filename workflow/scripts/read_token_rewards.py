@@ -2,7 +2,7 @@
 
 from trulysafe.models import load_tokenizer
 from trulysafe.schema import read_table
-from trulysafe.token_sources import MODEL, implicit_reader, token_rm_reader
+from trulysafe.token_rewards.sources import MODEL, implicit_reader, token_rm_reader
 from trulysafe.tokens import encode
 from trulysafe.workflow import job
 

@@ -129,7 +129,10 @@ def _judges() -> list[str]:
     return [_section("judges.kind", "", ("Kind", "Options", "Meaning"), rows)]
 
 
-FITS = {"rewards": ("reward/fit.py", "fit_hybrid_reward"), "token_rewards": ("token_rm.py", "fit_token_rm")}
+FITS = {
+    "rewards": ("reward/fit.py", "fit_hybrid_reward"),
+    "token_rewards": ("token_rewards/classifier.py", "fit_token_rm"),
+}
 """Table of the configuration -> file and function that its ``fit`` is passed on to."""
 
 

@@ -9,7 +9,7 @@ from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.rounds import kept_steps
 from trulysafe.config.tables import Training
 from trulysafe.cost.work import RESPONSE, Job, Work
-from trulysafe.methods import Online
+from trulysafe.methods import SHIFTED_LOSSES, Online
 
 
 class TrainingJobs(Work):
@@ -89,7 +89,9 @@ class TrainingJobs(Work):
         shares = {name: self.assumptions.lora_share if item.lora else 1.0 for name, item in trainings.items()}
         tokens = {name: self._optimised_tokens(name, item) for name, item in trainings.items()}
         forward = steps = 0.0
-        if method.loss == "kto":  # the mismatched pairs of each micro-batch; those of the data set, once, are left out
+        if (
+            method.loss in SHIFTED_LOSSES
+        ):  # the mismatched pairs of each micro-batch; those of the data set, once, are left out
             forward += sum(tokens[name] for name in names)
         if method.online.samples:
             forward += sum(self._sampled_tokens(method.online, trainings[name]) for name in names)

@@ -11,7 +11,7 @@ from trulysafe.ids import content_id, stable_seed
 from trulysafe.llm.messages import Answer, Generation, Request
 from trulysafe.models import Spec, load_model, load_tokenizer
 from trulysafe.provenance import input_id, manifest_path
-from trulysafe.sampling import Decoding, left_padded
+from trulysafe.sampling import Decoding, generated
 from trulysafe.tokens import Message, encode, end_of_turn_id
 
 
@@ -60,25 +60,15 @@ class LocalModel:
         import torch
 
         model, tokenizer = self._model()
-        end = end_of_turn_id(tokenizer)
-        ids, attention = left_padded(prompts, tokenizer.pad_token_id)
         decoding = Decoding(
             temperature=generation.temperature, top_p=generation.top_p, max_new_tokens=generation.max_new_tokens
         )
         torch.manual_seed(stable_seed("llm", content_id(*requests)))
-        with torch.inference_mode():
-            output = model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=attention.to(model.device),
-                eos_token_id=end,
-                pad_token_id=tokenizer.pad_token_id,
-                **decoding.generate_options(),
-            )
-        for row in output[:, ids.shape[1] :].tolist():
-            cut = row[: row.index(end)] if end in row else row
-            yield Answer(
-                tokenizer.decode(cut, skip_special_tokens=True).strip(), "stop" if len(cut) < len(row) else "length"
-            )
+        end = end_of_turn_id(tokenizer)
+        for row in generated(model, tokenizer, prompts, decoding):
+            ended = row[-1:] == [end]
+            text = tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=True)
+            yield Answer(text.strip(), "stop" if ended else "length")
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from trulysafe.confidence import label_confidence
 from trulysafe.errors import UserError
 from trulysafe.reward.baselines import BASELINES, hybrid
+from trulysafe.reward.evaluate import BINS, bin_of, ranked, signs
 from trulysafe.reward.stage import held_out_rows
 from trulysafe.stats import Array, Statistic, holm, paired_difference, statistic_interval
 
@@ -29,7 +30,6 @@ COLUMNS = [
     "ablation", "choice", "primary", "a", "b", "metric", "value_a", "value_b", "difference", "n", "seeds", "families", "stderr",
     "ci_low", "ci_high", "p_value", "p_holm",
 ]  # fmt: skip
-_BINS = 10
 
 
 def held_out_rewards(
@@ -86,8 +86,8 @@ def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
     given, flipped = (label_confidence(*pair, per_pair=True).numpy() for pair in (sides, sides[::-1]))
     wrong_safe, wrong_unsafe = 1 - expit(safe), expit(unsafe)
     return {
-        "ranked": (safe > unsafe) + 0.5 * (safe == unsafe),
-        "sign": ((safe > 0).astype(float) + (unsafe < 0)) / 2,
+        "ranked": ranked(safe, unsafe),
+        "sign": signs(safe, unsafe).mean(axis=0),
         "brier": (wrong_safe**2 + wrong_unsafe**2) / 2,
         "gamma_gap": given - flipped,
     }
@@ -178,11 +178,10 @@ def _calibration_error(side: pd.DataFrame) -> Statistic:
     fits = []
     for seed in sorted(side["seed"].unique()):
         rows = (side["seed"] == seed).to_numpy()
-        gaps, counts = np.zeros((len(names), _BINS)), np.zeros(len(names))
+        gaps, counts = np.zeros((len(names), BINS)), np.zeros(len(names))
         for column, label in (("safe", 1), ("unsafe", 0)):
             probability = expit(side.loc[rows, column].to_numpy())
-            bins = np.minimum((probability * _BINS).astype(int), _BINS - 1)
-            np.add.at(gaps, (families[rows], bins), probability - label)
+            np.add.at(gaps, (families[rows], bin_of(probability)), probability - label)
             np.add.at(counts, families[rows], 1.0)
         fits.append((gaps, counts))
 

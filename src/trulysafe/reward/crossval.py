@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from trulysafe.errors import not_accepted
 from trulysafe.reward.baselines import Fitter, grouped_folds
-from trulysafe.reward.evaluate import pair_accuracy
+from trulysafe.reward.evaluate import pair_accuracy, ranked, signs
 from trulysafe.reward.states import group_codes, paired_states
 from trulysafe.stats import Difference, Interval, interval, paired_difference
 
@@ -135,11 +135,11 @@ def _outcome(table: pd.DataFrame, measure: str) -> np.ndarray:
     """Outcome of each row in [0, 1]."""
     safe, unsafe = table["safe_reward"].to_numpy(), table["unsafe_reward"].to_numpy()
     if measure == "hard":
-        return ((safe > 0).astype(float) + (unsafe < 0)) / 2
+        return signs(safe, unsafe).mean(axis=0)
     if measure == "soft":
-        return (safe > unsafe) + 0.5 * (safe == unsafe)
+        return ranked(safe, unsafe)
     outcome = np.empty(len(table))
     for rows in table.reset_index(drop=True).groupby(["repeat", "fold"]).groups.values():
-        wins = (safe[rows][:, None] > unsafe[rows]) + 0.5 * (safe[rows][:, None] == unsafe[rows])
+        wins = ranked(safe[rows][:, None], unsafe[rows])
         outcome[rows] = (wins.mean(axis=1) + wins.mean(axis=0)) / 2
     return outcome

@@ -8,13 +8,13 @@ rate means something only for states of a known size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import GroupShuffleSplit
 from torch import Tensor
+from torch.nn import Parameter
 
 from trulysafe.errors import UserError, not_accepted
 from trulysafe.ids import stable_seed
@@ -22,16 +22,17 @@ from trulysafe.reward.calibration import calibrate as fit_calibration
 from trulysafe.reward.evaluate import pair_accuracy
 from trulysafe.reward.loss import reward_margin_loss
 from trulysafe.reward.model import HybridReward
-from trulysafe.reward.probes import layer_probes
-from trulysafe.reward.states import group_codes, paired_states
+from trulysafe.reward.probes import set_probes
+from trulysafe.reward.standardisation import STANDARDISATIONS, set_standardisation
+from trulysafe.reward.states import group_codes, paired_states, split_rows
 
-STANDARDISATIONS = ("none", "global", "layer", "feature")
-PAIRINGS = ("given", "crossed")
-STATE_NORM = 8.0
-"""Root mean square norm of a standardised state: near that of Llama-2-7B's raw states, averaged over layers, less their mean."""
-CRITERIA = ("soft", "hard", "true")
-STARTS = ("random", "probes")
-TRAINED = ("all", "probes", "gates")
+_ACCEPTED: dict[str, tuple[str | None, ...]] = {
+    "pairing": ("given", "crossed"),
+    "standardise": STANDARDISATIONS,
+    "early_stopping": (None, "soft", "hard", "true"),
+    "initialise": ("random", "probes"),
+    "trained": ("all", "probes", "gates"),
+}
 
 
 def fit_hybrid_reward(
@@ -89,46 +90,37 @@ def fit_hybrid_reward(
         UserError: states that are not paired, finite and enough, an option out of range, or a fit that diverges.
     """
     safe, unsafe = paired_states(safe_states, unsafe_states)
-    _check_choices(pairing, standardise, early_stopping, initialise, trained, two_stage)
-    _check_numbers(early_stopping, calibrate, validation_share, epochs, batch_size)
-    _check_steps(learning_rate, weight_decay)
+    _check_options(
+        pairing=pairing, standardise=standardise, early_stopping=early_stopping, initialise=initialise, trained=trained,
+        two_stage=two_stage, calibrate=calibrate, validation_share=validation_share, epochs=epochs, batch_size=batch_size,
+        learning_rate=learning_rate, weight_decay=weight_decay,
+    )  # fmt: skip
     train, held_out = split_rows(group_codes(groups, len(safe)), validation_share, seed)
     generator = torch.Generator().manual_seed(stable_seed("hybrid reward", seed))
     model = HybridReward(*safe.shape[1:])
     model.reset_parameters(generator)
     set_standardisation(model, torch.cat([safe[train], unsafe[train]]), standardise)
-    pairs = [tuple(standardised(model, side[rows]) for side in (safe, unsafe)) for rows in (train, held_out)]
+    pairs = [tuple(model.standardised(side[rows]) for side in (safe, unsafe)) for rows in (train, held_out)]
     if initialise == "probes":
         set_probes(model, *pairs[0])
-    parts = {"probes": [model.probe_weight, model.probe_bias], "gates": [model.gate], "all": list(model.parameters())}
-    stages = [parts["probes"], parts["gates"]] if two_stage else [parts[trained]]
-    for stage, parameters in enumerate(stages):
-        probes_only = two_stage and stage == 0
+    for parameters, probes_only in _stages(model, trained, two_stage):
         optimiser = torch.optim.Adam(parameters, lr=learning_rate, betas=(0.9, 0.999), weight_decay=weight_decay)
-        best = _Best(model, None if probes_only else early_stopping)
+        best = _Best(None if probes_only else early_stopping)
         for _ in range(epochs):
-            order = torch.randperm(len(train), generator=generator)
-            other = torch.randperm(len(train), generator=generator) if pairing == "crossed" else order
-            for rows in zip(order.split(batch_size), other.split(batch_size), strict=True):
-                chosen, rejected = (
-                    _outputs(model, side[row], probes_only) for side, row in zip(pairs[0], rows, strict=True)
-                )
-                model.zero_grad()
-                # each layer's probe has its own loss in the first of two stages: a sum, so that they do not share a gradient
-                reward_margin_loss(chosen, rejected, margin).mean(dim=0).sum().backward()
-                optimiser.step()
+            batches = _batches(len(train), batch_size, pairing, generator)
+            _epoch(model, optimiser, pairs[0], batches, margin, probes_only)
             best.see(model, pairs[1], margin)
         best.restore(model)
     model.zero_grad()
     model.eval()
-    if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
-        raise UserError(
-            f"reward: the fit diverged with learning_rate={learning_rate} and standardise={standardise}. Lower the learning rate, or set "
-            "standardise to global."
-        )
+    _refuse_diverged(model, learning_rate, standardise)
     if calibrate:
         fit_calibration(model, safe[held_out], unsafe[held_out])
     return model
+
+
+DEFAULTS = fit_hybrid_reward.__kwdefaults__ or {}
+"""Options of a fit that is given none."""
 
 
 def fit_token_reward(
@@ -150,51 +142,54 @@ def fit_token_reward(
             "[pairs, tokens, layers, width]."
         )
     pairs, tokens = safe_tokens.shape[:2]
-    repeated = group_codes(groups, pairs).repeat(tokens).tolist()
+    labels = range(pairs) if groups is None else groups
+    repeated = [label for label in labels for _ in range(tokens)]
     safe, unsafe = (side.reshape(pairs * tokens, *side.shape[2:]) for side in (safe_tokens, unsafe_tokens))
     return fit_hybrid_reward(safe, unsafe, groups=repeated, **{"calibrate": False, **options})
 
 
-def set_standardisation(model: HybridReward, states: Tensor, how: str) -> None:
-    """Set the buffers ``centre`` and ``scale`` of the model from states [N, L, D]; see :func:`fit_hybrid_reward`."""
-    if how == "none":
-        return
-    model.centre.copy_(states.mean(dim=0))
-    variance = states.var(dim=0, unbiased=False)
-    of_layer = variance.mean(dim=1, keepdim=True).expand_as(variance)
-    if how == "feature":  # one that never varies, or by rounding only, takes the scale of its layer
-        variance = torch.where(variance > 1e-6 * of_layer, variance, of_layer)
-    else:
-        variance = of_layer if how == "layer" else of_layer.mean().expand_as(variance)
-    variance = torch.where(variance > 0, variance, torch.ones_like(variance))
-    model.scale.copy_((variance * model.hidden_size).sqrt() / STATE_NORM)
+def _stages(model: HybridReward, trained: str, two_stage: bool) -> list[tuple[list[Parameter], bool]]:
+    """Parameters that each stage moves, and whether it fits the probes apart from the gates."""
+    probes, gates = [model.probe_weight, model.probe_bias], [model.gate]
+    if two_stage:
+        return [(probes, True), (gates, False)]
+    return [({"probes": probes, "gates": gates, "all": [*probes, *gates]}[trained], False)]
 
 
-def set_probes(model: HybridReward, safe: Tensor, unsafe: Tensor) -> None:
-    """Start from each layer's own probe and equal gates; states [N, L, D] are standardised."""
-    weights, biases = layer_probes(safe.double().numpy(), unsafe.double().numpy())
-    share = 2 / model.num_layers  # a gate of zeros lets half of each probe through
-    with torch.no_grad():
-        model.probe_weight.copy_(torch.as_tensor(weights) * share)
-        model.probe_bias.copy_(torch.as_tensor(biases) * share)
-        model.gate.zero_()
+def _batches(count: int, size: int, pairing: str, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows of the safe and of the unsafe responses that are set against each other, batch by batch, for one epoch."""
+    order = torch.randperm(count, generator=generator)
+    other = torch.randperm(count, generator=generator) if pairing == "crossed" else order
+    return zip(order.split(size), other.split(size), strict=True)
 
 
-def standardised(model: HybridReward, states: Tensor) -> Tensor:
-    """States as the probes see them, [N, L, D]: computed once for all epochs."""
-    return (states - model.centre) / model.scale
+def _epoch(
+    model: HybridReward,
+    optimiser: torch.optim.Optimizer,
+    pairs: tuple[Tensor, ...],
+    batches: Iterator[tuple[Tensor, Tensor]],
+    margin: float,
+    probes_only: bool,
+) -> None:
+    """One pass over standardised ``pairs`` (safe and unsafe, each [N, L, D])."""
+    for rows in batches:
+        chosen, rejected = (_outputs(model, side[row], probes_only) for side, row in zip(pairs, rows, strict=True))
+        model.zero_grad()
+        # each layer's probe has its own loss in the first of two stages: a sum, so that they do not share a gradient
+        reward_margin_loss(chosen, rejected, margin).mean(dim=0).sum().backward()
+        optimiser.step()
 
 
 def _outputs(model: HybridReward, standard: Tensor, probes_only: bool) -> Tensor:
     """Probe outputs [N, L], or rewards as one column [N, 1]."""
-    scores = torch.einsum("nld,ld->nl", standard, model.probe_weight) + model.probe_bias
+    scores = model.scores(standard)
     return scores if probes_only else model.combine(scores)[:, None]
 
 
 class _Best:
     """The parameters of the best epoch so far, by accuracy and then by loss on the validation pairs."""
 
-    def __init__(self, model: HybridReward, criterion: str | None) -> None:
+    def __init__(self, criterion: str | None) -> None:
         self.criterion = criterion
         self.score = (-np.inf, -np.inf)
         self.parameters: dict[str, Tensor] = {}
@@ -215,49 +210,33 @@ class _Best:
             model.load_state_dict(self.parameters, strict=False)
 
 
-def split_rows(codes: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows for training and for validation; a group is on one side only."""
-    rows = np.arange(len(codes))
-    if share == 0:
-        return rows, rows[:0]
-    if len(np.unique(codes)) < 2:
+def _refuse_diverged(model: HybridReward, learning_rate: float, standardise: str) -> None:
+    if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
         raise UserError(
-            "reward: all pairs are of one group, so none can be held out. Give finer groups or validation_share: 0."
+            f"reward: the fit diverged with learning_rate={learning_rate} and standardise={standardise}. Lower the learning rate, or set "
+            "standardise to global."
         )
-    splitter = GroupShuffleSplit(1, test_size=share, random_state=stable_seed("reward split", seed))
-    return next(splitter.split(rows, groups=codes))
 
 
-def _check_choices(
-    pairing: str, standardise: str, early_stopping: str | None, initialise: str, trained: str, two_stage: bool
-) -> None:
-    for name, choice, accepted in (
-        ("pairing", pairing, PAIRINGS),
-        ("standardise", standardise, STANDARDISATIONS),
-        ("early_stopping", early_stopping or CRITERIA[0], CRITERIA),
-        ("initialise", initialise, STARTS),
-        ("trained", trained, TRAINED),
-    ):
-        if choice not in accepted:
-            raise not_accepted(f"reward option {name}", choice, accepted)
-    if two_stage and trained != "all":
+def _check_options(**options: Any) -> None:
+    for name, accepted in _ACCEPTED.items():
+        if options[name] not in accepted:
+            raise not_accepted(f"reward option {name}", options[name], [choice for choice in accepted if choice])
+    for name in ("learning_rate", "weight_decay"):
+        if not 0 <= options[name] < np.inf:
+            raise UserError(f"reward option {name}: {options[name]}; it must be a finite number, 0 or more.")
+    share, epochs, batch_size, trained = (
+        options[name] for name in ("validation_share", "epochs", "batch_size", "trained")
+    )
+    if options["two_stage"] and trained != "all":
         raise UserError(
             f"reward options two_stage=True, trained={trained}: two stages train probes and gates in turn. Set trained to all."
         )
-
-
-def _check_numbers(early_stopping: str | None, calibrate: bool, share: float, epochs: int, batch_size: int) -> None:
     if not 0 <= share < 1:
         raise UserError(f"reward option validation_share: {share}; it must lie in [0, 1).")
-    if share == 0 and (calibrate or early_stopping):
+    if share == 0 and (options["calibrate"] or options["early_stopping"]):
         raise UserError(
             "reward option validation_share: 0 leaves no pairs for calibrate and early_stopping. Raise it, or set both off."
         )
     if epochs < 1 or batch_size < 1:
         raise UserError(f"reward options epochs={epochs}, batch_size={batch_size}: both must be at least 1.")
-
-
-def _check_steps(learning_rate: float, weight_decay: float) -> None:
-    for name, value in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
-        if not 0 <= value < np.inf:
-            raise UserError(f"reward option {name}: {value}; it must be a finite number, 0 or more.")

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from trulysafe.errors import UserError
 from trulysafe.reward.baselines import single_layer
 from trulysafe.reward.crossval import cross_validated
+from trulysafe.reward.evaluate import ranked, signs
 from trulysafe.reward.states import group_codes, paired_states
 from trulysafe.stats import interval
 
@@ -109,10 +110,9 @@ def _accuracy_rows(rewards: pd.DataFrame, risks: Sequence[str] | None, codes: np
     result = []
     for risk, keep in rows.items():
         safe, unsafe = rewards["safe_reward"].to_numpy()[keep], rewards["unsafe_reward"].to_numpy()[keep]
-        right = np.concatenate([safe > 0, unsafe < 0]).astype(float)
         # both responses of a pair, and all pairs of a group, stand and fall together
-        found = interval(right, families=np.tile(codes[keep], 2))
-        soft = float(((safe > unsafe) + 0.5 * (safe == unsafe)).mean())
+        found = interval(signs(safe, unsafe).ravel(), families=np.tile(codes[keep], 2))
+        soft = float(ranked(safe, unsafe).mean())
         auc = float(roc_auc_score(np.repeat([1, 0], keep.sum()), np.concatenate([safe, unsafe])))
         result.append(
             {

@@ -88,12 +88,19 @@ class HybridReward(nn.Module):
 
     def probe_scores(self, states: Tensor) -> Tensor:
         """Output p of each layer's probe: states [..., L, D] -> [..., L]."""
+        return self.scores(self.standardised(states))
+
+    def standardised(self, states: Tensor) -> Tensor:
+        """States as the probes see them, [..., L, D]: centred and scaled by the buffers, in the parameters' dtype."""
         if states.shape[-2:] != (self.num_layers, self.hidden_size):
             raise UserError(
                 f"hybrid reward: states of {' x '.join(map(str, states.shape[-2:]))}, but the reward model was made for "
                 f"{self.num_layers} layers of width {self.hidden_size}. Use the states of the base model it was fitted on."
             )
-        standardised = (states.to(self.probe_weight.dtype) - self.centre) / self.scale
+        return (states.to(self.probe_weight.dtype) - self.centre) / self.scale
+
+    def scores(self, standardised: Tensor) -> Tensor:
+        """Output p of each layer's probe on standardised states: [..., L, D] -> [..., L]."""
         return torch.einsum("...ld,ld->...l", standardised, self.probe_weight) + self.probe_bias
 
     def probe(self, layer: int, hidden: Tensor) -> Tensor:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from sklearn.decomposition import KernelPCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from trulysafe.reward.model import HybridReward
 
 STRENGTH = 0.01
 """Inverse regularisation C of the logistic regressions, on standardised features."""
@@ -44,6 +48,16 @@ def layer_probes(safe: np.ndarray, unsafe: np.ndarray, strength: float = STRENGT
         weights[layer] = weight / scaler.scale_
         biases[layer] = fitted.decision_function(safe[:1, layer])[0] - safe[0, layer] @ weights[layer]
     return weights, biases
+
+
+def set_probes(model: HybridReward, safe: Tensor, unsafe: Tensor) -> None:
+    """Start from each layer's own probe and equal gates; states [N, L, D] are standardised."""
+    weights, biases = layer_probes(safe.double().numpy(), unsafe.double().numpy())
+    share = 2 / model.num_layers  # a gate of zeros lets half of each probe through
+    with torch.no_grad():
+        model.probe_weight.copy_(torch.as_tensor(weights) * share)
+        model.probe_bias.copy_(torch.as_tensor(biases) * share)
+        model.gate.zero_()
 
 
 def _dual(rotation: KernelPCA, weight: np.ndarray) -> np.ndarray:

@@ -15,10 +15,10 @@ from torch import Tensor
 from trulysafe.errors import UserError
 from trulysafe.ids import unit_interval
 from trulysafe.reward.baselines import Scorer, single_layer
-from trulysafe.reward.evaluate import evaluate_reward
-from trulysafe.reward.fit import fit_hybrid_reward, split_rows
+from trulysafe.reward.evaluate import evaluate_reward, ranked
+from trulysafe.reward.fit import DEFAULTS, fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
-from trulysafe.reward.states import group_codes
+from trulysafe.reward.states import group_codes, split_rows
 from trulysafe.stats import interval
 from trulysafe.token_rewards import FORMS, fit_scale, save_scales
 
@@ -46,7 +46,7 @@ def fit_stage(
         output: folder to write.
 
     Returns:
-        Held-out metrics, ``all`` and per class; and the share of held-out pairs ranked right per layer and class, see :func:`_accuracies`.
+        Held-out metrics, ``all`` and per class; and the share of held-out pairs ranked right per layer and class, see :func:`layer_accuracies`.
 
     Raises:
         UserError: too few pairs on either side of the split.
@@ -56,7 +56,7 @@ def fit_stage(
     safe, unsafe = arrays["safe"], arrays["unsafe"]
     reward = fit_hybrid_reward(safe[fit_rows], unsafe[fit_rows], groups=groups, seed=options["seed"], **options["fit"])
     reward.save_pretrained(output / ENDPOINT, identity)
-    share = options["fit"].get("validation_share", 0.1)
+    share = {**DEFAULTS, **options["fit"]}["validation_share"]
     _, held_out = split_rows(group_codes(groups, len(fit_rows)), share, options["seed"])
     rows = [fit_rows[row] for row in held_out]
     save_file({"safe": safe[rows].contiguous(), "unsafe": unsafe[rows].contiguous()}, output / VALIDATION)
@@ -73,7 +73,7 @@ def fit_stage(
         for layer, fitter in fitters.items()
     }
     scorers[0] = lambda states: reward(torch.as_tensor(states)).detach().numpy()
-    return metrics, _accuracies(scorers, *held_out_pairs, pd.Series(risks))
+    return metrics, layer_accuracies(scorers, *held_out_pairs, index.iloc[test_rows])
 
 
 def validation_states(folder: Path | str) -> tuple[Tensor, Tensor]:
@@ -101,33 +101,28 @@ def held_out_rows(index: pd.DataFrame, share: float, where: str = "rewards.<name
     return fit_rows, test_rows
 
 
-def _fit_tokens(
-    arrays: Mapping[str, Tensor], rows: list[int], groups: list[str], options: Mapping[str, Any], reward: HybridReward
-) -> HybridReward:
-    """Probes for the middle of responses: those of the endpoint are out of distribution there."""
-    if "safe_tokens" not in arrays:
-        return reward
-    safe, unsafe = arrays["safe_tokens"][rows], arrays["unsafe_tokens"][rows]
-    positions = safe.shape[1]
-    repeated = [group for group in groups for _ in range(positions)]
-    return fit_hybrid_reward(
-        safe.flatten(0, 1), unsafe.flatten(0, 1), groups=repeated, seed=options["seed"], **options["fit"]
-    )
+def layer_accuracies(
+    scorers: Mapping[int, Scorer], safe: np.ndarray, unsafe: np.ndarray, held: pd.DataFrame
+) -> pd.DataFrame:
+    """Share of held-out pairs ranked right, by a logistic regression on each single layer and by the hybrid, per class.
 
+    Args:
+        scorers: by number of the layer, from 1; 0 is the hybrid.
+        safe: states of the held-out pairs, [N, L, D].
+        unsafe: the same; row i is paired with row i.
+        held: the same pairs, columns prompt_id and risk.
 
-@torch.inference_mode()
-def _scale(reward: HybridReward, arrays: Mapping[str, Tensor], rows: list[int], form: str) -> Any:
-    sides = [arrays.get(f"{side}_tokens", arrays[side].unsqueeze(1))[rows] for side in ("safe", "unsafe")]
-    return fit_scale([values for side in sides for values in reward.token_rewards(side).tolist()], form)
-
-
-def _accuracies(scorers: Mapping[int, Scorer], safe: np.ndarray, unsafe: np.ndarray, risks: pd.Series) -> pd.DataFrame:
-    """Share of held-out pairs ranked right, by a logistic regression on each single layer (1..L) and by the hybrid (0), per class."""
+    Returns:
+        Columns layer, risk (``all`` first), accuracy (a tie counts half), n (pairs), ci_low, ci_high: the pairs of one prompt stand and
+        fall together.
+    """
+    risk_of, prompts = held["risk"].to_numpy(), held["prompt_id"].to_numpy()
     rows = []
     for layer, scorer in sorted(scorers.items()):
-        right = (scorer(safe) > scorer(unsafe)).astype(float)
-        for risk in ("all", *sorted(risks.unique())):
-            found = interval(right[(risks == risk).to_numpy()] if risk != "all" else right)
+        right = ranked(scorer(safe), scorer(unsafe))
+        for risk in ("all", *sorted(set(risk_of))):
+            keep = np.full(len(held), True) if risk == "all" else risk_of == risk
+            found = interval(right[keep], families=prompts[keep], bounds=(0.0, 1.0))
             rows.append(
                 {
                     "layer": layer,
@@ -139,3 +134,19 @@ def _accuracies(scorers: Mapping[int, Scorer], safe: np.ndarray, unsafe: np.ndar
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _fit_tokens(
+    arrays: Mapping[str, Tensor], rows: list[int], groups: list[str], options: Mapping[str, Any], reward: HybridReward
+) -> HybridReward:
+    """Probes for the middle of responses: those of the endpoint are out of distribution there."""
+    if "safe_tokens" not in arrays:
+        return reward
+    safe, unsafe = arrays["safe_tokens"][rows], arrays["unsafe_tokens"][rows]
+    return fit_token_reward(safe, unsafe, groups=groups, seed=options["seed"], **options["fit"])
+
+
+@torch.inference_mode()
+def _scale(reward: HybridReward, arrays: Mapping[str, Tensor], rows: list[int], form: str) -> Any:
+    sides = [arrays.get(f"{side}_tokens", arrays[side].unsqueeze(1))[rows] for side in ("safe", "unsafe")]
+    return fit_scale([values for side in sides for values in reward.token_rewards(side).tolist()], form)

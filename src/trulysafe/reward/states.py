@@ -1,4 +1,4 @@
-"""Checks that every function of the reward stage makes on the states it is given."""
+"""Pairs of states as every function of the reward stage takes them: checked, grouped, divided by groups."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.model_selection import GroupShuffleSplit
 from torch import Tensor
 
 from trulysafe.errors import UserError
+from trulysafe.ids import stable_seed
 
 MINIMUM_PAIRS = 4
 
@@ -48,6 +50,19 @@ def group_codes(groups: Sequence[Any] | None, pairs: int) -> np.ndarray:
     if len(groups) != pairs:
         raise UserError(f"reward: {len(groups)} groups for {pairs} pairs; give one group per pair.")
     return np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
+
+
+def split_rows(codes: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows for training and for validation; a group is on one side only."""
+    rows = np.arange(len(codes))
+    if share == 0:
+        return rows, rows[:0]
+    if len(np.unique(codes)) < 2:
+        raise UserError(
+            "reward: all pairs are of one group, so none can be held out. Give finer groups or validation_share: 0."
+        )
+    splitter = GroupShuffleSplit(1, test_size=share, random_state=stable_seed("reward split", seed))
+    return next(splitter.split(rows, groups=codes))
 
 
 def _tensor(states: Any, side: str) -> Tensor:

@@ -21,7 +21,7 @@ from trulysafe.ids import stable_seed
 from trulysafe.methods import REWARD_JUDGE, Online
 from trulysafe.pairs import GAP, SAME_TEXT, rerank
 from trulysafe.reward.model import HybridReward
-from trulysafe.sampling import Decoding, left_padded
+from trulysafe.sampling import Decoding, generated
 from trulysafe.scoring import token_logps
 from trulysafe.tokens import Encoded, end_of_turn_id
 from trulysafe.trainers.batches import WEIGHT
@@ -88,19 +88,10 @@ class OnlinePairs:
         decoding = Decoding(
             options.samples, options.temperature, options.top_k, options.top_p, options.repetition_penalty, options.max_new_tokens
         )  # fmt: skip
-        ids, attention = left_padded(prompts, self.tokenizer.pad_token_id)
         training = policy.training
         policy.eval()
-        with torch.no_grad():
-            output = policy.generate(
-                input_ids=ids.to(policy.device),
-                attention_mask=attention.to(policy.device),
-                eos_token_id=end,
-                pad_token_id=self.tokenizer.pad_token_id,
-                **decoding.generate_options(),
-            )
+        rows = generated(policy, self.tokenizer, prompts, decoding)
         policy.train(training)
-        rows = [row[: row.index(end) + 1] if end in row else row for row in output[:, ids.shape[1] :].tolist()]
         self.meter.tokens["sampling"] += sum(map(len, rows)) + options.samples * sum(map(len, prompts))
         grouped = [rows[start : start + options.samples] for start in range(0, len(rows), options.samples)]
         return [

@@ -19,8 +19,8 @@ from trl import DPOTrainer
 
 from trulysafe.errors import UserError
 from trulysafe.layer_states import LayerStates
-from trulysafe.losses import LIKELIHOOD_LOSS, SHIFTED_LOSSES, kto_reference_point, preference_loss, sft_loss
-from trulysafe.methods import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, Method
+from trulysafe.losses import LIKELIHOOD_LOSS, kto_reference_point, preference_loss, sft_loss
+from trulysafe.methods import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, SHIFTED_LOSSES, Method
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.batches import WEIGHT, ShareOfBatches, shared_loader
 from trulysafe.trainers.checkpoints import Progress, mark_complete

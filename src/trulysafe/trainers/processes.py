@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 import trulysafe
-from trulysafe.errors import UserError
+from trulysafe.errors import UserError, disk_is_full
 from trulysafe.launch import Launch
 from trulysafe.torchrun import forget_ranks
 from trulysafe.trainers.run import STOP_FILE, on_sigterm
@@ -49,7 +49,7 @@ def train_in_processes(folder: Path, launch: Launch) -> None:
     full = False
     with on_sigterm(lambda *_: (folder / STOP_FILE).touch()):
         launcher = subprocess.Popen(
-            _command(folder, launch.processes) if launch.nodes == 1 else _command_of_nodes(folder, launch),
+            _command(folder, launch),
             env=_environment(launch.per_node),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -60,7 +60,7 @@ def train_in_processes(folder: Path, launch: Launch) -> None:
             assert launcher.stdout is not None
             for line in launcher.stdout:
                 logger.info("%s", line.rstrip())
-                full = full or any(os.strerror(number) in line for number in (errno.ENOSPC, errno.EDQUOT))
+                full = full or disk_is_full(line)
             code = launcher.wait()
         finally:
             launcher.kill()  # its processes see that it is gone and stop; those of other nodes end with the SLURM job
@@ -74,30 +74,36 @@ def train_in_processes(folder: Path, launch: Launch) -> None:
         )
 
 
-def _command(folder: Path, processes: int) -> list[str]:
+def _command(folder: Path, launch: Launch) -> list[str]:
+    start, meet = _on_this_node() if launch.nodes == 1 else _over_nodes(launch.nodes)
     return [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
-        "--nproc-per-node", str(processes), "--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT",
-        "-m", WORKER, str(folder),
+        *start, sys.executable, "-m", AGENT, *meet, "--nproc-per-node", str(launch.per_node), "--max-restarts", "0",
+        "--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT", "-m", WORKER, str(folder),
     ]  # fmt: skip
 
 
-def _command_of_nodes(folder: Path, launch: Launch) -> list[str]:
-    """One torchrun on each node of this SLURM job, that agree on ranks at a free port of this node."""
+def _on_this_node() -> tuple[list[str], list[str]]:
+    """What starts torchrun (nothing more), and its arguments about where its processes meet."""
+    return [], ["--standalone", "--local-addr", "127.0.0.1"]
+
+
+def _over_nodes(nodes: int) -> tuple[list[str], list[str]]:
+    """The same for one torchrun on each node of this SLURM job: they agree on ranks at a free port of this node."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None or shutil.which("srun") is None:
         raise UserError(
-            f"training.nodes is {launch.nodes}, but this is no SLURM job. Run it with snakemake --profile slurm, or set training.nodes to 1."
+            f"training.nodes is {nodes}, but this is no SLURM job. Run it with snakemake --profile slurm, or set training.nodes to 1."
         )
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]
-    return [
-        "srun", f"--jobid={job}", f"--nodes={launch.nodes}", f"--ntasks={launch.nodes}", "--ntasks-per-node=1", "--overlap",
+    start = [
+        "srun", f"--jobid={job}", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--overlap",
         "--cpu-bind=none", "--mpi=none", "--kill-on-bad-exit=1", "--unbuffered",
-        sys.executable, "-m", AGENT, "--nnodes", str(launch.nodes), "--nproc-per-node", str(launch.per_node),
-        "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{socket.gethostname()}:{port}", "--rdzv-id", f"{job}-{port}",
-        "--max-restarts", "0", "--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT", "-m", WORKER, str(folder),
+    ]  # fmt: skip
+    return start, [
+        "--nnodes", str(nodes), "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{socket.gethostname()}:{port}",
+        "--rdzv-id", f"{job}-{port}",
     ]  # fmt: skip
 
 

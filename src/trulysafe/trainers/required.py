@@ -6,8 +6,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from trulysafe.errors import UserError
-from trulysafe.losses import SHIFTED_LOSSES
-from trulysafe.methods import Method
+from trulysafe.methods import SHIFTED_LOSSES, Method
 
 _REPLACED = {
     "loss_type": "choose the loss by method=Method(loss=...)",

@@ -90,7 +90,8 @@ class TokenReward(TableOfKinds):
         0.2, description="Share of the pairs (by prompt) held out of fit and constants, for the reported accuracies."
     )
     fit: dict[str, Any] = Field(
-        default_factory=dict, description="Options of `trulysafe.token_rm.fit_token_rm` (only `token_rm`)."
+        default_factory=dict,
+        description="Options of `trulysafe.token_rewards.classifier.fit_token_rm` (only `token_rm`).",
     )
     seed: int = Field(0, description="Seed of the fit (only `token_rm`).")
 

@@ -1,0 +1,78 @@
+"""The reward stage: what it measures on held-out pairs, and what it keeps for the tokens of responses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from trulysafe.errors import UserError
+from trulysafe.reward import HybridReward, fit_hybrid_reward, fit_token_reward
+from trulysafe.reward.stage import TOKENS, fit_stage, held_out_rows, layer_accuracies
+from trulysafe.stats import interval
+
+
+def first_feature(states: np.ndarray) -> np.ndarray:
+    """A scorer that reads the reward off the states."""
+    return states[:, 0, 0]
+
+
+def accuracy(safe: list[float], unsafe: list[float], prompts: list[str]) -> pd.Series:
+    """The row of all classes, for pairs of known rewards."""
+    sides = [np.array(side)[:, None, None] for side in (safe, unsafe)]
+    held = pd.DataFrame({"prompt_id": prompts, "risk": "EHD"})
+    return layer_accuracies({0: first_feature}, *sides, held).iloc[0]
+
+
+def test_a_tie_counts_half() -> None:
+    found = accuracy([1.0, 2.0, 3.0, 0.0], [0.0, 2.0, 3.0, 1.0], list("abcd"))
+    assert (found["risk"], found["accuracy"], found["n"]) == ("all", 0.5, 4)
+    assert 0.0 <= found["ci_low"] < found["accuracy"] < found["ci_high"] <= 1.0
+
+
+def test_pairs_of_one_prompt_stand_and_fall_together() -> None:
+    """Five copies of each pair say no more than one: the interval is that of the prompts."""
+    safe, unsafe = [1.0] * 14 + [0.0] * 6, [0.5] * 20
+    copies = np.arange(20).repeat(5)
+    names = [f"prompt {row}" for row in copies]
+    found = accuracy([safe[row] for row in copies], [unsafe[row] for row in copies], names)
+    alone = accuracy(safe, unsafe, [f"prompt {row}" for row in range(20)])
+    independent = interval([float(safe[row] > unsafe[row]) for row in copies])
+    assert found["accuracy"] == alone["accuracy"] == pytest.approx(0.7)
+    assert found["ci_high"] - found["ci_low"] == pytest.approx(alone["ci_high"] - alone["ci_low"], rel=0.15)
+    assert found["ci_high"] - found["ci_low"] > 1.8 * (independent.high - independent.low)
+
+
+def test_each_class_has_its_own_row() -> None:
+    states = np.array([1.0, 1.0, 0.0])[:, None, None]
+    held = pd.DataFrame({"prompt_id": list("abc"), "risk": ["IHD", "EHD", "IHD"]})
+    found = layer_accuracies({1: first_feature, 0: first_feature}, states, np.full_like(states, 0.5), held)
+    assert found[["layer", "risk", "n"]].to_numpy().tolist() == [
+        [layer, risk, n] for layer in (0, 1) for risk, n in (("all", 3), ("EHD", 1), ("IHD", 2))
+    ]
+    assert found["accuracy"].tolist() == pytest.approx([2 / 3, 1.0, 0.5] * 2)
+
+
+def test_token_reward_is_fitted_on_the_tokens_of_whole_prompts_and_not_calibrated(tmp_path: Path) -> None:
+    """The pairs that validate are drawn from the prompts' own names, as for the endpoint."""
+    safe, unsafe = torch.randn(2, 40, 3, 2, 4, generator=torch.Generator().manual_seed(0))
+    prompts = [f"{row // 2:04x}" for row in range(40)]
+    index = pd.DataFrame({"prompt_id": prompts, "risk": "EHD"})
+    arrays = {"safe": safe[:, -1], "unsafe": unsafe[:, -1], "safe_tokens": safe, "unsafe_tokens": unsafe}
+    fit = {"epochs": 2, "early_stopping": "soft", "validation_share": 0.3}
+    fit_stage(arrays, index, {"fit": fit, "test_share": 0.4, "seed": 1}, {}, tmp_path)
+    found = HybridReward.from_pretrained(tmp_path / TOKENS).state_dict()
+    rows = held_out_rows(index, 0.4)[0]
+    repeated = [prompts[row] for row in rows for _ in range(3)]
+    flat = (side[rows].flatten(0, 1) for side in (safe, unsafe))
+    expected = fit_hybrid_reward(*flat, groups=repeated, seed=1, calibrate=False, **fit).state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert (float(found["offset"]), float(found["temperature"])) == (0.0, 1.0)
+
+
+def test_token_reward_needs_states_of_tokens() -> None:
+    with pytest.raises(UserError, match=r"\[pairs, tokens, layers, width\]"):
+        fit_token_reward(torch.zeros(8, 2, 4), torch.zeros(8, 2, 4))
