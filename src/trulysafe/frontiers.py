@@ -30,6 +30,7 @@ def matched_safety(
     levels: Sequence[float] = LEVELS,
     metric: str = "over_refusal",
     starts: Mapping[str, str] | None = None,
+    start_seeds: Mapping[str, int] | None = None,
     judge: str = MAIN,
     purpose: str = "test",
 ) -> pd.DataFrame:
@@ -39,8 +40,9 @@ def matched_safety(
         metrics: table of schema ``metrics`` with summary rows (:mod:`trulysafe.evaluation`).
         levels: shares of harmful prompts handled safely, in (0, 1).
         metric: ``over_refusal`` or ``not_complying``.
-        starts: experiment -> the experiment that it starts from, whose last values become step 0 of every seed. Untrained experiments
-            (those with step 0 alone) get no rows.
+        starts: experiment -> the experiment that it starts from. Its last values become step 0: those of the same seed, or the mean over
+            its seeds where it has no such seed (a base model). Untrained experiments (those with step 0 alone) get no rows.
+        start_seeds: experiment -> the one seed of its start that all its seeds start from; their own where it is not named.
         judge, purpose: which summary rows to read.
 
     Returns:
@@ -55,7 +57,8 @@ def matched_safety(
     for experiment, of_arm in points.groupby("experiment", sort=True):
         if not of_arm["step"].any():
             continue
-        first = _start(points, (starts or {}).get(str(experiment)))
+        starting = points[points["experiment"] == (starts or {}).get(str(experiment))]
+        one_seed = (start_seeds or {}).get(str(experiment))
         for level in levels:
             found = [
                 {
@@ -63,7 +66,7 @@ def matched_safety(
                     "seed": seed,
                     "level": level,
                     "metric": metric,
-                    **_crossing(path, first, level),
+                    **_crossing(path, _start(starting, seed if one_seed is None else one_seed), level),
                 }
                 for seed, path in of_arm.groupby("seed", sort=True)
             ]
@@ -81,13 +84,13 @@ def _points(metrics: pd.DataFrame, metric: str, judge: str, purpose: str) -> pd.
     return merged.sort_values(keys)
 
 
-def _start(points: pd.DataFrame, start: str | None) -> pd.DataFrame:
-    """The starting experiment's last step as one point at step 0, its mean over seeds; empty where none is given."""
-    rows = points[points["experiment"] == start]
+def _start(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The starting experiment's last step as one point at step 0: that of the seed, else the mean over seeds; empty where none is given."""
     if rows.empty:
         return rows
     rows = rows[rows["step"] == rows["step"].max()]
-    return rows[["value_safe", "value_other"]].mean().to_frame().T.assign(step=0)
+    of_seed = rows[rows["seed"] == seed]
+    return (rows if of_seed.empty else of_seed)[["value_safe", "value_other"]].mean().to_frame().T.assign(step=0)
 
 
 def _crossing(path: pd.DataFrame, first: pd.DataFrame, level: float) -> dict[str, Any]:

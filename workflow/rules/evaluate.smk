@@ -102,6 +102,11 @@ rule metrics:
         },
         contrasts={name: options(contrast) for name, contrast in CONFIG.report.contrasts.items()},
         starts=PLAN.starts,
+        start_seeds={
+            name: item.start_from.seed
+            for name, item in CONFIG.experiments.items()
+            if item.start_from is not None and item.start_from.seed is not None
+        },
         diversity_answers=CONFIG.report.diversity_answers,
         judges=list(CONFIG.judges),
         code=code("metrics"),
