@@ -15,7 +15,7 @@ from tests.unit.report_world import BENCHMARKS, verdict_table
 from trulysafe.contrasts import contrast_rows
 from trulysafe.errors import UserError
 from trulysafe.evaluation import POOLED, metric_rows
-from trulysafe.frontiers import matched_safety, select_steps, steps_of
+from trulysafe.frontiers import matched_safety
 from trulysafe.schema import SCHEMAS
 from trulysafe.stats import interval
 
@@ -252,9 +252,10 @@ def test_contrasts_agree_with_metric_rows(metric: str) -> None:
     assert (row["step_a"], row["step_b"]) == (40, 40)
 
 
-def test_steps_and_classes_can_be_chosen() -> None:
+def test_a_class_can_be_chosen_and_the_last_steps_are_compared() -> None:
     verdicts = verdict_table(arms=2)
-    row = contrast_rows(verdicts, [contrast(a="arm_1", b="arm_0", risk="EHD")], BENCHMARKS, steps={"arm_1": 20}).iloc[0]
+    verdicts = verdicts[(verdicts["experiment"] == "arm_0") | (verdicts["step"] <= 20)]
+    row = contrast_rows(verdicts, [contrast(a="arm_1", b="arm_0", risk="EHD")], BENCHMARKS).iloc[0]
     assert (row["step_a"], row["step_b"], row["n"]) == (20, 40, 120)
 
 
@@ -287,11 +288,11 @@ def test_no_contrasts_is_an_empty_table() -> None:
 
 def path_rows(points: dict[tuple[str, int, int], tuple[float, float]]) -> pd.DataFrame:
     """Summary rows of (experiment, seed, step) -> (safe, over_refusal)."""
-    rows = []
+    rows, spread = [], {"ci_low": float("nan"), "ci_high": float("nan"), "n": 10}
     for (experiment, seed, step), pair in points.items():
         for axis, metric, number in (("safety", "safe", pair[0]), ("over_refusal", "over_refusal", pair[1])):
             where = {"experiment": experiment, "seed": seed, "step": step, "benchmark": f"test/{axis}"}
-            rows.append({**where, "risk": "all", "judge": "main", "metric": metric, "value": number})
+            rows.append({**where, "risk": "all", "judge": "main", "metric": metric, "value": number, **spread})
     return pd.DataFrame(rows)
 
 
@@ -347,31 +348,6 @@ def test_there_is_no_matched_safety_without_both_axes(metric: str) -> None:
     rows = path_rows({("arm", 0, 10): (0.6, 0.1)})
     assert list(matched_safety(rows).columns) == list(matched_safety(rows[rows["metric"] == metric]).columns)
     assert matched_safety(rows[rows["metric"] == metric]).empty
-
-
-def chosen_rows(values: dict[str, list[float]]) -> pd.DataFrame:
-    where = {"seed": POOLED, "risk": "all", "judge": "main", "metric": "truly_safe", "benchmark": "development/all"}
-    return pd.DataFrame(
-        [
-            {**where, "experiment": arm, "step": 10 * place, "value": one}
-            for arm, found in values.items()
-            for place, one in enumerate(found)
-        ]
-    )
-
-
-def test_operating_points_are_the_earliest_best() -> None:
-    rows = chosen_rows({"a": [0.1, 0.4, 0.4], "b": [0.5, 0.2, 0.3], "base": [0.3]})
-    selected = select_steps(rows, untrained=["base"])
-    assert steps_of(selected) == {"a": 10, "b": 0, "base": 0}
-    assert selected["candidates"].tolist() == [3, 3, 1]
-
-
-def test_operating_points_need_equal_budgets() -> None:
-    with pytest.raises(UserError, match="a 2, b 1"):
-        select_steps(chosen_rows({"a": [0.1, 0.4], "b": [0.5]}))
-    with pytest.raises(UserError, match="no pooled rows"):
-        select_steps(chosen_rows({"a": [0.1]}), benchmark="development/safety")
 
 
 def test_evaluation_and_report_import_neither_torch_nor_transformers() -> None:

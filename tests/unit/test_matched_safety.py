@@ -17,7 +17,7 @@ SAFE = {
 
 def rows_of(safe: dict[tuple[str, int, int], float]) -> pd.DataFrame:
     """Summary rows of (experiment, seed, step) -> share safe, over-refusal half of it."""
-    where = {"risk": "all", "judge": "main"}
+    where = {"risk": "all", "judge": "main", "ci_low": float("nan"), "ci_high": float("nan"), "n": 10}
     return pd.DataFrame(
         [
             {**where, "experiment": experiment, "seed": seed, "step": step, **measured}

@@ -80,7 +80,7 @@ rule judge:
 
 
 rule metrics:
-    """Every number with n and interval; the declared contrasts; operating points chosen on development benchmarks."""
+    """Every number with n and interval; the declared contrasts; over-refusal at matched safety; agreement of judges."""
     input:
         verdicts=[path for batch in PLAN.batches for path in PLAN.answer_shards(batch, "verdicts")],
         answers=[path for batch in PLAN.batches for path in PLAN.answer_shards(batch)],

@@ -1,4 +1,4 @@
-"""Every number, the declared contrasts and the operating points (rule metrics)."""
+"""Every number, the declared contrasts and over-refusal at matched safety (rule metrics)."""
 
 import pandas as pd
 

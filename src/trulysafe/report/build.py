@@ -25,8 +25,6 @@ from trulysafe.report.tables import (
     main_rows,
     main_text,
     matched_text,
-    time_rows,
-    time_text,
     write_tables,
 )
 from trulysafe.report.training_table import training_rows, training_text
@@ -40,12 +38,10 @@ def build_tables(
     contrasts: pd.DataFrame | None = None,
     matched: pd.DataFrame | None = None,
     judges: pd.DataFrame | None = None,
-    times: pd.DataFrame | None = None,
     published: Path | str | None = None,
     ours: pd.DataFrame | None = None,
     divergence: pd.DataFrame | None = None,
     drift: pd.DataFrame | None = None,
-    steps: Mapping[str, int] | None = None,
     labellers: Mapping[str, Path | str] | None = None,
     labelled_pools: Mapping[str, tuple[str, Mapping[str, Any]]] | None = None,
     ablations: pd.DataFrame | None = None,
@@ -57,19 +53,17 @@ def build_tables(
 
     Args:
         folder: where they go: ``main`` and ``main_<group>`` for other groups of arms, ``contrasts``, ``matched_safety``,
-            ``judges``, ``wall_time``, ``published``, ``divergence``, ``diversity``, ``labellers``, ``labeller_confusion``,
+            ``judges``, ``published``, ``divergence``, ``diversity``, ``labellers``, ``labeller_confusion``,
             ``labeller_agreement``, ``ablations``, ``order_and_distribution``, ``training_means``, and the page ``kept_tokens.html``.
         metrics: table of schema ``metrics`` with summary rows.
         arms: experiments to show, in order (:attr:`trulysafe.config.plan.Plan.arms`): ``label``, ``group``, ``base`` and ``start``.
         contrasts: from :func:`trulysafe.contrasts.contrast_rows`.
         matched: from :func:`trulysafe.frontiers.matched_safety`.
         judges: from :func:`trulysafe.judges.agreement.judge_agreement`.
-        times: columns rule and seconds, one row per job.
         published: folder of the published numbers.
         ours: our runs of the published setting, see :func:`trulysafe.report.published.published_rows`.
         divergence: columns layer, kl_safe_unsafe, kl_unsafe_safe, from the layer analysis.
         drift: from :func:`trulysafe.drift.drift_rows`.
-        steps: experiment -> step to show; the last one where it is not named.
         labellers: name -> artefact folder of a risk labeller.
         labelled_pools: pool -> its labeller, and the agreement with known classes that was noted when its prompts were labelled.
         ablations: from :func:`trulysafe.ablations.ablation_rows`.
@@ -82,7 +76,7 @@ def build_tables(
     """
     made, captions = {}, dict(CAPTIONS)
     for group, members in _groups(metrics, arms).items():
-        rows, name = main_rows(metrics, members, steps=steps), f"main{group}"
+        rows, name = main_rows(metrics, members), f"main{group}"
         made[name], captions[name] = (main_text(rows), rows), main_caption(rows)
     if contrasts is not None and len(contrasts):
         made["contrasts"] = (contrast_text(contrasts, arms), contrasts)
@@ -90,8 +84,6 @@ def build_tables(
         made["matched_safety"] = (matched_text(matched, arms), matched)
     if judges is not None and len(judges):
         made["judges"] = (judges_text(judges), judges)
-    if times is not None and len(times):
-        made["wall_time"] = (time_text(time_rows(times)), time_rows(times))
     made |= diversity_tables(metrics, arms)
     made |= labeller_tables(labellers or {}, labelled_pools or {})
     if published is not None:
@@ -125,14 +117,13 @@ def build_figures(
     components: pd.DataFrame | None = None,
     divergence: pd.DataFrame | None = None,
     drift: pd.DataFrame | None = None,
-    times: pd.DataFrame | None = None,
     kept_tokens: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Write the figures of a run into ``folder`` as PDF, PNG and CSV.
 
     Args:
         folder: where they go: ``plane``, ``classes`` and ``training`` (``<name>_<group>`` for other groups of arms),
-            ``sweep_<name>``, ``reward_accuracy``, ``layers``, ``order_and_distribution``, ``wall_time``, ``kept_tokens``.
+            ``sweep_<name>``, ``reward_accuracy``, ``layers``, ``order_and_distribution``, ``kept_tokens``.
         metrics: table of schema ``metrics`` with summary rows.
         arms: experiments to draw, in order, as for :func:`build_tables`; groups are drawn apart, each with its base models.
         sweeps: name -> ``label`` of the axis and ``points`` (experiment -> value).
@@ -140,7 +131,6 @@ def build_figures(
         accuracy: reward accuracy per layer and class, see :func:`trulysafe.report.layer_figures.reward_accuracy`.
         components, divergence: of the layer analysis, see :func:`trulysafe.report.layer_figures.layer_densities`.
         drift: from :func:`trulysafe.drift.drift_rows`.
-        times: columns rule and seconds, one row per job.
         kept_tokens: from :func:`trulysafe.kept_tokens.kept_tokens`.
 
     Returns:
@@ -161,8 +151,6 @@ def build_figures(
         paths += layer_figures.layer_densities(components, divergence, place / "layers")
     if drift is not None and len(drift):
         paths += order_and_distribution(drift, arms, place / "order_and_distribution")
-    if times is not None and len(times):
-        paths += figures.wall_time(times, place / "wall_time")
     if kept_tokens is not None and len(kept_tokens):
         paths += kept_tokens_figure(kept_tokens, place / "kept_tokens")
     return paths

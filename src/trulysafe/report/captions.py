@@ -61,7 +61,6 @@ CAPTIONS = {
         "rejected responses in scope that the mask keeps, and share of responses that fell under the minimum share and were kept whole. Brackets hold "
         "Student's 95% intervals over seeds."
     ),
-    "wall_time": "Wall time per rule, summed over its jobs; jobs may have run side by side.",
 }
 
 _ABLATIONS = {

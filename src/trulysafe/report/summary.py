@@ -1,4 +1,4 @@
-"""One page of text about a run: what was compared, what came out, what did not, and how long it took.
+"""One page of text about a run: what was compared, what came out, and what did not.
 
 Findings against the methods stand in a section of their own, in the words of the numbers: a contrast that shows nothing, or
 the opposite, is a result. Nothing here judges by a threshold that the reader cannot see.
@@ -15,13 +15,11 @@ from trulysafe.report.style import bases_of
 from trulysafe.report.tables import (
     Arms,
     contrast_text,
-    duration,
     intervals,
     main_rows,
     main_text,
     matched_text,
     p_text,
-    time_rows,
     to_markdown,
 )
 
@@ -37,7 +35,6 @@ def summary(
     *,
     contrasts: pd.DataFrame | None = None,
     matched: pd.DataFrame | None = None,
-    times: pd.DataFrame | None = None,
     facts: Sequence[str] = (),
 ) -> str:
     """Write the summary of a run as Markdown.
@@ -48,7 +45,6 @@ def summary(
         arms: experiments to show, in order; each is held against its ``base``.
         contrasts: from :func:`trulysafe.contrasts.contrast_rows`.
         matched: from :func:`trulysafe.frontiers.matched_safety`.
-        times: columns rule and seconds, one row per job.
         facts: sentences about the run that only the caller knows (worlds, accuracy of a fitted judge, where the files lie).
 
     Returns:
@@ -69,8 +65,6 @@ def summary(
         "## Findings against, as measured",
         "\n".join(f"- {line}" for line in against) or "- None of the checks found one.",
     ]
-    if times is not None and len(times):
-        parts += ["## Wall time", _times(times)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -140,10 +134,3 @@ def _costs(rows: pd.DataFrame, arms: Arms) -> list[str]:
 
 def _apart(row: dict[Any, Any], start: dict[Any, Any], bad: int) -> bool:
     return bool(row["ci_low"] > start["ci_high"]) if bad > 0 else bool(row["ci_high"] < start["ci_low"])
-
-
-def _times(times: pd.DataFrame) -> str:
-    rows = time_rows(times)
-    longest = ", ".join(f"{row['rule']} {duration(row['seconds'])}" for row in rows.head(3).to_dict("records"))
-    jobs, total = int(rows["jobs"].sum()), float(rows["seconds"].sum())
-    return f"{duration(total)} in {jobs} jobs, added up (jobs may have run side by side). Longest: {longest}."

@@ -45,38 +45,28 @@ _STYLE = (
 )
 
 
-def main_rows(
-    metrics: pd.DataFrame,
-    arms: Arms,
-    *,
-    group: str | None = None,
-    steps: Mapping[str, int] | None = None,
-    judge: str = MAIN,
-    purpose: str = "test",
-) -> pd.DataFrame:
-    """The numbers of the main table, one row per arm and column that was measured.
+def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """The numbers of the main table, one row per arm at its last step and column that was measured.
 
     Args:
         metrics: table of schema ``metrics`` with summary rows.
         arms: experiments to show, in order; those without metrics are left out.
-        group: show arms of this group only.
-        steps: experiment -> step to show; the last one where it is not named.
-        judge, purpose: which summary rows to read.
 
     Returns:
         Columns experiment, label, step, seeds (how many are pooled), column, value, ci_low, ci_high, n.
+
+    Raises:
+        UserError: no arm was measured on test benchmarks.
     """
-    rows = at_steps(metrics[metrics["judge"] == judge], steps)
+    rows = at_last_step(metrics[metrics["judge"] == MAIN])
     seeds = rows[rows["seed"] != POOLED].groupby("experiment")["seed"].nunique()
     pooled = rows[rows["seed"] == POOLED]
     found = []
     for experiment, about in arms.items():
-        if group is not None and about.get("group") != group:
-            continue
         for column, (axis, risk, metric) in MAIN_COLUMNS.items():
             cell = pooled[
                 (pooled["experiment"] == experiment)
-                & (pooled["benchmark"] == f"{purpose}/{axis}")
+                & (pooled["benchmark"] == f"test/{axis}")
                 & (pooled["risk"] == risk)
                 & (pooled["metric"] == metric)
             ]
@@ -86,14 +76,15 @@ def main_rows(
                 for row in cell[["step", "value", "ci_low", "ci_high", "n"]].to_dict("records")
             ]
     if not found:
-        raise UserError(f"main table: none of the arms {', '.join(arms)} has {purpose} metrics of judge {judge!r}.")
+        raise UserError(
+            f"main table: none of the arms {', '.join(arms)} has metrics on test benchmarks. Answer and judge a benchmark with purpose: test."
+        )
     return pd.DataFrame(found)[["experiment", "label", "step", "seeds", "column", "value", "ci_low", "ci_high", "n"]]
 
 
-def at_steps(metrics: pd.DataFrame, steps: Mapping[str, int] | None = None) -> pd.DataFrame:
-    """Rows of each experiment at the given step, or at its last one."""
-    last = metrics.groupby("experiment")["step"].max().to_dict() | dict(steps or {})
-    return metrics[metrics["step"] == metrics["experiment"].map(last)]
+def at_last_step(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each experiment at its last step."""
+    return metrics[metrics["step"] == metrics.groupby("experiment")["step"].transform("max")]
 
 
 def main_text(rows: pd.DataFrame) -> pd.DataFrame:
@@ -246,11 +237,6 @@ def time_rows(times: pd.DataFrame) -> pd.DataFrame:
     """Sum wall time over the jobs of each rule, longest first: columns rule, seconds, jobs."""
     found = times.groupby("rule")["seconds"].agg(seconds="sum", jobs="count").reset_index()
     return found.sort_values(["seconds", "rule"], ascending=[False, True], ignore_index=True)
-
-
-def time_text(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay :func:`time_rows` out for reading."""
-    return pd.DataFrame({"Rule": rows["rule"], "Jobs": rows["jobs"], "Wall time": rows["seconds"].map(duration)})
 
 
 def duration(seconds: float) -> str:
