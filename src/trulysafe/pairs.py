@@ -13,6 +13,7 @@ import pandas as pd
 
 from trulysafe.errors import not_accepted
 from trulysafe.ids import pair_id, stable_seed
+from trulysafe.schema import UNLABELLED
 
 RULES = ("best_worst", "top_k_bottom_k", "best_vs_random")
 Drops = Counter[tuple[str, str]]
@@ -85,8 +86,13 @@ def drop_table(drops: Drops) -> dict[str, dict[str, int]]:
     """Counts by reason and class, for a manifest."""
     table: dict[str, dict[str, int]] = {}
     for (reason, risk), count in sorted(drops.items()):
-        table.setdefault(reason, {})[risk or "not labelled"] = count
+        table.setdefault(reason, {})[risk or UNLABELLED] = count
     return table
+
+
+def class_counts(pairs: pd.DataFrame) -> dict[str, int]:
+    """Pairs by class, for a manifest."""
+    return {str(risk) or UNLABELLED: count for risk, count in pairs["risk"].value_counts().to_dict().items()}
 
 
 def _places(ranked: pd.DataFrame, rule: str, k: int) -> Iterator[tuple[int, int]]:

@@ -195,7 +195,7 @@ def test_every_table_is_written(
         matched=matched,
         judges=judge_agreement(pd.concat([verdicts, verdicts.assign(judge="phrases")]), BENCHMARKS),
         published=PUBLISHED,
-        divergence=divergence,
+        divergence={"hybrid": divergence},
     )
     names = ("main", "main_amount", "contrasts", "matched_safety", "judges", "published", "divergence")
     assert {path.name for path in paths} == {
@@ -377,7 +377,9 @@ def test_every_figure_is_written_and_the_same_in_another_process(tmp_path: Path,
     code = (
         "import sys, pandas as pd\nfrom trulysafe.report.build import build_figures\n"
         f"frames = {{name: pd.read_parquet(f'{tmp_path}/{{name}}.parquet') for name in {list(frames)}}}\n"
-        f"build_figures(sys.argv[1], arms={ARMS}, sweeps={sweeps}, **frames)"
+        "from trulysafe.report.layer_figures import LayerTables\n"
+        "layers = LayerTables(*(frames.pop(name) for name in LayerTables._fields))\n"
+        f"build_figures(sys.argv[1], arms={ARMS}, sweeps={sweeps}, layers={{'hybrid': layers}}, **frames)"
     )
     for folder, hash_seed in (("first", "1"), ("second", "2")):
         environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": hash_seed}

@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from trulysafe.models import load_tokenizer
-from trulysafe.pairs import drop_table, rerank, within_length
+from trulysafe.pairs import class_counts, drop_table, rerank, within_length
 from trulysafe.reward.model import HybridReward
 from trulysafe.schema import read_table, write_table
 from trulysafe.select import limit
@@ -31,5 +31,5 @@ with job(snakemake) as run:
     lost = Counter(samples.drop_duplicates("prompt_id")["risk"]) - Counter(scored.drop_duplicates("prompt_id")["risk"])
     no_endpoint = Counter({("no finished response", risk): count for risk, count in lost.items()})
     run.note(ranked=len(scored))
-    run.note(pairs=pairs["risk"].value_counts().to_dict(), dropped=drop_table(drops + too_long + no_endpoint))
+    run.note(pairs=class_counts(pairs), dropped=drop_table(drops + too_long + no_endpoint))
     write_table(limit(pairs, options["rows"]), run.output.pairs, "pairs")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from trulysafe.report.diversity_table import diversity_tables
 from trulysafe.report.drift_figure import drift_text, order_and_distribution
 from trulysafe.report.kept_tokens import kept_tokens_figure, write_page
 from trulysafe.report.labeller_tables import labeller_tables
+from trulysafe.report.layer_figures import LayerTables
 from trulysafe.report.plane import plane
 from trulysafe.report.published import divergence_rows, divergence_text, published_rows, published_text
 from trulysafe.report.style import bases_of
@@ -29,6 +30,8 @@ from trulysafe.report.tables import (
 )
 from trulysafe.report.training_table import training_rows, training_text
 
+T = TypeVar("T")
+
 
 def build_tables(
     folder: Path | str,
@@ -40,7 +43,7 @@ def build_tables(
     judges: pd.DataFrame | None = None,
     published: Path | str | None = None,
     ours: pd.DataFrame | None = None,
-    divergence: pd.DataFrame | None = None,
+    divergence: Mapping[str, pd.DataFrame] | None = None,
     drift: pd.DataFrame | None = None,
     labellers: Mapping[str, Path | str] | None = None,
     labelled_pools: Mapping[str, tuple[str, Mapping[str, Any]]] | None = None,
@@ -62,7 +65,8 @@ def build_tables(
         judges: from :func:`trulysafe.judges.agreement.judge_agreement`.
         published: folder of the published numbers.
         ours: our runs of the published setting, see :func:`trulysafe.report.published.published_rows`.
-        divergence: columns layer, kl_safe_unsafe, kl_unsafe_safe, from the layer analysis.
+        divergence: reward -> columns layer, kl_safe_unsafe, kl_unsafe_safe, from the layer analysis; with several rewards, their names are
+            added to that of the table.
         drift: from :func:`trulysafe.drift.drift_rows`.
         labellers: name -> artefact folder of a risk labeller.
         labelled_pools: pool -> its labeller, and the agreement with known classes that was noted when its prompts were labelled.
@@ -87,9 +91,12 @@ def build_tables(
     made |= diversity_tables(metrics, arms)
     made |= labeller_tables(labellers or {}, labelled_pools or {})
     if published is not None:
-        numbers, layers = published_rows(published, ours), divergence_rows(published, divergence)
+        numbers = published_rows(published, ours)
         made["published"] = (published_text(numbers), numbers)
-        made["divergence"] = (divergence_text(layers), layers)
+        ours_by_reward: dict[str, pd.DataFrame | None] = {**_named_apart(divergence or {})} or {"": None}
+        for reward, of_reward in ours_by_reward.items():
+            rows, name = divergence_rows(published, of_reward), f"divergence{reward}"
+            made[name], captions[name] = (divergence_text(rows), rows), CAPTIONS["divergence"]
     choices = joined(ablations, reward_ablations)
     if choices is not None and len(choices):
         made["ablations"] = (ablation_text(choices, arms), choices)
@@ -113,9 +120,7 @@ def build_figures(
     arms: Arms,
     sweeps: Mapping[str, Mapping[str, Any]] | None = None,
     log: pd.DataFrame | None = None,
-    accuracy: pd.DataFrame | None = None,
-    components: pd.DataFrame | None = None,
-    divergence: pd.DataFrame | None = None,
+    layers: Mapping[str, LayerTables] | None = None,
     drift: pd.DataFrame | None = None,
     kept_tokens: pd.DataFrame | None = None,
 ) -> list[Path]:
@@ -128,8 +133,7 @@ def build_figures(
         arms: experiments to draw, in order, as for :func:`build_tables`; groups are drawn apart, each with its base models.
         sweeps: name -> ``label`` of the axis and ``points`` (experiment -> value).
         log: training log, columns experiment, seed, step, name, value.
-        accuracy: reward accuracy per layer and class, see :func:`trulysafe.report.layer_figures.reward_accuracy`.
-        components, divergence: of the layer analysis, see :func:`trulysafe.report.layer_figures.layer_densities`.
+        layers: reward -> what was measured on its layers; with several rewards, their names are added to those of the files.
         drift: from :func:`trulysafe.drift.drift_rows`.
         kept_tokens: from :func:`trulysafe.kept_tokens.kept_tokens`.
 
@@ -145,15 +149,19 @@ def build_figures(
             paths += training_figures.training_curves(log, members, place / f"training{group}")
     for name, about in (sweeps or {}).items():
         paths += figures.sweep(metrics, about["points"], place / f"sweep_{name}", axis_label=about["label"])
-    if accuracy is not None:
-        paths += layer_figures.reward_accuracy(accuracy, place / "reward_accuracy")
-    if components is not None and divergence is not None:
-        paths += layer_figures.layer_densities(components, divergence, place / "layers")
+    for name, of_reward in _named_apart(layers or {}).items():
+        paths += layer_figures.reward_accuracy(of_reward.accuracy, place / f"reward_accuracy{name}")
+        paths += layer_figures.layer_densities(of_reward.components, of_reward.divergence, place / f"layers{name}")
     if drift is not None and len(drift):
         paths += order_and_distribution(drift, arms, place / "order_and_distribution")
     if kept_tokens is not None and len(kept_tokens):
         paths += kept_tokens_figure(kept_tokens, place / "kept_tokens")
     return paths
+
+
+def _named_apart(of_rewards: Mapping[str, T]) -> dict[str, T]:
+    """The same by what is added to file names: nothing where there is one reward."""
+    return {f"_{name}" if len(of_rewards) > 1 else "": found for name, found in of_rewards.items()}
 
 
 def _groups(metrics: pd.DataFrame, arms: Arms) -> dict[str, Arms]:
