@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from trulysafe.report.cost_pages import job_times, write_costs
+from trulysafe.job_times import job_times
+from trulysafe.report.cost_pages import write_costs
 
 
 def timed(folder, **jobs):
@@ -27,7 +28,6 @@ def test_nothing_is_written_of_what_was_not_measured(tmp_path):
         timings=timed(tmp_path / "benchmarks", metrics=3.5),
         policies=[tmp_path],
         planned={},
-        manifest_of=lambda path: path,
         metrics=pd.DataFrame(),
         arms={},
     )

@@ -2,7 +2,7 @@
 
 from trulysafe.report.cost_pages import write_costs
 from trulysafe.schema import read_table
-from trulysafe.workflow import job, manifest_path
+from trulysafe.workflow import job
 
 with job(snakemake) as run:
     write_costs(
@@ -10,7 +10,6 @@ with job(snakemake) as run:
         timings=run.params.timings,
         policies=run.input.policies,
         planned=run.params.work,
-        manifest_of=manifest_path,
         metrics=read_table(run.input.metrics, "metrics"),
         arms=run.params.arms,
     )

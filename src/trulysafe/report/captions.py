@@ -61,6 +61,21 @@ CAPTIONS = {
         "rejected responses in scope that the mask keeps, and share of responses that fell under the minimum share and were kept whole. Brackets hold "
         "Student's 95% intervals over seeds."
     ),
+    "training_cost": (
+        "Cost of pairs beside outcomes, per optimiser step, means over seeds. Overhead is what is done for the pairs alone: for online arms sampling "
+        "from the current policy, judging, and the reference's forward over the new pairs; for arms that read the reward from the policy's states, "
+        "that reading, as the states come with the training forward. FLOPs are estimated: 2 N per token forward, 6 N per token of training, N "
+        "parameters without embeddings, attention over the context left out; reading: 2 L D + 2 L^2 per response (L layers of width D). "
+        "The first step of a run is not counted. Seconds are of one machine and vary from run to run. Shares with 95% intervals over "
+        "seeds and prompt families."
+    ),
+    "whole_trainings": (
+        "Cost of pairs over whole trainings, rounds of re-ranking beside online sampling. Training: optimiser steps of the arm and of the earlier rounds that it "
+        "builds on, without what is done for pairs (mean step of each arm over seeds, times its steps). Pairs, re-ranked: sampling the pool once, and per round its states, "
+        "ranking, and the reference's forward over the table's pairs (of the arm's first seed); whole jobs take in the start of the libraries and the loading of the "
+        "model, work leaves out the former. Pairs, online: sampling, judging and the reference's forward within the steps. Reading of rewards within steps counts as "
+        "pairs. FLOPs are estimated as in the table per step. Seconds are of one machine and vary from run to run. Shares with 95% intervals over seeds and prompt families."
+    ),
 }
 
 _ABLATIONS = {
