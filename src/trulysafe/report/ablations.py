@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from trulysafe.report.tables import Arms, intervals
+from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.tables import intervals
 
 COLUMNS = {
     "safe": "Safe",
@@ -27,7 +28,6 @@ def ablation_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
 
     A star marks primary differences with a Holm-corrected p-value below :data:`SIGNIFICANT`.
     """
-    labels = {name: about.get("label") or name for name, about in arms.items()}
     cells = rows.assign(text=_cells(rows), column=rows["metric"].map(COLUMNS), line=_lines(rows))
     wide = cells.pivot(index="line", columns="column", values="text")
     wide = wide.reindex(columns=[column for column in COLUMNS.values() if column in wide]).fillna("")
@@ -35,8 +35,8 @@ def ablation_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     head = pd.DataFrame(
         {
             "Choice": about["choice"],
-            "Arm": about["a"].map(lambda name: labels.get(name, name)),
-            "Default": about["b"].map(lambda name: labels.get(name, name)),
+            "Arm": about["a"].map(lambda name: label_of(arms, name)),
+            "Default": about["b"].map(lambda name: label_of(arms, name)),
             "Declared": about["primary"].map({True: "primary", False: "exploratory"}),
             "Seeds": about["seeds"],
         }

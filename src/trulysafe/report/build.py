@@ -10,6 +10,7 @@ import pandas as pd
 
 from trulysafe.report import figures, layer_figures, training_figures
 from trulysafe.report.ablations import ablation_text, joined
+from trulysafe.report.arms import Arms, bases_of
 from trulysafe.report.captions import CAPTIONS, ablation_caption, main_caption
 from trulysafe.report.diversity_table import diversity_tables
 from trulysafe.report.drift_figure import drift_text, order_and_distribution
@@ -18,9 +19,7 @@ from trulysafe.report.labeller_tables import labeller_tables
 from trulysafe.report.layer_figures import LayerTables
 from trulysafe.report.plane import plane
 from trulysafe.report.published import divergence_rows, divergence_text, published_rows, published_text
-from trulysafe.report.style import bases_of
 from trulysafe.report.tables import (
-    Arms,
     contrast_text,
     judges_text,
     main_rows,

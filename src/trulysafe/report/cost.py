@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from trulysafe.report.style import label_of
-from trulysafe.report.tables import Arms, intervals, main_rows
+from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.tables import intervals, main_rows
 from trulysafe.stats import interval
 from trulysafe.step_cost import COST_FILE, flops_per_step
 
@@ -137,7 +137,7 @@ def ratio_rows(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def ratio_caption(ratios: pd.DataFrame, arms: Mapping[str, Mapping[str, Any]]) -> str:
+def ratio_caption(ratios: pd.DataFrame, arms: Arms) -> str:
     """Say the measured ratios of overheads beside the claim; empty where there is no such pair of arms."""
     said = [
         f"{label_of(arms, row['online'])} over {label_of(arms, row['reading'])}: {row['seconds']:.3g} in seconds, {row['flops']:.3g} in FLOPs"

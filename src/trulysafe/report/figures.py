@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from trulysafe.errors import UserError
+from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.style import (
     COLUMN,
     GREY,
@@ -23,14 +24,13 @@ from trulysafe.report.style import (
     RISK_LOOKS,
     Look,
     count_note,
-    label_of,
     looks,
     new_figure,
     new_panels,
     shares,
     write_figure,
 )
-from trulysafe.report.tables import MAIN_COLUMNS, Arms, duration, main_rows, time_rows
+from trulysafe.report.tables import MAIN_COLUMNS, duration, main_rows, time_rows
 
 
 def classes(metrics: pd.DataFrame, arms: Arms, stem: Path | str) -> list[Path]:

@@ -14,19 +14,17 @@ from matplotlib.axes import Axes
 from trulysafe.errors import UserError
 from trulysafe.evaluation import POOLED
 from trulysafe.frontiers import points
+from trulysafe.report.arms import Arms, bases_of, label_of
 from trulysafe.report.style import (
     COLUMN,
     GREY,
     Look,
-    bases_of,
     count_note,
-    label_of,
     looks,
     new_figure,
     shares,
     write_figure,
 )
-from trulysafe.report.tables import Arms
 
 LEAST_WIDTH = 0.05
 """The axis of over-refusal shows this much at least, and every point. Intervals may leave it: that of a base model alone would press all arms together."""

@@ -18,9 +18,8 @@ from typing import Any
 import pandas as pd
 
 from trulysafe.job_times import job_seconds
+from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.cost import OVERHEAD, outcome_text, outcomes_of
-from trulysafe.report.style import label_of
-from trulysafe.report.tables import Arms
 from trulysafe.step_cost import FORWARD, reading_flops
 from trulysafe.workflow import manifest_path
 

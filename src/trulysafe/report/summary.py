@@ -11,9 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.report.style import bases_of
+from trulysafe.report.arms import Arms, bases_of, label_of
 from trulysafe.report.tables import (
-    Arms,
     contrast_text,
     intervals,
     main_rows,
@@ -102,7 +101,7 @@ def _against(contrasts: pd.DataFrame | None, arms: Arms) -> list[str]:
     for row, text in zip(contrasts.to_dict("records"), intervals(contrasts, "difference", digits=3), strict=True):
         p_value = row["p_holm"] if row["primary"] else row["p_value"]
         worse = (row["difference"] > 0) == (row["metric"] in LOWER_IS_BETTER)
-        a, b = (arms.get(row[side], {}).get("label") or row[side] for side in ("a", "b"))
+        a, b = (label_of(arms, row[side]) for side in ("a", "b"))
         kind = "primary" if row["primary"] else "exploratory"
         measured = (
             f"{row['metric'].replace('_', ' ')} ({row['risk']}): {text}, p {p_text(p_value)}, n {row['n']}, {kind}"

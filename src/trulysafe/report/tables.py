@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from html import escape
 from math import isnan
 from pathlib import Path
@@ -14,9 +13,7 @@ import pandas as pd
 from trulysafe.errors import UserError
 from trulysafe.evaluation import POOLED
 from trulysafe.outcomes import MAIN
-
-Arms = Mapping[str, Mapping[str, Any]]
-"""Experiment -> ``label`` and ``group``; the order is the order of rows and curves."""
+from trulysafe.report.arms import Arms, in_order, label_of, line_per_arm
 
 MAIN_COLUMNS: dict[str, tuple[str, str, str]] = {
     "Safe EHD": ("safety", "EHD", "safe"),
@@ -62,7 +59,7 @@ def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     seeds = rows[rows["seed"] != POOLED].groupby("experiment")["seed"].nunique()
     pooled = rows[rows["seed"] == POOLED]
     found = []
-    for experiment, about in arms.items():
+    for experiment in arms:
         for column, (axis, risk, metric) in MAIN_COLUMNS.items():
             cell = pooled[
                 (pooled["experiment"] == experiment)
@@ -70,7 +67,7 @@ def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
                 & (pooled["risk"] == risk)
                 & (pooled["metric"] == metric)
             ]
-            head = {"experiment": experiment, "label": about.get("label") or experiment, "column": column}
+            head = {"experiment": experiment, "label": label_of(arms, experiment), "column": column}
             found += [
                 {**head, "seeds": int(seeds[experiment]), **row}
                 for row in cell[["step", "value", "ci_low", "ci_high", "n"]].to_dict("records")
@@ -89,12 +86,8 @@ def at_last_step(metrics: pd.DataFrame) -> pd.DataFrame:
 
 def main_text(rows: pd.DataFrame) -> pd.DataFrame:
     """Lay the numbers of :func:`main_rows` out for reading: one line per arm, ``value [low, high]`` in the cells."""
-    cells = rows.assign(text=intervals(rows, "value"))
-    wide = cells.pivot_table(index="experiment", columns="column", values="text", aggfunc="first")
-    wide = wide.reindex(columns=[column for column in MAIN_COLUMNS if column in wide]).fillna("")
-    about = rows.drop_duplicates("experiment").set_index("experiment")[["label", "step", "seeds"]]
-    names = {"label": "Arm", "step": "Step", "seeds": "Seeds"}
-    return about.join(wide).rename(columns=names).reset_index(drop=True)
+    about = {"label": "Arm", "step": "Step", "seeds": "Seeds"}
+    return line_per_arm(rows.assign(text=intervals(rows, "value")), MAIN_COLUMNS, about)
 
 
 def intervals(rows: pd.DataFrame, value: str, digits: int = 2) -> list[str]:
@@ -119,10 +112,11 @@ def _signed(value: float, digits: int) -> str:
 def contrast_text(contrasts: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay declared contrasts out for reading, the primary ones first; p-values of exploratory ones are uncorrected."""
     rows = contrasts.sort_values("primary", ascending=False, kind="stable")
-    labels = {name: about.get("label") or name for name, about in arms.items()}
     return pd.DataFrame(
         {
-            "Contrast": [f"{labels.get(a, a)} - {labels.get(b, b)}" for a, b in zip(rows["a"], rows["b"], strict=True)],
+            "Contrast": [
+                f"{label_of(arms, a)} - {label_of(arms, b)}" for a, b in zip(rows["a"], rows["b"], strict=True)
+            ],
             "Metric": rows["metric"].str.replace("_", " ").to_list(),
             "Risk": rows["risk"].to_list(),
             "Difference": intervals(rows, "difference", digits=3),
@@ -203,17 +197,13 @@ def _latex_cell(text: str) -> str:
 
 def matched_text(matched: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay over-refusal at matched safety out for reading: one line per arm, one column per level."""
-    pooled = matched[matched["seed"] == POOLED]
+    pooled = in_order(matched[matched["seed"] == POOLED], arms)
+    columns = {level: f"at {level:g} safe" for level in sorted(pooled["level"].unique())}
     cells = []
     for row, text in zip(pooled.to_dict("records"), intervals(pooled, "value"), strict=True):
         cells.append(f"{text or row['status']} ({int(row['reached'])} of {int(row['seeds'])} seeds)")
-    wide = pooled.assign(text=cells).pivot_table(index="experiment", columns="level", values="text", aggfunc="first")
-    wide.columns = [f"at {level:g} safe" for level in wide.columns]
-    order = [name for name in arms if name in wide.index]
-    labels = [arms[name].get("label") or name for name in order]
-    table = wide.loc[order].reset_index(drop=True)
-    table.insert(0, "Arm", labels)
-    return table
+    lines = pooled.assign(text=cells, column=pooled["level"].map(columns))
+    return line_per_arm(lines, columns.values(), {"label": "Arm"})
 
 
 def judges_text(agreement: pd.DataFrame) -> pd.DataFrame:
