@@ -1,4 +1,4 @@
-"""Wall time per rule, and what pairs cost (rule wall_time)."""
+"""Wall time per rule, and what pairs cost (rule costs)."""
 
 from trulysafe.report.cost_pages import write_costs
 from trulysafe.schema import read_table
