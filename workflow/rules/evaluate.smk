@@ -31,6 +31,11 @@ rule answer:
         "../scripts/answer.py"
 
 
+# What the numbers need to know of a benchmark; its first judge is the main one.
+MEASURED_ON = {
+    name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.judges[0]}
+    for name, benchmark in CONFIG.benchmarks.items()
+}
 FITTED_JUDGES = [name for name, judge in CONFIG.judges.items() if judge.datasets]
 
 
@@ -69,10 +74,7 @@ rule judge:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        judges={
-            name: {**options(judge), "artefact": results(f"judges/{name}") if judge.datasets else None}
-            for name, judge in CONFIG.judges.items()
-        },
+        judges={name: PLAN.judge_spec(name) for name in CONFIG.judges},
         benchmarks={name: benchmark.judges for name, benchmark in CONFIG.benchmarks.items()},
         code=code("judge"),
     script:
@@ -96,10 +98,7 @@ rule metrics:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        benchmarks={
-            name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.judges[0]}
-            for name, benchmark in CONFIG.benchmarks.items()
-        },
+        benchmarks=MEASURED_ON,
         contrasts={name: options(contrast) for name, contrast in CONFIG.report.contrasts.items()},
         starts=PLAN.starts,
         start_seeds={
@@ -128,10 +127,7 @@ rule ablations:
         "../../envs/trulysafe.yaml"
     params:
         ablations={name: options(ablation) for name, ablation in CONFIG.report.ablations.items()},
-        benchmarks={
-            name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.judges[0]}
-            for name, benchmark in CONFIG.benchmarks.items()
-        },
+        benchmarks=MEASURED_ON,
         judges=list(CONFIG.judges),
         code=code("ablations"),
     script:

@@ -3,15 +3,15 @@
 from trulysafe.fdc.labellers import label
 from trulysafe.llm import open_client
 from trulysafe.models import load_tokenizer
-from trulysafe.pairs import class_counts, drop_table, within_length, without_unusable
+from trulysafe.pairs import annotated_pairs, class_counts, drop_table, within_length
 from trulysafe.schema import write_table
-from trulysafe.select import limit, select
+from trulysafe.select import limit
 from trulysafe.tokens import token_count
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
     options = run.params.options
-    pairs, unusable = without_unusable(select(run.input.datasets, "pairs", run.input.split, "pairs"))
+    pairs, unusable = annotated_pairs(run.input.datasets, run.input.split, "pairs")
     if run.input.labeller:
         client = open_client(snakemake.config, run.params.llm) if run.params.llm else None
         pairs = label(pairs, run.input.labeller[0], client)

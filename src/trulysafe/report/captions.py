@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from trulysafe.stats import SIGNIFICANT
+
 INTERVALS = "Brackets hold 95% intervals from resampling training seeds and prompt families together."
 CAPTIONS = {
     "contrasts": (
@@ -92,15 +94,15 @@ _ABLATIONS = {
     ),
 }
 _CORRECTED = (
-    "A star marks primary differences below 0.05 after Holm's correction over all primary differences{apart}; exploratory ones are "
+    f"A star marks primary differences below {SIGNIFICANT:g} after Holm's correction over all primary differences{{apart}}; exploratory ones are "
     "uncorrected and bear no star. The CSV holds all p-values and n."
 )
 
 
 def ablation_caption(rows: pd.DataFrame) -> str:
     """Caption of the table of ablations: of answers, of rewards, or of both; takes :func:`trulysafe.report.ablations.joined`."""
-    kinds = [kind for kind in _ABLATIONS if "of" not in rows or kind in set(rows["of"])]
-    if "of" not in rows or len(kinds) == 1:
+    kinds = [kind for kind in _ABLATIONS if kind in set(rows["of"])]
+    if len(kinds) == 1:
         return f"What each choice is worth: {_ABLATIONS[kinds[0]]} {_CORRECTED.format(apart=' of the table')}"
     parts = " Rewards: ".join(_ABLATIONS[kind] for kind in kinds)
     return f"What each choice is worth. Arms: {parts} {_CORRECTED.format(apart=' of arms, and of rewards')}"

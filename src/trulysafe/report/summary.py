@@ -21,9 +21,8 @@ from trulysafe.report.tables import (
     p_text,
     to_markdown,
 )
+from trulysafe.stats import SIGNIFICANT
 
-ALPHA = 0.05
-"""Level of the declared contrasts."""
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "complies", "mixed")
 
 
@@ -86,8 +85,10 @@ def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
 
 def _counted(contrasts: pd.DataFrame) -> str:
     primary = contrasts[contrasts["primary"].astype(bool)]
-    shown = int((primary["p_holm"] < ALPHA).sum())
-    counted = f"{shown} of {len(primary)} primary contrasts differ at the {ALPHA:.0%} level after Holm's correction."
+    shown = int((primary["p_holm"] < SIGNIFICANT).sum())
+    counted = (
+        f"{shown} of {len(primary)} primary contrasts differ at the {SIGNIFICANT:.0%} level after Holm's correction."
+    )
     if primary.empty:
         counted = "No contrast was declared primary."
     return f"{counted} Exploratory contrasts, uncorrected: {len(contrasts) - len(primary)}."
@@ -106,7 +107,7 @@ def _against(contrasts: pd.DataFrame | None, arms: Arms) -> list[str]:
         measured = (
             f"{row['metric'].replace('_', ' ')} ({row['risk']}): {text}, p {p_text(p_value)}, n {row['n']}, {kind}"
         )
-        if p_value >= ALPHA:
+        if p_value >= SIGNIFICANT:
             lines.append(f"No difference shown, {a} - {b}, {measured}.")
         elif worse and row["difference"] != 0:
             lines.append(f"Worse, {a} than {b}, {measured}.")
