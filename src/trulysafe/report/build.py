@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +31,8 @@ from trulysafe.report.tables import (
 from trulysafe.report.training_table import training_rows, training_text
 
 T = TypeVar("T")
+Tables = dict[str, tuple[pd.DataFrame, pd.DataFrame]]
+"""Name of a table -> the text to read and the numbers behind it."""
 
 
 def build_tables(
@@ -77,39 +80,47 @@ def build_tables(
     Returns:
         Paths of all files.
     """
-    made, captions = {}, dict(CAPTIONS)
+    choices = joined(ablations, reward_ablations)
+    measured: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], pd.DataFrame | None]] = {
+        "contrasts": (partial(contrast_text, arms=arms), contrasts),
+        "matched_safety": (partial(matched_text, arms=arms), matched),
+        "judges": (judges_text, judges),
+        "ablations": (partial(ablation_text, arms=arms), choices),
+        "order_and_distribution": (partial(drift_text, arms=arms), drift),
+        "training_means": (training_text, None if log is None else training_rows(log, arms)),
+    }
+    made: Tables = {
+        name: (text(rows), rows) for name, (text, rows) in measured.items() if rows is not None and len(rows)
+    }
+    made |= diversity_tables(metrics, arms) | labeller_tables(labellers or {}, labelled_pools or {})
+    captions = dict(CAPTIONS)
+    if "ablations" in made:
+        captions["ablations"] = ablation_caption(choices)
     for group, members in _groups(metrics, arms).items():
         rows, name = main_rows(metrics, members), f"main{group}"
         made[name], captions[name] = (main_text(rows), rows), main_caption(rows)
-    if contrasts is not None and len(contrasts):
-        made["contrasts"] = (contrast_text(contrasts, arms), contrasts)
-    if matched is not None and len(matched):
-        made["matched_safety"] = (matched_text(matched, arms), matched)
-    if judges is not None and len(judges):
-        made["judges"] = (judges_text(judges), judges)
-    made |= diversity_tables(metrics, arms)
-    made |= labeller_tables(labellers or {}, labelled_pools or {})
     if published is not None:
-        numbers = published_rows(published, ours)
-        made["published"] = (published_text(numbers), numbers)
-        ours_by_reward: dict[str, pd.DataFrame | None] = {**_named_apart(divergence or {})} or {"": None}
-        for reward, of_reward in ours_by_reward.items():
-            rows, name = divergence_rows(published, of_reward), f"divergence{reward}"
-            made[name], captions[name] = (divergence_text(rows), rows), CAPTIONS["divergence"]
-    choices = joined(ablations, reward_ablations)
-    if choices is not None and len(choices):
-        made["ablations"] = (ablation_text(choices, arms), choices)
-        captions["ablations"] = ablation_caption(choices)
-    if drift is not None and len(drift):
-        made["order_and_distribution"] = (drift_text(drift, arms), drift)
-    if log is not None and len(trained := training_rows(log, arms)):
-        made["training_means"] = (training_text(trained), trained)
+        beside = _published_tables(published, ours, _named_apart(divergence or {}))
+        made |= beside
+        captions |= {name: CAPTIONS["divergence"] for name in beside if name.startswith("divergence")}
     paths = []
     if kept_tokens is not None and len(kept_tokens):
         paths.append(write_page(kept_tokens, Path(folder) / "kept_tokens.html"))
     for name, (text, tidy) in made.items():
         paths += write_tables(Path(folder) / name, text, tidy, captions[name], f"tab:{name}")
     return paths
+
+
+def _published_tables(
+    published: Path | str, ours: pd.DataFrame | None, divergence: Mapping[str, pd.DataFrame | None]
+) -> Tables:
+    """The papers' numbers with ours beside them; ``divergence`` by what is added to the table's name."""
+    numbers = published_rows(published, ours)
+    found: Tables = {"published": (published_text(numbers), numbers)}
+    for name, of_reward in (divergence or {"": None}).items():
+        layers = divergence_rows(published, of_reward)
+        found[f"divergence{name}"] = (divergence_text(layers), layers)
+    return found
 
 
 def build_figures(
