@@ -37,7 +37,7 @@ class Benchmark(Table):
     max_new_tokens: Count = Field(256, description="Token limit of an answer.")
     purpose: Literal["test", "development"] = Field(
         "test",
-        description="Tables and figures show `test` benchmarks alone; numbers on `development` prompts stand in `metrics.parquet`, to tune by.",
+        description="Results and figures are of `test` benchmarks alone; numbers on `development` prompts stand in `metrics.parquet`, to tune by.",
     )
 
 
