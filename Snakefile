@@ -19,9 +19,9 @@ container: "envs/trulysafe.sif"  # only with --sdm apptainer; docs/environments.
 
 # Seconds of work without a model: they run where Snakemake runs, even when all else goes to a cluster.
 localrules:
+    costs,
     merged_config,
     summarise,
-    wall_time,
 
 
 include: "workflow/rules/common.smk"

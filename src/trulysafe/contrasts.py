@@ -41,11 +41,8 @@ def contrast_rows(
     verdicts: pd.DataFrame,
     contrasts: Sequence[Mapping[str, Any]],
     benchmarks: Mapping[str, Mapping[str, Any]],
-    *,
-    steps: Mapping[str, int] | None = None,
-    purpose: str = "test",
 ) -> pd.DataFrame:
-    """Compare pairs of arms prompt by prompt, under each benchmark's main judge.
+    """Compare pairs of arms prompt by prompt at their last steps, on test benchmarks under each one's main judge.
 
     Answers are matched on seed, benchmark and prompt. An arm with one seed (a base model) meets every seed of the other.
 
@@ -54,8 +51,6 @@ def contrast_rows(
         contrasts: ``name``, ``a``, ``b`` (experiments; the difference is a - b), ``metric`` (a key of
             :data:`METRIC_AXES`), ``primary`` (default true), ``risk`` (one class; default ``all``).
         benchmarks: as in :func:`trulysafe.outcomes.outcome_table`.
-        steps: experiment -> step at which it is compared; the last step where it is not named.
-        purpose: benchmarks to compare on.
 
     Returns:
         One row per contrast, columns :data:`COLUMNS`: ``n`` counts matched answers, ``p_holm`` is corrected over the
@@ -65,8 +60,8 @@ def contrast_rows(
         UserError: an unknown experiment or metric, a contrast without a key, or no matching prompts.
     """
     outcomes = outcome_table(verdicts, benchmarks)
-    outcomes = outcomes[outcomes["main"] & (outcomes["purpose"] == purpose)]
-    rows = [_row(outcomes, _checked(contrast, outcomes), dict(steps or {})) for contrast in contrasts]
+    outcomes = outcomes[outcomes["main"] & (outcomes["purpose"] == "test")]
+    rows = [_row(outcomes, _checked(contrast, outcomes)) for contrast in contrasts]
     table = pd.DataFrame(rows, columns=COLUMNS)
     primary = table["primary"].astype(bool)
     table["p_holm"] = np.nan
@@ -87,14 +82,14 @@ def _checked(contrast: Mapping[str, Any], outcomes: pd.DataFrame) -> dict[str, A
     return {"primary": True, "risk": "all", **contrast}
 
 
-def _row(outcomes: pd.DataFrame, contrast: dict[str, Any], steps: dict[str, int]) -> dict[str, Any]:
+def _row(outcomes: pd.DataFrame, contrast: dict[str, Any]) -> dict[str, Any]:
     metric, sides = contrast["metric"], {}
     rows = outcomes[outcomes["axis"].isin(METRIC_AXES[metric])]
     if contrast["risk"] != "all":
         rows = rows[rows["risk"] == contrast["risk"]]
     for side in ("a", "b"):
         of_arm = rows[rows["experiment"] == contrast[side]]
-        step = steps.get(contrast[side], of_arm["step"].max())
+        step = of_arm["step"].max()
         sides[side] = of_arm[of_arm["step"] == step]
         contrast[f"step_{side}"] = step
     matched = _matched(sides["a"], sides["b"], "complying" if metric == "truly_safe" else metric)

@@ -22,8 +22,8 @@ from sacrebleu.metrics.helpers import extract_all_word_ngrams
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from trulysafe.evaluation import POOLED
-from trulysafe.ids import unit_interval
 from trulysafe.schema import check_table
+from trulysafe.select import limit
 from trulysafe.stats import interval
 
 TEXT = "text"
@@ -89,7 +89,7 @@ def diversity_rows(
     rows = [
         row
         for keys, group in table.groupby(["experiment", "seed", "step", "view", "risk"], sort=True)
-        for row in _rows_of(keys, _fewer(group, most))
+        for row in _rows_of(keys, limit(group, most))
     ]
     return _as_metrics(rows, provenance_id)
 
@@ -128,11 +128,6 @@ def _as_metrics(rows: Sequence[Row], provenance_id: str) -> pd.DataFrame:
     seeds = table["seed"].map(lambda seed: "seeds" if seed == POOLED else f"seed{seed}").astype(str)
     table["policy"] = table["experiment"].astype(str) + "/" + seeds + "/step" + table["step"].astype(str)
     return check_table(table.assign(judge=TEXT, provenance_id=provenance_id), "metrics", "diversity")
-
-
-def _fewer(group: pd.DataFrame, most: int) -> pd.DataFrame:
-    order = group["prompt_id"].map(lambda identifier: unit_interval(identifier, "limit"))
-    return group.loc[order.sort_values(kind="stable").index[:most]]
 
 
 def _distinct(tokens: Sequence[str], order: int) -> float:

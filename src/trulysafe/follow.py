@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trulysafe.drift import REFERENCE
 from trulysafe.errors import UserError
 from trulysafe.ids import stable_seed
 from trulysafe.judges import judged
-from trulysafe.sampling import Decoding, blocks, respond
+from trulysafe.models import load_model
+from trulysafe.sampling import Decoding, blocks, respond, usable
 from trulysafe.scoring import token_logps
 from trulysafe.select import limit
 from trulysafe.tokens import encode
 
 POOL_COLUMNS = ["prompt_id", "response_id", "risk", "family", "tokens"]
+REFERENCES = [{"experiment": REFERENCE, "seed": draw, "step": 0} for draw in (0, 1)]
+"""The reference as policies to follow: two sets of its own samples, whose distance is the floor."""
 FRESH_COLUMNS = [
     "prompt_id", "sample", "risk", "family", "finished", "tokens", "token_ids", "verdict", "reference_logp",
 ]  # fmt: skip
@@ -43,13 +47,13 @@ class Follower:
         Raises:
             UserError: no response of the pool is finished.
         """
-        usable = samples[samples["finished"] & (samples["response"] != "")].drop_duplicates(["prompt_id", "response"])
-        if usable.empty:
+        distinct = usable(samples).drop_duplicates(["prompt_id", "response"])
+        if distinct.empty:
             raise UserError(
                 "drift.pool: none of its responses is finished. Raise max_new_tokens, or name another pool."
             )
-        chosen = limit(usable.drop_duplicates("prompt_id"), prompts)["prompt_id"]
-        rows = usable[usable["prompt_id"].isin(chosen)].sort_values("response_id", ignore_index=True)
+        chosen = limit(distinct.drop_duplicates("prompt_id"), prompts)["prompt_id"]
+        rows = distinct[distinct["prompt_id"].isin(chosen)].sort_values("response_id", ignore_index=True)
         return rows.assign(reference_logp=self.logps(self.reference, rows))
 
     def logps(self, model: Any, rows: pd.DataFrame) -> list[float]:
@@ -87,6 +91,31 @@ class Follower:
         scored = rows["finished"] & (rows["response"] != "")
         rows.loc[scored, "reference_logp"] = self.logps(self.reference, rows[scored])
         return rows[FRESH_COLUMNS]
+
+    def read(
+        self, policy: Mapping[str, Any], pool: pd.DataFrame, prompts: pd.DataFrame, options: Mapping[str, Any]
+    ) -> tuple[pd.DataFrame | None, pd.DataFrame]:
+        """Read one policy.
+
+        Args:
+            policy: experiment, seed, step and ``model``, how to load it; without that it is the reference (:data:`REFERENCES`).
+            pool: from :meth:`pool`.
+            prompts: a prompts table.
+            options: ``decoding``, ``block``, ``seed`` and ``judge``, see :meth:`fresh`.
+
+        Returns:
+            Likelihoods of the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has them) and new samples
+            (:data:`FRESH_COLUMNS`), both with experiment, seed and step.
+        """
+        place = {key: policy[key] for key in ("experiment", "seed", "step")}
+        model = load_model(policy["model"]) if "model" in policy else self.reference
+        seed = policy_seed(options["seed"], policy)
+        decoding = Decoding(**options["decoding"])
+        drawn = self.fresh(model, prompts, decoding, options["block"], seed, options["judge"]).assign(**place)
+        if model is self.reference:
+            return None, drawn
+        likelihoods = pool[[*POOL_COLUMNS, "reference_logp"]].assign(logp=self.logps(model, pool), **place)
+        return likelihoods, drawn
 
 
 def policy_seed(seed: int, policy: Mapping[str, Any]) -> int:

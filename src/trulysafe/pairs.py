@@ -6,13 +6,16 @@ Every prompt or pair that is dropped is counted, by reason and risk class: drops
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from trulysafe.errors import not_accepted
 from trulysafe.ids import pair_id, stable_seed
+from trulysafe.schema import UNLABELLED
+from trulysafe.select import limit, select
 
 SAME_TEXT, GAP = "same text", "gap"
 RULES = ("best_worst", "top_k_bottom_k", "best_vs_random")
@@ -62,6 +65,19 @@ def rerank(
     ), +drops
 
 
+def annotated_pairs(
+    datasets: Sequence[Path | str], split: Path | str, role: str, rows: int | None = None
+) -> tuple[pd.DataFrame, Drops]:
+    """Usable annotated pairs that a stage may see, at most ``rows`` of them, and what :func:`without_unusable` dropped.
+
+    Args:
+        datasets, split, role: as in :func:`trulysafe.select.select`.
+        rows: at most this many, those with the lowest hashes.
+    """
+    pairs, drops = without_unusable(select(datasets, "pairs", split, role))
+    return limit(pairs, rows), drops
+
+
 def without_unusable(pairs: pd.DataFrame) -> tuple[pd.DataFrame, Drops]:
     """Drop annotated pairs that cannot teach a preference: an empty side, or twice the same text, or a repeated pair."""
     reasons = {
@@ -82,12 +98,24 @@ def within_length(pairs: pd.DataFrame, count: Callable[[str, str], int], max_len
     return _dropped(pairs, {"too long": pd.Series(longest, index=pairs.index, dtype=float) > max_length})
 
 
+def without_endpoint(samples: pd.DataFrame, scored: pd.DataFrame) -> Drops:
+    """Prompts of a pool of which no sample has an endpoint that could be scored."""
+    prompts = samples.drop_duplicates("prompt_id")
+    lost = prompts.loc[~prompts["prompt_id"].isin(scored["prompt_id"]), "risk"]
+    return Counter(("no finished response", str(risk)) for risk in lost)
+
+
 def drop_table(drops: Drops) -> dict[str, dict[str, int]]:
     """Counts by reason and class, for a manifest."""
     table: dict[str, dict[str, int]] = {}
     for (reason, risk), count in sorted(drops.items()):
-        table.setdefault(reason, {})[risk or "not labelled"] = count
+        table.setdefault(reason, {})[risk or UNLABELLED] = count
     return table
+
+
+def class_counts(pairs: pd.DataFrame) -> dict[str, int]:
+    """Pairs by class, for a manifest."""
+    return {str(risk) or UNLABELLED: count for risk, count in pairs["risk"].value_counts().to_dict().items()}
 
 
 def _places(ranked: pd.DataFrame, rule: str, k: int) -> Iterator[tuple[int, int]]:

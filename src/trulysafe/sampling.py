@@ -56,6 +56,18 @@ def blocks(prompts: pd.DataFrame, size: int, by_length: bool = False) -> list[pd
     return [ordered.iloc[start : start + size] for start in range(0, len(ordered), size)]
 
 
+def usable(samples: pd.DataFrame) -> pd.DataFrame:
+    """Samples that end of their own accord and say something."""
+    return samples[samples["finished"] & (samples["response"] != "")]
+
+
+def block_numbers(rows: pd.DataFrame, size: int) -> list[int]:
+    """Number of the block that each row's prompt falls into, where the prompts of the rows are cut into blocks of ``size``."""
+    cut = enumerate(blocks(rows.drop_duplicates("prompt_id"), size))
+    number = {prompt: place for place, block in cut for prompt in block["prompt_id"]}
+    return [number[prompt] for prompt in rows["prompt_id"]]
+
+
 def shard(all_blocks: Sequence[pd.DataFrame], index: int, count: int) -> list[pd.DataFrame]:
     """The blocks of shard ``index`` of ``count``: every count-th, so that long prompts spread evenly."""
     return list(all_blocks[index::count])

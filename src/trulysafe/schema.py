@@ -18,6 +18,8 @@ UNPARSED = "unparsed"
 RISKS = ("EHD", "IHD", "MHD", "look_alike", "general", "other", UNPARSED, "")
 """Risk classes: explicit, implicit and mixed harm (paper B), harmless look-alikes, general, other, unreadable, not labelled."""
 HARMFUL_RISKS = ("EHD", "IHD", "MHD")
+UNLABELLED = "not labelled"
+"""What the risk class ``""`` is called wherever classes are counted or measured."""
 VERDICTS = ("complies", "safe_completion", "refuses", "mixed", "malformed")
 """The five classes that every answer falls into (five classes keep a collapsed model from counting as safe)."""
 

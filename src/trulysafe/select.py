@@ -17,7 +17,6 @@ def select(
     kind: str,
     split: Path | str,
     role: str,
-    rows: int | None = None,
     risks: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Read tables and keep the rows whose prompt has the role.
@@ -27,7 +26,6 @@ def select(
         kind: that kind.
         split: the split table.
         role: role of the stage that asks. ``corpus`` gets every prompt that is not kept for evaluation.
-        rows: at most this many rows, those with the lowest hashes (so the smaller set is in the larger one).
         risks: keep these risk classes; empty keeps all.
 
     Raises:
@@ -44,11 +42,11 @@ def select(
             f"{', '.join(map(str, datasets))}: no row is left for the role {role!r}{f' and the classes {list(risks)}' if risks else ''}. "
             "Raise split.shares for this role, give the dataset this role, or add data."
         )
-    return limit(kept, rows)
+    return kept.reset_index(drop=True)
 
 
 def limit(table: pd.DataFrame, rows: int | None) -> pd.DataFrame:
-    """At most ``rows`` rows: those whose prompts have the lowest hashes, in the table's order."""
+    """At most ``rows`` rows: those whose prompts have the lowest hashes (so the smaller set is in the larger one), in the table's order."""
     if rows is None or len(table) <= rows:
         return table.reset_index(drop=True)
     order = table["prompt_id"].map(lambda identifier: unit_interval(identifier, "limit"))

@@ -33,7 +33,7 @@ LIGHT = {
 }
 GROUPED = {"normalise", "leakage", "mix", "metrics", "draw_tables", "draw_figures"}
 GROUPS = {"data", "mixes", "report"}
-LOCAL = {"merged_config", "summarise", "wall_time", "all"}
+LOCAL = {"merged_config", "summarise", "costs", "all"}
 
 
 @pytest.fixture(scope="module")

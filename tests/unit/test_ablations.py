@@ -16,7 +16,7 @@ from trulysafe.config.selection import without_removed
 from trulysafe.contrasts import contrast_rows
 from trulysafe.errors import UserError
 from trulysafe.evaluation import metric_rows
-from trulysafe.report.ablations import ablation_text
+from trulysafe.report.ablations import ablation_text, joined
 from trulysafe.report.build import build_figures, build_tables
 from trulysafe.stats import holm
 
@@ -66,7 +66,7 @@ def test_an_unknown_arm_is_refused(verdicts: pd.DataFrame) -> None:
 
 def test_text_has_a_line_per_ablation_and_stars_only_for_corrected_primary_ones(rows: pd.DataFrame) -> None:
     marked = rows.assign(p_holm=[0.01, 0.2, 0.3, 0.04, 0.06, 0.9, None, None, None])
-    text = ablation_text(marked, ARMS)
+    text = ablation_text(joined(marked, None), ARMS)
     assert text["Choice"].tolist() == ["First", "Second", "Third"]
     assert text["Arm"].tolist() == ["One", "arm_2", "arm_2"]
     assert text["Declared"].tolist() == ["primary", "primary", "exploratory"]

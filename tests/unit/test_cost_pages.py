@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
+import jinja2
 import pandas as pd
 
-from trulysafe.report.cost_pages import job_times, write_costs
+from trulysafe.job_times import job_times
+from trulysafe.report.cost_pages import write_costs
 
 
 def timed(folder, **jobs):
@@ -27,7 +32,6 @@ def test_nothing_is_written_of_what_was_not_measured(tmp_path):
         timings=timed(tmp_path / "benchmarks", metrics=3.5),
         policies=[tmp_path],
         planned={},
-        manifest_of=lambda path: path,
         metrics=pd.DataFrame(),
         arms={},
     )
@@ -38,3 +42,13 @@ def test_nothing_is_written_of_what_was_not_measured(tmp_path):
         "wall_time.png",
     }
     assert pd.read_csv(folder / "per_rule.csv")["rule"].tolist() == ["metrics"]
+
+
+def test_each_page_of_the_report_has_its_caption():
+    template = jinja2.Template((Path(__file__).parents[2] / "workflow/report/cost.rst").read_text(encoding="utf-8"))
+    captions = [
+        template.render(snakemake=SimpleNamespace(wildcards=SimpleNamespace(name=name)))
+        for name in ("wall_time", "training", "whole_trainings")
+    ]
+    for caption, said in zip(captions, ("per rule", "per training step", "over whole trainings"), strict=True):
+        assert [said in other for other in captions] == [other == caption for other in captions]

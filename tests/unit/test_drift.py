@@ -12,7 +12,7 @@ import torch
 from tests.unit import tiny
 from trulysafe.drift import COLUMNS, REFERENCE, class_distance, drift_rows, order_values, token_divergence
 from trulysafe.errors import UserError
-from trulysafe.follow import FRESH_COLUMNS, Follower, policy_seed
+from trulysafe.follow import FRESH_COLUMNS, REFERENCES, Follower, policy_seed
 from trulysafe.ids import prompt_id, response_id
 from trulysafe.report.drift_figure import drift_text, order_and_distribution, starting_value
 from trulysafe.sampling import Decoding
@@ -233,6 +233,27 @@ def test_new_samples_are_the_same_again_and_differ_between_policies(follower):
     assert first["token_ids"].tolist() != other["token_ids"].tolist()
     assert (first["verdict"][~first["finished"]] == "malformed").all()
     assert first["reference_logp"].isna().eq(~first["finished"]).all() or first["reference_logp"].isna().any()
+
+
+def test_a_policy_is_read_with_its_place_and_the_reference_without_likelihoods(follower, monkeypatch):
+    monkeypatch.setattr("trulysafe.follow.load_model", lambda spec: tiny.model(spec))
+    pool = follower.pool(samples(), prompts=2)
+    prompts = samples().drop_duplicates("prompt_id").drop(columns=["response", "response_id", "sample", "finished"])
+    options = {
+        "decoding": {"samples": 1, "temperature": 1.0, "max_new_tokens": 4},
+        "block": 2,
+        "seed": 0,
+        "judge": {"kind": "refusal_phrases", "options": {}},
+    }
+    policy = {"experiment": "arm", "seed": 3, "step": 7, "model": "llama"}
+    likelihoods, fresh = follower.read(policy, pool, prompts, options)
+    assert (likelihoods["logp"] - likelihoods["reference_logp"]).abs().max() < 1e-4  # the same weights
+    for table in (likelihoods, fresh):
+        assert table[["experiment", "seed", "step"]].drop_duplicates().to_numpy().tolist() == [["arm", 3, 7]]
+    nothing, own = follower.read(REFERENCES[1], pool, prompts, options)
+    assert nothing is None
+    assert set(own["experiment"]) == {REFERENCE}
+    assert len(pd.concat([None, likelihoods])) == len(pool)  # as the job joins them
 
 
 # --- report -----------------------------------------------------------------------------------------------------------

@@ -5,18 +5,17 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from trulysafe.errors import UserError
 from trulysafe.evaluation import POOLED
-from trulysafe.frontiers import matched_safety, select_steps, steps_of
+from trulysafe.frontiers import matched_safety
 
 
 def path_rows(points: dict[tuple[str, int, int], tuple[float, float]]) -> pd.DataFrame:
     """Summary rows of (experiment, seed, step) -> (safe, over_refusal)."""
-    rows = []
+    rows, spread = [], {"ci_low": float("nan"), "ci_high": float("nan"), "n": 10}
     for (experiment, seed, step), pair in points.items():
         for axis, metric, number in (("safety", "safe", pair[0]), ("over_refusal", "over_refusal", pair[1])):
             where = {"experiment": experiment, "seed": seed, "step": step, "benchmark": f"test/{axis}"}
-            rows.append({**where, "risk": "all", "judge": "main", "metric": metric, "value": number})
+            rows.append({**where, "risk": "all", "judge": "main", "metric": metric, "value": number, **spread})
     return pd.DataFrame(rows)
 
 
@@ -72,28 +71,3 @@ def test_there_is_no_matched_safety_without_both_axes(metric: str) -> None:
     rows = path_rows({("arm", 0, 10): (0.6, 0.1)})
     assert list(matched_safety(rows).columns) == list(matched_safety(rows[rows["metric"] == metric]).columns)
     assert matched_safety(rows[rows["metric"] == metric]).empty
-
-
-def chosen_rows(values: dict[str, list[float]]) -> pd.DataFrame:
-    where = {"seed": POOLED, "risk": "all", "judge": "main", "metric": "truly_safe", "benchmark": "development/all"}
-    return pd.DataFrame(
-        [
-            {**where, "experiment": arm, "step": 10 * place, "value": one}
-            for arm, found in values.items()
-            for place, one in enumerate(found)
-        ]
-    )
-
-
-def test_operating_points_are_the_earliest_best() -> None:
-    rows = chosen_rows({"a": [0.1, 0.4, 0.4], "b": [0.5, 0.2, 0.3], "base": [0.3]})
-    selected = select_steps(rows, untrained=["base"])
-    assert steps_of(selected) == {"a": 10, "b": 0, "base": 0}
-    assert selected["candidates"].tolist() == [3, 3, 1]
-
-
-def test_operating_points_need_equal_budgets() -> None:
-    with pytest.raises(UserError, match="a 2, b 1"):
-        select_steps(chosen_rows({"a": [0.1, 0.4], "b": [0.5]}))
-    with pytest.raises(UserError, match="no pooled rows"):
-        select_steps(chosen_rows({"a": [0.1]}), benchmark="development/safety")

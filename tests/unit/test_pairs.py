@@ -5,7 +5,7 @@ import pytest
 
 from trulysafe.errors import UserError
 from trulysafe.ids import prompt_id, response_id
-from trulysafe.pairs import drop_table, rerank, within_length, without_unusable
+from trulysafe.pairs import drop_table, rerank, within_length, without_endpoint, without_unusable
 
 
 def scored(*prompts: tuple[str, str, dict[str, float]]) -> pd.DataFrame:
@@ -102,6 +102,12 @@ def test_every_prompt_is_in_the_pairs_or_in_the_drops_of_its_class():
     assert sorted(pairs["risk"]) == ["EHD", "MHD"]
     assert drop_table(drops) == {"gap": {"IHD": 1, "not labelled": 1}, "same text": {"EHD": 1}}
     assert len(pairs) + drops.total() == pool["prompt_id"].nunique()
+
+
+def test_prompts_without_a_scored_sample_are_counted_by_class():
+    samples = scored(("p", "EHD", EIGHT), ("q", "EHD", EIGHT), ("r", "", EIGHT))
+    left = samples[samples["prompt"] == "p"]
+    assert drop_table(without_endpoint(samples, left)) == {"no finished response": {"EHD": 1, "not labelled": 1}}
 
 
 def test_top_k_counts_each_pair_that_its_gap_drops():

@@ -189,7 +189,8 @@ def test_one_table_of_arms_and_rewards(rows: pd.DataFrame) -> None:
     assert alone is not None
     assert "Over-refusal" not in ablation_text(alone, arms)
     assert "harmful prompts" not in ablation_caption(alone)
-    assert joined(answers, None) is answers
+    assert joined(answers, None).equals(answers.assign(of="answers"))
+    assert joined(None, None).empty
     assert "held-out" not in joined_caption(answers)
 
 

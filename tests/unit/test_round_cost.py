@@ -149,7 +149,7 @@ def test_measures_are_read_from_manifests_and_benchmark_files(tmp_path, monkeypa
         notes = {"tokens": 10, "prompt_tokens": 5, "ranked": 7}
         manifest_path(Path(output)).write_text(json.dumps({"seconds": number, "notes": notes}), encoding="utf-8")
         Path(timing).write_text(f"s\th:m:s\n{number + 0.5}\t0\n", encoding="utf-8")
-    found = read_work(planned(), manifest_path)
+    found = read_work(planned())
     assert {"dpo", "confidence", "online"} <= set(found)
     assert "round2" not in found  # its own were not measured
     assert [job.kind for job in found["dpo"].jobs] == [kind for kind, *_ in jobs]

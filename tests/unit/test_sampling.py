@@ -7,7 +7,7 @@ import torch
 from tests.unit import tiny
 from trulysafe.ids import prompt_id
 from trulysafe.reward.model import HybridReward
-from trulysafe.sampling import Decoding, blocks, generated, respond, shard
+from trulysafe.sampling import Decoding, block_numbers, blocks, generated, respond, shard, usable
 from trulysafe.scoring import read_rewards, token_logps
 from trulysafe.tokens import encode, token_count
 
@@ -39,6 +39,19 @@ def test_blocks_cover_every_prompt_once_in_any_input_order():
     cut, shuffled = blocks(frame, 4), blocks(frame.sample(frac=1, random_state=0), 4)
     assert [len(block) for block in cut] == [4, 4, 3]
     assert [block["prompt_id"].tolist() for block in cut] == [block["prompt_id"].tolist() for block in shuffled]
+
+
+def test_rows_carry_the_number_of_their_prompts_block():
+    frame = prompts(5)
+    rows = pd.concat([frame, frame.iloc[::-1]], ignore_index=True)
+    found = dict(zip(rows["prompt_id"], block_numbers(rows, 2), strict=True))
+    assert found == {prompt: place for place, block in enumerate(blocks(frame, 2)) for prompt in block["prompt_id"]}
+    assert block_numbers(rows.iloc[:0], 2) == []
+
+
+def test_a_cut_or_empty_sample_is_not_usable():
+    samples = pd.DataFrame({"response": ["w1", "", "w2"], "finished": [True, True, False]})
+    assert usable(samples)["response"].tolist() == ["w1"]
 
 
 def test_another_number_of_shards_gives_the_same_samples(model):

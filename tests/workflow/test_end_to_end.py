@@ -12,7 +12,7 @@ from trulysafe.confidence import mean_logged_confidence
 
 pytestmark = pytest.mark.slow
 LABELLER_TABLES = ("labellers", "labeller_confusion", "labeller_agreement")
-REPORT = {"metrics", "draw_tables", "draw_figures", "summarise", "wall_time", "merged_config", "all"}
+REPORT = {"metrics", "draw_tables", "draw_figures", "summarise", "costs", "merged_config", "all"}
 
 
 @pytest.fixture(scope="session")

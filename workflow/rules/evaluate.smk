@@ -31,6 +31,11 @@ rule answer:
         "../scripts/answer.py"
 
 
+# What the numbers need to know of a benchmark; its first judge is the main one.
+MEASURED_ON = {
+    name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.judges[0]}
+    for name, benchmark in CONFIG.benchmarks.items()
+}
 FITTED_JUDGES = [name for name, judge in CONFIG.judges.items() if judge.datasets]
 
 
@@ -69,10 +74,7 @@ rule judge:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        judges={
-            name: {**options(judge), "artefact": results(f"judges/{name}") if judge.datasets else None}
-            for name, judge in CONFIG.judges.items()
-        },
+        judges={name: PLAN.judge_spec(name) for name in CONFIG.judges},
         benchmarks={name: benchmark.judges for name, benchmark in CONFIG.benchmarks.items()},
         code=code("judge"),
     script:
@@ -80,7 +82,7 @@ rule judge:
 
 
 rule metrics:
-    """Every number with n and interval; the declared contrasts; operating points chosen on development benchmarks."""
+    """Every number with n and interval; the declared contrasts; over-refusal at matched safety; agreement of judges."""
     input:
         verdicts=[path for batch in PLAN.batches for path in PLAN.answer_shards(batch, "verdicts")],
         answers=[path for batch in PLAN.batches for path in PLAN.answer_shards(batch)],
@@ -96,12 +98,14 @@ rule metrics:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        benchmarks={
-            name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.judges[0]}
-            for name, benchmark in CONFIG.benchmarks.items()
-        },
+        benchmarks=MEASURED_ON,
         contrasts={name: options(contrast) for name, contrast in CONFIG.report.contrasts.items()},
         starts=PLAN.starts,
+        start_seeds={
+            name: item.start_from.seed
+            for name, item in CONFIG.experiments.items()
+            if item.start_from is not None and item.start_from.seed is not None
+        },
         diversity_answers=CONFIG.report.diversity_answers,
         judges=list(CONFIG.judges),
         code=code("metrics"),
@@ -123,10 +127,7 @@ rule ablations:
         "../../envs/trulysafe.yaml"
     params:
         ablations={name: options(ablation) for name, ablation in CONFIG.report.ablations.items()},
-        benchmarks={
-            name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.judges[0]}
-            for name, benchmark in CONFIG.benchmarks.items()
-        },
+        benchmarks=MEASURED_ON,
         judges=list(CONFIG.judges),
         code=code("ablations"),
     script:

@@ -119,8 +119,8 @@ rule summarise:
         "../scripts/summarise.py"
 
 
-rule wall_time:
-    """Wall time per rule, and what pairs cost per training step; the one result that differs from run to run."""
+rule costs:
+    """Wall time per rule, and what pairs cost per training step and over whole trainings; the one result that differs from run to run."""
     input:
         results("tables"),
         results("figures"),
@@ -136,16 +136,16 @@ rule wall_time:
             labels={"cost": "{name}"},
         ),
     log:
-        logs("wall_time"),
+        logs("costs"),
     conda:
         "../../envs/trulysafe.yaml"
     params:
         arms=PLAN.arms,
         timings=results("benchmarks"),
         work=lambda wildcards: PLAN.pair_work(),
-        code=code("wall_time"),
+        code=code("costs"),
     script:
-        "../scripts/wall_time.py"
+        "../scripts/costs.py"
 
 
 rule merged_config:

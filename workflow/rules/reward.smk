@@ -49,11 +49,10 @@ rule fit_reward:
 
 
 rule analyse_layers:
-    """How well each layer tells safe from unsafe: accuracy, two principal components, KL between the densities both ways."""
+    """How each layer tells safe from unsafe: two principal components, KL between the densities both ways."""
     input:
         states=results("rewards/{reward}/states"),
     output:
-        accuracy=results("rewards/{reward}/layer_crossval.csv"),
         components=results("rewards/{reward}/layer_components.csv"),
         divergence=results("rewards/{reward}/layer_divergence.csv"),
     log:

@@ -2,10 +2,11 @@
 
 from trulysafe.ablations import ablation_rows
 from trulysafe.shards import gathered
+from trulysafe.stats import SIGNIFICANT
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
     verdicts = gathered(run.input.verdicts, run.params.judges)
     rows = ablation_rows(verdicts, run.params.ablations, run.params.benchmarks)
-    run.note(differences=len(rows), significant=int((rows["p_holm"] < 0.05).sum()))
+    run.note(differences=len(rows), significant=int((rows["p_holm"] < SIGNIFICANT).sum()))
     rows.to_csv(run.output.table, index=False)

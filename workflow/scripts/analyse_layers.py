@@ -1,14 +1,11 @@
-"""Accuracy, principal components and divergence of the two classes in each layer (rule analyse_layers)."""
+"""Principal components and divergence of the two classes in each layer (rule analyse_layers)."""
 
 from trulysafe.reward.layers import layer_analysis
 from trulysafe.state_store import load_states
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
-    arrays, index = load_states(run.input.states)
-    analysis = layer_analysis(
-        arrays["safe"], arrays["unsafe"], risks=index["risk"].tolist(), groups=index["prompt_id"].tolist()
-    )
-    analysis["accuracy"].to_csv(run.output.accuracy, index=False)
+    arrays, _ = load_states(run.input.states)
+    analysis = layer_analysis(arrays["safe"], arrays["unsafe"])
     analysis["pca"].to_csv(run.output.components, index=False)
     analysis["kl"].to_csv(run.output.divergence, index=False)

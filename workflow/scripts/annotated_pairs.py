@@ -3,15 +3,15 @@
 from trulysafe.fdc.labellers import label
 from trulysafe.llm import open_client
 from trulysafe.models import load_tokenizer
-from trulysafe.pairs import drop_table, within_length, without_unusable
+from trulysafe.pairs import annotated_pairs, class_counts, drop_table, within_length
 from trulysafe.schema import write_table
-from trulysafe.select import limit, select
+from trulysafe.select import limit
 from trulysafe.tokens import token_count
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
     options = run.params.options
-    pairs, unusable = without_unusable(select(run.input.datasets, "pairs", run.input.split, "pairs"))
+    pairs, unusable = annotated_pairs(run.input.datasets, run.input.split, "pairs")
     if run.input.labeller:
         client = open_client(snakemake.config, run.params.llm) if run.params.llm else None
         pairs = label(pairs, run.input.labeller[0], client)
@@ -19,5 +19,5 @@ with job(snakemake) as run:
             run.note(llm=client.counts)
     tokenizer = load_tokenizer(run.params.model)
     pairs, too_long = within_length(pairs, token_count(tokenizer), options["max_length"])
-    run.note(pairs=pairs["risk"].value_counts().to_dict(), dropped=drop_table(unusable + too_long))
+    run.note(pairs=class_counts(pairs), dropped=drop_table(unusable + too_long))
     write_table(limit(pairs, options["rows"]), run.output.pairs, "pairs")

@@ -12,7 +12,6 @@ from trulysafe.workflow import job
 
 with job(snakemake) as run:
     logs = [pd.read_csv(Path(folder) / "log.csv") for folder in run.input.policies]
-    divergence = [pd.read_csv(path) for path in run.input.divergence]
     build_tables(
         run.output.tables,
         metrics=read_table(run.input.metrics, "metrics"),
@@ -22,7 +21,7 @@ with job(snakemake) as run:
         judges=pd.read_csv(run.input.judges),
         published=run.params.published,
         drift=pd.read_csv(run.input.drift[0]) if run.input.drift else None,
-        divergence=divergence[0] if divergence else None,
+        divergence={Path(path).parent.name: pd.read_csv(path) for path in run.input.divergence},
         labellers={Path(path).name: path for path in run.input.labellers},
         labelled_pools={
             pool: (labeller, read_notes(path).get("agreement_with_known", {}))

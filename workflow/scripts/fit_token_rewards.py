@@ -3,9 +3,8 @@
 import torch
 
 from trulysafe.models import load_token_classifier, load_tokenizer
-from trulysafe.pairs import drop_table, without_unusable
+from trulysafe.pairs import annotated_pairs, drop_table
 from trulysafe.reward.stage import held_out_rows
-from trulysafe.select import limit, select
 from trulysafe.token_rewards.classifier import fit_token_rm
 from trulysafe.token_rewards.sources import MODEL, implicit_reader, token_rm_reader, write_source
 from trulysafe.tokens import encode
@@ -13,8 +12,7 @@ from trulysafe.workflow import job
 
 with job(snakemake) as run:
     options, spec, batch_size = run.params.options, run.params.model, run.params.batch_size
-    pairs, drops = without_unusable(select(run.input.datasets, "pairs", run.input.split, "reward"))
-    pairs = limit(pairs, options["rows"])
+    pairs, drops = annotated_pairs(run.input.datasets, run.input.split, "reward", options["rows"])
     split = held_out_rows(pairs, options["test_share"], f"token_rewards.{run.wildcards.source}")
     tokenizer = load_tokenizer(spec)
     safe, unsafe = (

@@ -1,4 +1,4 @@
-"""Every number, the declared contrasts and the operating points (rule metrics)."""
+"""Every number, the declared contrasts and over-refusal at matched safety (rule metrics)."""
 
 import pandas as pd
 
@@ -23,4 +23,5 @@ with job(snakemake) as run:
     contrasts = [{"name": name, **contrast} for name, contrast in run.params.contrasts.items()]
     contrast_rows(verdicts, contrasts, benchmarks).to_csv(run.output.contrasts, index=False)
     judge_agreement(verdicts, benchmarks).to_csv(run.output.judges, index=False)
-    matched_safety(metrics, starts=run.params.starts).to_csv(run.output.matched, index=False)
+    matched = matched_safety(metrics, starts=run.params.starts, start_seeds=run.params.start_seeds)
+    matched.to_csv(run.output.matched, index=False)

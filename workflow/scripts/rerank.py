@@ -1,12 +1,10 @@
 """Rank a pool's samples by the hybrid reward and pair them up (rule rerank)."""
 
-from collections import Counter
-
 import pandas as pd
 import torch
 
 from trulysafe.models import load_tokenizer
-from trulysafe.pairs import drop_table, rerank, within_length
+from trulysafe.pairs import class_counts, drop_table, rerank, within_length, without_endpoint
 from trulysafe.reward.model import HybridReward
 from trulysafe.schema import read_table, write_table
 from trulysafe.select import limit
@@ -28,8 +26,6 @@ with job(snakemake) as run:
 
     tokenizer = load_tokenizer(run.params.model)
     pairs, too_long = within_length(pairs, token_count(tokenizer), options["max_length"])
-    lost = Counter(samples.drop_duplicates("prompt_id")["risk"]) - Counter(scored.drop_duplicates("prompt_id")["risk"])
-    no_endpoint = Counter({("no finished response", risk): count for risk, count in lost.items()})
-    run.note(ranked=len(scored))
-    run.note(pairs=pairs["risk"].value_counts().to_dict(), dropped=drop_table(drops + too_long + no_endpoint))
+    dropped = drop_table(drops + too_long + without_endpoint(samples, scored))
+    run.note(ranked=len(scored), pairs=class_counts(pairs), dropped=dropped)
     write_table(limit(pairs, options["rows"]), run.output.pairs, "pairs")

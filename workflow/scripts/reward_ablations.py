@@ -2,6 +2,7 @@
 
 from trulysafe.reward.ablations import held_out_rewards, reward_ablation_rows
 from trulysafe.state_store import load_states
+from trulysafe.stats import SIGNIFICANT
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
@@ -11,5 +12,5 @@ with job(snakemake) as run:
         for name, fit in fits.items():
             rewards[name] = held_out_rewards(arrays, index, fit["options"], run.params.fits, fit["baseline"])
     rows = reward_ablation_rows(rewards, run.params.ablations)
-    run.note(differences=len(rows), significant=int((rows["p_holm"] < 0.05).sum()))
+    run.note(differences=len(rows), significant=int((rows["p_holm"] < SIGNIFICANT).sum()))
     rows.to_csv(run.output.table, index=False)

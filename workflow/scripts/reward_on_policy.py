@@ -4,18 +4,17 @@ import json
 from pathlib import Path
 
 from trulysafe.models import load_model, load_tokenizer
-from trulysafe.pairs import without_unusable
+from trulysafe.pairs import annotated_pairs
 from trulysafe.representations import extract
 from trulysafe.reward.evaluate import evaluate_reward
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import ENDPOINT, held_out_rows
-from trulysafe.select import limit, select
+from trulysafe.schema import UNLABELLED
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
     options = run.params.options
-    pairs, _ = without_unusable(select(run.input.datasets, "pairs", run.input.split, "reward"))
-    pairs = limit(pairs, options["rows"])
+    pairs, _ = annotated_pairs(run.input.datasets, run.input.split, "reward", options["rows"])
     pairs = pairs.iloc[held_out_rows(pairs, options["test_share"])[1]]
     reward = HybridReward.from_pretrained(f"{run.input.reward}/{ENDPOINT}", run.params.identity)
     tokenizer = load_tokenizer(run.params.model)
@@ -30,6 +29,6 @@ with job(snakemake) as run:
         )
         for side in ("chosen", "rejected")
     )
-    metrics = evaluate_reward(reward, safe, unsafe, pairs["risk"].tolist())
+    metrics = evaluate_reward(reward, safe, unsafe, pairs["risk"].replace("", UNLABELLED).tolist())
     run.note(**metrics)
     Path(run.output.metrics).write_text(json.dumps(metrics, indent=1, sort_keys=True), encoding="utf-8")

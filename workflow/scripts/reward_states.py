@@ -1,16 +1,14 @@
 """Layer states of annotated pairs (rule reward_states)."""
 
 from trulysafe.models import load_model, load_tokenizer
-from trulysafe.pairs import drop_table, without_unusable
+from trulysafe.pairs import annotated_pairs, drop_table
 from trulysafe.representations import extract, extract_tokens
-from trulysafe.select import limit, select
 from trulysafe.state_store import save_states
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
     options = run.params.options
-    pairs, drops = without_unusable(select(run.input.datasets, "pairs", run.input.split, "reward"))
-    pairs = limit(pairs, options["rows"])
+    pairs, drops = annotated_pairs(run.input.datasets, run.input.split, "reward", options["rows"])
     run.note(pairs=len(pairs), dropped=drop_table(drops))
     tokenizer = load_tokenizer(run.params.model)
     model = load_model(run.params.model)

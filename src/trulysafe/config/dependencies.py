@@ -60,15 +60,16 @@ def check_token_rewards(config: Configuration) -> Iterator[str]:
 
 def all_read(config: Configuration, experiment: str) -> set[str]:
     """Every experiment that one's method reads, directly or through others."""
-    return _reached(reads(config), experiment)
+    return reached(reads(config), experiment)
 
 
 def all_before(config: Configuration, experiment: str) -> set[str]:
     """Every experiment that one waits for, directly or through others."""
-    return _reached(waits_for(config), experiment)
+    return reached(waits_for(config), experiment)
 
 
-def _reached(graph: Mapping[str, set[str]], start: str) -> set[str]:
+def reached(graph: Mapping[str, set[str]], start: str) -> set[str]:
+    """Everything that one name leads to in a graph of name -> what it needs, directly or through others."""
     found, left = set[str](), [start]
     while left:
         further = graph.get(left.pop(), set()) - found

@@ -13,6 +13,7 @@ from trulysafe.cost.assumptions import Assumptions
 from trulysafe.cost.jobs import FINAL
 from trulysafe.cost.work import Job
 from trulysafe.errors import not_accepted
+from trulysafe.step_cost import FORWARD
 
 STAGES = (
     ("prefetch_model", "prefetch_dataset"), ("normalise",), ("split",), ("train_base", "fit_labeller", "fit_judge"),
@@ -64,7 +65,7 @@ def seconds_of(job: Job, gpu: Gpu, assumptions: Assumptions) -> float:
     if job.model is None:
         return assumptions.cpu_job_seconds
     weights, count = job.model.parameters, gpus_of(job, gpu, assumptions)
-    forward = 2 * weights / (gpu.flops * assumptions.forward_utilisation)
+    forward = FORWARD * weights / (gpu.flops * assumptions.forward_utilisation)
     training = job.flops_per_token * weights / (gpu.flops * assumptions.training_utilisation)
     step = (
         job.model.layers * assumptions.layer_seconds

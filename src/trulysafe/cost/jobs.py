@@ -17,7 +17,7 @@ FINAL = (
     "draw_tables",
     "draw_figures",
     "summarise",
-    "wall_time",
+    "costs",
     "merged_config",
 )
 """Rules of one job each, at most, that end a run."""

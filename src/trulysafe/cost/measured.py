@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from trulysafe.job_times import job_times
+
 
 def beside(table: pd.DataFrame, benchmarks: Path) -> pd.DataFrame:
     """Add what was measured to a plan.
@@ -18,13 +20,8 @@ def beside(table: pd.DataFrame, benchmarks: Path) -> pd.DataFrame:
         The table with columns jobs_done and measured_hours (both 0 where nothing ran), and ratio: measured over planned hours of the jobs
         done, missing where nothing ran.
     """
-    done: dict[str, list[float]] = {}
-    for path in sorted(benchmarks.rglob("*.tsv")):
-        rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
-        done.setdefault(rule, []).append(float(pd.read_csv(path, sep="\t")["s"].iloc[0]) / 3600)
-    table = table.assign(
-        jobs_done=[len(done.get(rule, [])) for rule in table["rule"]],
-        measured_hours=[sum(done.get(rule, [])) for rule in table["rule"]],
-    )
+    done = job_times(benchmarks).groupby("rule")["seconds"]
+    jobs, seconds = (table["rule"].map(found).fillna(0) for found in (done.count(), done.sum()))
+    table = table.assign(jobs_done=jobs.astype(int), measured_hours=seconds.astype(float) / 3600)
     planned = table["hours_per_job"] * table["jobs_done"]
     return table.assign(ratio=(table["measured_hours"] / planned).where(table["jobs_done"] > 0))

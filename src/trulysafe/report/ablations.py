@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from trulysafe.report.tables import Arms, intervals
+from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.tables import intervals
+from trulysafe.stats import SIGNIFICANT
 
 COLUMNS = {
     "safe": "Safe",
@@ -19,15 +21,13 @@ COLUMNS = {
 """Outcomes of the arms (answers), then those of the rewards (held-out pairs)."""
 FINE = ("ranked", "sign", "brier", "ece", "gamma_gap")
 """Outcomes that are given to three decimals: those of the rewards."""
-SIGNIFICANT = 0.05
 
 
 def ablation_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay the rows of :func:`joined` out for reading, in their order.
 
-    A star marks primary differences with a Holm-corrected p-value below :data:`SIGNIFICANT`.
+    A star marks primary differences with a Holm-corrected p-value below :data:`trulysafe.stats.SIGNIFICANT`.
     """
-    labels = {name: about.get("label") or name for name, about in arms.items()}
     cells = rows.assign(text=_cells(rows), column=rows["metric"].map(COLUMNS), line=_lines(rows))
     wide = cells.pivot(index="line", columns="column", values="text")
     wide = wide.reindex(columns=[column for column in COLUMNS.values() if column in wide]).fillna("")
@@ -35,8 +35,8 @@ def ablation_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     head = pd.DataFrame(
         {
             "Choice": about["choice"],
-            "Arm": about["a"].map(lambda name: labels.get(name, name)),
-            "Default": about["b"].map(lambda name: labels.get(name, name)),
+            "Arm": about["a"].map(lambda name: label_of(arms, name)),
+            "Default": about["b"].map(lambda name: label_of(arms, name)),
             "Declared": about["primary"].map({True: "primary", False: "exploratory"}),
             "Seeds": about["seeds"],
         }
@@ -44,17 +44,14 @@ def ablation_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     return head.join(wide).reset_index(drop=True)
 
 
-def joined(answers: pd.DataFrame | None, rewards: pd.DataFrame | None) -> pd.DataFrame | None:
+def joined(answers: pd.DataFrame | None, rewards: pd.DataFrame | None) -> pd.DataFrame:
     """One table of :func:`trulysafe.ablations.ablation_rows` and :func:`trulysafe.reward.ablations.reward_ablation_rows`; either may lack.
 
-    A column ``of`` is added where there are rewards: ``answers`` or ``rewards``.
+    A column ``of`` says what a row is of: ``answers`` or ``rewards``. Empty where there are neither.
     """
-    if rewards is None or rewards.empty:
-        return answers
-    parts = [rewards.assign(of="rewards")]
-    if answers is not None and len(answers):
-        parts.insert(0, answers.assign(of="answers"))
-    return pd.concat(parts, ignore_index=True)
+    both = {"answers": answers, "rewards": rewards}
+    parts = [rows.assign(of=kind) for kind, rows in both.items() if rows is not None and len(rows)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _cells(rows: pd.DataFrame) -> list[str]:
@@ -66,5 +63,4 @@ def _cells(rows: pd.DataFrame) -> list[str]:
 
 def _lines(rows: pd.DataFrame) -> pd.Series:
     """Number of each row's line: a name may stand for an arm and for a reward."""
-    kind = rows["of"] if "of" in rows else pd.Series("answers", index=rows.index)
-    return pd.Series(pd.factorize(kind + " " + rows["ablation"])[0], index=rows.index)
+    return pd.Series(pd.factorize(rows["of"] + " " + rows["ablation"])[0], index=rows.index)

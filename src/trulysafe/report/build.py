@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from trulysafe.report import figures, layer_figures, training_figures
 from trulysafe.report.ablations import ablation_text, joined
+from trulysafe.report.arms import Arms, bases_of
 from trulysafe.report.captions import CAPTIONS, ablation_caption, main_caption
 from trulysafe.report.diversity_table import diversity_tables
 from trulysafe.report.drift_figure import drift_text, order_and_distribution
 from trulysafe.report.kept_tokens import kept_tokens_figure, write_page
 from trulysafe.report.labeller_tables import labeller_tables
+from trulysafe.report.layer_figures import LayerTables
 from trulysafe.report.plane import plane
 from trulysafe.report.published import divergence_rows, divergence_text, published_rows, published_text
-from trulysafe.report.style import bases_of
 from trulysafe.report.tables import (
-    Arms,
     contrast_text,
     judges_text,
     main_rows,
     main_text,
     matched_text,
-    time_rows,
-    time_text,
     write_tables,
 )
 from trulysafe.report.training_table import training_rows, training_text
+
+T = TypeVar("T")
+Tables = dict[str, tuple[pd.DataFrame, pd.DataFrame]]
+"""Name of a table -> the text to read and the numbers behind it."""
 
 
 def build_tables(
@@ -40,12 +43,10 @@ def build_tables(
     contrasts: pd.DataFrame | None = None,
     matched: pd.DataFrame | None = None,
     judges: pd.DataFrame | None = None,
-    times: pd.DataFrame | None = None,
     published: Path | str | None = None,
     ours: pd.DataFrame | None = None,
-    divergence: pd.DataFrame | None = None,
+    divergence: Mapping[str, pd.DataFrame] | None = None,
     drift: pd.DataFrame | None = None,
-    steps: Mapping[str, int] | None = None,
     labellers: Mapping[str, Path | str] | None = None,
     labelled_pools: Mapping[str, tuple[str, Mapping[str, Any]]] | None = None,
     ablations: pd.DataFrame | None = None,
@@ -57,19 +58,18 @@ def build_tables(
 
     Args:
         folder: where they go: ``main`` and ``main_<group>`` for other groups of arms, ``contrasts``, ``matched_safety``,
-            ``judges``, ``wall_time``, ``published``, ``divergence``, ``diversity``, ``labellers``, ``labeller_confusion``,
+            ``judges``, ``published``, ``divergence``, ``diversity``, ``labellers``, ``labeller_confusion``,
             ``labeller_agreement``, ``ablations``, ``order_and_distribution``, ``training_means``, and the page ``kept_tokens.html``.
         metrics: table of schema ``metrics`` with summary rows.
         arms: experiments to show, in order (:attr:`trulysafe.config.plan.Plan.arms`): ``label``, ``group``, ``base`` and ``start``.
         contrasts: from :func:`trulysafe.contrasts.contrast_rows`.
         matched: from :func:`trulysafe.frontiers.matched_safety`.
         judges: from :func:`trulysafe.judges.agreement.judge_agreement`.
-        times: columns rule and seconds, one row per job.
         published: folder of the published numbers.
         ours: our runs of the published setting, see :func:`trulysafe.report.published.published_rows`.
-        divergence: columns layer, kl_safe_unsafe, kl_unsafe_safe, from the layer analysis.
+        divergence: reward -> columns layer, kl_safe_unsafe, kl_unsafe_safe, from the layer analysis; with several rewards, their names are
+            added to that of the table.
         drift: from :func:`trulysafe.drift.drift_rows`.
-        steps: experiment -> step to show; the last one where it is not named.
         labellers: name -> artefact folder of a risk labeller.
         labelled_pools: pool -> its labeller, and the agreement with known classes that was noted when its prompts were labelled.
         ablations: from :func:`trulysafe.ablations.ablation_rows`.
@@ -80,38 +80,47 @@ def build_tables(
     Returns:
         Paths of all files.
     """
-    made, captions = {}, dict(CAPTIONS)
-    for group, members in _groups(metrics, arms).items():
-        rows, name = main_rows(metrics, members, steps=steps), f"main{group}"
-        made[name], captions[name] = (main_text(rows), rows), main_caption(rows)
-    if contrasts is not None and len(contrasts):
-        made["contrasts"] = (contrast_text(contrasts, arms), contrasts)
-    if matched is not None and len(matched):
-        made["matched_safety"] = (matched_text(matched, arms), matched)
-    if judges is not None and len(judges):
-        made["judges"] = (judges_text(judges), judges)
-    if times is not None and len(times):
-        made["wall_time"] = (time_text(time_rows(times)), time_rows(times))
-    made |= diversity_tables(metrics, arms)
-    made |= labeller_tables(labellers or {}, labelled_pools or {})
-    if published is not None:
-        numbers, layers = published_rows(published, ours), divergence_rows(published, divergence)
-        made["published"] = (published_text(numbers), numbers)
-        made["divergence"] = (divergence_text(layers), layers)
     choices = joined(ablations, reward_ablations)
-    if choices is not None and len(choices):
-        made["ablations"] = (ablation_text(choices, arms), choices)
+    measured: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], pd.DataFrame | None]] = {
+        "contrasts": (partial(contrast_text, arms=arms), contrasts),
+        "matched_safety": (partial(matched_text, arms=arms), matched),
+        "judges": (judges_text, judges),
+        "ablations": (partial(ablation_text, arms=arms), choices),
+        "order_and_distribution": (partial(drift_text, arms=arms), drift),
+        "training_means": (training_text, None if log is None else training_rows(log, arms)),
+    }
+    made: Tables = {
+        name: (text(rows), rows) for name, (text, rows) in measured.items() if rows is not None and len(rows)
+    }
+    made |= diversity_tables(metrics, arms) | labeller_tables(labellers or {}, labelled_pools or {})
+    captions = dict(CAPTIONS)
+    if "ablations" in made:
         captions["ablations"] = ablation_caption(choices)
-    if drift is not None and len(drift):
-        made["order_and_distribution"] = (drift_text(drift, arms), drift)
-    if log is not None and len(trained := training_rows(log, arms)):
-        made["training_means"] = (training_text(trained), trained)
+    for group, members in _groups(metrics, arms).items():
+        rows, name = main_rows(metrics, members), f"main{group}"
+        made[name], captions[name] = (main_text(rows), rows), main_caption(rows)
+    if published is not None:
+        beside = _published_tables(published, ours, _named_apart(divergence or {}))
+        made |= beside
+        captions |= {name: CAPTIONS["divergence"] for name in beside if name.startswith("divergence")}
     paths = []
     if kept_tokens is not None and len(kept_tokens):
         paths.append(write_page(kept_tokens, Path(folder) / "kept_tokens.html"))
     for name, (text, tidy) in made.items():
         paths += write_tables(Path(folder) / name, text, tidy, captions[name], f"tab:{name}")
     return paths
+
+
+def _published_tables(
+    published: Path | str, ours: pd.DataFrame | None, divergence: Mapping[str, pd.DataFrame | None]
+) -> Tables:
+    """The papers' numbers with ours beside them; ``divergence`` by what is added to the table's name."""
+    numbers = published_rows(published, ours)
+    found: Tables = {"published": (published_text(numbers), numbers)}
+    for name, of_reward in (divergence or {"": None}).items():
+        layers = divergence_rows(published, of_reward)
+        found[f"divergence{name}"] = (divergence_text(layers), layers)
+    return found
 
 
 def build_figures(
@@ -121,26 +130,21 @@ def build_figures(
     arms: Arms,
     sweeps: Mapping[str, Mapping[str, Any]] | None = None,
     log: pd.DataFrame | None = None,
-    accuracy: pd.DataFrame | None = None,
-    components: pd.DataFrame | None = None,
-    divergence: pd.DataFrame | None = None,
+    layers: Mapping[str, LayerTables] | None = None,
     drift: pd.DataFrame | None = None,
-    times: pd.DataFrame | None = None,
     kept_tokens: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Write the figures of a run into ``folder`` as PDF, PNG and CSV.
 
     Args:
         folder: where they go: ``plane``, ``classes`` and ``training`` (``<name>_<group>`` for other groups of arms),
-            ``sweep_<name>``, ``reward_accuracy``, ``layers``, ``order_and_distribution``, ``wall_time``, ``kept_tokens``.
+            ``sweep_<name>``, ``reward_accuracy``, ``layers``, ``order_and_distribution``, ``kept_tokens``.
         metrics: table of schema ``metrics`` with summary rows.
         arms: experiments to draw, in order, as for :func:`build_tables`; groups are drawn apart, each with its base models.
         sweeps: name -> ``label`` of the axis and ``points`` (experiment -> value).
         log: training log, columns experiment, seed, step, name, value.
-        accuracy: reward accuracy per layer and class, see :func:`trulysafe.report.layer_figures.reward_accuracy`.
-        components, divergence: of the layer analysis, see :func:`trulysafe.report.layer_figures.layer_densities`.
+        layers: reward -> what was measured on its layers; with several rewards, their names are added to those of the files.
         drift: from :func:`trulysafe.drift.drift_rows`.
-        times: columns rule and seconds, one row per job.
         kept_tokens: from :func:`trulysafe.kept_tokens.kept_tokens`.
 
     Returns:
@@ -155,17 +159,19 @@ def build_figures(
             paths += training_figures.training_curves(log, members, place / f"training{group}")
     for name, about in (sweeps or {}).items():
         paths += figures.sweep(metrics, about["points"], place / f"sweep_{name}", axis_label=about["label"])
-    if accuracy is not None:
-        paths += layer_figures.reward_accuracy(accuracy, place / "reward_accuracy")
-    if components is not None and divergence is not None:
-        paths += layer_figures.layer_densities(components, divergence, place / "layers")
+    for name, of_reward in _named_apart(layers or {}).items():
+        paths += layer_figures.reward_accuracy(of_reward.accuracy, place / f"reward_accuracy{name}")
+        paths += layer_figures.layer_densities(of_reward.components, of_reward.divergence, place / f"layers{name}")
     if drift is not None and len(drift):
         paths += order_and_distribution(drift, arms, place / "order_and_distribution")
-    if times is not None and len(times):
-        paths += figures.wall_time(times, place / "wall_time")
     if kept_tokens is not None and len(kept_tokens):
         paths += kept_tokens_figure(kept_tokens, place / "kept_tokens")
     return paths
+
+
+def _named_apart(of_rewards: Mapping[str, T]) -> dict[str, T]:
+    """The same by what is added to file names: nothing where there is one reward."""
+    return {f"_{name}" if len(of_rewards) > 1 else "": found for name, found in of_rewards.items()}
 
 
 def _groups(metrics: pd.DataFrame, arms: Arms) -> dict[str, Arms]:

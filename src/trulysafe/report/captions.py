@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from trulysafe.stats import SIGNIFICANT
+
 INTERVALS = "Brackets hold 95% intervals from resampling training seeds and prompt families together."
 CAPTIONS = {
     "contrasts": (
@@ -61,7 +63,21 @@ CAPTIONS = {
         "rejected responses in scope that the mask keeps, and share of responses that fell under the minimum share and were kept whole. Brackets hold "
         "Student's 95% intervals over seeds."
     ),
-    "wall_time": "Wall time per rule, summed over its jobs; jobs may have run side by side.",
+    "training_cost": (
+        "Cost of pairs beside outcomes, per optimiser step, means over seeds. Overhead is what is done for the pairs alone: for online arms sampling "
+        "from the current policy, judging, and the reference's forward over the new pairs; for arms that read the reward from the policy's states, "
+        "that reading, as the states come with the training forward. FLOPs are estimated: 2 N per token forward, 6 N per token of training, N "
+        "parameters without embeddings, attention over the context left out; reading: 2 L D + 2 L^2 per response (L layers of width D). "
+        "The first step of a run is not counted. Seconds are of one machine and vary from run to run. Shares with 95% intervals over "
+        "seeds and prompt families."
+    ),
+    "whole_trainings": (
+        "Cost of pairs over whole trainings, rounds of re-ranking beside online sampling. Training: optimiser steps of the arm and of the earlier rounds that it "
+        "builds on, without what is done for pairs (mean step of each arm over seeds, times its steps). Pairs, re-ranked: sampling the pool once, and per round its states, "
+        "ranking, and the reference's forward over the table's pairs (of the arm's first seed); whole jobs take in the start of the libraries and the loading of the "
+        "model, work leaves out the former. Pairs, online: sampling, judging and the reference's forward within the steps. Reading of rewards within steps counts as "
+        "pairs. FLOPs are estimated as in the table per step. Seconds are of one machine and vary from run to run. Shares with 95% intervals over seeds and prompt families."
+    ),
 }
 
 _ABLATIONS = {
@@ -78,15 +94,15 @@ _ABLATIONS = {
     ),
 }
 _CORRECTED = (
-    "A star marks primary differences below 0.05 after Holm's correction over all primary differences{apart}; exploratory ones are "
+    f"A star marks primary differences below {SIGNIFICANT:g} after Holm's correction over all primary differences{{apart}}; exploratory ones are "
     "uncorrected and bear no star. The CSV holds all p-values and n."
 )
 
 
 def ablation_caption(rows: pd.DataFrame) -> str:
     """Caption of the table of ablations: of answers, of rewards, or of both; takes :func:`trulysafe.report.ablations.joined`."""
-    kinds = [kind for kind in _ABLATIONS if "of" not in rows or kind in set(rows["of"])]
-    if "of" not in rows or len(kinds) == 1:
+    kinds = [kind for kind in _ABLATIONS if kind in set(rows["of"])]
+    if len(kinds) == 1:
         return f"What each choice is worth: {_ABLATIONS[kinds[0]]} {_CORRECTED.format(apart=' of the table')}"
     parts = " Rewards: ".join(_ABLATIONS[kind] for kind in kinds)
     return f"What each choice is worth. Arms: {parts} {_CORRECTED.format(apart=' of arms, and of rewards')}"

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from trulysafe.report.style import label_of
-from trulysafe.report.tables import Arms, intervals, main_rows
+from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.tables import intervals, main_rows
 from trulysafe.stats import interval
 from trulysafe.step_cost import COST_FILE, flops_per_step
 
 OVERHEAD = ("sampling", "judging", "reference", "reading")
 """Work per step that is there for the pairs alone (see :mod:`trulysafe.step_cost`)."""
 OUTCOMES = ("Safe all", "Over-refusal", "Helpful", "Truly safe")
-COST_CAPTION = (
-    "Cost of pairs beside outcomes, per optimiser step, means over seeds. Overhead is what is done for the pairs alone: for online arms sampling "
-    "from the current policy, judging, and the reference's forward over the new pairs; for arms that read the reward from the policy's states, "
-    "that reading, as the states come with the training forward. FLOPs are estimated: 2 N per token forward, 6 N per token of training, N "
-    "parameters without embeddings, attention over the context left out; reading: 2 L D + 2 L^2 per response (L layers of width D). "
-    "The first step of a run is not counted. Seconds are of one machine and vary from run to run. Shares with 95% intervals over "
-    "seeds and prompt families."
-)
 
 
 def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
@@ -71,7 +63,7 @@ def cost_rows(costs: pd.DataFrame, metrics: pd.DataFrame, arms: Arms) -> pd.Data
         Columns experiment, seeds, step_seconds with limits, ``<kind>_seconds``, ``<kind>_flops``, overhead_seconds, overhead_flops,
         sampled_tokens, and per outcome its value and limits.
     """
-    outcomes = {(row["experiment"], row["column"]): row for row in main_rows(metrics, arms).to_dict("records")}
+    outcomes = outcomes_of(metrics, arms)
     rows = []
     for name in (arm for arm in arms if arm in set(costs["experiment"])):
         of_arm = costs[costs["experiment"] == name]
@@ -85,10 +77,7 @@ def cost_rows(costs: pd.DataFrame, metrics: pd.DataFrame, arms: Arms) -> pd.Data
         row["overhead_seconds"] = sum(row[f"{kind}_seconds"] for kind in OVERHEAD)
         row["overhead_flops"] = sum(row[f"{kind}_flops"] for kind in OVERHEAD)
         row["sampled_tokens"] = means.loc["sampling", "tokens"]
-        for column in OUTCOMES:
-            if found := outcomes.get((name, column)):
-                row |= {column: found["value"], f"{column} low": found["ci_low"], f"{column} high": found["ci_high"]}
-        rows.append(row)
+        rows.append(row | outcomes.get(name, {}))
     return pd.DataFrame(rows)
 
 
@@ -108,10 +97,23 @@ def cost_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
             "sampled tokens": [_short(value) for value in rows["sampled_tokens"]],
         }
     )
-    for column in (name for name in OUTCOMES if name in rows):
-        cells = rows.rename(columns={f"{column} low": "ci_low", f"{column} high": "ci_high"})
-        text[column] = intervals(cells, column)
-    return text
+    return text.assign(**outcome_text(rows))
+
+
+def outcomes_of(metrics: pd.DataFrame, arms: Arms) -> dict[str, dict[str, float]]:
+    """Outcomes of every arm at the end of training: per outcome of :data:`OUTCOMES` its value, and its limits as ``<outcome> low`` and ``high``."""
+    found: dict[str, dict[str, float]] = {}
+    for row in main_rows(metrics, arms).to_dict("records"):
+        if (column := row["column"]) in OUTCOMES:
+            cells = {column: row["value"], f"{column} low": row["ci_low"], f"{column} high": row["ci_high"]}
+            found.setdefault(row["experiment"], {}).update(cells)
+    return found
+
+
+def outcome_text(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """Columns of :func:`outcomes_of` for reading, ``value [low, high]``; outcomes that no arm has are left out."""
+    limits = {column: {f"{column} low": "ci_low", f"{column} high": "ci_high"} for column in OUTCOMES if column in rows}
+    return {column: intervals(rows.rename(columns=names), column) for column, names in limits.items()}
 
 
 def ratio_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -135,7 +137,7 @@ def ratio_rows(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def ratio_caption(ratios: pd.DataFrame, arms: Mapping[str, Mapping[str, Any]]) -> str:
+def ratio_caption(ratios: pd.DataFrame, arms: Arms) -> str:
     """Say the measured ratios of overheads beside the claim; empty where there is no such pair of arms."""
     said = [
         f"{label_of(arms, row['online'])} over {label_of(arms, row['reading'])}: {row['seconds']:.3g} in seconds, {row['flops']:.3g} in FLOPs"

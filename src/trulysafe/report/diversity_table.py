@@ -6,7 +6,8 @@ import pandas as pd
 
 from trulysafe.diversity import METRICS, TEXT
 from trulysafe.evaluation import POOLED
-from trulysafe.report.tables import Arms, at_steps, intervals
+from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.tables import at_last_step, intervals
 
 _AXES = {"safety": "harmful", "over_refusal": "look-alikes", "helpfulness": "questions"}
 _NAMES = {
@@ -31,9 +32,9 @@ def diversity_tables(metrics: pd.DataFrame, arms: Arms) -> dict[str, tuple[pd.Da
     rows = metrics[(metrics["judge"] == TEXT) & (metrics["seed"] == POOLED) & metrics["experiment"].isin(list(arms))]
     if rows.empty:
         return {}
-    rows = at_steps(rows)
+    rows = at_last_step(rows)
     rows = rows.assign(
-        arm=rows["experiment"].map({name: about.get("label") or name for name, about in arms.items()}),
+        arm=rows["experiment"].map(lambda name: label_of(arms, name)),
         order=rows["experiment"].map({name: number for number, name in enumerate(arms)}),
         axis=rows["benchmark"].str.removeprefix("test/"),
     ).sort_values(["axis", "order", "risk", "metric"], kind="stable")

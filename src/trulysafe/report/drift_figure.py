@@ -11,8 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.errors import UserError
-from trulysafe.report.style import GREY, Look, count_note, label_of, looks, new_panels, write_figure
-from trulysafe.report.tables import Arms, intervals
+from trulysafe.report.arms import Arms, in_order, label_of, line_per_arm
+from trulysafe.report.style import GREY, Look, count_note, looks, new_panels, write_figure
+from trulysafe.report.tables import at_last_step, intervals
 
 PANELS = {
     "kendall": ("Order, pool", "Kendall's tau with\nthe reference"),
@@ -94,19 +95,11 @@ def _line(axes: Axes, rows: pd.DataFrame, start: list[float], look: Look) -> Non
 
 def drift_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay the measures at each arm's last step out for reading, one line per arm."""
-    last = rows[rows["step"] == rows.groupby("experiment")["step"].transform("max")]
+    last = in_order(at_last_step(rows), arms)
     floors = last.dropna(subset="floor").groupby("measure")["floor"].first()
-    cells = last.assign(text=intervals(last, "value"))
-    wide = cells.pivot_table(index="experiment", columns="measure", values="text", aggfunc="first")
-    order = [name for name in arms if name in wide.index]
     headers = {
         measure: f"{header} (floor {floors[measure]:.2f})" if measure in floors else header
         for measure, header in _HEADERS.items()
     }
-    table = wide.loc[order, [measure for measure in _HEADERS if measure in wide]].rename(columns=headers)
-    about = last.drop_duplicates("experiment").set_index("experiment").loc[order]
-    table.insert(0, "Seeds", about["seeds"])
-    table.insert(0, "Step", about["step"])
-    table.columns.name = None
-    table.insert(0, "Arm", [label_of(arms, name) for name in order])
-    return table.reset_index(drop=True)
+    cells = last.assign(text=intervals(last, "value"), column=last["measure"].map(headers))
+    return line_per_arm(cells, headers.values(), {"label": "Arm", "step": "Step", "seeds": "Seeds"})

@@ -35,9 +35,7 @@ def measured_facts(
 
 
 def _reward(name: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
-    per_class = ", ".join(
-        f"{risk or 'not labelled'} {scores['soft']:.2f}" for risk, scores in metrics.items() if risk != "all"
-    )
+    per_class = ", ".join(f"{risk} {scores['soft']:.2f}" for risk, scores in metrics.items() if risk != "all")
     overall = metrics["all"]
     return (
         f"Reward {name}: ranks {overall['soft']:.2f} of {overall['n']} held-out pairs right ({per_class}); both signs right {overall['true']:.2f}; "
@@ -72,7 +70,7 @@ def _ceiling(tested: Mapping[str, Any]) -> str:
 
 
 def _pairs(name: str, notes: Mapping[str, Any]) -> str:
-    kept = ", ".join(f"{risk or 'not labelled'} {count}" for risk, count in sorted(notes["pairs"].items()))
+    kept = ", ".join(f"{risk} {count}" for risk, count in sorted(notes["pairs"].items()))
     lost = "; ".join(f"{reason}: {sum(counts.values())}" for reason, counts in sorted(notes["dropped"].items()))
     return f"Pairs {name}: {kept}. Dropped: {lost or 'none'}."
 

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from trulysafe.errors import UserError
+from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.style import (
     COLUMN,
     GREY,
@@ -23,24 +24,23 @@ from trulysafe.report.style import (
     RISK_LOOKS,
     Look,
     count_note,
-    label_of,
     looks,
     new_figure,
     new_panels,
     shares,
     write_figure,
 )
-from trulysafe.report.tables import MAIN_COLUMNS, Arms, duration, main_rows, time_rows
+from trulysafe.report.tables import MAIN_COLUMNS, duration, main_rows, time_rows
 
 
-def classes(metrics: pd.DataFrame, arms: Arms, stem: Path | str, **options: Any) -> list[Path]:
+def classes(metrics: pd.DataFrame, arms: Arms, stem: Path | str) -> list[Path]:
     """Every column of the main table as a panel, one dot with its interval per arm.
 
     Args:
-        metrics, arms, options: as in :func:`trulysafe.report.tables.main_rows`.
+        metrics, arms: as in :func:`trulysafe.report.tables.main_rows`.
         stem: path without ending.
     """
-    rows = main_rows(metrics, arms, **options)
+    rows = main_rows(metrics, arms)
     panels = list(dict.fromkeys(column for column in MAIN_COLUMNS if column in set(rows["column"])))
     names = list(dict.fromkeys(rows["experiment"]))
     height = 0.55 + 0.17 * len(names)
@@ -84,15 +84,7 @@ def _dots(axes: Axes, rows: pd.DataFrame, names: list[str], all_looks: Mapping[s
     axes.tick_params(axis="y", length=0)
 
 
-def sweep(
-    metrics: pd.DataFrame,
-    points: Mapping[str, float],
-    stem: Path | str,
-    *,
-    axis_label: str,
-    arms: Arms | None = None,
-    **options: Any,
-) -> list[Path]:
+def sweep(metrics: pd.DataFrame, points: Mapping[str, float], stem: Path | str, *, axis_label: str) -> list[Path]:
     """How the risk classes, over-refusal and helpfulness move with one quantity, such as the number of pairs of a class.
 
     Args:
@@ -100,10 +92,8 @@ def sweep(
         points: experiment -> value on the axis.
         stem: path without ending.
         axis_label: what varies, with its unit.
-        arms: labels for the CSV.
-        options: as in :func:`trulysafe.report.tables.main_rows`.
     """
-    rows = main_rows(metrics, {name: dict((arms or {}).get(name, {})) for name in points}, **options)
+    rows = main_rows(metrics, {name: {} for name in points})
     rows.insert(0, "x", rows["experiment"].map(dict(points)).astype(float))
     rows = rows.sort_values(["column", "x"], ignore_index=True)
     figure, grid = new_figure(PAGE * 0.8, 2.3, columns=2, sharey=True)

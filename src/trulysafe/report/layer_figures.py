@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,11 +23,24 @@ from trulysafe.report.style import (
     shares,
     write_figure,
 )
+from trulysafe.schema import UNLABELLED
 
 HYBRID = 0
 """Layer of rows that measure the hybrid reward over all layers."""
 DIVERGENCES = {"kl_safe_unsafe": "KL(safe || unsafe)", "kl_unsafe_safe": "KL(unsafe || safe)"}
 """Divergence columns and their names."""
+
+
+class LayerTables(NamedTuple):
+    """What was measured on the layers that one reward reads."""
+
+    accuracy: pd.DataFrame
+    """See :func:`reward_accuracy`."""
+    components: pd.DataFrame
+    divergence: pd.DataFrame
+    """See :func:`layer_densities`."""
+
+
 _SAFE, _UNSAFE = "#0072B2", "#D55E00"
 
 
@@ -61,7 +75,7 @@ def panel_risks(found: Iterable[str]) -> list[str]:
     every = set(found)
     risks = [risk for risk in RISK_LOOKS if risk in every]
     risks += sorted(every - set(risks))
-    return risks[:1] if every == {"all", "not labelled"} else risks
+    return risks[:1] if every == {"all", UNLABELLED} else risks
 
 
 def _accuracy_panel(axes: Axes, rows: pd.DataFrame, look: Look) -> None:

@@ -6,41 +6,31 @@ An end point alone is arbitrary, since more steps move every arm along the plane
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.errors import UserError
 from trulysafe.evaluation import POOLED
-from trulysafe.outcomes import MAIN
+from trulysafe.frontiers import points
+from trulysafe.report.arms import Arms, bases_of, label_of
 from trulysafe.report.style import (
     COLUMN,
     GREY,
     Look,
-    bases_of,
     count_note,
-    label_of,
     looks,
     new_figure,
     shares,
     write_figure,
 )
-from trulysafe.report.tables import Arms
 
 LEAST_WIDTH = 0.05
 """The axis of over-refusal shows this much at least, and every point. Intervals may leave it: that of a base model alone would press all arms together."""
-REFUSED = {"over_refusal": "refused", "not_complying": "not complied with"}
 
 
-def plane(
-    metrics: pd.DataFrame,
-    arms: Arms,
-    stem: Path | str,
-    *,
-    against: str = "over_refusal",
-    judge: str = MAIN,
-    purpose: str = "test",
-) -> list[Path]:
+def plane(metrics: pd.DataFrame, arms: Arms, stem: Path | str) -> list[Path]:
     """Safety against over-refusal: one frontier over training steps per arm, intervals and single seeds at its end.
 
     Args:
@@ -48,49 +38,44 @@ def plane(
         arms: experiments to draw, in order; those without metrics are left out. A ``base`` is drawn as a star, and each frontier begins at the
             end of the arm's ``start``.
         stem: path without ending.
-        against: ``over_refusal`` (share refused) or ``not_complying`` (anything but complying).
-        judge, purpose: which summary rows to read.
 
     Returns:
-        Paths of the PDF, the PNG and the CSV, whose rows with seed -1 are pooled.
+        Paths of the PDF, the PNG and the CSV (:func:`trulysafe.frontiers.points`).
+
+    Raises:
+        UserError: no arm has been measured on both axes.
     """
-    points = _plane_points(metrics, arms, against, judge, purpose)
-    pooled = points[points["seed"] == POOLED]
+    found = _points_of(metrics, arms)
+    pooled = found[found["seed"] == POOLED]
     measured, stars = set(pooled["experiment"]), bases_of(arms)
     drawn = [name for name in arms if name in measured and name not in stars]
     figure, grid = new_figure(COLUMN, COLUMN + 0.16 * (len(drawn) // 2 + 1))
     axes, all_looks = grid[0, 0], looks(arms)
-    ends = points.sort_values("step").drop_duplicates(["experiment", "seed"], keep="last")
+    ends = found.sort_values("step").drop_duplicates(["experiment", "seed"], keep="last")
     limits = ends[ends["seed"] == POOLED]
     for name in (name for name in stars if name in measured):
         _star(axes, limits[limits["experiment"] == name].iloc[0], all_looks[name], label_of(arms, name))
     for name in drawn:
         start = limits[limits["experiment"] == arms[name].get("start")]
-        _frontier(axes, points[points["experiment"] == name], start, all_looks[name], label_of(arms, name))
-    shares(axes, "x", 0.0, max(float(points["x"].max()), LEAST_WIDTH))
+        _frontier(axes, found[found["experiment"] == name], start, all_looks[name], label_of(arms, name))
+    shares(axes, "x", 0.0, max(float(found["x"].max()), LEAST_WIDTH))
     shares(axes, "y", float(min(pooled["y"].min(), ends["y"].min(), limits["y_low"].min())), 1.0)
-    axes.set_xlabel(f"Harmless look-alikes {REFUSED[against]} (share, {count_note(limits['x_n'])})")
+    axes.set_xlabel(f"Harmless look-alikes refused (share, {count_note(limits['x_n'])})")
     axes.set_ylabel(f"Harmful prompts handled safely (share, {count_note(limits['y_n'])})")
     axes.set_title("\N{NORTH WEST ARROW} better", loc="left", fontsize=7, color=GREY, fontweight="normal")
     figure.legend(loc="outside lower center", ncols=2, handlelength=2.6, columnspacing=1.2)
-    return write_figure(figure, stem, points)
+    return write_figure(figure, stem, found)
 
 
-def _plane_points(metrics: pd.DataFrame, arms: Arms, against: str, judge: str, purpose: str) -> pd.DataFrame:
-    rows = metrics[(metrics["judge"] == judge) & (metrics["risk"] == "all") & metrics["experiment"].isin(list(arms))]
-    keys, sides = ["experiment", "seed", "step"], []
-    for letter, axis, metric in (("x", "over_refusal", against), ("y", "safety", "safe")):
-        side = rows[(rows["benchmark"] == f"{purpose}/{axis}") & (rows["metric"] == metric)]
-        names = {"value": letter, "ci_low": f"{letter}_low", "ci_high": f"{letter}_high", "n": f"{letter}_n"}
-        sides.append(side[[*keys, *names]].rename(columns=names))
-    points = sides[0].merge(sides[1], on=keys).sort_values(keys, ignore_index=True)
-    if points.empty:
+def _points_of(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    found = points(metrics[metrics["experiment"].isin(list(arms))])
+    if found.empty:
         raise UserError(
-            f"plane: no policy has both safe and {against!r} of judge {judge!r} on {purpose} benchmarks. "
-            "Declare a benchmark of axis safety and one of axis over_refusal."
+            f"plane: none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks. Declare a benchmark of axis "
+            "safety and one of axis over_refusal."
         )
-    points.insert(1, "label", points["experiment"].map(lambda name: label_of(arms, name)))
-    return points
+    found.insert(1, "label", found["experiment"].map(lambda name: label_of(arms, name)))
+    return found
 
 
 def _star(axes: Axes, point: pd.Series, look: Look, label: str) -> None:
@@ -100,48 +85,36 @@ def _star(axes: Axes, point: pd.Series, look: Look, label: str) -> None:
     axes.plot(*place, look.marker, color=look.color, markersize=9, zorder=6, label=label, linestyle="none")
 
 
-def _frontier(axes: Axes, points: pd.DataFrame, start: pd.DataFrame, look: Look, label: str) -> None:
+def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look, label: str) -> None:
     """The pooled path over steps, its end with intervals, and the end points of single seeds."""
-    path = points[points["seed"] == POOLED]
+    path = of_arm[of_arm["seed"] == POOLED]
     end = path.iloc[-1]
+    _path(axes, path, start, look)
+    _seeds(axes, of_arm[(of_arm["seed"] != POOLED) & (of_arm["step"] == end["step"])], look)
+    _cross(axes, end, look.color)
+    _mark(axes, [end["x"]], [end["y"]], look, linestyle="none", markersize=6, zorder=6)
+    _mark(axes, [], [], look, linestyle=look.dash, label=label)  # for the legend
+
+
+def _path(axes: Axes, path: pd.DataFrame, start: pd.DataFrame, look: Look) -> None:
+    """The line from where the arm starts, with an open marker at every snapshot before the end."""
     joined = pd.concat([start, path]) if len(start) and 0 not in set(path["step"]) else path
     axes.plot(joined["x"], joined["y"], linestyle=look.dash, color=look.color, zorder=3)
-    axes.plot(
-        path["x"][:-1], path["y"][:-1], look.marker, color="white", markeredgecolor=look.color, markersize=3, zorder=4
-    )
-    singles = points[(points["seed"] != POOLED) & (points["step"] == end["step"])]
-    if len(singles) > 1:
-        axes.plot(
-            singles["x"],
-            singles["y"],
-            look.marker,
-            color=look.color,
-            alpha=0.3,
-            markersize=2.5,
-            markeredgewidth=0,
-            zorder=2,
-        )
-    _cross(axes, end, look.color)
-    axes.plot(
-        end["x"],
-        end["y"],
-        look.marker,
-        color=look.color,
-        markeredgecolor="white",
-        markeredgewidth=0.6,
-        markersize=6,
-        zorder=6,
-    )
-    axes.plot(
-        [],
-        [],
-        linestyle=look.dash,
-        marker=look.marker,
-        color=look.color,
-        markeredgecolor="white",
-        markeredgewidth=0.6,
-        label=label,
-    )
+    before = path.iloc[:-1]
+    axes.plot(before["x"], before["y"], look.marker, color="white", markeredgecolor=look.color, markersize=3, zorder=4)
+
+
+def _seeds(axes: Axes, ends: pd.DataFrame, look: Look) -> None:
+    """End points of single seeds, faintly, where there are several."""
+    if len(ends) > 1:
+        faint: dict[str, Any] = {"alpha": 0.3, "markersize": 2.5, "markeredgewidth": 0, "zorder": 2}
+        axes.plot(ends["x"], ends["y"], look.marker, color=look.color, **faint)
+
+
+def _mark(axes: Axes, x: list[float], y: list[float], look: Look, **options: Any) -> None:
+    """The marker of an arm, edged in white."""
+    edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
+    axes.plot(x, y, marker=look.marker, color=look.color, **edge, **options)
 
 
 def _cross(axes: Axes, point: pd.Series, color: str) -> None:

@@ -10,27 +10,21 @@ FLOPs are those of :mod:`trulysafe.step_cost`, from the tokens that each job not
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from trulysafe.report.cost import OUTCOMES, OVERHEAD
-from trulysafe.report.style import label_of
-from trulysafe.report.tables import Arms, intervals, main_rows
+from trulysafe.job_times import job_seconds
+from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.cost import OVERHEAD, outcome_text, outcomes_of
 from trulysafe.step_cost import FORWARD, reading_flops
+from trulysafe.workflow import manifest_path
 
 KINDS = ("sampling", "states", "ranking", "reference")
 """Jobs that make pairs."""
-ROUND_COST_CAPTION = (
-    "Cost of pairs over whole trainings, rounds of re-ranking beside online sampling. Training: optimiser steps of the arm and of the earlier rounds that it "
-    "builds on, without what is done for pairs (mean step of each arm over seeds, times its steps). Pairs, re-ranked: sampling the pool once, and per round its states, "
-    "ranking, and the reference's forward over the table's pairs (of the arm's first seed); whole jobs take in the start of the libraries and the loading of the "
-    "model, work leaves out the former. Pairs, online: sampling, judging and the reference's forward within the steps. Reading of rewards within steps counts as "
-    "pairs. FLOPs are estimated as in the table per step. Seconds are of one machine and vary from run to run. Shares with 95% intervals over seeds and prompt families."
-)
 
 
 @dataclass(frozen=True)
@@ -55,9 +49,9 @@ class PairJob:
     def read(cls, kind: str, manifest: Path | str, timing: Path | str) -> PairJob:
         """From the manifest of a job's output and its benchmark file."""
         about = json.loads(Path(manifest).read_text(encoding="utf-8"))
-        notes, whole = about["notes"], pd.read_csv(timing, sep="\t")["s"].iloc[0]
+        notes = about["notes"]
         tokens = notes.get("tokens", 0) + notes.get("prompt_tokens", 0)
-        return cls(kind, float(whole), float(about["seconds"]), tokens, notes.get("ranked", 0))
+        return cls(kind, job_seconds(timing), float(about["seconds"]), tokens, notes.get("ranked", 0))
 
 
 @dataclass(frozen=True)
@@ -77,16 +71,15 @@ class ArmWork:
     online: bool = False
 
 
-def read_work(planned: Mapping[str, Mapping[str, Any]], manifest_of: Callable[[Path], Path]) -> dict[str, ArmWork]:
+def read_work(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmWork]:
     """Measure what led to each arm (:meth:`trulysafe.config.plan.Plan.pair_work`); arms of which a measure is gone are left out.
 
     Args:
         planned: per arm ``trained``, ``rounds``, ``online`` and ``jobs`` (kind, output, benchmark file).
-        manifest_of: path of the manifest of an output.
     """
     found = {}
     for name, about in planned.items():
-        jobs = [(kind, manifest_of(Path(output)), Path(timing)) for kind, output, timing in about["jobs"]]
+        jobs = [(kind, manifest_path(Path(output)), Path(timing)) for kind, output, timing in about["jobs"]]
         if all(manifest.is_file() and timing.is_file() for _, manifest, timing in jobs):
             read = [PairJob.read(*job) for job in jobs]
             found[name] = ArmWork(about["trained"], about["rounds"], read, about["online"])
@@ -106,7 +99,7 @@ def whole_rows(costs: pd.DataFrame, work: Mapping[str, ArmWork], metrics: pd.Dat
         Columns experiment, rounds, online, training_seconds, training_flops, pairs_job_seconds, pairs_seconds, pairs_flops, ``<kind>_seconds`` and
         ``<kind>_flops`` of :data:`KINDS` and ``in_steps``, and per outcome its value and limits.
     """
-    outcomes = {(row["experiment"], row["column"]): row for row in main_rows(metrics, arms).to_dict("records")}
+    outcomes = outcomes_of(metrics, arms)
     means = _mean_step(costs)
     sizes = (
         costs.drop_duplicates("experiment").set_index("experiment")[["parameters", "layers", "width"]].to_dict("index")
@@ -131,10 +124,7 @@ def whole_rows(costs: pd.DataFrame, work: Mapping[str, ArmWork], metrics: pd.Dat
         row["pairs_job_seconds"] = row["in_steps_seconds"] + sum(job.job_seconds for job in of_arm.jobs)
         for unit in ("seconds", "flops"):
             row[f"pairs_{unit}"] = row[f"in_steps_{unit}"] + sum(row[f"{kind}_{unit}"] for kind in KINDS)
-        for column in OUTCOMES:
-            if found := outcomes.get((name, column)):
-                row |= {column: found["value"], f"{column} low": found["ci_low"], f"{column} high": found["ci_high"]}
-        rows.append(row)
+        rows.append(row | outcomes.get(name, {}))
     return pd.DataFrame(rows)
 
 
@@ -177,10 +167,7 @@ def whole_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
             "pairs / training": [f"{value:.3g}" for value in rows["pairs_flops"] / rows["training_flops"]],
         }
     )
-    for column in (name for name in OUTCOMES if name in rows):
-        cells = rows.rename(columns={f"{column} low": "ci_low", f"{column} high": "ci_high"})
-        text[column] = intervals(cells, column)
-    return text
+    return text.assign(**outcome_text(rows))
 
 
 def whole_ratios(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import ceil, floor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, StrMethodFormatter
+
+from trulysafe.report.arms import Arms, bases_of
 
 COLUMN, PAGE = 3.5, 7.2
 """Widths of one text column and of the page, inches."""
@@ -98,12 +99,7 @@ def write_figure(figure: Figure, stem: Path | str, data: pd.DataFrame) -> list[P
     return paths
 
 
-def bases_of(arms: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The untrained models that arms name as their ``base``, each once."""
-    return list(dict.fromkeys(str(about["base"]) for about in arms.values() if about.get("base")))
-
-
-def looks(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Look]:
+def looks(arms: Arms) -> dict[str, Look]:
     """A look for every arm, the same in every figure that is given the same arms; untrained models are stars, the first one black."""
     stars = dict(zip(bases_of(arms), ("#000000", *["#777777"] * len(arms)), strict=False))
     trained = [name for name in arms if name not in stars]
@@ -112,11 +108,6 @@ def looks(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Look]:
         for i, name in enumerate(trained)
     }
     return {**{name: Look(shade, "*", "-") for name, shade in stars.items()}, **found}
-
-
-def label_of(arms: Mapping[str, Mapping[str, Any]], name: str) -> str:
-    """Label of an arm, or its name."""
-    return str(arms.get(name, {}).get("label") or name)
 
 
 def shares(axes: Axes, axis: str, low: float, high: float, most: int = 6) -> None:

@@ -1,4 +1,4 @@
-"""One page of text about a run: what was compared, what came out, what did not, and how long it took.
+"""One page of text about a run: what was compared, what came out, and what did not.
 
 Findings against the methods stand in a section of their own, in the words of the numbers: a contrast that shows nothing, or
 the opposite, is a result. Nothing here judges by a threshold that the reader cannot see.
@@ -11,22 +11,18 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.report.style import bases_of
+from trulysafe.report.arms import Arms, bases_of, label_of
 from trulysafe.report.tables import (
-    Arms,
     contrast_text,
-    duration,
     intervals,
     main_rows,
     main_text,
     matched_text,
     p_text,
-    time_rows,
     to_markdown,
 )
+from trulysafe.stats import SIGNIFICANT
 
-ALPHA = 0.05
-"""Level of the declared contrasts."""
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "complies", "mixed")
 
 
@@ -37,7 +33,6 @@ def summary(
     *,
     contrasts: pd.DataFrame | None = None,
     matched: pd.DataFrame | None = None,
-    times: pd.DataFrame | None = None,
     facts: Sequence[str] = (),
 ) -> str:
     """Write the summary of a run as Markdown.
@@ -48,7 +43,6 @@ def summary(
         arms: experiments to show, in order; each is held against its ``base``.
         contrasts: from :func:`trulysafe.contrasts.contrast_rows`.
         matched: from :func:`trulysafe.frontiers.matched_safety`.
-        times: columns rule and seconds, one row per job.
         facts: sentences about the run that only the caller knows (worlds, accuracy of a fitted judge, where the files lie).
 
     Returns:
@@ -69,8 +63,6 @@ def summary(
         "## Findings against, as measured",
         "\n".join(f"- {line}" for line in against) or "- None of the checks found one.",
     ]
-    if times is not None and len(times):
-        parts += ["## Wall time", _times(times)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -93,8 +85,10 @@ def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
 
 def _counted(contrasts: pd.DataFrame) -> str:
     primary = contrasts[contrasts["primary"].astype(bool)]
-    shown = int((primary["p_holm"] < ALPHA).sum())
-    counted = f"{shown} of {len(primary)} primary contrasts differ at the {ALPHA:.0%} level after Holm's correction."
+    shown = int((primary["p_holm"] < SIGNIFICANT).sum())
+    counted = (
+        f"{shown} of {len(primary)} primary contrasts differ at the {SIGNIFICANT:.0%} level after Holm's correction."
+    )
     if primary.empty:
         counted = "No contrast was declared primary."
     return f"{counted} Exploratory contrasts, uncorrected: {len(contrasts) - len(primary)}."
@@ -108,12 +102,12 @@ def _against(contrasts: pd.DataFrame | None, arms: Arms) -> list[str]:
     for row, text in zip(contrasts.to_dict("records"), intervals(contrasts, "difference", digits=3), strict=True):
         p_value = row["p_holm"] if row["primary"] else row["p_value"]
         worse = (row["difference"] > 0) == (row["metric"] in LOWER_IS_BETTER)
-        a, b = (arms.get(row[side], {}).get("label") or row[side] for side in ("a", "b"))
+        a, b = (label_of(arms, row[side]) for side in ("a", "b"))
         kind = "primary" if row["primary"] else "exploratory"
         measured = (
             f"{row['metric'].replace('_', ' ')} ({row['risk']}): {text}, p {p_text(p_value)}, n {row['n']}, {kind}"
         )
-        if p_value >= ALPHA:
+        if p_value >= SIGNIFICANT:
             lines.append(f"No difference shown, {a} - {b}, {measured}.")
         elif worse and row["difference"] != 0:
             lines.append(f"Worse, {a} than {b}, {measured}.")
@@ -140,10 +134,3 @@ def _costs(rows: pd.DataFrame, arms: Arms) -> list[str]:
 
 def _apart(row: dict[Any, Any], start: dict[Any, Any], bad: int) -> bool:
     return bool(row["ci_low"] > start["ci_high"]) if bad > 0 else bool(row["ci_high"] < start["ci_low"])
-
-
-def _times(times: pd.DataFrame) -> str:
-    rows = time_rows(times)
-    longest = ", ".join(f"{row['rule']} {duration(row['seconds'])}" for row in rows.head(3).to_dict("records"))
-    jobs, total = int(rows["jobs"].sum()), float(rows["seconds"].sum())
-    return f"{duration(total)} in {jobs} jobs, added up (jobs may have run side by side). Longest: {longest}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from html import escape
 from math import isnan
 from pathlib import Path
@@ -14,9 +13,7 @@ import pandas as pd
 from trulysafe.errors import UserError
 from trulysafe.evaluation import POOLED
 from trulysafe.outcomes import MAIN
-
-Arms = Mapping[str, Mapping[str, Any]]
-"""Experiment -> ``label`` and ``group``; the order is the order of rows and curves."""
+from trulysafe.report.arms import Arms, in_order, label_of, line_per_arm
 
 MAIN_COLUMNS: dict[str, tuple[str, str, str]] = {
     "Safe EHD": ("safety", "EHD", "safe"),
@@ -45,65 +42,52 @@ _STYLE = (
 )
 
 
-def main_rows(
-    metrics: pd.DataFrame,
-    arms: Arms,
-    *,
-    group: str | None = None,
-    steps: Mapping[str, int] | None = None,
-    judge: str = MAIN,
-    purpose: str = "test",
-) -> pd.DataFrame:
-    """The numbers of the main table, one row per arm and column that was measured.
+def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """The numbers of the main table, one row per arm at its last step and column that was measured.
 
     Args:
         metrics: table of schema ``metrics`` with summary rows.
         arms: experiments to show, in order; those without metrics are left out.
-        group: show arms of this group only.
-        steps: experiment -> step to show; the last one where it is not named.
-        judge, purpose: which summary rows to read.
 
     Returns:
         Columns experiment, label, step, seeds (how many are pooled), column, value, ci_low, ci_high, n.
+
+    Raises:
+        UserError: no arm was measured on test benchmarks.
     """
-    rows = at_steps(metrics[metrics["judge"] == judge], steps)
+    rows = at_last_step(metrics[metrics["judge"] == MAIN])
     seeds = rows[rows["seed"] != POOLED].groupby("experiment")["seed"].nunique()
     pooled = rows[rows["seed"] == POOLED]
     found = []
-    for experiment, about in arms.items():
-        if group is not None and about.get("group") != group:
-            continue
+    for experiment in arms:
         for column, (axis, risk, metric) in MAIN_COLUMNS.items():
             cell = pooled[
                 (pooled["experiment"] == experiment)
-                & (pooled["benchmark"] == f"{purpose}/{axis}")
+                & (pooled["benchmark"] == f"test/{axis}")
                 & (pooled["risk"] == risk)
                 & (pooled["metric"] == metric)
             ]
-            head = {"experiment": experiment, "label": about.get("label") or experiment, "column": column}
+            head = {"experiment": experiment, "label": label_of(arms, experiment), "column": column}
             found += [
                 {**head, "seeds": int(seeds[experiment]), **row}
                 for row in cell[["step", "value", "ci_low", "ci_high", "n"]].to_dict("records")
             ]
     if not found:
-        raise UserError(f"main table: none of the arms {', '.join(arms)} has {purpose} metrics of judge {judge!r}.")
+        raise UserError(
+            f"main table: none of the arms {', '.join(arms)} has metrics on test benchmarks. Answer and judge a benchmark with purpose: test."
+        )
     return pd.DataFrame(found)[["experiment", "label", "step", "seeds", "column", "value", "ci_low", "ci_high", "n"]]
 
 
-def at_steps(metrics: pd.DataFrame, steps: Mapping[str, int] | None = None) -> pd.DataFrame:
-    """Rows of each experiment at the given step, or at its last one."""
-    last = metrics.groupby("experiment")["step"].max().to_dict() | dict(steps or {})
-    return metrics[metrics["step"] == metrics["experiment"].map(last)]
+def at_last_step(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each experiment at its last step."""
+    return metrics[metrics["step"] == metrics.groupby("experiment")["step"].transform("max")]
 
 
 def main_text(rows: pd.DataFrame) -> pd.DataFrame:
     """Lay the numbers of :func:`main_rows` out for reading: one line per arm, ``value [low, high]`` in the cells."""
-    cells = rows.assign(text=intervals(rows, "value"))
-    wide = cells.pivot_table(index="experiment", columns="column", values="text", aggfunc="first")
-    wide = wide.reindex(columns=[column for column in MAIN_COLUMNS if column in wide]).fillna("")
-    about = rows.drop_duplicates("experiment").set_index("experiment")[["label", "step", "seeds"]]
-    names = {"label": "Arm", "step": "Step", "seeds": "Seeds"}
-    return about.join(wide).rename(columns=names).reset_index(drop=True)
+    about = {"label": "Arm", "step": "Step", "seeds": "Seeds"}
+    return line_per_arm(rows.assign(text=intervals(rows, "value")), MAIN_COLUMNS, about)
 
 
 def intervals(rows: pd.DataFrame, value: str, digits: int = 2) -> list[str]:
@@ -128,10 +112,11 @@ def _signed(value: float, digits: int) -> str:
 def contrast_text(contrasts: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay declared contrasts out for reading, the primary ones first; p-values of exploratory ones are uncorrected."""
     rows = contrasts.sort_values("primary", ascending=False, kind="stable")
-    labels = {name: about.get("label") or name for name, about in arms.items()}
     return pd.DataFrame(
         {
-            "Contrast": [f"{labels.get(a, a)} - {labels.get(b, b)}" for a, b in zip(rows["a"], rows["b"], strict=True)],
+            "Contrast": [
+                f"{label_of(arms, a)} - {label_of(arms, b)}" for a, b in zip(rows["a"], rows["b"], strict=True)
+            ],
             "Metric": rows["metric"].str.replace("_", " ").to_list(),
             "Risk": rows["risk"].to_list(),
             "Difference": intervals(rows, "difference", digits=3),
@@ -212,17 +197,13 @@ def _latex_cell(text: str) -> str:
 
 def matched_text(matched: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay over-refusal at matched safety out for reading: one line per arm, one column per level."""
-    pooled = matched[matched["seed"] == POOLED]
+    pooled = in_order(matched[matched["seed"] == POOLED], arms)
+    columns = {level: f"at {level:g} safe" for level in sorted(pooled["level"].unique())}
     cells = []
     for row, text in zip(pooled.to_dict("records"), intervals(pooled, "value"), strict=True):
         cells.append(f"{text or row['status']} ({int(row['reached'])} of {int(row['seeds'])} seeds)")
-    wide = pooled.assign(text=cells).pivot_table(index="experiment", columns="level", values="text", aggfunc="first")
-    wide.columns = [f"at {level:g} safe" for level in wide.columns]
-    order = [name for name in arms if name in wide.index]
-    labels = [arms[name].get("label") or name for name in order]
-    table = wide.loc[order].reset_index(drop=True)
-    table.insert(0, "Arm", labels)
-    return table
+    lines = pooled.assign(text=cells, column=pooled["level"].map(columns))
+    return line_per_arm(lines, columns.values(), {"label": "Arm"})
 
 
 def judges_text(agreement: pd.DataFrame) -> pd.DataFrame:
@@ -246,11 +227,6 @@ def time_rows(times: pd.DataFrame) -> pd.DataFrame:
     """Sum wall time over the jobs of each rule, longest first: columns rule, seconds, jobs."""
     found = times.groupby("rule")["seconds"].agg(seconds="sum", jobs="count").reset_index()
     return found.sort_values(["seconds", "rule"], ascending=[False, True], ignore_index=True)
-
-
-def time_text(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay :func:`time_rows` out for reading."""
-    return pd.DataFrame({"Rule": rows["rule"], "Jobs": rows["jobs"], "Wall time": rows["seconds"].map(duration)})
 
 
 def duration(seconds: float) -> str:

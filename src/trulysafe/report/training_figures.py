@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.errors import UserError
-from trulysafe.report.style import Look, count_note, label_of, looks, new_panels, write_figure
-from trulysafe.report.tables import Arms
+from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.style import Look, count_note, looks, new_panels, write_figure
 from trulysafe.stats import interval
 
 LOGGED = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from trulysafe.report.tables import Arms, intervals
+from trulysafe.report.arms import Arms, label_of, line_per_arm
+from trulysafe.report.tables import intervals
 from trulysafe.stats import interval
 
 LOGGED = {
@@ -37,24 +38,22 @@ def training_rows(log: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     means = means.reindex(columns=list(LOGGED)).rename(columns=LOGGED)
     means[GAP] = means[LOGGED["confidence/clean"]] - means[LOGGED["confidence/flipped"]]
     rows = []
-    for experiment, about in arms.items():
+    for experiment in arms:
         of_arm = means[means.index.get_level_values("experiment") == experiment]
         for column in COLUMNS:
             of_seeds = of_arm[column].dropna()
             if len(of_seeds):
-                label = about.get("label") or experiment
+                label = label_of(arms, experiment)
                 rows.append({"experiment": experiment, "label": label, "column": column, **_summary(of_seeds)})
     return pd.DataFrame(rows, columns=["experiment", "label", "column", "value", "seeds", "ci_low", "ci_high"])
 
 
 def training_text(rows: pd.DataFrame) -> pd.DataFrame:
     """Lay :func:`training_rows` out for reading: one line per arm, ``value [low, high]`` in the cells."""
-    cells = rows.assign(text=intervals(rows, "value"))
-    wide = cells.pivot_table(index="experiment", columns="column", values="text", aggfunc="first", sort=False)
-    wide = wide.reindex(columns=[column for column in COLUMNS if column in wide]).fillna("")
-    about = rows.drop_duplicates("experiment").set_index("experiment")[["label"]]
-    about["seeds"] = rows.groupby("experiment", sort=False)["seeds"].max()
-    return about.join(wide).rename(columns={"label": "Arm", "seeds": "Seeds"}).reset_index(drop=True)
+    seeds = rows.groupby("experiment")["seeds"].transform("max")
+    return line_per_arm(
+        rows.assign(text=intervals(rows, "value"), seeds=seeds), COLUMNS, {"label": "Arm", "seeds": "Seeds"}
+    )
 
 
 def _summary(values: pd.Series) -> dict[str, float]:

@@ -19,6 +19,7 @@ from trulysafe.reward.evaluate import evaluate_reward, ranked
 from trulysafe.reward.fit import DEFAULTS, fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.states import group_codes, split_rows
+from trulysafe.schema import UNLABELLED
 from trulysafe.stats import interval
 from trulysafe.token_rewards import FORMS, fit_scale, save_scales
 
@@ -64,7 +65,7 @@ def fit_stage(
     token_reward = HybridReward.from_pretrained(output / TOKENS)
     save_scales([_scale(token_reward, arrays, fit_rows, form) for form in FORMS], output / SCALES)
 
-    risks = index["risk"].iloc[test_rows].tolist()
+    risks = index["risk"].iloc[test_rows].replace("", UNLABELLED).tolist()
     metrics: dict[str, Any] = dict(evaluate_reward(reward, safe[test_rows], unsafe[test_rows], risks))
     fitters = {layer + 1: single_layer(layer) for layer in range(reward.num_layers)}
     held_out_pairs = safe[test_rows].numpy(), unsafe[test_rows].numpy()

@@ -26,11 +26,12 @@ from trulysafe.stats.bootstrap import Array, Cells, Statistic
 from trulysafe.stats.cells import count_cells
 from trulysafe.stats.comparisons import holm, paired_difference, paired_product_difference
 from trulysafe.stats.intervals import interval, product_interval, share_interval, statistic_interval
-from trulysafe.stats.limits import LEVEL, RESAMPLES, Difference, Interval
+from trulysafe.stats.limits import LEVEL, RESAMPLES, SIGNIFICANT, Difference, Interval
 
 __all__ = [
     "LEVEL",
     "RESAMPLES",
+    "SIGNIFICANT",
     "Array",
     "Cells",
     "Difference",

@@ -11,6 +11,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
 RESAMPLES = 2000
+SIGNIFICANT = 0.05
+"""A difference is called shown where its p-value, corrected where it is a primary one, lies below this."""
 
 
 @dataclass(frozen=True)

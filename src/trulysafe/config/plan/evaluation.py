@@ -67,7 +67,6 @@ class Evaluation(PairCost):
         if drift is None:
             return {}
         pool, benchmark = self.config.pools[drift.pool], self.config.benchmarks[drift.benchmark]
-        judge = self.config.judges[benchmark.judges[0]]
         return {
             "reference": self.model_spec(pool.model),
             "prompts": drift.prompts,
@@ -79,7 +78,7 @@ class Evaluation(PairCost):
             "block": pool.block,
             "seed": pool.seed,
             "risks": benchmark.risks,
-            "judge": {"kind": judge.kind, "options": judge.options},
+            "judge": self.judge_spec(benchmark.judges[0]),
         }
 
     def kept_tokens_inputs(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trulysafe.config.dependencies import builds_on
+from trulysafe.config.dependencies import builds_on, reached
 from trulysafe.config.plan.paths import distinct
 from trulysafe.config.plan.training import TrainingJobs
 from trulysafe.config.resolved import method_of, training_of
@@ -23,10 +23,7 @@ class PairCost(TrainingJobs):
         for name, experiment in self.config.experiments.items():
             if experiment.method is None:
                 continue
-            chain, left = [name], [name]
-            while left:
-                earlier = sorted(before[left.pop()] - set(chain))
-                chain, left = [*chain, *earlier], [*left, *earlier]
+            chain = [name, *sorted(reached(before, name))]
             steps = {item: training_of(self.config, self.config.experiments[item]).steps for item in chain}
             online = [item for item in chain if self._online(item)]
             tables = distinct(table for item in chain if item not in online for table in self._reranked(item))

@@ -1,4 +1,4 @@
-"""Models and data sets: what to wait for, how to load them."""
+"""Models, data sets and judges: what to wait for, how to load them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trulysafe.resources import size_class
 
 
 class Sources(Runs):
-    """Models and data sets: what to wait for, how to load them."""
+    """Models, data sets and judges: what to wait for, how to load them."""
 
     def model_files(self, name: str) -> list[str]:
         """What to wait for before a model or policy can be loaded: nothing for a local directory."""
@@ -32,6 +32,12 @@ class Sources(Runs):
 
         dataset = self.config.datasets[name]
         return str(dataset.options.get("repo") or SOURCES[dataset.kind].repo)
+
+    def judge_spec(self, name: str) -> dict[str, Any]:
+        """How to open a judge: kind, options and, of a fitted one, the folder of its fit."""
+        judge = self.config.judges[name]
+        artefact = self.results(f"judges/{name}") if judge.datasets else None
+        return {"kind": judge.kind, "options": dict(judge.options), "artefact": artefact}
 
     @property
     def hub_models(self) -> list[str]:

@@ -75,13 +75,9 @@ class TrainingJobs(Preferences):
         return asdict(method_of(self.config, self.batch_method(batch)))
 
     def online_judge(self, batch: str) -> dict[str, Any] | None:
-        """The judge of a training job's online pairs, where it is not the reward: kind, options, and the folder of its fit."""
+        """The judge of a training job's online pairs, where it is not the reward, see :meth:`judge_spec`."""
         name = method_of(self.config, self.batch_method(batch)).online.judge
-        if name == REWARD_JUDGE:
-            return None
-        judge = self.config.judges[name]
-        artefact = self.results(f"judges/{name}") if judge.datasets else None
-        return {"kind": judge.kind, "options": dict(judge.options), "artefact": artefact}
+        return None if name == REWARD_JUDGE else self.judge_spec(name)
 
     def launch(self, experiment: str) -> dict[str, Any]:
         """How an experiment's runs are carried out: engine, processes, nodes, checkpoints."""

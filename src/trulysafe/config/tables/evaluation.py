@@ -36,7 +36,8 @@ class Benchmark(Table):
     )
     max_new_tokens: Count = Field(256, description="Token limit of an answer.")
     purpose: Literal["test", "development"] = Field(
-        "test", description="`development` benchmarks choose operating points; `test` benchmarks are reported."
+        "test",
+        description="Results and figures are of `test` benchmarks alone; numbers on `development` prompts stand in `metrics.parquet`, to tune by.",
     )
 
 

@@ -1,6 +1,5 @@
-"""Wall time per rule, and what pairs cost (rule wall_time)."""
+"""Wall time per rule, and what pairs cost (rule costs)."""
 
-from trulysafe.provenance import manifest_path
 from trulysafe.report.cost_pages import write_costs
 from trulysafe.schema import read_table
 from trulysafe.workflow import job
@@ -11,7 +10,6 @@ with job(snakemake) as run:
         timings=run.params.timings,
         policies=run.input.policies,
         planned=run.params.work,
-        manifest_of=manifest_path,
         metrics=read_table(run.input.metrics, "metrics"),
         arms=run.params.arms,
     )

@@ -1,0 +1,26 @@
+"""Wall time of jobs, from Snakemake's benchmark files: ``<rule>.tsv`` or ``<rule>/<rest>.tsv``, one per job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+
+def job_seconds(timing: Path | str) -> float:
+    """Wall time of the job that a benchmark file is of, seconds."""
+    return float(pd.read_csv(timing, sep="\t")["s"].iloc[0])
+
+
+def job_times(timings: Path | str) -> pd.DataFrame:
+    """Wall time of every job: columns rule, seconds.
+
+    Args:
+        timings: folder of the benchmark files; the first part of a file's path below it names the rule.
+    """
+    root = Path(timings)
+    rows = [
+        (path.relative_to(root).parts[0].removesuffix(".tsv"), job_seconds(path))
+        for path in sorted(root.rglob("*.tsv"))
+    ]
+    return pd.DataFrame(rows, columns=["rule", "seconds"])

@@ -1,0 +1,53 @@
+"""Several rewards: the layers of each are drawn and tabulated, and pairs without a risk class have a name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from tests.unit.report_world import BENCHMARKS, PUBLISHED, layer_tables, verdict_table
+from trulysafe.evaluation import metric_rows
+from trulysafe.pairs import class_counts
+from trulysafe.report.build import build_figures, build_tables
+from trulysafe.report.facts import measured_facts
+from trulysafe.report.layer_figures import LayerTables
+from trulysafe.reward.stage import fit_stage
+
+ARMS = {"arm_0": {"label": "DPO"}}
+
+
+def written(folder: Path, rewards: list[str]) -> set[str]:
+    """Names of the tables and figures of layers, with one set of measures per reward."""
+    metrics = metric_rows(verdict_table(arms=1, seeds=1, steps=1), BENCHMARKS, "id")
+    tables = LayerTables(**layer_tables())
+    build_figures(folder, metrics=metrics, arms=ARMS, layers=dict.fromkeys(rewards, tables))
+    divergence = dict.fromkeys(rewards, tables.divergence)
+    build_tables(folder, metrics=metrics, arms=ARMS, published=PUBLISHED, divergence=divergence)
+    starts = ("layers", "reward_accuracy", "divergence")
+    return {path.stem for path in folder.iterdir() if path.stem.startswith(starts) and path.suffix in (".png", ".md")}
+
+
+def test_each_rewards_layers_are_shown(tmp_path):
+    assert written(tmp_path, ["eos", "mean"]) == {
+        f"{name}_{reward}" for name in ("layers", "reward_accuracy", "divergence") for reward in ("eos", "mean")
+    }
+
+
+def test_one_rewards_layers_need_no_name(tmp_path):
+    assert written(tmp_path, ["eos"]) == {"layers", "reward_accuracy", "divergence"}
+
+
+def test_pairs_without_a_class_are_named_where_they_are_counted(tmp_path):
+    torch.manual_seed(0)
+    arrays = {"safe": torch.randn(60, 2, 4) + 1, "unsafe": torch.randn(60, 2, 4)}
+    index = pd.DataFrame({"prompt_id": [str(number) for number in range(60)], "risk": ["", "EHD"] * 30})
+    options = {"test_share": 0.4, "seed": 0, "fit": {"epochs": 2}}
+    metrics, accuracies = fit_stage(arrays, index, options, {}, tmp_path)
+    assert set(accuracies["risk"]) == set(metrics) == {"all", "EHD", "not labelled"}
+    assert class_counts(index) == {"not labelled": 30, "EHD": 30}
+    notes = {"reranked": {"pairs": class_counts(index), "dropped": {}}}
+    assert measured_facts(rewards={}, labellers={}, judges={}, pairs=notes) == [
+        "Pairs reranked: EHD 30, not labelled 30. Dropped: none."
+    ]
