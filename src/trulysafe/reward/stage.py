@@ -65,8 +65,8 @@ def fit_stage(
     token_reward = HybridReward.from_pretrained(output / TOKENS)
     save_scales([_scale(token_reward, arrays, fit_rows, form) for form in FORMS], output / SCALES)
 
-    risks = index["risk"].iloc[test_rows].replace("", UNLABELLED).tolist()
-    metrics: dict[str, Any] = dict(evaluate_reward(reward, safe[test_rows], unsafe[test_rows], risks))
+    held = index.iloc[test_rows].replace({"risk": {"": UNLABELLED}})
+    metrics: dict[str, Any] = dict(evaluate_reward(reward, safe[test_rows], unsafe[test_rows], held["risk"].tolist()))
     fitters = {layer + 1: single_layer(layer) for layer in range(reward.num_layers)}
     held_out_pairs = safe[test_rows].numpy(), unsafe[test_rows].numpy()
     scorers = {
@@ -74,7 +74,7 @@ def fit_stage(
         for layer, fitter in fitters.items()
     }
     scorers[0] = lambda states: reward(torch.as_tensor(states)).detach().numpy()
-    return metrics, layer_accuracies(scorers, *held_out_pairs, index.iloc[test_rows])
+    return metrics, layer_accuracies(scorers, *held_out_pairs, held)
 
 
 def validation_states(folder: Path | str) -> tuple[Tensor, Tensor]:
