@@ -231,10 +231,11 @@ def test_processes_end_by_themselves_when_their_job_is_killed(base, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed (make env EXTRA=gpu)")
 def test_zero_is_one_process(base, tmp_path):
-    """Plain DPO and per-pair confidence with its online reward, full and LoRA with gradient checkpointing, ZeRO-2 and ZeRO-3, stopped half way and not."""
+    """Plain DPO, KTO, and per-pair confidence with its online reward, full and LoRA with gradient checkpointing, ZeRO-2 and ZeRO-3, stopped half way and not."""
     spec, reward, data = base
     cases = {
         "zero2": ("zero2", "dpo", {}),
+        "zero2kto": ("zero2", "kto", {}),
         "zero3": ("zero3", "per_pair", {}),
         "zero3lora": ("zero3", "per_pair", {"lora": LORA, "gradient_checkpointing": True}),
     }

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from trl.models.utils import disable_gradient_checkpointing, prepare_deepspeed
 
 from trulysafe.errors import UserError
-from trulysafe.trainers.compact_head import response_places_only
+from trulysafe.trainers.compact_head import token_log_probs
 
 IDS, REFERENCE_SUM = "mismatched_{}_ids", "mismatched_{}_ref_logp"
 """Names of columns; the place is for the side."""
@@ -110,10 +110,9 @@ def mismatched_log_ratios(trainer: Any, model: Any, inputs: Mapping[str, Any]) -
     if trainer.model.training:
         trainer.meter.tokens["mismatched"] += int(attention.sum())
     checkpointing = trainer.args.gradient_checkpointing_kwargs
-    labels = ids.masked_fill(completion == 0, -100)
-    with torch.no_grad(), disable_gradient_checkpointing(trainer.model, checkpointing), response_places_only():
-        outputs = model(input_ids=ids, attention_mask=attention, labels=labels, fused_lm_head=True, use_cache=False)
-    return (outputs.log_probs * completion[:, 1:]).sum(dim=1) - inputs["mismatched_ref_logps"]
+    with torch.no_grad(), disable_gradient_checkpointing(trainer.model, checkpointing):
+        logps = token_log_probs(model, ids, attention, completion)
+    return logps.sum(dim=1) - inputs["mismatched_ref_logps"]
 
 
 def _partners(prompts: Sequence[tuple[int, ...]]) -> list[int]:

@@ -25,7 +25,7 @@ from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.batches import WEIGHT, ShareOfBatches, shared_loader
 from trulysafe.trainers.checkpoints import Progress, mark_complete
 from trulysafe.trainers.collator import EXTRA_COLUMNS, PairCollator
-from trulysafe.trainers.compact_head import response_places_only
+from trulysafe.trainers.compact_head import token_log_probs
 from trulysafe.trainers.meter import Meter, MeterSteps
 from trulysafe.trainers.mismatched import mismatched_log_ratios, with_mismatched
 from trulysafe.trainers.required import check_lengths, check_required, has_column
@@ -101,12 +101,11 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
         tokens = {key: inputs[key] for key in _MODEL_KEYS}
         if self._training:
             self.meter.tokens["step"] += int(tokens["attention_mask"].sum())
-        labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
         # place t holds the token whose log-probability place t of the logits gives
         response = inputs["completion_mask"][:, 1:]
-        in_scope = inputs.get("in_scope", torch.ones(len(labels) // 2, dtype=torch.bool, device=labels.device))
+        in_scope = inputs.get("in_scope", torch.ones(len(response) // 2, dtype=torch.bool, device=response.device))
         in_scope = in_scope if self.method.reward_scope == "safety" else torch.ones_like(in_scope)
-        weight = inputs.get(WEIGHT, torch.ones(len(in_scope), device=labels.device))
+        weight = inputs.get(WEIGHT, torch.ones(len(in_scope), device=response.device))
         real = weight > 0  # a row that only fills up a process's share counts nowhere
         point = self._reference_point(model, inputs, real)
 
@@ -115,11 +114,10 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
             if self.method.reads_policy_states
             else None
         )
-        with states or nullcontext(), response_places_only():
-            outputs = model(**tokens, labels=labels, fused_lm_head=True, use_cache=False)
-        logps = outputs.log_probs * response
+        with states or nullcontext():
+            logps = token_log_probs(model, **tokens, completion=inputs["completion_mask"])
         self._refuse_non_finite(sum(logps.sum(dim=1).chunk(2)), "log-probability", inputs)
-        ref_logps, token_rewards = self._reference(tokens, labels, inputs)
+        ref_logps, token_rewards = self._reference(tokens, inputs)
 
         mask = self._message_mask(token_rewards, response, in_scope & real, inputs)
         policy_chosen, policy_rejected = (logps * mask).sum(dim=1).chunk(2)

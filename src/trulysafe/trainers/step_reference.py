@@ -14,6 +14,7 @@ from trl.trainer.utils import use_adapter
 from trulysafe.layer_states import LayerStates
 from trulysafe.methods import Method
 from trulysafe.reward.model import HybridReward
+from trulysafe.trainers.compact_head import token_log_probs
 
 
 class ReadsReference:
@@ -26,9 +27,7 @@ class ReadsReference:
     ref_model: Any
     _token_reward: HybridReward | None
 
-    def _reference(
-        self, tokens: dict[str, Tensor], labels: Tensor, inputs: dict[str, Any]
-    ) -> tuple[Tensor, Tensor | None]:
+    def _reference(self, tokens: dict[str, Tensor], inputs: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
         """Reference log-probabilities, [rows, places] or summed [rows], and token rewards [rows, places] if the mask needs them."""
         masked = self.method.mask.rule != "none"
         rewards = inputs["token_rewards"][:, 1:] if "token_rewards" in inputs else None
@@ -55,7 +54,7 @@ class ReadsReference:
             adapter,
         ):
             with read or nullcontext():
-                logps = reference(**tokens, labels=labels, fused_lm_head=True, use_cache=False).log_probs
+                logps = token_log_probs(reference, **tokens, completion=inputs["completion_mask"])
             if read is not None and self._token_reward is not None:
                 rewards = self._token_reward.calibrated(self._token_reward.combine(read.stacked()))[:, 1:]
         return logps, rewards
