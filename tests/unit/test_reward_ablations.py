@@ -264,3 +264,12 @@ def test_training_means_over_seeds() -> None:
     assert text.columns.tolist() == ["Arm", "Seeds", "Gamma, true labels", "Gamma, flipped labels", GAP]
     assert text["Arm"].tolist() == ["The arm"]
     assert training_rows(log[log["name"] == "loss"], {"arm": {}}).empty
+
+
+def test_limits_of_training_means_stay_within_what_is_logged() -> None:
+    rows = [
+        {"experiment": "arm", "seed": seed, "step": 2, "name": "kept_share/fell_back", "value": value}
+        for seed, value in enumerate((0.0, 0.02, 0.1))
+    ]
+    found = training_rows(pd.DataFrame(rows), {"arm": {}}).iloc[0]
+    assert found["ci_low"] == 0 < found["value"] < found["ci_high"] < 1

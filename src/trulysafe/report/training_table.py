@@ -44,7 +44,7 @@ def training_rows(log: pd.DataFrame, arms: Arms) -> pd.DataFrame:
             of_seeds = of_arm[column].dropna()
             if len(of_seeds):
                 label = label_of(arms, experiment)
-                rows.append({"experiment": experiment, "label": label, "column": column, **_summary(of_seeds)})
+                rows.append({"experiment": experiment, "label": label, "column": column, **_summary(of_seeds, column)})
     return pd.DataFrame(rows, columns=["experiment", "label", "column", "value", "seeds", "ci_low", "ci_high"])
 
 
@@ -56,6 +56,7 @@ def training_text(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _summary(values: pd.Series) -> dict[str, float]:
-    found = interval(values, answers=False)
+def _summary(values: pd.Series, column: str) -> dict[str, float]:
+    """Mean over seeds; what is logged are shares and gammas, in [0, 1]."""
+    found = interval(values, answers=False, bounds=(-1.0 if column == GAP else 0.0, 1.0))
     return {"value": found.value, "seeds": len(values), "ci_low": found.low, "ci_high": found.high}
