@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from trulysafe.errors import UserError
 from trulysafe.provenance import manifest_path, read_manifest
 
 logger = logging.getLogger("trulysafe")
@@ -44,9 +45,15 @@ def tell_of_damage(inputs: Any, told: str = "") -> None:
             if made is None:
                 remedy = "No rule of this workflow made it: fetch or copy it again, then run the same command again."
             else:
-                rule = read_manifest(made)["rule"]
-                remedy = f"Delete {made} and run the same command again: rule {rule} makes it anew."
+                remedy = f"Delete {made} and run the same command again{_made_by(made)}."
             logger.error("%s is cut short or damaged (%s). %s", file, reason, remedy)
+
+
+def _made_by(output: Path) -> str:
+    try:
+        return f": rule {read_manifest(output)['rule']} makes it anew"
+    except UserError:  # its manifest is damaged too
+        return ""
 
 
 def _parquet(file: Path) -> None:

@@ -27,7 +27,7 @@ def message_mask(
     rule       chosen row keeps / rejected row keeps                                                 source
     ========== ===================================================================================== ==================
     threshold  ``r_t > baseline`` / ``r_t < baseline``                                               released code
-    batch_mean the same, with the mean over all response tokens of the batch as baseline             reviews
+    batch_mean the same, with the mean over all response tokens given as baseline                    reviews
     hysteresis state +1 / state -1; the state becomes +1 above ``baseline + width``, -1 below        released figure
                ``baseline - width``, and stays what it was in between. Before the first crossing it
                is the sign of the first response token's reward (0 counts as +1).
@@ -114,7 +114,7 @@ def keep_eos(mask: Tensor, response_mask: Tensor, option: str = "keep") -> Tenso
 def training_mask(token_rewards: Tensor, response_mask: Tensor, chosen: Tensor, options: Mask) -> tuple[Tensor, Tensor]:
     """The mask that a loss is given: the rule's, with the end of turn as asked; whole responses where the rule kept too little.
 
-    How much the rule kept is counted before the end of turn is put back, which alone is a tenth of a short response.
+    How much the rule kept is counted without the end of turn, which alone is a tenth of a short response, unless the rule decides on it.
 
     Args:
         token_rewards, response_mask, chosen: as for :func:`message_mask`.
@@ -124,7 +124,8 @@ def training_mask(token_rewards: Tensor, response_mask: Tensor, chosen: Tensor, 
         The mask, and a boolean per row that says where the whole response is kept instead, its end of turn included.
     """
     raw = message_mask(token_rewards, response_mask, chosen, options.rule, options.baseline, options.width)
-    mask, fell_back = with_minimum_share(raw, response_mask, options.minimum_share)
+    counted = raw if options.eos == "rule" else keep_eos(raw, response_mask, "drop")
+    mask, fell_back = with_minimum_share(counted, response_mask, options.minimum_share)
     return torch.where(fell_back[:, None], mask, keep_eos(mask, response_mask, options.eos)), fell_back
 
 

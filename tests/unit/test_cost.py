@@ -150,6 +150,16 @@ def test_seconds_by_hand():
     assert gpus_of(Job("answer", Size(70e9, 80, 8192, 2)), GPU, A) == 3
 
 
+def test_labelling_is_priced_for_all_that_is_labelled_before_rows_are_taken():
+    raw = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
+    raw["llms"] = {"local": {"backend": "local", "model": "tiny", "batch_size": 1, "max_new_tokens": 10}}
+    raw["labellers"] = {"risk": {"kind": "llm", "llm": "local", "datasets": ["risk_labels"], "options": {"rows": None}}}
+    raw["pairs"]["harmless"] |= {"labeller": "risk", "rows": 5}
+    priced = {job.rule: job.steps for job in Jobs(load(raw), Assumptions()).all()}
+    assert priced["annotated_pairs"] == 10 * 24  # both tables, as they are
+    assert priced["fit_labeller"] == 10 * 120
+
+
 def test_wall_time_is_stage_after_stage():
     train = Job("train", EIGHT, trained_tokens=1e8, trains=1)
     table = priced([train] * 4 + [Job("split")], GPU, A)

@@ -139,9 +139,12 @@ def test_padding_and_batch_make_no_difference(batch: tuple[torch.Tensor, ...], l
 
 @pytest.mark.parametrize("eos", ["keep", "rule", "drop"])
 def test_a_response_of_which_the_rule_keeps_nothing_is_kept_whole_whatever_its_end(eos: str) -> None:
-    rewards, response = torch.full((2, 9), 0.5), torch.tensor([[0] + [1] * 8, [0] + [1] * 8])
-    mask, fell_back = training_mask(rewards, response, torch.tensor([False, True]), Mask(rule="hysteresis", eos=eos))
-    assert fell_back.tolist() == [True, False]
+    rewards, response = torch.full((3, 9), 0.5), torch.tensor([[0] + [1] * 8] * 3)
+    rewards[2, -1] = -0.5  # of the last row the rule keeps the end of turn, and nothing else
+    chosen = torch.tensor([False, True, False])
+    mask, fell_back = training_mask(rewards, response, chosen, Mask(rule="hysteresis", eos=eos))
+    assert fell_back.tolist() == [True, False, eos != "rule"]
+    assert mask[2].tolist() == (response[2].tolist() if eos != "rule" else [0.0] * 8 + [1.0])
     assert mask[0].tolist() == response[0].tolist()  # not the end of turn alone
     assert mask[1].tolist() == [*response[1].tolist()[:-1], float(eos != "drop")]
 

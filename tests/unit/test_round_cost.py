@@ -147,7 +147,8 @@ def test_measures_are_read_from_manifests_and_benchmark_files(tmp_path, monkeypa
         for path in (manifest_path(Path(output)), Path(timing)):
             path.parent.mkdir(parents=True, exist_ok=True)
         notes = {"tokens": 10, "prompt_tokens": 5, "ranked": 7}
-        manifest_path(Path(output)).write_text(json.dumps({"seconds": number, "notes": notes}), encoding="utf-8")
+        manifest = {"provenance_id": "id", "rule": "any", "seconds": number, "notes": notes}
+        manifest_path(Path(output)).write_text(json.dumps(manifest), encoding="utf-8")
         Path(timing).write_text(f"s\th:m:s\n{number + 0.5}\t0\n", encoding="utf-8")
     found = read_work(planned())
     assert {"dpo", "confidence", "online"} <= set(found)

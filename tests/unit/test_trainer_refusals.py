@@ -58,6 +58,20 @@ def test_what_would_be_without_effect_or_wrong_is_refused(model, tokenizer, argu
         )
 
 
+def test_responses_that_are_cut_in_front_keep_their_endpoint(model, tokenizer, arguments):
+    trainer = ConfidenceDPOTrainer(
+        model,
+        method=Method(confidence=Confidence(kind="label", calibrate_every=0)),
+        ref_model=deepcopy(model),
+        reward_model=HybridReward(model.config.num_hidden_layers, model.config.hidden_size),
+        args=arguments(max_length=10, truncation_mode="keep_end"),
+        train_dataset=conversational(),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    assert trainer.state.global_step == 3
+
+
 def test_increments_are_not_read_from_the_reward(model, tokenizer, arguments):
     with pytest.raises(UserError, match="form: 'difference' is not read from reward_model"):
         AdaptiveDPOTrainer(

@@ -273,3 +273,9 @@ def test_a_run_killed_while_it_writes_a_checkpoint_goes_on_exactly(base, undistu
     train_run(made, lambda: data)
     assert world.outcome(made) == undisturbed
     assert not (tmp_path / OWNER_FILE).exists()
+
+
+def test_the_last_steps_are_in_the_log_however_seldom_it_is_written(base, tmp_path):
+    spec, _, data = base
+    log = train_run(world.run(tmp_path, spec, "dpo"), lambda: data)
+    assert log["step"].max() == world.TRAINING["steps"]

@@ -5,6 +5,7 @@ import torch
 from trulysafe.models import load_token_classifier, load_tokenizer
 from trulysafe.pairs import annotated_pairs, drop_table
 from trulysafe.reward.stage import held_out_rows
+from trulysafe.schema import UNLABELLED
 from trulysafe.token_rewards.classifier import fit_token_rm
 from trulysafe.token_rewards.sources import MODEL, implicit_reader, token_rm_reader, write_source
 from trulysafe.tokens import encode
@@ -31,5 +32,5 @@ with job(snakemake) as run:
         read = token_rm_reader(folder, tokenizer.pad_token_id, batch_size)
     else:
         read = implicit_reader(spec, run.params.policy, tokenizer.pad_token_id, batch_size)
-    metrics = write_source(read, safe, unsafe, pairs["risk"].tolist(), split, run.output.source)
+    metrics = write_source(read, safe, unsafe, pairs["risk"].replace("", UNLABELLED).tolist(), split, run.output.source)
     run.note(pairs=len(pairs), dropped=drop_table(drops), held_out=metrics["all"])

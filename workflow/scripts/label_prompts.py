@@ -8,6 +8,7 @@ from trulysafe.config.plan import Plan
 from trulysafe.fdc.agreement import agreement_interval
 from trulysafe.fdc.labellers import label
 from trulysafe.llm import open_client
+from trulysafe.pairs import class_counts
 from trulysafe.schema import read_table, write_table
 from trulysafe.select import limit, select
 from trulysafe.workflow import job
@@ -24,7 +25,7 @@ with job(snakemake) as run:
         prompts = labelled
     if client is not None:
         run.note(llm=client.counts)
-    run.note(prompts=prompts["risk"].value_counts().to_dict())
+    run.note(prompts=class_counts(prompts))
     plan = Plan(load(snakemake.config))  # what mixes ask is no parameter: a new quota must not sample anew
     refuse_too_many(plan, run.wildcards.pool, prompts, partial(read_table, kind="pairs"))
     write_table(prompts, run.output.prompts, "prompts")

@@ -26,7 +26,9 @@ def method_problems(config: Configuration) -> Iterator[str]:
         try:
             training_of_method(config, name)
         except ValidationError as error:
-            yield from (explain(item, Training, f"methods.{name}.training") for item in error.errors())
+            # what keys are to each other is known with the experiment's own
+            of_keys = [item for item in error.errors() if item["loc"]]
+            yield from (explain(item, Training, f"methods.{name}.training") for item in of_keys)
 
 
 def experiment_problems(config: Configuration) -> Iterator[str]:

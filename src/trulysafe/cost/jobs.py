@@ -68,8 +68,8 @@ class Jobs(TrainingJobs):
                 yield Job("train_base", self.size(name), 0, trained_tokens=tokens, trains=1, disk=self.size(name).bytes)
         for name in self.plan.made_labellers:
             labeller = self.config.labellers[name]
-            rows = sum(map(self.rows.dataset, labeller.datasets))
-            yield self._labelling("fit_labeller", name, min(rows, labeller.options.get("rows", rows)))
+            rows, asked = sum(map(self.rows.dataset, labeller.datasets)), labeller.options.get("rows")
+            yield self._labelling("fit_labeller", name, rows if asked is None else min(rows, asked))
 
     def _pools(self) -> Iterator[Job]:
         for name in self._pools_used:
@@ -114,7 +114,9 @@ class Jobs(TrainingJobs):
             if pairs.source == "rerank":
                 yield Job("rerank", disk=disk)
             else:
-                yield self._labelling("annotated_pairs", pairs.labeller, self.rows.pairs(name), disk)
+                yield self._labelling(
+                    "annotated_pairs", pairs.labeller, self.rows.with_role(pairs.datasets, "pairs"), disk
+                )
         for _ in filter(self.plan.draws, self.config.mixes):
             yield Job("mix")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from trulysafe.config.plan import Plan
-from trulysafe.config.tables import Configuration, LocalLlm
+from trulysafe.config.tables import Configuration
 from trulysafe.cost.assumptions import Assumptions
 from trulysafe.cost.rows import Rows
 from trulysafe.cost.sizes import Size, size_of
@@ -63,13 +63,12 @@ class Work:
 
     def _labelling(self, rule: str, labeller: str | None, prompts: float, disk: float = 0) -> Job:
         """A job that labels prompts: a generation for each of them where a local language model is asked."""
-        model, asked = self.plan.labelling_model(labeller), self.plan.asked_llm(labeller)
-        llm = self.config.llms[asked] if asked else None
-        if model is None or not isinstance(llm, LocalLlm):
+        llm = self.plan.local_llm(labeller)
+        if llm is None:
             return Job(rule, disk=disk)
         batches, length = math.ceil(prompts / llm.batch_size), self.assumptions.prompt_tokens
         return Job(
-            rule, self.size(model), forward_tokens=prompts * length, steps=batches * llm.max_new_tokens, sequences=llm.batch_size, disk=disk
+            rule, self.size(llm.model), forward_tokens=prompts * length, steps=batches * llm.max_new_tokens, sequences=llm.batch_size, disk=disk
         )  # fmt: skip
 
     def _response(self, limit: int) -> float:

@@ -12,9 +12,9 @@ import pandas as pd
 from trulysafe.classification import fit_and_test, score
 from trulysafe.errors import UserError
 from trulysafe.fdc.reviewer import CLASSES, review, risk_of
-from trulysafe.ids import unit_interval
 from trulysafe.llm import Client
 from trulysafe.schema import UNPARSED
+from trulysafe.select import limit
 
 NAME = "llm"
 BASELINE = "words"
@@ -44,7 +44,7 @@ def test(labelled: pd.DataFrame, folder: Path, client: Client, options: Mapping[
         features=(BASELINE,),
         where="labeller of kind 'llm'",
     )
-    held_out = _fewer(tested.held_out, options.get("rows"))
+    held_out = limit(tested.held_out, options.get("rows"))
     texts = dict(zip(rows["prompt_id"], prompts, strict=True))
     asked = list(dict.fromkeys(held_out["prompt_id"]))
     risks, problems = ask([texts[identifier] for identifier in asked], [False] * len(asked), client, options)
@@ -71,9 +71,3 @@ def ask(
     outcomes = review(client, prompts, harmful, int(options.get("attempts", 3)))
     problems = Counter(outcome.problem for outcome in outcomes if outcome.value is None)
     return [risk_of(outcome, UNPARSED) for outcome in outcomes], dict(sorted(problems.items()))
-
-
-def _fewer(held_out: pd.DataFrame, rows: int | None) -> pd.DataFrame:
-    order = held_out["prompt_id"].map(lambda identifier: unit_interval(identifier, "limit"))
-    kept = held_out.index if rows is None else order.sort_values(kind="stable").index[:rows]
-    return held_out.loc[held_out.index.isin(kept)].reset_index(drop=True)

@@ -9,7 +9,6 @@ FLOPs are those of :mod:`trulysafe.step_cost`, from the tokens that each job not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +17,10 @@ from typing import Any
 import pandas as pd
 
 from trulysafe.job_times import job_seconds
+from trulysafe.provenance import manifest_path, read_manifest
 from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.cost import OVERHEAD, outcome_text, outcomes_of
 from trulysafe.step_cost import FORWARD, reading_flops
-from trulysafe.workflow import manifest_path
 
 KINDS = ("sampling", "states", "ranking", "reference")
 """Jobs that make pairs."""
@@ -46,9 +45,9 @@ class PairJob:
     responses: float = 0
 
     @classmethod
-    def read(cls, kind: str, manifest: Path | str, timing: Path | str) -> PairJob:
+    def read(cls, kind: str, output: Path | str, timing: Path | str) -> PairJob:
         """From the manifest of a job's output and its benchmark file."""
-        about = json.loads(Path(manifest).read_text(encoding="utf-8"))
+        about = read_manifest(output)
         notes = about["notes"]
         tokens = notes.get("tokens", 0) + notes.get("prompt_tokens", 0)
         return cls(kind, job_seconds(timing), float(about["seconds"]), tokens, notes.get("ranked", 0))
@@ -79,8 +78,8 @@ def read_work(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmWork]:
     """
     found = {}
     for name, about in planned.items():
-        jobs = [(kind, manifest_path(Path(output)), Path(timing)) for kind, output, timing in about["jobs"]]
-        if all(manifest.is_file() and timing.is_file() for _, manifest, timing in jobs):
+        jobs = [(kind, Path(output), Path(timing)) for kind, output, timing in about["jobs"]]
+        if all(manifest_path(output).is_file() and timing.is_file() for _, output, timing in jobs):
             read = [PairJob.read(*job) for job in jobs]
             found[name] = ArmWork(about["trained"], about["rounds"], read, about["online"])
     return found

@@ -27,7 +27,7 @@ def paired_difference(
 
     Args:
         a, b: outcomes of the two sides, row by row for the same prompt (and seed), shape [answers].
-        seeds, families, level, resamples, seed: as in :func:`interval`.
+        seeds, families, level, resamples, seed: as in :func:`trulysafe.stats.interval`.
 
     Returns:
         For 0/1 outcomes of one seed without families (or with one prompt in each): McNemar's exact p-value and the
@@ -36,7 +36,7 @@ def paired_difference(
         interval count (seed, family) cells in place of prompts.
 
     Raises:
-        UserError: as :func:`interval`.
+        UserError: as :func:`trulysafe.stats.interval`.
     """
     frame = checked_answers({"a": a, "b": b}, seeds, families, level, resamples)
     frame["difference"] = frame["a"] - frame["b"]
@@ -57,7 +57,7 @@ def paired_product_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """Difference of two products of shares (see :func:`product_interval`) on the same seeds, prompts and families."""
+    """Difference of two products of shares (see :func:`trulysafe.stats.product_interval`) on the same seeds, prompts and families."""
     groups_a, groups_b = (folded(a[0]), folded(a[1])), (folded(b[0]), folded(b[1]))
     of_a, of_b, sizes = product_of(groups_a), product_of(groups_b), product_sizes(groups_a)
     if sizes != product_sizes(groups_b):

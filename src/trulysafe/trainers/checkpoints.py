@@ -130,8 +130,9 @@ class SaveAndStop(TrainerCallback):
         self.stopped = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Decide after every optimiser step; the last step needs no checkpoint."""
+        """Decide after every optimiser step; the last step needs no checkpoint, but a row of the log, or its last steps would be in none."""
         if state.global_step >= state.max_steps:
+            control.should_log = True
             return
         if self.told_to_stop():
             self.accelerator.set_trigger()

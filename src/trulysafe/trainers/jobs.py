@@ -159,10 +159,12 @@ def copy_policies(run: TrainingRun, output: Path) -> None:
 
 
 def _lengths(data: Dataset, method: Method) -> list[int]:
-    """Tokens of the longer side of each pair; of online pairs, as many as a sample may have."""
+    """Tokens of the longer side of each pair; of pairs that are sampled, as many as a sample may have."""
     sampled = method.online.max_new_tokens if method.online.samples else 0
-    sides = zip(data["prompt_ids"], data["chosen_ids"], data["rejected_ids"], strict=True)
-    return [len(prompt) + max(len(chosen), len(rejected), sampled) for prompt, chosen, rejected in sides]
+    sides = zip(data["prompt_ids"], data["chosen_ids"], data["rejected_ids"], data["in_scope"], strict=True)
+    return [
+        len(prompt) + max(len(chosen), len(rejected), sampled * inside) for prompt, chosen, rejected, inside in sides
+    ]
 
 
 def _start_or_go_on(run: TrainingRun) -> None:

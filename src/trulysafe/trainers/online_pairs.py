@@ -211,6 +211,8 @@ def _check_inputs(name: str, columns: set[str], reward: HybridReward | None, jud
         what = f"judge (kind, options and artefact of the judge {name!r})"
     if (reward if name == REWARD_JUDGE else judge) is None or not set(needed) <= columns:
         raise UserError(f"online pairs need {what} and a training set with the columns {', '.join(needed)}.")
+    if given := sorted(name for name in columns if name.endswith("_token_rewards")):
+        raise UserError(f"online pairs: the columns {', '.join(given)} belong to the given responses. Leave them out.")
 
 
 def _processes() -> int:

@@ -86,8 +86,9 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
                 truncation_mode=inherited.truncation_mode,
                 pad_to_multiple_of=inherited.pad_to_multiple_of,
             )
-        for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):
-            check_lengths(method, dataset, self.args.max_length)
+        if self.args.truncation_mode == "keep_start":
+            for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):
+                check_lengths(method, dataset, self.args.max_length)
         self.reward = self._place_reward(reward_model, validation_states)
         self._token_reward = self._frozen(reward_model) if method.mask.rule != "none" else None
         self._recorded = {}

@@ -55,7 +55,7 @@ def train_policy(
         model: loads the model to start from; called when the engine is set up (ZeRO-3 spreads the weights over the processes while they
             are read).
         tokenizer: its tokenizer, saved beside every snapshot.
-        dataset: from :func:`training_set`.
+        dataset: from :func:`trulysafe.trainers.run_data.run_data`.
         method: the preference method.
         options: the configuration's ``training`` table, resolved for this run.
         seed: order of the data and initialisation of adapters.

@@ -42,9 +42,14 @@ class Labels(Sources):
 
     def labelling_model(self, labeller: str | None) -> str | None:
         """The model that a job loads to label: that of a labeller which asks a local language model."""
+        llm = self.local_llm(labeller)
+        return llm.model if llm else None
+
+    def local_llm(self, labeller: str | None) -> LocalLlm | None:
+        """The language model that a labeller asks, if the job itself loads it."""
         asked = self.asked_llm(labeller)
         llm = self.config.llms[asked] if asked else None
-        return llm.model if isinstance(llm, LocalLlm) else None
+        return llm if isinstance(llm, LocalLlm) else None
 
     def llm_options(self, name: str | None) -> dict[str, Any]:
         """What of a language model decides answers; where an endpoint is and how fast it is asked are left out."""
