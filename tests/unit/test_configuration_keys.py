@@ -161,9 +161,14 @@ def test_the_configuration_with_all_defaults_filled_in_is_accepted():
     ],
 )  # fmt: skip
 def test_a_launch_is_refused_in_the_words_of_the_job(training, message):
-    for key in ("training", "methods.dpo.training", "experiments.dpo.training"):
+    of_experiment = "experiments.dpo.training"  # what a method's keys are to each other is known with its experiments'
+    for key, named in (
+        ("training", "training"),
+        ("methods.dpo.training", of_experiment),
+        (of_experiment, of_experiment),
+    ):
         given = SMALL["training"] | training if key == "training" else training
         with pytest.raises(UserError) as caught:
             load(changed({key: given}))
         (line,) = str(caught.value).splitlines()[1:]
-        assert line.startswith(f"- {key}: {message}")
+        assert line.startswith(f"- {named}: {message}")
