@@ -74,7 +74,7 @@ def test_standardisation_makes_the_fit_blind_to_the_scale_of_a_layer() -> None:
         scaled = fit_hybrid_reward((safe + 5) * factor, (unsafe + 5) * factor, standardise=how)
         torch.testing.assert_close(scaled.probe_weight, plain.probe_weight, atol=1e-2, rtol=1e-2)
     model = HybridReward(LAYERS, WIDTH)
-    states = torch.cat(pairs()) * torch.rand(LAYERS, WIDTH) + 3
+    states = torch.cat(pairs()) * torch.linspace(0.1, 1.0, LAYERS * WIDTH).reshape(LAYERS, WIDTH) + 3
     set_standardisation(model, states, "feature")
     standard = (states - model.centre) / model.scale
     torch.testing.assert_close(standard.mean(dim=0), torch.zeros(LAYERS, WIDTH), atol=1e-4, rtol=0)
