@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch or BLAS loads
 
 import signal
+import sys
 from functools import partial
 
 import pytest
@@ -16,6 +17,13 @@ from hypothesis import settings
 
 settings.register_profile("trulysafe", deadline=None, derandomize=True)
 settings.load_profile("trulysafe")
+
+
+@pytest.fixture(autouse=True)
+def same_draws():
+    """What a test draws without a generator of its own does not depend on the tests before it."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="module")
