@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from trl import DPOConfig
 
@@ -63,3 +64,22 @@ def losses(trainer: Any) -> list[float]:
     """Train, and return the loss of every step."""
     trainer.train()
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def moved(trainer: Any, seed: int = 1) -> Any:
+    """The same trainer with a policy that has left the reference."""
+    with torch.no_grad():
+        for parameter in trainer.model.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+    return trainer
+
+
+def loss_of(trainer: Any, batch_size: int = 4) -> float:
+    """Mean loss over the micro-batches of the training set, in its order."""
+    rows = [trainer.train_dataset[row] for row in range(len(trainer.train_dataset))]
+    with torch.no_grad():
+        parts = [
+            trainer._compute_loss(trainer.model, trainer.data_collator(rows[start : start + batch_size]))
+            for start in range(0, len(rows), batch_size)
+        ]
+    return float(sum(parts) / len(parts))

@@ -1,4 +1,4 @@
-"""Intervals and paired comparisons against closed forms and against simulations with known answers."""
+"""Intervals against closed forms and against simulations with known answers."""
 
 from __future__ import annotations
 
@@ -9,38 +9,16 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from statsmodels.stats.proportion import proportion_confint
 
+from tests.unit.simulated_answers import FAMILIES, SEEDS, SHAPE, answers
 from trulysafe.errors import UserError
 from trulysafe.stats import (
     count_cells,
-    holm,
     interval,
-    paired_difference,
     paired_product_difference,
     product_interval,
     share_interval,
 )
 from trulysafe.stats.bootstrap import MOST_CLUSTERS, Cells, crossed_variance, mean_of
-
-SHAPE = (5, 12, 8)
-"""Seeds, families, prompts per family of the simulations."""
-SEEDS, FAMILIES = (grid.ravel() for grid in np.indices(SHAPE)[:2])
-
-
-def answers(
-    rng: np.random.Generator, base: float = 1.2, shared: np.ndarray | None = None, spread: float = 0.6
-) -> np.ndarray:
-    """0/1 answers [seeds, families, prompts] whose log-odds vary with seed, family and prompt."""
-    seeds, families, _ = SHAPE
-    logit = base + rng.normal(0, spread, (seeds, 1, 1)) + rng.normal(0, 0.2, (seeds, families, 1))
-    logit = logit + (shared if shared is not None else prompt_effects(rng))
-    return (rng.random(SHAPE) < 1 / (1 + np.exp(-logit))).astype(float)
-
-
-def prompt_effects(rng: np.random.Generator) -> np.ndarray:
-    return rng.normal(0, 0.6, (1, SHAPE[1], 1)) + rng.normal(0, 0.8, (1, *SHAPE[1:]))
-
-
-# --- intervals -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 40), (1, 40), (20, 40), (40, 40)])
@@ -196,106 +174,3 @@ def test_product_difference_is_the_difference_of_products() -> None:
     same = paired_product_difference((grids[0], grids[1]), (grids[0], grids[1]))
     assert (same.value, same.p_value) == (0.0, 1.0)
     assert same.low < 0 < same.high
-
-
-# --- paired differences --------------------------------------------------------------------------------------------------
-
-
-def test_single_seed_is_mcnemar_exact() -> None:
-    a = np.array([1] * 9 + [0] * 2 + [1] * 30 + [0] * 10, dtype=float)
-    b = np.array([0] * 9 + [1] * 2 + [1] * 30 + [0] * 10, dtype=float)
-    found = paired_difference(a, b)
-    assert found.value == pytest.approx(7 / 51)
-    assert found.p_value == pytest.approx(reference.binomtest(2, 11).pvalue)
-    middle = 7 / 53
-    half = 1.959964 * np.sqrt(12 - 53 * middle**2) / 53
-    assert (found.low, found.high) == pytest.approx((middle - half, middle + half))
-    assert found == paired_difference(a, b, families=np.arange(a.size))
-
-
-def test_unclustered_reals_are_the_paired_t_test() -> None:
-    rng = np.random.default_rng(10)
-    a, b = rng.normal(0.3, 1, 25), rng.normal(0, 1, 25)
-    assert paired_difference(a, b).p_value == pytest.approx(reference.ttest_rel(a, b).pvalue)
-
-
-def test_difference_turns_its_sign() -> None:
-    rng = np.random.default_rng(11)
-    a, b = answers(rng).ravel(), answers(rng, 0.8).ravel()
-    there, back = paired_difference(a, b, SEEDS, FAMILIES), paired_difference(b, a, SEEDS, FAMILIES)
-    assert (there.value, there.low, there.high) == pytest.approx((-back.value, -back.high, -back.low))
-    assert there.p_value == pytest.approx(back.p_value)
-
-
-def test_interval_and_test_agree() -> None:
-    rng = np.random.default_rng(12)
-    for base in (1.2, 1.6, 2.0):
-        shared = prompt_effects(rng)
-        a, b = (answers(rng, level, shared, 0.2).ravel() for level in (base, 1.2))
-        found = paired_difference(a, b, SEEDS, FAMILIES)
-        assert (found.p_value < 0.05) == (found.low > 0 or found.high < 0)
-
-
-def test_clustered_test_holds_its_level_and_finds_effects() -> None:
-    rng = np.random.default_rng(13)
-
-    def rejected(base: float) -> float:
-        found = []
-        for _ in range(150):
-            shared = prompt_effects(rng)
-            a, b = (answers(rng, level, shared, 0.3).ravel() for level in (base, 1.2))
-            found.append(paired_difference(a, b, SEEDS, FAMILIES).p_value < 0.05)
-        return float(np.mean(found))
-
-    assert rejected(1.2) <= 0.1
-    assert rejected(2.6) >= 0.8
-
-
-@pytest.mark.parametrize(("value", "p_value"), [(1.0, 2 * 0.5**60), (0.0, 1.0), (-1.0, 2 * 0.5**60)])
-def test_equal_differences_count_cells(value: float, p_value: float) -> None:
-    a = np.full(SEEDS.size, float(value > 0))
-    b = np.full(SEEDS.size, float(value < 0))
-    found = paired_difference(a, b, SEEDS, FAMILIES)
-    assert (found.value, found.n) == (value, SEEDS.size)
-    assert found.p_value == pytest.approx(p_value)
-    assert -1 <= found.low <= value <= found.high <= 1
-    assert found.high - found.low > 0.01
-
-
-# --- Holm and bad input --------------------------------------------------------------------------------------------------
-
-
-def test_holm_closed_form() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.6, 0.9]).tolist() == [1.0, 1.0]
-    assert holm([]).size == 0
-
-
-@pytest.mark.parametrize("bad", [[0.1, np.nan], [1.2], [-0.1]])
-def test_holm_refuses_what_is_no_probability(bad: list[float]) -> None:
-    with pytest.raises(UserError, match="not all in"):
-        holm(bad)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"values": []}, "at least one"),
-        ({"values": [0.0, np.nan]}, "row 1 is nan"),
-        ({"values": [0.0, np.inf]}, "row 1 is inf"),
-        ({"values": ["safe"]}, "no number"),
-        ({"values": [[0.0, 1.0]]}, "shape"),
-        ({"values": [0.0, 1.0], "seeds": [1]}, "lengths differ"),
-        ({"values": [0.0, 1.0], "families": ["a", "b", "c"]}, "lengths differ"),
-        ({"values": [0.0, 1.0], "level": 95}, "level: 95"),
-        ({"values": [0.0, 1.0], "resamples": 5}, "too few"),
-    ],
-)
-def test_bad_input_is_named(arguments: dict, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        interval(**arguments)
-
-
-def test_paired_sides_must_match() -> None:
-    with pytest.raises(UserError, match="a 2, b 1"):
-        paired_difference([0, 1], [1])

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.unit.preference_world import losses, prepared
+from tests.unit.preference_world import loss_of, losses, moved, prepared
 from trulysafe import PreferenceTrainer
 from trulysafe.confidence import label_confidence
 from trulysafe.errors import UserError
@@ -34,24 +34,6 @@ def trainer(model, tokenizer, arguments):
         return made
 
     return make
-
-
-def moved(trainer):
-    """The same trainer with a policy that has left the reference."""
-    with torch.no_grad():
-        for parameter in trainer.model.parameters():
-            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    return trainer
-
-
-def loss_of(trainer, batch_size=4) -> float:
-    rows = [trainer.train_dataset[row] for row in range(len(trainer.train_dataset))]
-    with torch.no_grad():
-        parts = [
-            trainer._compute_loss(trainer.model, trainer.data_collator(rows[start : start + batch_size]))
-            for start in range(0, len(rows), batch_size)
-        ]
-    return float(sum(parts) / len(parts))
 
 
 def token_rewards(model, tokenizer, seed=5) -> dict[str, list[list[float]]]:

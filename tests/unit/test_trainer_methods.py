@@ -6,7 +6,7 @@ from copy import deepcopy
 import pytest
 import torch
 
-from tests.unit.preference_world import PAIRS, conversational, prepared
+from tests.unit.preference_world import PAIRS, conversational, loss_of, moved, prepared
 from trulysafe import AdaptiveDPOTrainer, ConfidenceDPOTrainer, HybridReward, PreferenceTrainer
 from trulysafe.masks import message_mask
 from trulysafe.methods import CDPO, Confidence, Mask, Method
@@ -25,22 +25,19 @@ def test_fixed_confidence_is_the_closed_form_and_spares_pairs_out_of_scope(model
         train_dataset=prepared(model, tokenizer, in_scope=scope),
         processing_class=tokenizer,
     )
-    batch = trainer.data_collator([trainer.train_dataset[row] for row in range(4)])
+    loss = loss_of(moved(trainer, seed=1))
     with torch.no_grad():
-        for parameter in trainer.model.parameters():
-            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-        loss = float(trainer._compute_loss(trainer.model, batch))
-        moved = {}
+        policy = {}
         for side, place in (("chosen", 1), ("rejected", 2)):
             encoded = [encode(tokenizer, pair[0], pair[place]) for pair in PAIRS]
             ref = [sum(row) for row in trainer.train_dataset[f"{side}_ref_token_logps"]]
-            moved[side] = [
+            policy[side] = [
                 sum(row) - base
                 for row, base in zip(token_logps(trainer.model, encoded, tokenizer.pad_token_id, 4), ref, strict=True)
             ]
     expected = 0.0
     for row in range(4):
-        h = 0.5 * (moved["chosen"][row] - moved["rejected"][row])
+        h = 0.5 * (policy["chosen"][row] - policy["rejected"][row])
         gamma = 0.9 if scope[row] else 1.0
         expected += (gamma * math.log1p(math.exp(-h)) + (1 - gamma) * math.log1p(math.exp(h))) / 4
     assert loss == pytest.approx(expected, abs=1e-5)
@@ -61,11 +58,8 @@ def test_masked_margin_is_the_sum_over_kept_tokens_of_policy_and_reference(model
         train_dataset=prepared(model, tokenizer, **tokens),
         processing_class=tokenizer,
     )
-    batch = trainer.data_collator([trainer.train_dataset[row] for row in range(4)])
+    loss = loss_of(moved(trainer, seed=2))
     with torch.no_grad():
-        for parameter in trainer.model.parameters():
-            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
-        loss = float(trainer._compute_loss(trainer.model, batch))
         kept = {}
         for side, place in (("chosen", 1), ("rejected", 2)):
             encoded = [encode(tokenizer, pair[0], pair[place]) for pair in PAIRS]
@@ -152,15 +146,7 @@ def test_gamma_of_reference_rewards_does_not_depend_on_the_batch_when_per_pair(m
             train_dataset=prepared(model, tokenizer, **rewards),
             processing_class=tokenizer,
         )
-        with torch.no_grad():
-            for parameter in trainer.model.parameters():
-                parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
-            rows = [trainer.train_dataset[row] for row in range(4)]
-            parts = [
-                trainer._compute_loss(trainer.model, trainer.data_collator(rows[start : start + batch_size]))
-                for start in range(0, 4, batch_size)
-            ]
-        return float(sum(parts) / len(parts))
+        return loss_of(moved(trainer, seed=3), batch_size)
 
     assert mean_loss(1) == pytest.approx(mean_loss(4), abs=1e-5)
 
