@@ -11,7 +11,7 @@ from torch import Tensor
 from trulysafe.controls import random_control, row_generators, shuffled_control
 from trulysafe.masks import kept_share, training_mask
 from trulysafe.methods import Method
-from trulysafe.schema import RISKS
+from trulysafe.schema import RISKS, UNLABELLED
 from trulysafe.trainers.over_processes import OverProcesses
 
 
@@ -47,7 +47,7 @@ class MasksTokens(OverProcesses):
         if "risk" in inputs:
             risks = inputs["risk"].repeat(2)
             for code, risk in enumerate(RISKS):
-                of_risk, name = rows & (risks == code), risk or "not_labelled"
+                of_risk, name = rows & (risks == code), risk or UNLABELLED
                 self._record(**{f"kept_share/{name}": share[of_risk], f"fell_back/{name}": fell_back[of_risk].float()})
                 self._count(**{f"kept_whole/{name}": fell_back[of_risk]})
         return torch.where(rows[:, None], mask, ones)
