@@ -6,9 +6,7 @@ micro-batches whatever the number of processes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from trulysafe.errors import UserError, not_accepted
 
@@ -59,11 +57,6 @@ class Launch:
     def per_node(self) -> int:
         """Processes on each node."""
         return self.processes // self.nodes
-
-    @classmethod
-    def from_mapping(cls, options: Mapping[str, Any]) -> Launch:
-        """Build it from plain options."""
-        return cls(**options)
 
     def per_process(self, batch_size: int) -> int:
         """Pairs of a micro-batch that each process holds.

@@ -94,7 +94,7 @@ def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
             logger.info("%s is finished and kept", run.folder)
         else:
             _start_or_go_on(run)
-            launch, method, data = Launch.from_mapping(run.launch), Method.from_mapping(run.method), dataset()
+            launch, method, data = Launch(**run.launch), Method.from_mapping(run.method), dataset()
             memory = check_limits(run.model, run.training, launch, _lengths(data, method))
             if torch.cuda.device_count() > launch.per_node:
                 logger.warning(
@@ -119,7 +119,7 @@ def train_here(run: TrainingRun, dataset: Dataset, parent: int | None = None) ->
     """Train in this process (one of ``launch.processes``) and, in the first of them, write the log."""
     method = Method.from_mapping(run.method)
     reward = load_reward(run.reward, run.reward_identity) if run.reward else None
-    launch = Launch.from_mapping(run.launch)
+    launch = Launch(**run.launch)
     spec = {**run.model, "dtype": weights_dtype(run.model, run.training, launch)}
     log = train_policy(
         lambda: load_model(spec),
@@ -176,7 +176,7 @@ def _start_or_go_on(run: TrainingRun) -> None:
             logger.info("%s holds a run of other options, inputs or code; it is removed and trained anew", run.folder)
         _clear(run.place)
     elif checkpoint is not None:
-        found, asked = Launch.from_mapping(stored["launch"]), Launch.from_mapping(run.launch)
+        found, asked = Launch(**stored["launch"]), Launch(**run.launch)
         if (found.engine, found.processes) != (asked.engine, asked.processes):
             raise UserError(
                 f"{checkpoint}: written by {found.processes} processes with engine {found.engine!r}, but training.processes is {asked.processes} and "

@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
     launcher = os.getppid()
     try:
         run = read_run(folder)
-        _check_nodes(Launch.from_mapping(run.launch))
+        _check_nodes(Launch(**run.launch))
         train_here(run, load_from_disk(folder / DATA), launcher)
     except UserError as error:
         (folder / ERROR_FILE.format(rank=rank)).write_text(str(error), encoding="utf-8")
