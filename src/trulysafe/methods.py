@@ -218,6 +218,11 @@ class Method:
         return _build(cls, options, "")
 
     @property
+    def needs_endpoint(self) -> bool:
+        """Whether responses must be whole, up to their end of turn: its states are read, or its token is kept or dropped."""
+        return self.reads_policy_states or self.mask.rule != "none"
+
+    @property
     def reads_policy_states(self) -> bool:
         """Whether a training step must gather the policy's hidden states."""
         return self.confidence.kind == "label" and self.confidence.states == "policy"

@@ -52,15 +52,22 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], 
         raise UserError("An empty response cannot be tokenised. Remove the row, or give the response a text.")
     full = _apply_template(tokenizer, [*messages, {"role": "assistant", "content": response}])
     start = common_prefix_length(prompt_ids, full)
-    response_ids = full[start:]
-    end = end_of_turn_id(tokenizer)
-    if end not in response_ids:
+    return Encoded(full[:start], up_to_end_of_turn(tokenizer, full[start:]))
+
+
+def up_to_end_of_turn(tokenizer: PreTrainedTokenizerBase, response_ids: Sequence[int]) -> list[int]:
+    """Ids of a response without what a template writes after its last end-of-turn token.
+
+    Raises:
+        UserError: there is no end-of-turn token.
+    """
+    ids, end = list(response_ids), end_of_turn_id(tokenizer)
+    if end not in ids:
         raise UserError(
             f"The chat template of {tokenizer.name_or_path!r} does not end an assistant turn with {tokenizer.eos_token!r}. "
             "Set models.<name>.chat_template to a template that does."
         )
-    last = len(response_ids) - 1 - response_ids[::-1].index(end)
-    return Encoded(full[:start], response_ids[: last + 1])
+    return ids[: len(ids) - ids[::-1].index(end)]
 
 
 def token_count(tokenizer: PreTrainedTokenizerBase) -> Callable[[str, str], int]:

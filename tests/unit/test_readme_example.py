@@ -27,8 +27,9 @@ def write_pairs(path: Path, rows: int, seed: int) -> None:
     path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
 
 
+@pytest.mark.parametrize("precision", ["", "bf16=False, "], ids=["TRL's default", "float32"])
 @pytest.mark.parametrize("trainer", ["ConfidenceDPOTrainer", "AdaptiveDPOTrainer"])
-def test_example_trains(trainer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_example_trains(trainer: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     monkeypatch.chdir(tmp_path)
@@ -42,7 +43,7 @@ def test_example_trains(trainer: str, tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(code.strip().splitlines()) <= 28
     changes = {
         '"Qwen/Qwen2.5-0.5B-Instruct"': '"model"',
-        "learning_rate=1e-6, max_steps=100": "learning_rate=1e-3, max_steps=2, bf16=False, use_cpu=True, report_to='none'",
+        "learning_rate=1e-6, max_steps=100": f"learning_rate=1e-3, max_steps=2, {precision}use_cpu=True, report_to='none'",
         "ConfidenceDPOTrainer": trainer,
     }
     for old, new in changes.items():

@@ -41,6 +41,14 @@ REFUSED = {
     "cut responses": ({"max_length": 10}, {}, "pairs are longer than max_length, 10 tokens"),
     "no states to refit on": ({}, {"calibrate_every": 10}, "no validation states"),
 }
+STATES = torch.zeros(4, 3, 16)
+OF_THE_REWARD = {
+    "of fewer layers": ({"reward_model": HybridReward(2, 16)}, "made for 2 layers of width 16, but the model has 3"),
+    "of another width": ({"reward_model": HybridReward(3, 8)}, "made for 3 layers of width 8, but"),
+    "a path": ({"reward_model": "rewards/hybrid"}, "str is not a HybridReward"),
+    "refitted on states of fewer layers": ({"validation_states": (STATES[:, :2], STATES[:, :2])}, "states of 2 x 16"),
+    "refitted on NaN": ({"validation_states": (STATES, STATES * torch.nan)}, "unsafe states, row 0, layer 1 hold NaN"),
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -55,6 +63,24 @@ def test_what_would_be_without_effect_or_wrong_is_refused(model, tokenizer, argu
             args=arguments(**options),
             train_dataset=conversational(),
             processing_class=tokenizer,
+        )
+
+
+@pytest.mark.parametrize("trainer", [ConfidenceDPOTrainer, AdaptiveDPOTrainer])
+@pytest.mark.parametrize("name", OF_THE_REWARD)
+def test_a_reward_that_does_not_fit_is_refused_before_training(model, tokenizer, arguments, name, trainer):
+    options, message = OF_THE_REWARD[name]
+    if trainer is AdaptiveDPOTrainer and "validation_states" in options:
+        pytest.skip("a mask does not refit the reward")
+    given = {"reward_model": HybridReward(3, 16), "validation_states": (STATES, STATES)} | options
+    with pytest.raises(UserError, match=message):
+        trainer(
+            model,
+            ref_model=deepcopy(model),
+            args=arguments(),
+            train_dataset=conversational(),
+            processing_class=tokenizer,
+            **given,
         )
 
 

@@ -101,16 +101,19 @@ class HybridReward(nn.Module):
 
     def scores(self, standardised: Tensor) -> Tensor:
         """Output p of each layer's probe on standardised states: [..., L, D] -> [..., L]."""
-        return torch.einsum("...ld,ld->...l", standardised, self.probe_weight) + self.probe_bias
+        with self._own_precision():
+            return torch.einsum("...ld,ld->...l", standardised, self.probe_weight) + self.probe_bias
 
     def probe(self, layer: int, hidden: Tensor) -> Tensor:
         """Probe output of one layer (from 0): hidden [..., D] -> [...]. Spares holding all layers' states at once."""
         standardised = (hidden.to(self.probe_weight.dtype) - self.centre[layer]) / self.scale[layer]
-        return standardised @ self.probe_weight[layer] + self.probe_bias[layer]
+        with self._own_precision():
+            return standardised @ self.probe_weight[layer] + self.probe_bias[layer]
 
     def gates(self, probe_scores: Tensor) -> Tensor:
         """Gate g of each layer, in (0, 1): probe scores [..., L] -> [..., L]."""
-        return torch.sigmoid(probe_scores @ self.gate.T)
+        with self._own_precision():
+            return torch.sigmoid(probe_scores @ self.gate.T)
 
     def combine(self, probe_scores: Tensor) -> Tensor:
         """Raw reward from probe scores: [..., L] -> [...]."""
@@ -122,6 +125,10 @@ class HybridReward(nn.Module):
         Label confidence reads the calibrated reward; the reward's own training always uses the raw one.
         """
         return (raw_rewards - self.offset) / self.temperature
+
+    def _own_precision(self) -> torch.autocast:
+        """Mixed precision of the model around it is none of its own: bfloat16 would round rewards to steps of a hundredth."""
+        return torch.autocast(self.gate.device.type, enabled=False)
 
     def save_pretrained(self, directory: Path | str, identity: Mapping[str, object]) -> None:
         """Write ``model.safetensors`` and ``config.json`` into ``directory``.

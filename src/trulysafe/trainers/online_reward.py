@@ -13,6 +13,7 @@ from trulysafe.errors import UserError
 from trulysafe.reward.calibration import calibrate
 from trulysafe.reward.loss import reward_margin_loss
 from trulysafe.reward.model import HybridReward
+from trulysafe.reward.states import paired_states
 
 FOLDER = "online_reward"
 
@@ -29,7 +30,7 @@ class OnlineReward:
         validation: safe and unsafe validation states, each [N, L, D], for those refits.
 
     Raises:
-        UserError: the calibration is to be refitted and there are no states for it.
+        UserError: the calibration is to be refitted and there are no states for it, or states that the reward cannot read.
     """
 
     def __init__(
@@ -47,6 +48,9 @@ class OnlineReward:
                 "confidence.calibrate_every: the online reward has no validation states to refit its calibration on. "
                 "Give them (validation_states; in a configuration rewards.<name>.fit.validation_share), or set calibrate_every to 0."
             )
+        if train and calibrate_every and validation:
+            validation = paired_states(*validation, minimum=1)
+            reward.standardised(validation[0].to(reward.gate.device))  # refuses states of another model
         self.reward, self.train, self.calibrate_every, self.validation = reward, train, calibrate_every, validation
         self.updates = 0
         self.optimizer = torch.optim.Adam(reward.parameters(), lr=learning_rate, weight_decay=weight_decay)

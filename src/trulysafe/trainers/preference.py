@@ -22,16 +22,18 @@ from trulysafe.layer_states import LayerStates
 from trulysafe.losses import LIKELIHOOD_LOSS, kto_reference_point, preference_loss, sft_loss
 from trulysafe.methods import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, SHIFTED_LOSSES, Method
 from trulysafe.reward.model import HybridReward
+from trulysafe.tokens import end_of_turn_id
 from trulysafe.trainers.batches import WEIGHT, ShareOfBatches, shared_loader
 from trulysafe.trainers.checkpoints import Progress, mark_complete
 from trulysafe.trainers.collator import EXTRA_COLUMNS, PairCollator
 from trulysafe.trainers.compact_head import token_log_probs
 from trulysafe.trainers.meter import Meter, MeterSteps
 from trulysafe.trainers.mismatched import mismatched_log_ratios, with_mismatched
-from trulysafe.trainers.required import check_lengths, check_required, has_column
+from trulysafe.trainers.required import check_fits, check_required, has_column
 from trulysafe.trainers.step_confidence import ReadsConfidence
 from trulysafe.trainers.step_mask import MasksTokens
 from trulysafe.trainers.step_reference import ReadsReference
+from trulysafe.trainers.trl_data import check_form, check_lengths, finished
 
 _MODEL_KEYS = ("input_ids", "attention_mask")
 
@@ -39,7 +41,8 @@ _MODEL_KEYS = ("input_ids", "attention_mask")
 class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer):
     """DPO with an optional label confidence (paper A) and an optional token mask (paper B).
 
-    Takes what :class:`trl.DPOTrainer` takes (``model``, ``args``, ``train_dataset`` in TRL's preference format, ...), and:
+    Takes what :class:`trl.DPOTrainer` takes (``model``, ``args``, ``train_dataset`` in TRL's preference format, ...). Responses end with
+    the end-of-turn token: what a chat template writes after it (a newline, say) is left out, unlike in TRL. And:
 
     Args:
         method: confidence, mask and scope; plain DPO by default.
@@ -53,8 +56,9 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
     given, calibrated, at the reference model's states of every token; probes that were fitted on tokens (METHODS) need the columns.
 
     Raises:
-        UserError: the method reads a reward and none is given, a column it needs is missing, an argument of TRL would have no effect, or
-            a response is cut whose endpoint the reward reads.
+        UserError: the method reads a reward and none is given, or one of another shape; a column it needs is missing; an argument of TRL
+            would have no effect; or pairs cannot be trained on (empty or equal responses, longer than the context, or cut where the
+            method reads the endpoint or masks).
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
         self.method = method
         args, data = options.get("args"), options.get("train_dataset")
         for dataset in (data, *_datasets(options.get("eval_dataset"))):
+            check_form(dataset)
             check_required(method, dataset, reward_model, args)
         if args is not None and (has_column(data, "chosen_ref_token_logps") or method.loss in SHIFTED_LOSSES):
             args.precompute_ref_log_probs = True  # no reference model is loaded where they are in the dataset
@@ -86,9 +91,10 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
                 truncation_mode=inherited.truncation_mode,
                 pad_to_multiple_of=inherited.pad_to_multiple_of,
             )
-        if self.args.truncation_mode == "keep_start":
-            for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):
-                check_lengths(method, dataset, self.args.max_length)
+        for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):
+            check_lengths(method, dataset, self.args, self.model)
+        if reward_model is not None:
+            check_fits(reward_model, self.model)
         self.reward = self._place_reward(reward_model, validation_states)
         self._token_reward = self._frozen(reward_model) if method.mask.rule != "none" else None
         self._recorded = {}
@@ -204,8 +210,12 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
         columns: Any = [*dict.fromkeys([*(self._signature_columns or ()), *EXTRA_COLUMNS])]
         self._signature_columns = columns
 
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return dataset if has_column(dataset, "prompt_ids") else super()._prepare_dataset(dataset, *args, **kwargs)
+    def _prepare_dataset(self, dataset: Any, processing_class: Any, *args: Any, **kwargs: Any) -> Any:
+        if has_column(dataset, "prompt_ids"):
+            return dataset
+        end_of_turn_id(self._tokenizer)  # refuses a tokenizer that has none
+        prepared = super()._prepare_dataset(dataset, processing_class, *args, **kwargs)
+        return finished(prepared, self._tokenizer, self.method)
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         if self.method.loss in SHIFTED_LOSSES:

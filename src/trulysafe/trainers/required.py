@@ -7,6 +7,7 @@ from typing import Any
 
 from trulysafe.errors import UserError
 from trulysafe.methods import SHIFTED_LOSSES, Method
+from trulysafe.reward.model import HybridReward
 
 _REPLACED = {
     "loss_type": "choose the loss by method=Method(loss=...)",
@@ -39,6 +40,11 @@ def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -
     """
     confidence, mask = method.confidence, method.mask
     _check_arguments(args)
+    if not isinstance(reward_model, HybridReward | None):
+        raise UserError(
+            f"reward_model: {type(reward_model).__name__} is not a HybridReward. Give what fit_hybrid_reward returns, or "
+            "HybridReward.from_pretrained(folder)."
+        )
     if method.reads_policy_states and reward_model is None:
         raise UserError(
             "confidence.kind 'label' with states 'policy' needs reward_model: a fitted HybridReward of the same base model."
@@ -68,25 +74,18 @@ def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -
         )
 
 
-def check_lengths(method: Method, dataset: Any, max_length: int | None) -> None:
-    """Refuse responses that are cut where the endpoint's states are read: a cut response has none.
-
-    Args:
-        method: to train by.
-        dataset: tokenised, columns ``prompt_ids``, ``chosen_ids``, ``rejected_ids``; one without them (streamed) is not looked at.
-        max_length: tokens of prompt and response that the collator keeps; none keeps all.
+def check_fits(reward: HybridReward, model: Any) -> None:
+    """Refuse a reward of a model of another shape.
 
     Raises:
-        UserError: says how many pairs are cut, and the longest.
+        UserError: layers or width differ; says both.
     """
-    if max_length is None or not method.reads_policy_states or not has_column(dataset, "prompt_ids"):
-        return
-    sides = zip(dataset["prompt_ids"], dataset["chosen_ids"], dataset["rejected_ids"], strict=True)
-    lengths = [len(prompt) + max(len(chosen), len(rejected)) for prompt, chosen, rejected in sides]
-    if cut := sum(length > max_length for length in lengths):
+    config = model.config.get_text_config()
+    layers, width = config.num_hidden_layers, config.hidden_size
+    if (reward.num_layers, reward.hidden_size) != (layers, width):
         raise UserError(
-            f"{cut} pairs are longer than max_length, {max_length} tokens (the longest has {max(lengths)}): cut responses have no endpoint for "
-            "the reward to read. Drop those pairs, or set max_length to None or higher."
+            f"reward_model: made for {reward.num_layers} layers of width {reward.hidden_size}, but the model has {layers} of width "
+            f"{width}. Fit a reward on the states of this model."
         )
 
 

@@ -1,0 +1,144 @@
+"""Data sets in TRL's preference format: responses end with the end of turn, and what cannot be trained on is refused."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from datasets import Dataset
+
+from tests.unit import tiny
+from tests.unit.preference_world import PAIRS, conversational
+from trulysafe import AdaptiveDPOTrainer, ConfidenceDPOTrainer, HybridReward, PreferenceTrainer
+from trulysafe.confidence import label_confidence
+from trulysafe.errors import UserError
+from trulysafe.methods import Confidence, Method
+from trulysafe.representations import extract
+
+
+@pytest.fixture
+def newline_tokenizer():
+    """A word stands for the newline that Qwen's and other templates write after the end of turn."""
+    made = tiny.tokenizer()
+    made.chat_template = tiny.TEMPLATE.replace("{{ eos_token }}", "{{ eos_token }} w0 ")
+    return made
+
+
+@pytest.fixture
+def reward():
+    made = HybridReward(tiny.LAYERS, tiny.WIDTH)
+    made.reset_parameters(torch.Generator().manual_seed(4))
+    return made
+
+
+def made(trainer, model, args, data, tokenizer, **options):
+    return trainer(
+        model, ref_model=deepcopy(model), args=args, train_dataset=data, processing_class=tokenizer, **options
+    )
+
+
+def standard():
+    names = ("prompt", "chosen", "rejected")
+    return Dataset.from_list([dict(zip(names, (f"{row[0]} ", *row[1:]), strict=True)) for row in PAIRS])
+
+
+@pytest.mark.parametrize("data", [conversational, standard])
+def test_responses_end_with_the_end_of_turn(model, newline_tokenizer, arguments, data):
+    trainer = made(PreferenceTrainer, model, arguments(), data(), newline_tokenizer)
+    for row, pair in zip(trainer.train_dataset, PAIRS, strict=True):
+        for side, text in (("chosen", pair[1]), ("rejected", pair[2])):
+            assert newline_tokenizer.decode(row[f"{side}_ids"]).split() == [*text.split(), newline_tokenizer.eos_token]
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_confidence_is_read_where_the_reward_was_fitted(model, newline_tokenizer, arguments, reward, bf16):
+    states = [extract(model, newline_tokenizer, [(row[0], row[side]) for row in PAIRS]) for side in (1, 2)]
+    rewards = [reward(side).detach() for side in states]
+    trainer = made(
+        ConfidenceDPOTrainer, model, arguments(max_steps=1, bf16=bf16, use_cpu=True), conversational(), newline_tokenizer,
+        method=Method(confidence=Confidence(kind="label", calibrate_every=0)), reward_model=reward,
+    )  # fmt: skip
+    trainer.train()
+    (log,) = (entry for entry in trainer.state.log_history if "loss" in entry)
+    expected = [*(float(side.mean()) for side in rewards), float(label_confidence(*rewards))]
+    found = [log[name] for name in ("reward_model/chosen", "reward_model/rejected", "confidence")]
+    assert found == pytest.approx(expected, abs=0.05 if bf16 else 1e-4)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_masks_read_the_reward_at_the_same_end(model, newline_tokenizer, arguments, reward, bf16):
+    with torch.no_grad():
+        expected = [
+            reward(extract(model, newline_tokenizer, [(row[0], row[side]) for row in PAIRS])) for side in (1, 2)
+        ]
+    trainer = made(
+        AdaptiveDPOTrainer,
+        model,
+        arguments(max_steps=1, bf16=bf16, use_cpu=True),
+        conversational(),
+        newline_tokenizer,
+        reward_model=reward,
+    )
+    batch = trainer.data_collator(list(trainer.train_dataset))
+    trainer.train()  # the reference stays
+    _, rewards = trainer._reference({name: batch[name] for name in ("input_ids", "attention_mask")}, batch)
+    ends = batch["attention_mask"].sum(dim=1) - 2
+    found = rewards[torch.arange(len(ends)), ends]
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, torch.cat(expected), atol=0.05 if bf16 else 1e-4)
+
+
+def message(text):
+    return [{"role": "assistant", "content": text}]
+
+
+def with_row(**changes):
+    """The pairs, the second of which is changed."""
+    rows = conversational().to_list()
+    rows[1] |= changes
+    return Dataset.from_list(rows)
+
+
+NOT_TRAINABLE = {
+    "empty": (with_row(rejected=message("  ")), {}, "row 1: the rejected response is empty"),
+    "empty text": (standard().map(lambda row: row | {"chosen": ""}), {}, "row 0: the chosen response is empty"),
+    "equal": (with_row(chosen=message("w1"), rejected=message("w1")), {}, "row 1: both responses are equal"),
+    "one side": (conversational().remove_columns("rejected"), {}, "no column rejected; its columns are prompt, chosen"),
+    "no rows": (conversational().select([]), {}, "has no rows"),
+    "only prompts": (conversational(), {"max_length": 2}, "every prompt alone is as long as max_length"),
+    "over-long": (with_row(chosen=message("w1 " * 70)), {}, "1 pairs are longer than the model's context of 64 tokens"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_TRAINABLE)
+def test_what_cannot_be_trained_on_is_refused_whatever_the_method(model, tokenizer, arguments, name):
+    data, options, told = NOT_TRAINABLE[name]
+    with pytest.raises(UserError, match=told):
+        made(PreferenceTrainer, model, arguments(**options), data, tokenizer)
+
+
+def test_masks_take_no_cut_responses(model, tokenizer, arguments, reward):
+    given = model, arguments(max_length=10), conversational(), tokenizer
+    made(PreferenceTrainer, *given)
+    with pytest.raises(UserError, match="3 pairs are longer than max_length, 10 tokens"):
+        made(AdaptiveDPOTrainer, *given, reward_model=reward)
+
+
+def test_a_template_without_end_of_turn_is_refused_where_the_method_needs_it(model, arguments, reward):
+    endless = tiny.tokenizer()
+    endless.chat_template = tiny.TEMPLATE.replace("{{ eos_token }}", "")
+    given = model, arguments(), conversational(), endless
+    made(PreferenceTrainer, *given)
+    with pytest.raises(UserError, match="does not end an assistant turn"):
+        made(AdaptiveDPOTrainer, *given, reward_model=reward)
+
+
+def test_a_tokenizer_without_eos_is_refused(model, arguments):
+    endless = tiny.tokenizer()
+    endless.eos_token = None
+    with pytest.raises(UserError, match="no EOS token"):
+        made(PreferenceTrainer, model, arguments(), standard(), endless)
+
+
+def test_a_streamed_set_is_prepared_alike(model, newline_tokenizer, arguments):
+    trainer = made(PreferenceTrainer, model, arguments(), conversational().to_iterable_dataset(), newline_tokenizer)
+    assert all(row["chosen_ids"][-1] == newline_tokenizer.eos_token_id for row in trainer.train_dataset)
