@@ -28,7 +28,7 @@ def label_confidence(
     Args:
         chosen_reward: reward of the chosen responses, shape [batch].
         rejected_reward: reward of the rejected responses, shape [batch].
-        alpha: steepness, > 0; 7.5 in the released code.
+        alpha: steepness, finite and > 0; 7.5 in the released code.
         floor: least confidence, in [0, 1]. At 0.5 (paper) a label never flips; at 0 it may, which per pair equals swapping the
             two responses.
         per_pair: one number per pair, which does not depend on the batch, in place of one number per batch (paper).
@@ -44,8 +44,10 @@ def label_confidence(
             f"label confidence: rewards of shape {tuple(chosen_reward.shape)} and {tuple(rejected_reward.shape)}; "
             "give one reward per response, two tensors of the same shape [batch] with at least one pair."
         )
-    if not alpha > 0 or not 0 <= floor <= 1:
-        raise UserError(f"label confidence: alpha={alpha}, floor={floor}; alpha must be above 0 and floor in [0, 1].")
+    if not 0 < alpha < torch.inf or not 0 <= floor <= 1:
+        raise UserError(
+            f"label confidence: alpha={alpha}, floor={floor}; alpha must be above 0 and finite, floor in [0, 1]."
+        )
     # half precision would round gamma to steps of 0.004
     chosen, rejected = (_at_least_float32(reward.detach()) for reward in (chosen_reward, rejected_reward))
     if not (torch.isfinite(chosen).all() and torch.isfinite(rejected).all()):

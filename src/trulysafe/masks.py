@@ -6,6 +6,8 @@ the row. What lies outside a response is 0 in every mask.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -34,19 +36,22 @@ def message_mask(
     ========== ===================================================================================== ==================
 
     Args:
-        token_rewards: reward read after consuming each token, shape [rows, tokens]; values outside the response are ignored.
+        token_rewards: reward read after consuming each token, shape [rows, tokens], any floating dtype; values outside the response are
+            ignored.
         response_mask: 1 on response tokens, same shape.
         chosen: boolean per row, shape [rows].
         rule: one of ``MASK_RULES``.
-        baseline: the level that separates good from bad; not used by ``batch_mean``.
-        width: half-width of the dead band of ``hysteresis``, >= 0.
+        baseline: the level that separates good from bad, finite; not used by ``batch_mean``.
+        width: half-width of the dead band of ``hysteresis``, finite and >= 0 whatever the rule.
 
     Returns:
         Detached 0/1 tensor of the same shape and dtype as ``token_rewards``. The raw rule: see :func:`with_minimum_share`.
 
     Raises:
-        UserError: unknown rule, shapes that do not match, negative width, or a reward that is not finite.
+        UserError: unknown rule, shapes that do not match, a baseline or width out of range, rewards that are no floating-point numbers,
+            or one that is not finite.
     """
+    _check_levels(baseline, width)
     rewards, response = _checked(token_rewards, response_mask)
     chosen = torch.as_tensor(chosen, device=rewards.device).bool()
     if chosen.shape != rewards.shape[:1]:
@@ -59,7 +64,11 @@ def message_mask(
         state = hysteresis_state(rewards, response, baseline, width)
         keep = torch.where(chosen[:, None], state > 0, state < 0)
     else:
-        level = rewards[response].mean() if rule == "batch_mean" and response.any() else baseline
+        level: Tensor | float = baseline
+        if rule == "batch_mean" and response.any():
+            # half precision would round the mean onto a reward
+            rewards = rewards.to(torch.promote_types(rewards.dtype, torch.float32))
+            level = rewards[response].mean()
         keep = torch.where(chosen[:, None], rewards > level, rewards < level)
     return (keep & response).to(token_rewards.dtype)
 
@@ -69,11 +78,12 @@ def hysteresis_state(token_rewards: Tensor, response_mask: Tensor, baseline: flo
 
     Found without a loop over time: the state is the side of the last crossing at or before the token.
     """
-    if width < 0:
-        raise UserError(f"mask width: {width}; the half-width of the dead band must be 0 or more.")
+    _check_levels(baseline, width)
     rewards, response = _checked(token_rewards, response_mask)
     crossed = ((rewards > baseline + width) | (rewards < baseline - width)) & response
     steps = torch.arange(rewards.shape[1], device=rewards.device).expand_as(rewards)
+    if not steps.numel():
+        return steps  # no tokens, no states
     last = torch.where(crossed, steps, torch.full_like(steps, -1)).cummax(dim=1).values
     first = response.int().argmax(dim=1, keepdim=True)  # the first response token
     side = torch.where(rewards.gather(1, torch.where(last >= 0, last, first)) < baseline, -1, 1)
@@ -102,7 +112,7 @@ def keep_eos(mask: Tensor, response_mask: Tensor, option: str = "keep") -> Tenso
     """Decide about the last response token, which ends the turn: ``keep`` it, leave it to the ``rule``, or ``drop`` it."""
     if option not in EOS_OPTIONS:
         raise not_accepted("end-of-turn option of the mask", option, EOS_OPTIONS)
-    if option == "rule":
+    if option == "rule" or not mask.numel():
         return mask
     response = response_mask.bool()
     steps = torch.arange(1, mask.shape[1] + 1, device=mask.device)
@@ -135,12 +145,23 @@ def kept_share(mask: Tensor, response_mask: Tensor) -> Tensor:
     return (mask.bool() & response).sum(dim=1).float() / response.sum(dim=1).clamp(min=1)
 
 
+def _check_levels(baseline: float, width: float) -> None:
+    if not math.isfinite(baseline):
+        raise UserError(f"mask baseline: {baseline}; it must be a finite number.")
+    if not 0 <= width < math.inf:
+        raise UserError(f"mask width: {width}; the half-width of the dead band must be 0 or more, and finite.")
+
+
 def _checked(token_rewards: Tensor, response_mask: Tensor) -> tuple[Tensor, Tensor]:
     """Detach the rewards, set them to 0 outside the response, and refuse what cannot be a batch."""
     if token_rewards.dim() != 2 or token_rewards.shape != response_mask.shape:
         raise UserError(
             f"token rewards of shape {tuple(token_rewards.shape)} with a response mask of shape {tuple(response_mask.shape)}; "
             "both must be [rows, tokens]."
+        )
+    if not token_rewards.is_floating_point():
+        raise UserError(
+            f"token rewards of dtype {token_rewards.dtype}; give them a floating dtype, such as torch.float32."
         )
     response = response_mask.bool()
     rewards = token_rewards.detach().masked_fill(~response, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, get_args, get_origin, get_type_hints
@@ -148,12 +149,16 @@ class Method:
         _in_range("confidence.value", self.confidence.value, 0.0, 1.0)
         _in_range("confidence.floor", self.confidence.floor, 0.0, 0.5)
         _in_range("mask.minimum_share", self.mask.minimum_share, 0.0, 1.0)
-        if self.confidence.alpha <= 0:
-            raise UserError(f"confidence.alpha: {self.confidence.alpha} is not accepted. Accepted: a number above 0.")
+        if not 0 < self.confidence.alpha < math.inf:
+            raise UserError(
+                f"confidence.alpha: {self.confidence.alpha} is not accepted. Accepted: a finite number above 0."
+            )
         self._check_loss()
         self._check_online()
-        if self.mask.width < 0:
-            raise UserError(f"mask.width: {self.mask.width} is not accepted. Accepted: 0 or more.")
+        if not 0 <= self.mask.width < math.inf:
+            raise UserError(f"mask.width: {self.mask.width} is not accepted. Accepted: a finite number, 0 or more.")
+        if not math.isfinite(self.mask.baseline):
+            raise UserError(f"mask.baseline: {self.mask.baseline} is not accepted. Accepted: a finite number.")
         if self.confidence.shuffle == "pairs" and not self.confidence.per_pair:
             raise UserError(
                 "confidence.shuffle: 'pairs' changes nothing where gamma is one number per micro-batch. Set confidence.per_pair, or shuffle: responses."

@@ -5,7 +5,7 @@ One forward through the base model without its LM head; batches hold conversatio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,8 @@ def extract(
         last layer is after the final norm.
 
     Raises:
-        UserError: unknown option, no conversations, an empty response, a response without endpoint, or a conversation that is
-            longer than the model's context; names the row.
+        UserError: unknown option, no conversations, a conversation of neither form, an empty response, a response without endpoint,
+            or a conversation that is longer than the model's context; names the row.
     """
     batches = extract_batches(
         model, tokenizer, conversations, pooling, batch_size, blocks=blocks, padding_side=padding_side
@@ -156,14 +156,34 @@ def token_positions(response_tokens: int, count: int, seed: int, *key: object) -
 
 def prompt_and_response(conversation: Conversation) -> tuple[Any, str]:
     """Split a conversation of either form into its prompt (text or messages) and its response."""
-    if len(conversation) == 2 and isinstance(conversation[1], str):
-        return conversation[0], conversation[1]
-    last = conversation[-1] if len(conversation) > 1 else None
-    if isinstance(last, dict) and last.get("role") == "assistant":
-        return list(conversation[:-1]), last["content"]
+    parts = list(conversation) if _is_list(conversation) else []
+    prompt, response = parts if len(parts) == 2 else (None, None)
+    if len(parts) > 1 and _is_message(parts[-1]) and parts[-1]["role"] == "assistant":
+        prompt, response = parts[:-1], parts[-1]["content"]
+    if isinstance(response, str) and _is_prompt(prompt):
+        return prompt, response
     raise UserError(
-        "Accepted: a (prompt, response) pair of texts, or messages (role, content) of which the last is the assistant's."
+        "Accepted: a (prompt, response) pair, the prompt a text or messages and the response a text, or messages (role, content) of which "
+        f"the last is the assistant's and a text. Found: {_named(conversation)}."
     )
+
+
+def _named(conversation: Any) -> str:
+    """Types alone: what a prompt says is not repeated in messages."""
+    parts = [type(part).__name__ for part in conversation] if _is_list(conversation) else []
+    return f"{type(conversation).__name__} of {', '.join(parts)}" if parts else type(conversation).__name__
+
+
+def _is_prompt(value: Any) -> bool:
+    return isinstance(value, str) or (_is_list(value) and all(map(_is_message, value)))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str | Mapping)
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"role", "content"} <= value.keys()
 
 
 def _encode_all(model: Any, tokenizer: Any, conversations: Sequence[Conversation]) -> list[Encoded]:

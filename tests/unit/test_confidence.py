@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from trulysafe.confidence import label_confidence
 from trulysafe.errors import UserError
+from trulysafe.methods import Confidence, Method
 
 rewards = st.lists(st.tuples(st.floats(-30, 30), st.floats(-30, 30)), min_size=1, max_size=8)
 
@@ -70,6 +71,11 @@ def test_bad_input() -> None:
     for value in (float("nan"), float("inf")):
         with pytest.raises(UserError, match="NaN or infinite"):
             label_confidence(good, torch.tensor([0.0, value, 0.0]))
-    for options in ({"alpha": 0.0}, {"alpha": -1.0}, {"floor": -0.1}, {"floor": 1.1}):
-        with pytest.raises(UserError, match="alpha must be above 0"):
-            label_confidence(good, good, **options)
+    for alpha in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(UserError, match="alpha must be above 0 and finite"):
+            label_confidence(good, good, alpha)
+        with pytest.raises(UserError, match=r"confidence\.alpha"):
+            Method(confidence=Confidence(alpha=alpha))
+    for floor in (-0.1, 1.1, math.nan):
+        with pytest.raises(UserError, match=r"floor in \[0, 1\]"):
+            label_confidence(good, good, floor=floor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -156,6 +158,35 @@ def test_batch_mean_is_over_both_sides_and_response_tokens_only() -> None:
     assert not message_mask(rewards, response, torch.tensor([True, False]), "batch_mean").any()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_batch_mean_is_not_rounded_onto_a_reward(dtype: torch.dtype) -> None:
+    rewards = torch.tensor([[1, 1, 1.0078125]], dtype=dtype)
+    mask = message_mask(rewards, torch.ones(1, 3), torch.tensor([False]), "batch_mean")
+    assert mask.dtype == dtype
+    assert mask.tolist() == [[1, 1, 0]]
+
+
+@pytest.mark.parametrize("rule", MASK_RULES)
+def test_no_tokens_give_an_empty_mask(rule: str) -> None:
+    empty, chosen = torch.ones(2, 0), torch.tensor([True, False])
+    assert message_mask(empty, empty, chosen, rule).shape == (2, 0)
+    mask, fell_back = training_mask(empty, empty, chosen, Mask(rule=rule))
+    assert mask.shape == (2, 0)
+    assert fell_back.tolist() == [False, False]
+
+
+@pytest.mark.parametrize("rule", MASK_RULES)
+@pytest.mark.parametrize(
+    "options",
+    [{"width": -0.1}, {"width": math.nan}, {"width": math.inf}, {"baseline": math.nan}, {"baseline": -math.inf}],
+)
+def test_levels_are_refused_whatever_the_rule(rule: str, options: dict) -> None:
+    with pytest.raises(UserError, match=f"mask {next(iter(options))}: "):
+        message_mask(torch.zeros(1, 3), torch.ones(1, 3), torch.tensor([True]), rule, **options)
+    with pytest.raises(UserError, match=rf"mask\.{next(iter(options))}: "):
+        Method(mask=Mask(rule=rule, **options))
+
+
 def test_baseline_shifts_threshold_and_hysteresis_alike() -> None:
     rewards = torch.randn(4, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     ones, chosen = torch.ones(4, 9), torch.tensor([True, False, True, False])
@@ -207,10 +238,10 @@ def test_bad_input() -> None:
     rewards, ones, chosen = torch.zeros(2, 3), torch.ones(2, 3), torch.tensor([True, False])
     with pytest.raises(UserError, match=r"'hysterisis'.*Did you mean 'hysteresis'"):
         message_mask(rewards, ones, chosen, "hysterisis")
-    with pytest.raises(UserError, match="must be 0 or more"):
-        message_mask(rewards, ones, chosen, width=-0.1)
     with pytest.raises(UserError, match=r"\[rows, tokens\]"):
         message_mask(rewards, torch.ones(2, 4), chosen)
+    with pytest.raises(UserError, match=r"torch.int64.*floating dtype"):
+        message_mask(rewards.long(), ones, chosen)
     with pytest.raises(UserError, match="one boolean per row"):
         message_mask(rewards, ones, torch.tensor([True]))
     with pytest.raises(UserError, match="row 1 holds NaN"):

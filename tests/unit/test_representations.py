@@ -17,6 +17,7 @@ from trulysafe.reward.model import HybridReward
 from trulysafe.tokens import encode
 
 TOKENIZER = tiny.tokenizer()
+USER, ANSWER = {"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}
 
 
 def conversations(count: int = 7) -> list[tuple[str, str]]:
@@ -103,9 +104,37 @@ def test_messages_and_pairs_are_the_same_conversation() -> None:
         [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}] for prompt, response in talks
     ]
     assert torch.equal(extract(model, TOKENIZER, messages), extract(model, TOKENIZER, talks))
-    for bad in (messages[0][:1], [*messages[0], messages[0][0]], ("w1", None)):
-        with pytest.raises(UserError, match="conversation 0: Accepted: a \\(prompt, response\\) pair"):
-            extract(model, TOKENIZER, [bad])
+    assert torch.equal(
+        extract(model, TOKENIZER, [(messages[0][:1], talks[0][1])]), extract(model, TOKENIZER, talks[:1])
+    )
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        USER,
+        [USER],
+        [USER, ANSWER, USER],
+        [USER, {**ANSWER, "content": None}],
+        [USER, {"role": "assistant"}],
+        [{"from": "human", "value": "w1"}, ANSWER],
+        ["w1", "w2", ANSWER],
+        ("w1", None),
+        (None, "w2"),
+        (3, "w2"),
+        (["w1"], "w2"),
+        {"prompt": "w1", "chosen": "w2", "rejected": "w3"},
+        {"prompt": "w1", "response": "w2"},
+        "w1",
+        "ab",
+        None,
+        3,
+    ],
+)
+def test_what_is_no_conversation_is_named(bad: object) -> None:
+    match = r"conversation 1: Accepted: a \(prompt, response\) pair.* or messages .*Found: "
+    with pytest.raises(UserError, match=match):
+        extract(tiny.model("llama"), TOKENIZER, [("w1", "w2"), bad])
 
 
 def test_wrapped_models_are_found() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.reward_states import pairs
 from trulysafe.reward import evaluate_reward, fit_hybrid_reward
 from trulysafe.reward.evaluate import calibration_error, pair_accuracy
+from trulysafe.schema import UNLABELLED
 
 
 def test_scores_of_pairs() -> None:
@@ -42,4 +43,6 @@ def test_evaluation_per_class() -> None:
     assert result["EHD"]["soft"] < 0.1
     assert result["EHD"]["auc"] < 0.1
     assert result["IHD"]["soft"] > 0.9
+    unnamed = evaluate_reward(model, safe, unsafe, ["EHD"] * 10 + ["", None, np.nan, UNLABELLED] * 5)
+    assert {name: scores["n"] for name, scores in unnamed.items()} == {"all": 30, "EHD": 10, UNLABELLED: 20}
     assert result["all"]["soft"] == pytest.approx((10 * result["EHD"]["soft"] + 20 * result["IHD"]["soft"]) / 30)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -58,6 +60,12 @@ def test_fit_is_deterministic_and_depends_on_the_seed() -> None:
     assert not torch.equal(first.probe_weight, other.probe_weight)
 
 
+def test_fit_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    fit_hybrid_reward(*pairs(40), epochs=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_fit_takes_numpy_and_half_precision() -> None:
     safe, unsafe = (side.half() for side in pairs(40))
     from_tensor = fit_hybrid_reward(safe, unsafe, epochs=2)
@@ -95,8 +103,9 @@ def test_constant_features_are_harmless() -> None:
     assert torch.isfinite(model(safe)).all()
 
 
-def test_groups_are_never_split() -> None:
-    groups = [f"prompt {index // 4}" for index in range(80)]
+@pytest.mark.parametrize("label", [lambda number: f"prompt {number}", lambda number: ("prompt", number)])
+def test_groups_are_never_split(label: Callable[[int], object]) -> None:
+    groups = [label(index // 4) for index in range(80)]
     train, held_out = split_rows(group_codes(groups, 80), share=0.25, seed=0)
     assert len(train) + len(held_out) == 80
     assert len(held_out) == 20
@@ -126,6 +135,9 @@ def test_bad_states() -> None:
         fit_hybrid_reward(safe, unsafe[:10])
     with pytest.raises(UserError, match="must be paired"):
         fit_hybrid_reward(safe, unsafe[:, :2])
+    for nothing in (None, {"states": safe}, "states.safetensors", [[1.0], [1.0, 2.0]]):
+        with pytest.raises(UserError, match=r"unsafe states of type \w+ are no array.*\[pairs, layers, width\]"):
+            fit_hybrid_reward(safe, nothing)
     with pytest.raises(UserError, match="3 pairs are too few"):
         fit_hybrid_reward(safe[:3], unsafe[:3])
     with pytest.raises(UserError, match=r"expected \[pairs, layers, width\]"):
@@ -153,6 +165,13 @@ def test_bad_options() -> None:
         fit_hybrid_reward(*both, validation_share=0)
     with pytest.raises(UserError, match=r"\[0, 1\)"):
         fit_hybrid_reward(*both, validation_share=1.0)
+    with pytest.raises(UserError, match=r"validation_share: 0\.999 of 20 pairs in 20 groups leaves none"):
+        fit_hybrid_reward(*both, validation_share=0.999)
+    with pytest.raises(UserError, match=r"validation_share: 0\.67 of 20 pairs in 3 groups leaves none"):
+        fit_hybrid_reward(*both, validation_share=0.67, groups=[index % 3 for index in range(20)])
+    for margin in (float("nan"), float("inf"), -float("inf")):
+        with pytest.raises(UserError, match=f"option margin: {margin}"):
+            fit_hybrid_reward(*both, margin=margin)
     with pytest.raises(UserError, match="epochs=0"):
         fit_hybrid_reward(*both, epochs=0)
     with pytest.raises(UserError, match="one group"):

@@ -73,10 +73,29 @@ def test_saved_model_gives_the_same_rewards_and_refuses_another_base_model(tmp_p
     assert torch.equal(loaded(states), model(states))
     assert torch.equal(loaded.calibrated(states), model.calibrated(states))
     assert loaded.identity == {"model": "a", "pooling": "eos"}
+    loaded.save_pretrained(tmp_path / "again")
+    assert HybridReward.from_pretrained(tmp_path / "again").identity == loaded.identity
     with pytest.raises(UserError, match=r"fitted for model='a', but is used with model='b'"):
         HybridReward.from_pretrained(tmp_path / "reward", expected_identity={"model": "b"})
     with pytest.raises(UserError, match="revision=None"):
         HybridReward.from_pretrained(tmp_path / "reward", expected_identity={"revision": "c"})
+
+
+def test_reading_draws_nothing_at_random(tmp_path: Path) -> None:
+    random_reward().save_pretrained(tmp_path)
+    before = torch.get_rng_state()
+    HybridReward.from_pretrained(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("key", ["num_layers", "hidden_size"])
+@pytest.mark.parametrize("value", ["3", 3.0, True, None, 0])
+def test_sizes_that_are_no_whole_numbers_are_damage(tmp_path: Path, key: str, value: object) -> None:
+    random_reward().save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(UserError, match=rf"config.json: not the configuration.*{key} is {value!r}"):
+        HybridReward.from_pretrained(tmp_path)
 
 
 def test_damaged_artefacts(tmp_path: Path) -> None:

@@ -76,6 +76,15 @@ def test_equal_differences_count_cells(value: float, p_value: float) -> None:
     assert found.high - found.low > 0.01
 
 
+@pytest.mark.parametrize(("a", "b"), [(5.0, 2.0), (0.3, 0.2), (0.5, 0.5), (1.0, 0.5)])
+@pytest.mark.parametrize("groups", [{}, {"seeds": SEEDS, "families": FAMILIES}])
+@pytest.mark.filterwarnings("error")
+def test_equal_differences_of_reals_have_neither_limits_nor_a_test(a: float, b: float, groups: dict) -> None:
+    found = paired_difference(np.full(SEEDS.size, a), np.full(SEEDS.size, b), **groups)
+    assert (found.value, found.n) == (pytest.approx(a - b), SEEDS.size)
+    assert np.isnan([found.stderr, found.low, found.high, found.p_value]).all()
+
+
 # --- Holm and bad input --------------------------------------------------------------------------------------------------
 
 
@@ -101,6 +110,9 @@ def test_holm_refuses_what_is_no_probability(bad: list[float]) -> None:
         ({"values": [[0.0, 1.0]]}, "shape"),
         ({"values": [0.0, 1.0], "seeds": [1]}, "lengths differ"),
         ({"values": [0.0, 1.0], "families": ["a", "b", "c"]}, "lengths differ"),
+        ({"values": [0.0, 1.0], "families": ["a", None]}, "families, row 1 is missing.*without missing values"),
+        ({"values": [0.0, 1.0], "families": ["a", np.nan]}, "families, row 1 is missing"),
+        ({"values": [0.0, 1.0], "seeds": [np.nan, 1.0]}, "seeds, row 0 is missing"),
         ({"values": [0.0, 1.0], "level": 95}, "level: 95"),
         ({"values": [0.0, 1.0], "resamples": 5}, "too few"),
     ],

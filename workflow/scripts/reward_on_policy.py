@@ -9,7 +9,6 @@ from trulysafe.representations import extract
 from trulysafe.reward.evaluate import evaluate_reward
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import ENDPOINT, held_out_rows
-from trulysafe.schema import UNLABELLED
 from trulysafe.workflow import job
 
 with job(snakemake) as run:
@@ -29,6 +28,6 @@ with job(snakemake) as run:
         )
         for side in ("chosen", "rejected")
     )
-    metrics = evaluate_reward(reward, safe, unsafe, pairs["risk"].replace("", UNLABELLED).tolist())
+    metrics = evaluate_reward(reward, safe, unsafe, pairs["risk"].tolist())
     run.note(**metrics)
     Path(run.output.metrics).write_text(json.dumps(metrics, indent=1, sort_keys=True), encoding="utf-8")

@@ -105,7 +105,8 @@ def reward_ablation_rows(
 
     Returns:
         One row per ablation and outcome of :data:`OUTCOMES` and :data:`CALIBRATION`, columns :data:`COLUMNS`; ``n`` counts pairs times fits.
-        ``p_holm`` is corrected over all tested outcomes of all primary ablations together and missing for the others.
+        ``p_holm`` is corrected over all outcomes of :data:`OUTCOMES` of all primary ablations together and missing for the others; one
+        without a p-value, as its difference is the same everywhere, counts with 1.
 
     Raises:
         UserError: two rewards that share no held-out pair.
@@ -118,8 +119,8 @@ def reward_ablation_rows(
         shared |= {"seeds": a["seed"].nunique(), "families": a["family"].nunique()}
         rows += [{**shared, **row} for row in (*_tested(a, b), _calibration(a, b))]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    tested = table["primary"].astype(bool) & table["p_value"].notna()
-    table.loc[tested, "p_holm"] = holm(table.loc[tested, "p_value"])
+    tested = table["primary"].astype(bool) & table["metric"].isin(OUTCOMES)
+    table.loc[tested, "p_holm"] = holm(table.loc[tested, "p_value"].fillna(1.0))
     return table
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from scipy.special import expit
@@ -14,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 from trulysafe.errors import UserError
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.states import paired_states
+from trulysafe.schema import UNLABELLED
 
 BINS = 10
 """Bins of the calibration error."""
@@ -28,7 +30,7 @@ def evaluate_reward(
         model: a fitted reward model.
         safe_states: pooled states [N, L, D].
         unsafe_states: the same; row i is paired with row i.
-        risks: risk class of each pair; adds one entry per class.
+        risks: risk class of each pair; adds one entry per class. A missing or empty one is ``UNLABELLED``.
 
     Returns:
         ``{"all": scores, "EHD": scores, ...}`` with the scores of :func:`reward_scores`.
@@ -42,7 +44,8 @@ def evaluate_reward(
     raw_safe, raw_unsafe = (side.double().cpu().numpy() for side in raw)
     rows = {"all": np.full(len(safe), True)}
     if risks is not None:
-        rows |= {risk: np.asarray(risks) == risk for risk in sorted(set(risks))}
+        named = np.array([UNLABELLED if pd.isna(risk) or risk == "" else risk for risk in risks])
+        rows |= {risk: named == risk for risk in sorted(set(named.tolist()))}
     return {
         name: reward_scores(centred[0][keep], centred[1][keep])
         | {f"{key}_raw": pair_accuracy(raw_safe[keep], raw_unsafe[keep])[key] for key in ("hard", "true")}

@@ -65,7 +65,7 @@ def fit_hybrid_reward(
         epochs: passes over the training pairs, per stage.
         learning_rate: of Adam.
         weight_decay: of Adam (added to the gradient).
-        margin: by how much the safe response should win.
+        margin: by how much the safe response should win; finite.
         two_stage: train each layer's probe on its own first and the gates second, in place of all together.
         initialise: ``random`` (paper); or ``probes``: each layer's logistic regression (regularised, fitted apart) and
             equal gates, such that the reward starts as the mean of the layers' log-odds.
@@ -93,11 +93,12 @@ def fit_hybrid_reward(
     _check_options(
         pairing=pairing, standardise=standardise, early_stopping=early_stopping, initialise=initialise, trained=trained,
         two_stage=two_stage, calibrate=calibrate, validation_share=validation_share, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, weight_decay=weight_decay,
+        learning_rate=learning_rate, weight_decay=weight_decay, margin=margin,
     )  # fmt: skip
     train, held_out = split_rows(group_codes(groups, len(safe)), validation_share, seed)
     generator = torch.Generator().manual_seed(stable_seed("hybrid reward", seed))
-    model = HybridReward(*safe.shape[1:])
+    with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten
+        model = HybridReward(*safe.shape[1:])
     model.reset_parameters(generator)
     set_standardisation(model, torch.cat([safe[train], unsafe[train]]), standardise)
     pairs = [tuple(model.standardised(side[rows]) for side in (safe, unsafe)) for rows in (train, held_out)]
@@ -225,6 +226,8 @@ def _check_options(**options: Any) -> None:
     for name in ("learning_rate", "weight_decay"):
         if not 0 <= options[name] < np.inf:
             raise UserError(f"reward option {name}: {options[name]}; it must be a finite number, 0 or more.")
+    if not np.isfinite(options["margin"]):
+        raise UserError(f"reward option margin: {options['margin']}; it must be a finite number.")
     share, epochs, batch_size, trained = (
         options[name] for name in ("validation_share", "epochs", "batch_size", "trained")
     )

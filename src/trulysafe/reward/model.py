@@ -130,12 +130,13 @@ class HybridReward(nn.Module):
         """Mixed precision of the model around it is none of its own: bfloat16 would round rewards to steps of a hundredth."""
         return torch.autocast(self.gate.device.type, enabled=False)
 
-    def save_pretrained(self, directory: Path | str, identity: Mapping[str, object]) -> None:
+    def save_pretrained(self, directory: Path | str, identity: Mapping[str, object] | None = None) -> None:
         """Write ``model.safetensors`` and ``config.json`` into ``directory``.
 
         Args:
             directory: made if it is not there.
-            identity: what tells the base model (and pooling) apart, as JSON values; checked by :meth:`from_pretrained`.
+            identity: what tells the base model (and pooling) apart, as JSON values; checked by :meth:`from_pretrained`. The model's own
+                ``identity`` if none is given.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -145,7 +146,7 @@ class HybridReward(nn.Module):
             "kind": "hybrid_reward",
             "num_layers": self.num_layers,
             "hidden_size": self.hidden_size,
-            "identity": dict(identity),
+            "identity": dict(self.identity if identity is None else identity),
         }
         (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -170,7 +171,8 @@ class HybridReward(nn.Module):
                     f"{directory}: this reward model was fitted for {key}={stored!r}, but is used with {key}={expected!r}. "
                     "States of one base model mean nothing to another: fit a reward model for the one you use."
                 )
-        model = cls(config["num_layers"], config["hidden_size"])
+        with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten
+            model = cls(config["num_layers"], config["hidden_size"])
         model.identity = config["identity"]
         try:
             model.load_state_dict(load_file(Path(directory) / WEIGHTS_FILE))
@@ -185,7 +187,10 @@ def _read_config(directory: Path) -> dict:
     path = directory / CONFIG_FILE
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        config["num_layers"], config["hidden_size"], config["identity"].get("")
+        config["identity"].get("")
+        for key in ("num_layers", "hidden_size"):
+            if type(config[key]) is not int or config[key] < 1:
+                raise ValueError(f"{key} is {config[key]!r}, not a whole number of at least 1")
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: file not found; a reward model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."

@@ -25,7 +25,7 @@ def paired_states(safe_states: Any, unsafe_states: Any, minimum: int = MINIMUM_P
         minimum: least number of pairs.
 
     Raises:
-        UserError: shapes differ, one class is empty, there are too few pairs, or a value is NaN or infinite.
+        UserError: no array of numbers, shapes differ, one class is empty, there are too few pairs, or a value is NaN or infinite.
     """
     safe, unsafe = (_tensor(states, side) for states, side in ((safe_states, "safe"), (unsafe_states, "unsafe")))
     for states, side in ((safe, "safe"), (unsafe, "unsafe")):
@@ -49,7 +49,7 @@ def group_codes(groups: Sequence[Any] | None, pairs: int) -> np.ndarray:
         return np.arange(pairs)
     if len(groups) != pairs:
         raise UserError(f"reward: {len(groups)} groups for {pairs} pairs; give one group per pair.")
-    return np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
+    return np.unique([str(group) for group in groups], return_inverse=True)[1]
 
 
 def split_rows(codes: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,16 +57,28 @@ def split_rows(codes: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, 
     rows = np.arange(len(codes))
     if share == 0:
         return rows, rows[:0]
-    if len(np.unique(codes)) < 2:
+    groups = len(np.unique(codes))
+    if groups < 2:
         raise UserError(
             "reward: all pairs are of one group, so none can be held out. Give finer groups or validation_share: 0."
+        )
+    if np.ceil(share * groups) >= groups:
+        raise UserError(
+            f"reward option validation_share: {share} of {len(codes)} pairs in {groups} groups leaves none to train on. Lower it, or "
+            "add pairs."
         )
     splitter = GroupShuffleSplit(1, test_size=share, random_state=stable_seed("reward split", seed))
     return next(splitter.split(rows, groups=codes))
 
 
 def _tensor(states: Any, side: str) -> Tensor:
-    tensor = torch.as_tensor(np.asarray(states) if not isinstance(states, Tensor) else states).detach().float()
+    try:
+        tensor = torch.as_tensor(np.asarray(states) if not isinstance(states, Tensor) else states).detach().float()
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"reward: {side} states of type {type(states).__name__} are no array of numbers; give an array or tensor "
+            "[pairs, layers, width]."
+        ) from error
     if tensor.dim() != 3:
         raise UserError(f"reward: {side} states of shape {tuple(tensor.shape)}; expected [pairs, layers, width].")
     finite = torch.isfinite(tensor)

@@ -44,7 +44,7 @@ def checked_answers(
     arrays = {name: _numbers(name, values) for name, values in columns.items()}
     n = next(iter(arrays.values())).size
     for name, groups in {"seeds": seeds, "families": families}.items():
-        arrays[name] = np.zeros(n, dtype=int) if groups is None else np.asarray(groups)
+        arrays[name] = np.zeros(n, dtype=int) if groups is None else _labels(name, groups)
     sizes = {name: array.size for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
@@ -65,6 +65,16 @@ def _numbers(name: str, values: ArrayLike) -> Array:
             f"statistics: {name}, row {row} is {array[row]}. Remove answers that were not scored, or score them."
         )
     return array
+
+
+def _labels(name: str, groups: ArrayLike) -> np.ndarray:
+    missing = pd.isna(np.asarray(groups, dtype=object))
+    if missing.any():
+        raise UserError(
+            f"statistics: {name}, row {int(missing.argmax())} is missing. Accepted: {name} without missing values. Give every answer "
+            "its label, or leave the answer out."
+        )
+    return np.asarray(groups)
 
 
 def mean_variance(cells: Cells, values: pd.Series, resamples: int, seed: int) -> tuple[float, float]:

@@ -33,7 +33,8 @@ def paired_difference(
         For 0/1 outcomes of one seed without families (or with one prompt in each): McNemar's exact p-value and the
         interval of Agresti and Min (2005). For other unclustered values Student's paired test. With clusters the crossed
         bootstrap of the differences and its t-test. Where every difference is the same, McNemar's test and the
-        interval count (seed, family) cells in place of prompts.
+        interval count (seed, family) cells in place of prompts for 0/1 outcomes; other outcomes have neither limits nor a
+        p-value (NaN) there, nor where there is a single one.
 
     Raises:
         UserError: as :func:`trulysafe.stats.interval`.
@@ -45,7 +46,7 @@ def paired_difference(
     if binary and (cells.filled == 1 or (cells.counts.shape[0] == 1 and cells.filled == cells.n)):
         return discordance(int((frame["difference"] > 0).sum()), int((frame["difference"] < 0).sum()), cells.n, level)
     variance, df = mean_variance(cells, frame["difference"], resamples, seed)
-    if variance == 0.0:
+    if binary and variance == 0.0:
         return constant_difference(cells.mean, cells.n, cells.filled, level)
     return student_difference(cells.mean, cells.n, variance, df, level, bound=1.0 if binary else np.inf)
 

@@ -48,7 +48,7 @@ def interval(
         package's docstring describes. Values other than 0/1 answers have no limits (NaN) where there is a single one, or all are alike.
 
     Raises:
-        UserError: no values, a value that is not a finite number, unequal lengths, or a level outside (0, 1).
+        UserError: no values, a value that is not a finite number, a missing seed or family, unequal lengths, or a level outside (0, 1).
     """
     frame = checked_answers({"values": values}, seeds, families, level, resamples)
     cells = cells_of(frame, "values")

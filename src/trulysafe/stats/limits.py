@@ -68,7 +68,9 @@ def student_interval(
 
 
 def student_difference(value: float, n: int, variance: float, df: float, level: float, bound: float) -> Difference:
-    """Student's interval, cut to -bound and bound, and the two-sided p-value of no difference."""
+    """Student's interval, cut to -bound and bound, and the two-sided p-value of no difference; neither (NaN) where there is no variance."""
+    if not variance > 0.0:
+        return Difference(value, n, float("nan"), float("nan"), float("nan"), float("nan"))
     stderr = float(np.sqrt(variance))
     half = quantile(level, df) * stderr
     p_value = float(2 * stdtr(df, -abs(value) / stderr))
@@ -87,7 +89,7 @@ def discordance(only_a: int, only_b: int, n: int, level: float) -> Difference:
 
 
 def constant_difference(value: float, n: int, filled: int, level: float) -> Difference:
-    """The same difference everywhere: each cell counts as one pair."""
+    """The same difference of shares everywhere: each cell counts as one pair."""
     cells = filled if filled > 1 else n
     shifted = discordance(round(max(value, 0) * cells), round(max(-value, 0) * cells), cells, level)
     low, high = min(shifted.low, value), max(shifted.high, value)

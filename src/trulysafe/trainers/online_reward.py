@@ -84,7 +84,7 @@ class OnlineReward:
     def save(self, checkpoint: Path | str) -> None:
         """Write reward and optimiser state into a folder of a trainer checkpoint."""
         folder = Path(checkpoint) / FOLDER
-        self.reward.save_pretrained(folder, self.reward.identity)
+        self.reward.save_pretrained(folder)
         state = self.optimizer.state_dict()["state"]
         tensors = {f"{index}.{key}": value.clone() for index, values in state.items() for key, value in values.items()}
         save_file(tensors, folder / "optimizer.safetensors")
