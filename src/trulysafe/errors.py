@@ -30,9 +30,17 @@ def not_accepted(where: str, value: object, accepted: Iterable[object], *, do: s
 def choices(value: object, accepted: Iterable[object]) -> str:
     """Everything that would have been accepted in place of a value, the nearest first, as sentences after a space."""
     names = [str(item) for item in accepted]
-    near = get_close_matches(str(value), names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    near = _nearest(str(value), names)
+    hint = f" Did you mean {near!r}?" if near else ""
     return f"{hint} Accepted: {', '.join(names) if names else '(nothing is defined)'}."
+
+
+def _nearest(value: str, names: Iterable[str]) -> str | None:
+    """The name that is most likely meant, whatever its case: the shortest that begins with the value, else one spelt much like it."""
+    spelt = {name.lower(): name for name in names}
+    begun = sorted((name for name in spelt if value and name.startswith(value.lower())), key=len)
+    near = begun or get_close_matches(value.lower(), spelt, n=1)
+    return spelt[near[0]] if near else None
 
 
 def disk_is_full(said: BaseException | str | None) -> bool:

@@ -113,5 +113,5 @@ def test_tables_are_those_of_a_local_run(demo, tmp_path):
         )
         assert remote == own, part
     assert "Nothing to be done" in project.snakemake(
-        "--dry-run", *CONFIGURATION[1:], configuration=ROOT / "config" / "demo.yaml"
+        *CONFIGURATION[1:], "--dry-run", configuration=ROOT / "config" / "demo.yaml"
     )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,8 @@ from tests.unit import tiny
 from trulysafe.config import load
 from trulysafe.config.files import raw_configuration
 from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.estimate import STAGES, Gpu, gpu_type, gpus_of, priced, seconds_of, wall_hours
+from trulysafe.cost.estimate import STAGES, Gpu, check_gpus, gpu_type, gpus_of, priced, seconds_of, wall_hours
+from trulysafe.cost.fit import too_large
 from trulysafe.cost.jobs import Jobs
 from trulysafe.cost.measured import beside
 from trulysafe.cost.screen import disk
@@ -24,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL, DEMO = ROOT / "tests/workflow/small.yaml", ROOT / "config/demo.yaml"
 A = Assumptions()
 GPU = Gpu("test", memory=80e9, flops=1e15, bandwidth=2e12)
-EIGHT = Size(8e9, 32, 4096, 2)
+EIGHT = Size(8e9, 32, 4096, "bfloat16")
+SEVENTY = Size(70e9, 80, 8192, "bfloat16", "big")
 
 
 def raw(path: Path) -> dict:
@@ -117,7 +120,7 @@ def test_a_hub_model_needs_its_number_of_weights():
         size_of(load(config), "tiny")
     config["models"]["tiny"]["parameters"] = 8.03e9
     size = size_of(load(config), "tiny")
-    assert (size.parameters, size.bytes_per_weight) == (8.03e9, 2)
+    assert (size.parameters, size.bytes_per_weight, size.name) == (8.03e9, 2, "tiny")
     assert 28 <= size.layers <= 36
 
 
@@ -137,17 +140,15 @@ def test_a_plan_needs_no_data_and_says_what_it_assumed(tmp_path):
 
 
 def test_seconds_by_hand():
-    training = Job("train", EIGHT, loads=1, trained_tokens=1e6, trains=1)
+    training = Job("train", EIGHT, loads=1, trained_tokens=1e6)
     flops = 6 * 8e9 * 1e6 / (1e15 * A.training_utilisation)
-    assert gpus_of(training, GPU, A) == 1  # 16 GB each of weights, gradients and two moments in 64 GB
     assert seconds_of(training, GPU, A) == pytest.approx(A.start_seconds + 16 + flops)
+    assert seconds_of(replace(training, processes=4), GPU, A) == pytest.approx(A.start_seconds + 16 + flops / 4)
     decoding = Job("sample", EIGHT, loads=0, steps=1000, sequences=64)
     step = 32 * A.layer_seconds + 16e9 / (2e12 * A.bandwidth_share) + 64 * 2 * 8e9 / (1e15 * A.forward_utilisation)
     assert seconds_of(decoding, GPU, A) == pytest.approx(A.start_seconds + 1000 * step)
     assert seconds_of(Job("split"), GPU, A) == A.cpu_job_seconds
-    assert gpus_of(Job("split"), GPU, A) == 0
-    assert gpus_of(Job("train", Size(70e9, 80, 8192, 2), trains=1), GPU, A) == 9
-    assert gpus_of(Job("answer", Size(70e9, 80, 8192, 2)), GPU, A) == 3
+    assert [gpus_of(Job("split"), GPU), gpus_of(Job("answer", SEVENTY), GPU)] == [0, 1]
 
 
 def test_labelling_is_priced_for_all_that_is_labelled_before_rows_are_taken():
@@ -161,12 +162,81 @@ def test_labelling_is_priced_for_all_that_is_labelled_before_rows_are_taken():
 
 
 def test_wall_time_is_stage_after_stage():
-    train = Job("train", EIGHT, trained_tokens=1e8, trains=1)
+    train = Job("train", EIGHT, trained_tokens=1e8)
     table = priced([train] * 4 + [Job("split")], GPU, A)
     hours, short = seconds_of(train, GPU, A) / 3600, A.cpu_job_seconds / 3600
     assert wall_hours(table, 1) == pytest.approx(4 * hours + short)
     assert wall_hours(table, 2) == pytest.approx(2 * hours + short)
     assert wall_hours(table, 100) == pytest.approx(hours + short)
+
+
+def test_gpus_that_no_further_job_fits_on_stay_idle():
+    table = priced([Job("train", EIGHT, trained_tokens=1e8, processes=4)] * 4, GPU, A)
+    assert wall_hours(table, 11) == pytest.approx(wall_hours(table, 8))
+    assert wall_hours(table, 12) < wall_hours(table, 8)
+
+
+EQUILIBRATE, A100 = ROOT / "config/equilibrate.yaml", Gpu("a100-80gb", memory=80e9, flops=312e12, bandwidth=2e12)
+
+
+def equilibrate(**training) -> list[Job]:
+    """Jobs of the full-size configuration, with other options of training."""
+    changed = raw(EQUILIBRATE)
+    changed["training"] |= training
+    return Jobs(load(changed), A).all()
+
+
+@pytest.mark.parametrize(("processes", "nodes"), [(4, 1), (8, 2)])
+def test_trainings_ask_for_the_gpus_of_their_processes(processes, nodes):
+    jobs = equilibrate(engine="zero3", processes=processes, nodes=nodes)
+    row = priced(jobs, A100, A).set_index("rule").loc["train"]
+    one = priced([replace(job, processes=1) for job in jobs], A100, A).set_index("rule").loc["train"]
+    assert row["gpus"] == processes
+    assert row["gpu_hours"] == pytest.approx(one["gpu_hours"], rel=0.05)
+    assert row["hours_per_job"] == pytest.approx(one["hours_per_job"] / processes, rel=0.05)
+
+
+def test_the_full_size_configuration_fits_on_gpus_of_80_gb():
+    assert too_large(equilibrate(), A100, A) == []
+    said = too_large(equilibrate(engine="single", processes=1), A100, A)
+    assert [line.split(" needs")[0] for line in said] == [
+        "DOES NOT FIT: train (24 jobs) with llama3",
+        "DOES NOT FIT: train (24 jobs) with qwen2",
+    ]
+    assert "gradients 29.9, optimiser 59.8" in said[0]
+    assert (
+        "a100-80gb has 74.5 GiB. Set training.engine to zero3 and training.processes to 4 (then about 35.3" in said[0]
+    )
+    held = next(job.memory for job in equilibrate(lora={"r": 8}) if job.rule == "train")
+    assert held.weights == (2 * 8_030_000_000 + 4 * 160_600_000) // 4
+
+
+def test_what_one_process_must_hold_is_not_spread():
+    assert "answer (2 jobs) with big needs about 130.4 GiB" in too_large([Job("answer", SEVENTY)] * 2, A100, A)[0]
+    assert "One process holds the whole model" in too_large([Job("answer", SEVENTY)], A100, A)[0]
+    alone = next(job for job in equilibrate(engine="single", processes=1) if job.rule == "train")
+    assert alone.trained is not None
+    alone = replace(alone, trained=replace(alone.trained, alone=True))
+    assert "GiB. Lower training.batch_size" in too_large([alone], A100, A)[0]
+
+
+def test_fewer_gpus_than_a_job_asks_for_are_refused():
+    table = priced([Job("train", EIGHT, processes=4), Job("answer", EIGHT), Job("split")], GPU, A)
+    for gpus in (0, -3):
+        with pytest.raises(UserError, match=f"GPUS: {gpus} is not accepted. Accepted: whole numbers from 1"):
+            check_gpus(gpus, table)
+    with pytest.raises(
+        UserError, match=r"GPUS: 3 .* a job of train asks for 4 at once\..* Give GPUS=4, or lower training\.p"
+    ):
+        check_gpus(3, table)
+    check_gpus(4, table)
+
+
+def test_processes_share_this_machine():
+    cpu = Gpu("cpu", memory=16e9, flops=6e11, bandwidth=2e10)
+    assert gpus_of(Job("train", EIGHT, processes=4), cpu) == 1
+    assert too_large([Job("answer", Size(3e9, 28, 3072, "bfloat16"))], cpu, A) == []
+    assert "each process, and cpu has 3.7 GiB" in too_large([Job("answer", EIGHT, processes=4)], cpu, A)[0]
 
 
 def test_every_rule_has_its_place():
@@ -189,8 +259,9 @@ def test_a_run_is_set_beside_its_plan(tmp_path):
 
 def test_gpu_types_and_units():
     assert gpu_type("h100-80gb", ROOT / "resources/gpus.csv").flops == 989e12
-    with pytest.raises(UserError, match="Did you mean 'h100-80gb'"):
-        gpu_type("h100-80", ROOT / "resources/gpus.csv")
+    for name, meant in (("h100-80", "h100-80gb"), ("h100", "h100-80gb"), ("A100-80GB", "a100-80gb")):
+        with pytest.raises(UserError, match=f"Did you mean '{meant}'"):
+            gpu_type(name, ROOT / "resources/gpus.csv")
     assert [disk(size) for size in (0, 0.0021, 12.34, 1234)] == ["-", "2.1 MB", "12.3 GB", "1.2 TB"]
 
 

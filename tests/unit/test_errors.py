@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from trulysafe.errors import disk_is_full
+from trulysafe.errors import choices, disk_is_full
 
 
 def chained(cause):
@@ -31,3 +31,13 @@ def test_other_errors_are_no_full_disk():
     assert not disk_is_full(chained(OSError(errno.EACCES, os.strerror(errno.EACCES))))
     assert not disk_is_full("worker 1: killed")
     assert not disk_is_full(None)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [("b1", "B1-old"), ("B1-OLD", "B1-old"), ("b1-widee", "b1-wide"), ("c", "c2"), ("", None), ("zzz", None)],
+)
+def test_the_nearest_name_begins_with_the_value_or_is_spelt_like_it(value, meant):
+    """Case does not count; of names that begin with the value the shortest is meant, of equal ones the first."""
+    hint = f" Did you mean {meant!r}?" if meant else ""
+    assert choices(value, ["b2", "b1-broader", "b1-wide", "B1-slim", "B1-old", "c2"]).startswith(f"{hint} Accepted: b2")

@@ -1,6 +1,7 @@
 """What cannot work is refused before a model is loaded, with what to do."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,12 +10,17 @@ from transformers import LlamaConfig
 
 from tests.unit import tiny
 from tests.unit import training_world as world
+from trulysafe.config import load
+from trulysafe.config.files import raw_configuration
+from trulysafe.cost.assumptions import Assumptions
+from trulysafe.cost.jobs import Jobs
 from trulysafe.errors import UserError
 from trulysafe.launch import Launch
 from trulysafe.models import load_model
 from trulysafe.trainers import limits
 from trulysafe.trainers.jobs import train_run, weights_dtype
 
+ROOT = Path(__file__).resolve().parents[2]
 LLAMA_8B = LlamaConfig(
     vocab_size=128256, hidden_size=4096, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8,
     intermediate_size=14336, max_position_embeddings=8192,
@@ -47,6 +53,16 @@ def test_estimates_fall_with_what_saves_memory():
     assert _estimate(lora=LORA).total - _estimate(lora=LORA).activations == 2 * weights + 16 * adapter
     assert _estimate(gradient_checkpointing=False).activations == 32 * 34 * 4096 * 2 * 8 * 512
     assert _estimate("zero3", 8).activations == full.activations // 8
+
+
+def test_the_plan_estimates_what_a_training_is_held_to():
+    """The plan knows of the model its number of weights alone, and takes pairs to be as long as they may be."""
+    jobs = Jobs(load(raw_configuration([ROOT / "config/equilibrate.yaml"])), Assumptions()).all()
+    planned = next(job.trained for job in jobs if job.trained and job.model and job.model.name == "llama3")
+    held = limits.estimate(LLAMA_8B, "bfloat16", planned.options, planned.launch, planned.longest)
+    assert planned.longest == 1024
+    assert planned.memory().total == pytest.approx(held.total, rel=0.01)
+    assert held.total < 40e9
 
 
 def _check(monkeypatch, tmp_path, available=2**40, lengths=(20, 30), dtype="float32", **changes):

@@ -10,7 +10,8 @@ from trulysafe.config import load
 from trulysafe.config.files import DEMO, raw_configuration
 from trulysafe.config.plan import Plan
 from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.estimate import GPUS, gpu_type, priced, wall_hours
+from trulysafe.cost.estimate import GPUS, check_gpus, gpu_type, priced, wall_hours
+from trulysafe.cost.fit import too_large
 from trulysafe.cost.jobs import Jobs
 from trulysafe.cost.measured import beside
 from trulysafe.cost.screen import screen
@@ -32,13 +33,15 @@ def main(arguments: list[str] | None = None) -> int:
         gpu = gpu_type(given.gpu or ("cpu" if scratch else "h100-80gb"))
         assumptions = Assumptions.on(gpu.name)
         jobs = Jobs(config, assumptions)
-        table = priced(jobs.all(), gpu, assumptions)
+        planned = jobs.all()
+        table = priced(planned, gpu, assumptions)
+        check_gpus(given.gpus, table)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     plan = Plan(config)
     table = beside(table, Path(plan.results("benchmarks")))
-    gpus = 1 if gpu.name == "cpu" else max(1, given.gpus)
+    gpus = 1 if gpu.one else given.gpus
     path = Path(plan.results("plan.csv"))
     path.parent.mkdir(parents=True, exist_ok=True)
     table.assign(gpu=gpu.name).to_csv(path, index=False)
@@ -47,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(
             f"\nNot at hand, size assumed: {', '.join(jobs.rows.guessed)}. Give the option `rows`, or put the files there."
         )
+    for line in too_large(planned, gpu, assumptions):
+        print(f"\n{line}")
     print(f"\nThe table: {path}")
     return 0
 

@@ -13,7 +13,9 @@ def _of(value: float, meaning: str) -> float:
 class Assumptions:
     """Values that a configuration does not know."""
 
-    training_utilisation: float = _of(0.35, "share of the peak rate that training reaches")
+    training_utilisation: float = _of(
+        0.35, "share of the peak rate that training reaches, exchange between processes included"
+    )
     forward_utilisation: float = _of(0.45, "share of the peak rate that forward passes reach")
     bandwidth_share: float = _of(0.6, "share of the memory bandwidth that decoding reaches")
     layer_seconds: float = _of(0.0007, "seconds that one layer's kernels take to start, per decoding step")
@@ -25,7 +27,7 @@ class Assumptions:
     start_seconds: float = _of(45, "start of a job that loads a model (imports, two Snakemake starts)")
     cpu_job_seconds: float = _of(60, "a job without a model, from start to end")
     memory_share: float = _of(
-        0.8, "share of the GPU memory for weights, gradients and optimiser; the rest is activations"
+        0.8, "share of the GPU memory that advised processes fill, at most; the estimate errs on the low side"
     )
     lora_share: float = _of(0.02, "weights of an adapter, of the model's")
     bytes_per_token: float = _of(4, "bytes of stored text per token")

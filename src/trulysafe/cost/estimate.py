@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import pandas as pd
 from trulysafe.cost.assumptions import Assumptions
 from trulysafe.cost.jobs import FINAL
 from trulysafe.cost.work import Job
-from trulysafe.errors import not_accepted
+from trulysafe.errors import UserError, not_accepted
 from trulysafe.step_cost import FORWARD
 
 STAGES = (
@@ -36,6 +35,11 @@ class Gpu:
     flops: float
     bandwidth: float
 
+    @property
+    def one(self) -> bool:
+        """Whether it is this machine, one for all processes, and no GPU."""
+        return self.name == "cpu"
+
 
 def gpu_type(name: str, table: Path = GPUS) -> Gpu:
     """Look a GPU type up.
@@ -52,19 +56,18 @@ def gpu_type(name: str, table: Path = GPUS) -> Gpu:
     return Gpu(name, memory * 1e9, flops * 1e12, bandwidth * 1e9)
 
 
-def gpus_of(job: Job, gpu: Gpu, assumptions: Assumptions) -> int:
-    """GPUs that a job needs for its memory; 0 without a model. Training holds weights, gradients and two moments in the model's precision."""
+def gpus_of(job: Job, gpu: Gpu) -> int:
+    """GPUs that a job asks for: one for each process, 0 without a model. Whether they hold it says :mod:`trulysafe.cost.fit`."""
     if job.model is None:
         return 0
-    needed = job.model.bytes * (1 + 3 * job.trains)
-    return max(1, math.ceil(needed / (gpu.memory * assumptions.memory_share)))
+    return 1 if gpu.one else job.processes
 
 
 def seconds_of(job: Job, gpu: Gpu, assumptions: Assumptions) -> float:
-    """Seconds of a job on the GPUs that it needs, the work taken to divide evenly among them."""
+    """Seconds of a job on the GPUs that it asks for, the work taken to divide evenly among them."""
     if job.model is None:
         return assumptions.cpu_job_seconds
-    weights, count = job.model.parameters, gpus_of(job, gpu, assumptions)
+    weights, count = job.model.parameters, gpus_of(job, gpu)
     forward = FORWARD * weights / (gpu.flops * assumptions.forward_utilisation)
     training = job.flops_per_token * weights / (gpu.flops * assumptions.training_utilisation)
     step = (
@@ -86,7 +89,7 @@ def priced(jobs: Iterable[Job], gpu: Gpu, assumptions: Assumptions) -> pd.DataFr
     rows = [
         {
             "rule": job.rule,
-            "gpus": gpus_of(job, gpu, assumptions),
+            "gpus": gpus_of(job, gpu),
             "hours": seconds_of(job, gpu, assumptions) / 3600,
             "disk_gb": job.disk / 1e9,
         }
@@ -103,10 +106,31 @@ def priced(jobs: Iterable[Job], gpu: Gpu, assumptions: Assumptions) -> pd.DataFr
     return grouped.loc[order].reset_index()
 
 
+def check_gpus(gpus: int, table: pd.DataFrame) -> None:
+    """Refuse a number of GPUs at the same time on which a job could never start.
+
+    Args:
+        gpus: the number.
+        table: from :func:`priced`.
+
+    Raises:
+        UserError: it is less than 1, or less than a job asks for.
+    """
+    if gpus < 1:
+        raise UserError(f"GPUS: {gpus} is not accepted. Accepted: whole numbers from 1, the GPUs at the same time.")
+    largest = max(table.to_dict("records"), key=lambda row: row["gpus"])
+    if gpus < largest["gpus"]:
+        raise UserError(
+            f"GPUS: {gpus} is not accepted, as a job of {largest['rule']} asks for {largest['gpus']} at once. Accepted: whole numbers from {largest['gpus']}. "
+            f"Give GPUS={largest['gpus']}, or lower training.processes."
+        )
+
+
 def wall_hours(table: pd.DataFrame, gpus: int) -> float:
     """Hours from start to end with a number of GPUs, without waiting in a queue.
 
-    Stage after stage; a stage takes its GPU-hours divided by the GPUs, but no less than its longest job, and CPU jobs all run side by side.
+    Stage after stage; a stage takes its GPU-hours divided by the GPUs that its jobs can fill, but no less than its longest job, and CPU jobs all
+    run side by side.
     """
     rows = {row["rule"]: row for row in table.to_dict("records")}
     return sum(_stage_hours([rows[rule] for rule in stage if rule in rows], gpus) for stage in STAGES)
@@ -114,4 +138,9 @@ def wall_hours(table: pd.DataFrame, gpus: int) -> float:
 
 def _stage_hours(rows: Sequence[dict], gpus: int) -> float:
     longest = max((row["longest_hours"] for row in rows), default=0.0)
-    return max(longest, sum(row["gpu_hours"] for row in rows) / gpus)
+    return max(longest, sum(row["gpu_hours"] / _filled(gpus, row["gpus"]) for row in rows))
+
+
+def _filled(gpus: int, of_job: int) -> int:
+    """GPUs that jobs of a number of GPUs each can fill at the same time: 4 of 7 with 4 or 2 each, 7 with one."""
+    return gpus // of_job * of_job if of_job else gpus

@@ -65,7 +65,10 @@ class Jobs(TrainingJobs):
 
                 options = {**TRAINING, **model.training}
                 tokens = options["steps"] * options["batch_size"] * options["max_length"]
-                yield Job("train_base", self.size(name), 0, trained_tokens=tokens, trains=1, disk=self.size(name).bytes)
+                size = self.size(name)
+                yield Job(
+                    "train_base", size, 0, trained_tokens=tokens, trained=self._whole(size), disk=size.bytes
+                )  # fmt: skip
         for name in self.plan.made_labellers:
             labeller = self.config.labellers[name]
             rows, asked = sum(map(self.rows.dataset, labeller.datasets)), labeller.options.get("rows")

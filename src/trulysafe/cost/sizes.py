@@ -12,20 +12,26 @@ from typing import Any
 from trulysafe.config.tables import Configuration
 from trulysafe.errors import UserError
 from trulysafe.pretrain import ARCHITECTURE
+from trulysafe.training_memory import BYTES
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _ASPECT = 128
 """Width per layer of the usual decoder, for a model of which only the number of weights is known."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of a model: weights, layers, width of a hidden state, and bytes per weight."""
+    """Of a model: weights, layers, width of a hidden state, precision, and its name in the configuration."""
 
     parameters: float
     layers: int
     width: int
-    bytes_per_weight: int
+    dtype: str
+    name: str = ""
+
+    @property
+    def bytes_per_weight(self) -> int:
+        """Bytes of one weight."""
+        return BYTES[self.dtype]
 
     @property
     def bytes(self) -> float:
@@ -40,22 +46,21 @@ def size_of(config: Configuration, name: str) -> Size:
         UserError: a hub model that was not fetched and has no ``parameters``.
     """
     model = config.models[name]
-    width = BYTES[model.dtype]
     if model.source == "train":
         shape = {**ARCHITECTURE, **model.architecture}
-        return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], width)
+        return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
     folder = Path(model.name) if model.source == "path" else _in_cache(model.name, str(model.revision))
     if folder and (folder / "config.json").is_file():
         shape = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         counted = model.parameters or stored_parameters(folder) or llama_parameters(shape)
-        return Size(counted, shape["num_hidden_layers"], shape["hidden_size"], width)
+        return Size(counted, shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
     if model.parameters is None:
         raise UserError(
             f"models.{name}.parameters: missing, and {model.name} is not in the cache. Give its number of weights, such as 8.03e9, or "
             "run `make prefetch` first."
         )
     layers = max(1, round((model.parameters / (12 * _ASPECT**2)) ** (1 / 3)))
-    return Size(model.parameters, layers, _ASPECT * layers, width)
+    return Size(model.parameters, layers, _ASPECT * layers, model.dtype, name)
 
 
 def llama_parameters(shape: Mapping[str, Any]) -> float:

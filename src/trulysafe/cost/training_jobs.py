@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.rounds import kept_steps
 from trulysafe.config.tables import Training
-from trulysafe.cost.work import RESPONSE, Job, Work
-from trulysafe.methods import SHIFTED_LOSSES, Online
+from trulysafe.cost.work import RESPONSE, Job, Trained, Work
+from trulysafe.methods import ONE_PROCESS, SHIFTED_LOSSES, Method, Online
+from trulysafe.training_memory import Shape
 
 
 class TrainingJobs(Work):
@@ -73,8 +74,8 @@ class TrainingJobs(Work):
             tokens = 2 * source_of.rows * self._response(RESPONSE)
             fitted = source_of.kind == "token_rm"
             yield Job(
-                "fit_token_rewards", size, forward_tokens=tokens, trained_tokens=tokens * fitted, trains=float(fitted),
-                disk=size.bytes * fitted,
+                "fit_token_rewards", size, forward_tokens=tokens, trained_tokens=tokens * fitted,
+                trained=self._whole(size) if fitted else None, disk=size.bytes * fitted,
             )  # fmt: skip
         for name, pairs in sorted(read):
             tokens = self._pair_tokens(pairs)
@@ -99,14 +100,28 @@ class TrainingJobs(Work):
                 item.steps * item.accumulation * method.online.max_new_tokens
                 for item in (trainings[name] for name in names)
             )
+        held = [self._trained(name, item, method) for name, item in trainings.items()]
         return Job(
             "train", size, len(names), forward_tokens=forward, steps=steps,
             sequences=max(item.batch_size for item in trainings.values()) * method.online.samples,
             trained_tokens=sum(tokens[name] for name in names),
             flops_per_token=max((4 if item.lora else 6) + 2 * item.gradient_checkpointing for item in trainings.values()),
-            trains=max(shares.values()),
+            trained=max(held, key=lambda run: run.memory().total),
+            processes=self.plan.batch_nodes(batch) * self.plan.batch_processes(batch),
             disk=sum(len(kept_steps(trainings[name])) * size.bytes * shares[name] for name in names),
         )  # fmt: skip
+
+    def _trained(self, experiment: str, training: Training, method: Method) -> Trained:
+        """The memory of a run, its pairs taken to be as long as they may be."""
+        size, mix = self.size(self.config.experiments[experiment].model), self.config.experiments[experiment].mix
+        share = self.assumptions.lora_share if training.lora else 1
+        shape = Shape(int(size.parameters), int(size.parameters * share), size.layers, size.width, size.dtype)
+        sampled = self.assumptions.prompt_tokens + method.online.max_new_tokens if method.online.samples else 0
+        longest = max(
+            int(sampled), *(self.config.pairs[table].max_length for table in self.config.mixes[str(mix)].pairs)
+        )
+        alone = bool(method.online.samples) or method.loss in ONE_PROCESS
+        return Trained(shape, training.model_dump(), training.launch, longest, alone)
 
     def _optimised_tokens(self, experiment: str, training: Training) -> float:
         """Tokens of both sides of all pairs of a run, as if each were as long as those of the longest table of its mix."""

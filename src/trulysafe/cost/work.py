@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from trulysafe.config.plan import Plan
-from trulysafe.config.tables import Configuration
+from trulysafe.config.tables import Configuration, Training
 from trulysafe.cost.assumptions import Assumptions
 from trulysafe.cost.rows import Rows
 from trulysafe.cost.sizes import Size, size_of
+from trulysafe.launch import Launch
+from trulysafe.training_memory import Memory, Shape, estimate
 
 RESPONSE = 256
 """Token limit that responses of data sets are taken to have been written under."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What decides how much memory a training holds.
+
+    Attributes:
+        shape: of the model.
+        options: the configuration's ``training`` table.
+        launch: engine and processes.
+        longest: tokens of the longest sequence; 0 leaves activations out.
+        alone: whether only one process can do it.
+    """
+
+    shape: Shape
+    options: Mapping[str, Any]
+    launch: Launch = field(default_factory=Launch)
+    longest: int = 0
+    alone: bool = False
+
+    def memory(self, launch: Launch | None = None) -> Memory:
+        """Of each device, on this or another launch."""
+        return estimate(self.shape, self.options, launch or self.launch, self.longest)
 
 
 @dataclass(frozen=True)
@@ -29,7 +56,8 @@ class Job:
         sequences: sequences decoded side by side in a step.
         trained_tokens: tokens through training steps.
         flops_per_token: of training, in units of the number of weights (6 for all weights, 4 for an adapter, 2 more with checkpointing).
-        trains: share of the weights that is trained.
+        trained: of its trainings the one that holds the most memory; none holds the model's weights alone.
+        processes: one for each GPU that it asks for, over all nodes.
         disk: bytes that stay.
     """
 
@@ -41,8 +69,16 @@ class Job:
     sequences: float = 0
     trained_tokens: float = 0
     flops_per_token: int = 6
-    trains: float = 0
+    trained: Trained | None = None
+    processes: int = 1
     disk: float = 0
+
+    @property
+    def memory(self) -> Memory:
+        """What it holds on each of its GPUs."""
+        if self.trained is not None:
+            return self.trained.memory()
+        return Memory(weights=int(self.model.bytes)) if self.model else Memory()
 
 
 class Work:
@@ -60,6 +96,11 @@ class Work:
         self.config, self.plan, self.assumptions = config, Plan(config), assumptions
         self.rows = Rows(config, assumptions)
         self.size = cache(lambda name: size_of(config, name))
+
+    def _whole(self, size: Size) -> Trained:
+        """A training of all weights in float32, in one process; its micro-batch is not known here."""
+        shape = Shape(int(size.parameters), int(size.parameters), size.layers, size.width, "float32")
+        return Trained(shape, Training().model_dump(), alone=True)
 
     def _labelling(self, rule: str, labeller: str | None, prompts: float, disk: float = 0) -> Job:
         """A job that labels prompts: a generation for each of them where a local language model is asked."""

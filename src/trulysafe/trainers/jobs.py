@@ -27,10 +27,11 @@ from trulysafe.models import load_model, load_tokenizer
 from trulysafe.owner_lock import owned
 from trulysafe.torchrun import forget_ranks
 from trulysafe.trainers.checkpoints import newest_complete
-from trulysafe.trainers.limits import GIB, check_limits
+from trulysafe.trainers.limits import check_limits
 from trulysafe.trainers.processes import train_in_processes
 from trulysafe.trainers.run import STOP_FILE, train_policy
 from trulysafe.trainers.run_data import load_reward
+from trulysafe.training_memory import GIB
 
 logger = logging.getLogger("trulysafe")
 RUN_FILE, LOG_FILE = "run.json", "log.csv"

@@ -1,26 +1,12 @@
 """What can be known to fail before anything is loaded: lengths, precision, memory.
 
-The memory is an estimate from the model's configuration alone, and errs on the low side: what it refuses cannot work, what it lets through may still
-run out.
-
-=============== ===================================================================================================================
-part            bytes on each device (P weights, A of them trained, N processes; AdamW in float32)
-=============== ===================================================================================================================
-weights         full: 4 P. LoRA: P in the model's precision, 4 A. ZeRO with bf16: 2 P (stage 3: divided by N)
-gradients       4 A (ZeRO: divided by N)
-optimiser       8 A, two moments (ZeRO: divided by N; with bf16 12 A, as the float32 weights are there)
-activations     per layer and token 34 D bytes in 16 bits, 68 D in 32 (Korthikanti et al., 2022, equation 1, without the attention matrix, which
-                fused attention does not keep). With gradient checkpointing the layers' inputs and one layer in full.
-=============== ===================================================================================================================
-
-D is the width; tokens are both responses of the pairs of one process's micro-batch, padded to the longest.
+The memory is the estimate that `make plan` holds against a GPU type too (:mod:`trulysafe.training_memory`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +15,8 @@ import torch
 from trulysafe.errors import UserError
 from trulysafe.launch import Launch
 from trulysafe.models import config_of
-
-GIB = 2**30
-_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Estimated bytes on one device; see the module."""
-
-    weights: int
-    gradients: int
-    optimiser: int
-    activations: int
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.weights + self.gradients + self.optimiser + self.activations
-
-    def __str__(self) -> str:
-        parts = ", ".join(f"{name} {getattr(self, name) / GIB:.1f}" for name in self.__dataclass_fields__)
-        return f"{self.total / GIB:.1f} GiB ({parts})"
+from trulysafe.training_memory import GIB, Memory, Shape
+from trulysafe.training_memory import estimate as estimated
 
 
 def check_limits(
@@ -95,19 +61,8 @@ def estimate(config: Any, dtype: str, training: Mapping[str, Any], launch: Launc
         longest: tokens of the longest sequence.
     """
     everything, trained = count_weights(config, training["lora"])
-    bf16, parts = bool(training["bf16"]), launch.processes if launch.deepspeed else 1
-    if training["lora"]:
-        weights = everything * _BYTES[dtype] + 4 * trained
-    else:
-        weights = everything * (2 if launch.deepspeed and bf16 else 4)
-    weights = weights // parts if launch.engine == "zero3" else weights
-    moments = 12 if launch.deepspeed and bf16 else 8
-    return Memory(
-        weights,
-        4 * trained // parts,
-        moments * trained // parts,
-        _activations(config, dtype, training, launch, longest),
-    )
+    shape = Shape(everything, trained, int(config.num_hidden_layers), int(config.hidden_size), dtype)
+    return estimated(shape, training, launch, longest)
 
 
 def count_weights(config: Any, lora: Mapping[str, Any] | None) -> tuple[int, int]:
@@ -123,15 +78,6 @@ def count_weights(config: Any, lora: Mapping[str, Any] | None) -> tuple[int, int
 
         adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
         return everything, sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
-
-
-def _activations(config: Any, dtype: str, training: Mapping[str, Any], launch: Launch, longest: int) -> int:
-    width, layers = int(config.hidden_size), int(config.num_hidden_layers)
-    tokens = 2 * launch.per_process(training["batch_size"]) * longest
-    half = training["bf16"] or (training["lora"] and _BYTES[dtype] == 2)
-    number = 2 if half else 4
-    of_layer = 17 * number * width * tokens
-    return layers * number * width * tokens + of_layer if training["gradient_checkpointing"] else layers * of_layer
 
 
 def _check_lengths(lengths: Sequence[int], config: Any) -> None:
