@@ -58,7 +58,7 @@ def test_one_run_seven_accidents(cluster, folder):
     """A job overruns its time limit, one is told by SIGTERM to stop, one is cancelled, one is on a node that goes down, the script of one
     is killed, one takes more memory than it asked for, and the controller dies under them and an eighth."""
     jobs = ["overruns", "stops", "cancelled", "lost", "killed", "hungry", "untouched"]
-    submitted = run(cluster, folder, jobs, seconds=60)
+    submitted = run(cluster, folder, jobs, seconds=90)
     submitted.until(lambda: set(jobs) <= set(started(folder)), "not all jobs have started")
     os.kill(int((folder / "killed.pid").read_text()), signal.SIGKILL)
     assert list(folder.glob("done/.tmp-killed-*"))
