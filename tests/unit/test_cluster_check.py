@@ -4,7 +4,8 @@ from math import inf
 import pytest
 
 from tests.workflow.project import ROOT, SMALL
-from trulysafe.cluster_check import partitions, slurm
+from trulysafe.cluster_check import disk, partitions, slurm
+from trulysafe.cluster_check.disk import Needed, folders
 from trulysafe.cluster_check.keys import unknown_keys
 from trulysafe.cluster_check.partitions import Partition, minutes, read_partitions
 from trulysafe.cluster_check.profile import read_profile
@@ -142,14 +143,18 @@ down|inact|5:00|256000|(null)|(null)
 """
 
 
+def sinfo(*words, **options):
+    return SINFO if words[0] == "sinfo" else "Slurmctld(primary) at one is DOWN\nSlurmctld(backup) at two is UP\n"
+
+
 def found_of(folder, monkeypatch, site):
-    monkeypatch.setattr(partitions, "command", lambda *words, seconds: SINFO)
+    monkeypatch.setattr(partitions, "command", sinfo)
     profile = profile_of(folder, f"default-resources: {{most_memory_gb: 512, longest_minutes: 1440, {site}}}")
     return [str(finding) for finding in partitions.partitions(profile, read_partitions())]
 
 
 def test_partitions_are_read_with_types_that_have_hyphens(monkeypatch):
-    monkeypatch.setattr(partitions, "command", lambda *words, seconds: SINFO)
+    monkeypatch.setattr(partitions, "command", sinfo)
     gpus = ("gpu:h100:8", "gpu:nvidia_a100-sxm4-80gb:4")
     assert read_partitions()["gpu"] == Partition("up", "1-00:00:00", 512, gpus, frozenset({"gpu80gb"}))
     assert read_partitions()["cpu"].default
@@ -184,3 +189,27 @@ def test_keys_that_nothing_reads(tmp_path):
     assert "slurm-no-requeu is no option of Snakemake" in option
     assert "Did you mean slurm-no-requeue?" in option
     assert "default-resources.longest_minuts: nothing here reads it. Did you mean longest_minutes?" in resource
+
+
+def found_on_disk(monkeypatch, cache, room=None):
+    raw = raw_configuration([SMALL]) | {"scenario": "not_begun", "cache": cache}
+    if room:
+        monkeypatch.setattr(disk, "needed", lambda config: room)
+    return {finding.what: finding for finding in folders(load(raw))}
+
+
+def test_the_disk_has_to_hold_what_the_plan_takes(monkeypatch, tmp_path):
+    assert found_on_disk(monkeypatch, "")["results"].state != "mend"
+    found = found_on_disk(monkeypatch, str(tmp_path / "hub"), Needed(results=2e6, cache=3e6))
+    assert found["results"].state == found["cache"].state == "mend"
+    assert "the plan takes up to 2000.0 TB" in found["results"].says
+    assert "the plan takes up to 3000.0 TB" in found["cache"].says
+    (tmp_path / "hub/hub").mkdir(parents=True)
+    assert found_on_disk(monkeypatch, str(tmp_path / "hub"), Needed(cache=3e6))["cache"].state == "note"
+
+
+def test_a_cache_that_jobs_could_not_use(monkeypatch):
+    found = found_on_disk(monkeypatch, "$TRULYSAFE_NOT_SET/hub")["cache"]
+    assert (found.state, "names a variable that is not set" in found.says) == ("mend", True)
+    monkeypatch.setattr(disk.os, "access", lambda path, mode: False)
+    assert "/nowhere/hub: cannot be written to" in found_on_disk(monkeypatch, "/nowhere")["cache"].says

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import fields
 from difflib import get_close_matches
 
-from snakemake.cli import get_argument_parser
-
 from trulysafe.cluster_check.findings import Finding
 from trulysafe.cluster_check.profile import Profile
 from trulysafe.resources import Site
@@ -22,10 +20,9 @@ RESOURCES = {
 
 def unknown_keys(profile: Profile) -> Iterator[Finding]:
     """Lines that Snakemake refuses, and resources that neither the workflow nor the plugin reads."""
-    parser = get_argument_parser()
-    options = {key for action in parser._actions for key in parser.get_possible_config_keys(action)}
+    options = _options()
     for key in profile.settings:
-        if key not in options and not str(key).startswith("__"):
+        if options and key not in options and not str(key).startswith("__"):
             yield Finding(
                 "mend", "profile", f"{key} is no option of Snakemake, which would not start.{_near(key, options)}"
             )
@@ -35,6 +32,17 @@ def unknown_keys(profile: Profile) -> Iterator[Finding]:
         for key in resources:
             if key not in known:
                 yield Finding("note", "profile", f"{where}.{key}: nothing here reads it.{_near(key, known)}")
+
+
+def _options() -> set[str]:
+    """Options of Snakemake and its plugins; none where the plugin for SLURM cannot look for SLURM's commands."""
+    try:
+        from snakemake.cli import get_argument_parser  # its plugins ask SLURM's controller while they are imported
+
+        parser = get_argument_parser()
+    except OSError:
+        return set()
+    return {key for action in parser._actions for key in parser.get_possible_config_keys(action)}
 
 
 def _near(key: object, known: set[str]) -> str:

@@ -33,6 +33,8 @@ class Partition:
 
 def read_partitions() -> dict[str, Partition] | None:
     """The partitions that SLURM has, by name; None if its controller does not answer."""
+    if "DOWN" in (ping := command("scontrol", "ping", seconds=10, or_fails=True) or "") and "UP" not in ping:
+        return None  # sinfo would ask for half a minute
     listed = command("sinfo", "--noheader", "--format=%P|%a|%l|%m|%G|%f", seconds=20)
     if listed is None:
         return None

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from snakemake.cli import parse_set_resources
 from snakemake.exceptions import WorkflowError
 from snakemake.iocontainers import InputFiles, Wildcards
 from snakemake.profiles import ProfileConfigFileParser
@@ -103,7 +102,7 @@ def read_profile(folder: Path) -> Profile:
         with file.open(encoding="utf-8") as stream:
             lines = ProfileConfigFileParser().parse(stream)
         defaults = Resources.parse(lines.get("default-resources", []), allow_expressions=True)
-        of_rules = parse_set_resources(lines.get("set-resources", []))
+        of_rules = _of_rules(lines.get("set-resources", []))
     except Exception as error:  # Snakemake raises many kinds, of which the user needs the message
         raise UserError(f"{file}: Snakemake cannot read its resources: {_one_line(error)}. Mend it there.") from None
     site = Site.from_defaults({name: resource.raw for name, resource in defaults.items()})
@@ -134,6 +133,14 @@ def _settings(file: Path) -> Mapping[str, Any]:
                 f"{key}: {wrong[0]!r} is not accepted. Accepted: lines of the form `{form}` below it. Mend it in {file}."
             )
     return settings
+
+
+def _of_rules(assignments: list[str]) -> dict[str, Resources]:
+    """Resources by rule, from ``rule:resource=value``."""
+    by_rule: dict[str, list[str]] = {}
+    for rule, _, assigned in (item.partition(":") for item in assignments):
+        by_rule.setdefault(rule, []).append(assigned)
+    return {rule: Resources.parse(own, allow_expressions=True) for rule, own in by_rule.items()}
 
 
 def _malformed(key: str, value: Any) -> list[Any]:

@@ -12,10 +12,6 @@ from typing import Any
 
 from snakemake.exceptions import WorkflowError
 from snakemake.iocontainers import ResourceList
-from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
-from snakemake_executor_plugin_slurm.submit_string import get_submit_command
-from snakemake_executor_plugin_slurm.utils import set_gres_string
-from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 
 from trulysafe.cluster_check.partitions import Partition, longest
 from trulysafe.cluster_check.profile import Profile
@@ -58,6 +54,11 @@ def flags(profile: Profile, values: Mapping[str, Any]) -> tuple[str, list[str]]:
         WorkflowError: the plugin would not submit the job.
         ValueError: a quotation mark in ``slurm_extra`` is left open.
     """
+    # here, as the plugin asks the controller while it is imported, which takes long where that is down
+    from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+    from snakemake_executor_plugin_slurm.utils import set_gres_string
+    from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
+
     settings = profile.settings
     job = SimpleNamespace(resources=ResourceList(fromdict=dict(values)), threads=1, name="check")
     validate_slurm_extra(job)
@@ -82,6 +83,8 @@ def _best_partition(profile: Profile, job: SimpleNamespace) -> str | None:
     named = profile.settings.get("slurm-partition-config")
     if not named:
         return None
+    from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
+
     beside = profile.file.parent / str(named)
     return get_best_partition(read_partition_file(beside if beside.exists() else Path(named)), job, _silent())
 
