@@ -9,6 +9,7 @@ from trulysafe.cluster_check.disk import Needed, folders
 from trulysafe.cluster_check.keys import unknown_keys
 from trulysafe.cluster_check.partitions import Partition, minutes, read_partitions
 from trulysafe.cluster_check.profile import read_profile
+from trulysafe.cluster_check.sbatch import flags, refusal
 from trulysafe.cluster_check.slurm import preemption
 from trulysafe.cluster_check.submissions import KNOWN_RULES, LABELLING, RULES, asked_for, jobs_of
 from trulysafe.config import load
@@ -101,12 +102,12 @@ def test_a_profile_of_wrong_types(tmp_path, text, said):
 
 def test_resources_are_evaluated_as_snakemake_does(tmp_path):
     profile = profile_of(
-        tmp_path, "default-resources: {mem_mb: 4000 * attempt, runtime: 2h, disk_mb: 2 * input.size_mb, qos: all}"
+        tmp_path, "default-resources: {mem_mb: 4000 * attempt, runtime: 2h, disk_mb: 2 * input.size_mb}"
     )
-    with pytest.raises(UserError, match="qos: Snakemake evaluates all as Python"):
-        profile.evaluated(profile.defaults)
-    del profile.defaults._data["qos"]
     assert profile.evaluated(profile.defaults, attempt=3) == {"mem_mb": 12000, "runtime": 120}
+    profile = profile_of(tmp_path, "default-resources: {slurm_partition: all}")
+    with pytest.raises(UserError, match="slurm_partition: Snakemake evaluates all as Python"):
+        profile.evaluated(profile.defaults)
 
 
 def test_set_resources_go_before_what_a_rule_asks(tmp_path):
@@ -180,11 +181,25 @@ def test_partitions_against_the_site_block(tmp_path, monkeypatch, site, said):
     assert not said or any(said in line for line in mend)
 
 
+def test_partitions_that_are_chosen_by_limits(tmp_path, monkeypatch):
+    monkeypatch.setattr(partitions, "command", sinfo)
+    profile = profile_of(tmp_path, "slurm-partition-config: partitions.yaml")
+    says = [finding.says for finding in partitions.partitions(profile, read_partitions())]
+    assert says == [
+        f"{key}: none, slurm-partition-config chooses by limits" for key in ("slurm_partition", "gpu_partition")
+    ]
+    (tmp_path / "partitions.yaml").write_text("partitions: {gpu: {max_runtime: 1440}}")
+    assert flags(profile, {"runtime": 60})[0] == "gpu"
+
+
 def test_keys_that_nothing_reads(tmp_path):
     profile = profile_of(
-        tmp_path, "slurm-no-requeu: true\nretries: 2\ndefault-resources: {longest_minuts: 60, runtime: 60}"
+        tmp_path,
+        "slurm-no-requeu: true\nretries: 2\ndefault-resources: {longest_minuts: 60, runtime: 60}\n"
+        "set-resources: {trian: {runtime: 60}, train: {runtime: 60}}",
     )
-    option, resource = map(str, unknown_keys(profile))
+    option, rule, resource = map(str, unknown_keys(profile))
+    assert "there is no rule trian. Did you mean train?" in rule
     assert option.startswith("mend")
     assert "slurm-no-requeu is no option of Snakemake" in option
     assert "Did you mean slurm-no-requeue?" in option
@@ -213,3 +228,19 @@ def test_a_cache_that_jobs_could_not_use(monkeypatch):
     assert (found.state, "names a variable that is not set" in found.says) == ("mend", True)
     monkeypatch.setattr(disk.os, "access", lambda path, mode: False)
     assert "/nowhere/hub: cannot be written to" in found_on_disk(monkeypatch, "/nowhere")["cache"].says
+
+
+@pytest.mark.parametrize(
+    ("extra", "values", "said"),
+    [
+        ("--signal=TERM@300 --gres=gpu:1", {}, "Snakemake would not submit it: The --generic-resources-(GRES) option is not allowed"),
+        ("--signal=TERM@300", {"gpu": 1, "gpu_model": "a100-sxm"}, "Snakemake would not submit it: Invalid GPU model format: a100-sxm"),
+        ("--comment='open", {}, "Snakemake would not submit it: The --job-comment option"),
+        ("--hold='open", {}, "Snakemake would not submit it: No closing quotation"),
+        ("", {"runtime": 61}, "asks for 61 minutes, short gives 60: it would wait for ever"),
+    ],
+)  # fmt: skip
+def test_jobs_that_would_never_run(tmp_path, extra, values, said):
+    short = {"short": Partition("up", "1:00:00", 256, (), frozenset())}
+    asked = {"slurm_partition": "short", "runtime": 60, "slurm_extra": extra, **values}
+    assert refusal(profile_of(tmp_path, "retries: 1"), asked, short).startswith(said)

@@ -1,4 +1,4 @@
-"""Keys of a profile that nothing reads: most are misspelt."""
+"""Keys and rules in a profile that nothing reads: most are misspelt."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from trulysafe.cluster_check.findings import Finding
 from trulysafe.cluster_check.profile import Profile
+from trulysafe.cluster_check.submissions import KNOWN_RULES
 from trulysafe.resources import Site
 
 RESOURCES = {
@@ -19,13 +20,16 @@ RESOURCES = {
 
 
 def unknown_keys(profile: Profile) -> Iterator[Finding]:
-    """Lines that Snakemake refuses, and resources that neither the workflow nor the plugin reads."""
+    """Lines that Snakemake refuses, rules that there are not, and resources that neither the workflow nor the plugin reads."""
     options = _options()
     for key in profile.settings:
         if options and key not in options and not str(key).startswith("__"):
             yield Finding(
                 "mend", "profile", f"{key} is no option of Snakemake, which would not start.{_near(key, options)}"
             )
+    for rule in profile.of_rules:
+        if rule not in KNOWN_RULES:
+            yield Finding("mend", "profile", f"set-resources: there is no rule {rule}.{_near(rule, set(KNOWN_RULES))}")
     known = RESOURCES | {field.name for field in fields(Site)}
     of_rules = {f"set-resources.{rule}": own for rule, own in profile.of_rules.items()}
     for where, resources in {"default-resources": profile.defaults, **of_rules}.items():

@@ -12,7 +12,6 @@ from trulysafe.cluster_check.profile import Profile
 from trulysafe.cluster_check.sbatch import refusal
 from trulysafe.config.plan import Plan
 from trulysafe.cost.estimate import STAGES
-from trulysafe.errors import choices
 from trulysafe.resources import Site, requests
 
 RULES = {
@@ -99,9 +98,6 @@ def submissions(profile: Profile, jobs: Iterable[Job], there: Mapping[str, Parti
         yield Finding(
             "note", "jobs", f"set-resources of {', '.join(unasked)}: not asked about, give CONFIG=config/mine.yaml"
         )
-    for rule in profile.of_rules:
-        if rule not in KNOWN_RULES:
-            yield Finding("mend", "set-resources", f"there is no rule {rule}.{choices(rule, KNOWN_RULES)}")
 
 
 def asked_for(profile: Profile, jobs: Sequence[Job]) -> tuple[dict[str, Callable[[int], dict[str, Any]]], list[str]]:
