@@ -25,8 +25,11 @@ def check(cluster, tmp_path):
         file = folder / "config.v9+.yaml"
         lines = file.read_text(encoding="utf-8").splitlines()
         for key, value in {**FITS, **site}.items():
-            (index,) = (index for index, line in enumerate(lines) if line.startswith(f"  {key}:"))
-            lines[index] = f"  {key}: {value}"
+            places = [index for index, line in enumerate(lines) if line.startswith(f"  {key}:")]
+            if key == "set-resources":
+                lines.append(f"{key}: {value}")
+            else:
+                lines[places[0]] = f"  {key}: {value}"
         file.write_text("\n".join(lines), encoding="utf-8")
         trainings = tmp_path / "trainings.yaml"
         trainings.write_text(json.dumps({"training": training or {}}), encoding="utf-8")
@@ -69,6 +72,9 @@ BAD = {
     "an unknown type of GPU": ({"gpu_type": "a100"}, ["gpu_type: a100 is not in gpu. Set it to none or one of: fake", "train 1b, attempt 1"]),
     "a limit above the partition's": ({"longest_minutes": "2000"}, ["longest_minutes: 2000 is above the limit of gpu. Set it to 1440"]),
     "a feature that no node has": ({"gpu_constraint": "gpu80gb"}, ["gpu_constraint: gpu80gb is no feature of gpu"]),
+    "a limit below what jobs ask": ({"slurm_partition": "short"}, ["no model, attempt 1: asks for 60 minutes, short gives 5"]),
+    "extra arguments that sbatch refuses": ({"slurm_extra": "\"'--reservation=nothere'\""}, ["no model, attempt 1: Requested reservation is invalid"]),
+    "resources of a rule that do not fit": ({"set-resources": "{train: {mem_mb: 9000000}}"}, ["rule train (train 1b), attempt 1", "--mem 9000000"]),
     "more memory than a node has": ({"most_memory_gb": "300"}, ["Set it to 256"]),
     "an unknown flag": ({"gpu_flag": "gpus"}, ["gpu_flag: 'gpus' is not accepted", "Accepted: gpu, gres"]),
 }  # fmt: skip
@@ -87,3 +93,13 @@ def test_no_slurm(check, tmp_path):
     code, report = check({"PATH": str(tmp_path / "bin")})
     assert code == 1
     assert "sinfo was not found" in report
+
+
+def test_a_controller_that_does_not_answer(check, cluster):
+    cluster.kill("slurmctld")
+    code, report = check()
+    cluster.start_controller()
+    assert code == 1
+    assert "its controller does not answer: partitions, limits and jobs are not checked" in report
+    assert not [line for line in report.splitlines() if "is not here" in line or line.startswith("ok    SLURM")]
+    assert "1 to mend" in report

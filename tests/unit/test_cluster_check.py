@@ -1,12 +1,17 @@
+import re
 from math import inf
 
 import pytest
 
-from tests.workflow.project import SMALL
-from trulysafe.cluster_check import slurm
+from tests.workflow.project import ROOT, SMALL
+from trulysafe.cluster_check import disk, partitions, slurm
+from trulysafe.cluster_check.disk import Needed, folders
+from trulysafe.cluster_check.keys import unknown_keys
+from trulysafe.cluster_check.partitions import Partition, minutes, read_partitions
 from trulysafe.cluster_check.profile import read_profile
-from trulysafe.cluster_check.slurm import minutes, preemption
-from trulysafe.cluster_check.submissions import jobs_of
+from trulysafe.cluster_check.sbatch import flags, refusal
+from trulysafe.cluster_check.slurm import preemption
+from trulysafe.cluster_check.submissions import KNOWN_RULES, LABELLING, RULES, asked_for, jobs_of
 from trulysafe.config import load
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.plan import Plan
@@ -52,7 +57,7 @@ def test_preemption(tmp_path, monkeypatch, kind, mode, setting, expected):
         "partition": f"PartitionName=gpu PreemptMode={mode} State=UP",
     }
     monkeypatch.setattr(slurm, "command", lambda *words: shown["partition" if "partition" in words else "config"])
-    found = [f"{finding.state}: {finding.says}" for finding in preemption(read_profile(tmp_path))]
+    found = [f"{finding.state}: {finding.says}" for finding in preemption(read_profile(tmp_path), {})]
     assert len(found) == (expected is not None)
     assert not expected or found[0].startswith(expected)
 
@@ -68,3 +73,174 @@ def test_every_kind_of_job_of_a_configuration_is_asked_about():
         "train tiny, 2 nodes, 2 processes",
     ]  # the base, dpo, the others
     assert asked == ["forward tiny", "generate tiny", *trainings]
+
+
+def profile_of(folder, text):
+    (folder / "config.yaml").write_text(text, encoding="latin-1")
+    return read_profile(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("retries: two", "retries: 'two' is no whole number"),
+        ("slurm-init-seconds-before-status-checks: fast", "status-checks: 'fast' is no whole number"),
+        ("", "is empty. Accepted: lines of the form `key: value`"),
+        ("- retries", "is no mapping"),
+        ("default-resources: hello", "default-resources: 'hello' is not accepted"),
+        ("default-resources: [slurm_partition]", "default-resources: 'slurm_partition' is not accepted"),
+        ("set-resources: {train: 5}", "set-resources: 5 is not accepted"),
+        ("# Gr\xf6\xdfe", "is no UTF-8 text"),
+        ("default-resources: {most_memory_gb: 0}", "most_memory_gb: 0 is not accepted"),
+        ("default-resources: {longest_minutes: 0}", "longest_minutes: 0 is not accepted"),
+    ],
+)
+def test_a_profile_of_wrong_types(tmp_path, text, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        profile_of(tmp_path, text)
+
+
+def test_resources_are_evaluated_as_snakemake_does(tmp_path):
+    profile = profile_of(
+        tmp_path, "default-resources: {mem_mb: 4000 * attempt, runtime: 2h, disk_mb: 2 * input.size_mb}"
+    )
+    assert profile.evaluated(profile.defaults, attempt=3) == {"mem_mb": 12000, "runtime": 120}
+    profile = profile_of(tmp_path, "default-resources: {slurm_partition: all}")
+    with pytest.raises(UserError, match="slurm_partition: Snakemake evaluates all as Python"):
+        profile.evaluated(profile.defaults)
+
+
+def test_set_resources_go_before_what_a_rule_asks(tmp_path):
+    profile = profile_of(
+        tmp_path,
+        "default-resources: {slurm_partition: cpu, gpu_partition: gpu, qos: long}\n"
+        "set-resources: {train: {runtime: 1440}, metrics: {mem_mb: 9000 * attempt}}",
+    )
+    asked, unasked = asked_for(profile, jobs_of(Plan(load(raw_configuration([SMALL])))))
+    names = ["no model", "forward tiny", "generate tiny", "rule train (train tiny)", "train tiny", "rule metrics"]
+    assert sorted(asked) == sorted(names)
+    assert not unasked
+    train = asked["rule train (train tiny)"](2)
+    assert (train["runtime"], train["mem_mb"], train["slurm_partition"], train["qos"]) == (1440, 12000, "cpu", "long")
+    assert asked["train tiny"](2)["runtime"] == 120
+    assert asked["rule metrics"](2)["mem_mb"] == 18000
+    assert asked_for(profile, [])[1] == ["train"]
+
+
+def test_rules_and_their_kinds_are_those_of_the_workflow():
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    parts = [part.partition(":") for part in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]]
+    kinds = {name: re.search(r"\*\*(needs|labelling)\(\s*(?:\"(\w+)\")?", body) for name, _, body in parts}
+    assert {name: found[2] for name, found in kinds.items() if found and found[1] == "needs"} == {
+        rule: kind for kind, rules in RULES.items() for rule in rules
+    }
+    assert {name for name, found in kinds.items() if found and found[1] == "labelling"} == set(LABELLING)
+    assert set(kinds) == set(KNOWN_RULES)
+
+
+SINFO = """cpu*|up|12:00:00|256000|(null)|(null)
+gpu|up|1-00:00:00|512000|gpu:nvidia_a100-sxm4-80gb:4(S:0-1),gpu:h100:8(IDX:0,2),shard:8(S:0)|gpu80gb
+down|inact|5:00|256000|(null)|(null)
+"""
+
+
+def sinfo(*words, **options):
+    return SINFO if words[0] == "sinfo" else "Slurmctld(primary) at one is DOWN\nSlurmctld(backup) at two is UP\n"
+
+
+def found_of(folder, monkeypatch, site):
+    monkeypatch.setattr(partitions, "command", sinfo)
+    profile = profile_of(folder, f"default-resources: {{most_memory_gb: 512, longest_minutes: 1440, {site}}}")
+    return [str(finding) for finding in partitions.partitions(profile, read_partitions())]
+
+
+def test_partitions_are_read_with_types_that_have_hyphens(monkeypatch):
+    monkeypatch.setattr(partitions, "command", sinfo)
+    gpus = ("gpu:h100:8", "gpu:nvidia_a100-sxm4-80gb:4")
+    assert read_partitions()["gpu"] == Partition("up", "1-00:00:00", 512, gpus, frozenset({"gpu80gb"}))
+    assert read_partitions()["cpu"].default
+    assert partitions.longest("cpu,down", read_partitions()) == partitions.longest("", read_partitions()) == 720
+    assert minutes(read_partitions()["down"].limit) == 5
+
+
+@pytest.mark.parametrize(
+    ("site", "said"),
+    [
+        ("slurm_partition: 'cpu,gpu', gpu_partition: gpu", ""),
+        ("gpu_partition: gpu", ""),
+        ("slurm_partition: down, gpu_partition: gpu", "down is inact, SLURM starts no job there. Wait until it is up, or set it to one of: cpu, gpu"),
+        ("slurm_partition: cpu", "cpu has none; set gpu_partition"),
+        ("slurm_partition: 'cpu,none', gpu_partition: gpu", "slurm_partition: none is not here. Set it to one of: cpu, gpu, down"),
+        ("gpu_partition: gpu, gpu_type: a100", "gpu_type: a100 is not in gpu. Set it to none or one of: h100"),
+        ("gpu_partition: gpu, gpu_type: nvidia_a100-sxm4-80gb", "plugin takes letters, digits, _ and . alone. Set it to none, and gpu_constraint"),
+    ],
+)  # fmt: skip
+def test_partitions_against_the_site_block(tmp_path, monkeypatch, site, said):
+    mend = [line for line in found_of(tmp_path, monkeypatch, site) if line.startswith("mend")]
+    assert bool(mend) == bool(said)
+    assert not said or any(said in line for line in mend)
+
+
+def test_partitions_that_are_chosen_by_limits(tmp_path, monkeypatch):
+    monkeypatch.setattr(partitions, "command", sinfo)
+    profile = profile_of(tmp_path, "slurm-partition-config: partitions.yaml")
+    says = [finding.says for finding in partitions.partitions(profile, read_partitions())]
+    assert says == [
+        f"{key}: none, slurm-partition-config chooses by limits" for key in ("slurm_partition", "gpu_partition")
+    ]
+    (tmp_path / "partitions.yaml").write_text("partitions: {gpu: {max_runtime: 1440}}")
+    assert flags(profile, {"runtime": 60})[0] == "gpu"
+
+
+def test_keys_that_nothing_reads(tmp_path):
+    profile = profile_of(
+        tmp_path,
+        "slurm-no-requeu: true\nretries: 2\ndefault-resources: {longest_minuts: 60, runtime: 60}\n"
+        "set-resources: {trian: {runtime: 60}, train: {runtime: 60}}",
+    )
+    option, rule, resource = map(str, unknown_keys(profile))
+    assert "there is no rule trian. Did you mean train?" in rule
+    assert option.startswith("mend")
+    assert "slurm-no-requeu is no option of Snakemake" in option
+    assert "Did you mean slurm-no-requeue?" in option
+    assert "default-resources.longest_minuts: nothing here reads it. Did you mean longest_minutes?" in resource
+
+
+def found_on_disk(monkeypatch, cache, room=None):
+    raw = raw_configuration([SMALL]) | {"scenario": "not_begun", "cache": cache}
+    if room:
+        monkeypatch.setattr(disk, "needed", lambda config: room)
+    return {finding.what: finding for finding in folders(load(raw))}
+
+
+def test_the_disk_has_to_hold_what_the_plan_takes(monkeypatch, tmp_path):
+    assert found_on_disk(monkeypatch, "")["results"].state != "mend"
+    found = found_on_disk(monkeypatch, str(tmp_path / "hub"), Needed(results=2e6, cache=3e6))
+    assert found["results"].state == found["cache"].state == "mend"
+    assert "the plan takes up to 2000.0 TB" in found["results"].says
+    assert "the plan takes up to 3000.0 TB" in found["cache"].says
+    (tmp_path / "hub/hub").mkdir(parents=True)
+    assert found_on_disk(monkeypatch, str(tmp_path / "hub"), Needed(cache=3e6))["cache"].state == "note"
+
+
+def test_a_cache_that_jobs_could_not_use(monkeypatch):
+    found = found_on_disk(monkeypatch, "$TRULYSAFE_NOT_SET/hub")["cache"]
+    assert (found.state, "names a variable that is not set" in found.says) == ("mend", True)
+    monkeypatch.setattr(disk.os, "access", lambda path, mode: False)
+    assert "/nowhere/hub: cannot be written to" in found_on_disk(monkeypatch, "/nowhere")["cache"].says
+
+
+@pytest.mark.parametrize(
+    ("extra", "values", "said"),
+    [
+        ("--signal=TERM@300 --gres=gpu:1", {}, "Snakemake would not submit it: The --generic-resources-(GRES) option is not allowed"),
+        ("--signal=TERM@300", {"gpu": 1, "gpu_model": "a100-sxm"}, "Snakemake would not submit it: Invalid GPU model format: a100-sxm"),
+        ("--comment='open", {}, "Snakemake would not submit it: The --job-comment option"),
+        ("--hold='open", {}, "Snakemake would not submit it: No closing quotation"),
+        ("", {"runtime": 61}, "asks for 61 minutes, short gives 60: it would wait for ever"),
+    ],
+)  # fmt: skip
+def test_jobs_that_would_never_run(tmp_path, extra, values, said):
+    short = {"short": Partition("up", "1:00:00", 256, (), frozenset())}
+    asked = {"slurm_partition": "short", "runtime": 60, "slurm_extra": extra, **values}
+    assert refusal(profile_of(tmp_path, "retries: 1"), asked, short).startswith(said)

@@ -7,41 +7,62 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from trulysafe.cluster_check.disk import folders
 from trulysafe.cluster_check.findings import Finding, command
-from trulysafe.cluster_check.machine import folders, python, token
+from trulysafe.cluster_check.keys import unknown_keys
+from trulysafe.cluster_check.machine import python, token
+from trulysafe.cluster_check.partitions import partitions, read_partitions
 from trulysafe.cluster_check.profile import Profile, read_profile
-from trulysafe.cluster_check.slurm import accounts, partitions, preemption, status_command
+from trulysafe.cluster_check.slurm import accounts, preemption, status_command
 from trulysafe.cluster_check.submissions import Job, jobs_of, submissions
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.load import load
 from trulysafe.config.plan import Plan
+from trulysafe.config.tables import Configuration
 from trulysafe.errors import UserError
 
 PROFILE = Path("profiles/slurm")
 
 
-def findings(profile: Profile, jobs: Iterable[Job]) -> Iterator[Finding]:
+def findings(profile: Profile, config: Configuration | None = None) -> Iterator[Finding]:
     """All findings, in the order in which to mend them.
 
     Args:
         profile: the profile to check.
-        jobs: kinds of jobs with a model that SLURM is asked about; empty asks about one without a model alone.
+        config: configuration whose jobs SLURM is asked about, and whose results have to fit on the disk; without one SLURM is asked
+            about a job without a model alone.
     """
+    yield from slurm(profile, jobs_of(Plan(config)) if config else [])
+    yield from python(profile)
+    yield from folders(config)
+    yield token()
+
+
+def slurm(profile: Profile, jobs: Iterable[Job]) -> Iterator[Finding]:
+    """What SLURM says; where it does not answer nothing that it would have to say is judged."""
     version = command("sinfo", "--version")
     if version is None:
         yield Finding(
             "mend", "SLURM", "sinfo was not found or does not answer: run this on a login node (or `module load slurm`)"
         )
-    else:
-        yield Finding("ok", "SLURM", version.strip())
-        yield from partitions(profile)
-        yield from accounts(profile)
-        yield status_command(profile)
-        yield from preemption(profile)
-        yield from submissions(profile, jobs)
-    yield from python(profile)
-    yield from folders()
-    yield token()
+        yield from unknown_keys(profile)
+        return
+    there = read_partitions()
+    if there is None:
+        yield Finding(
+            "mend",
+            "SLURM",
+            f"{version.strip()}, but its controller does not answer: partitions, limits and jobs are not checked. When `scontrol ping` "
+            "says UP, run this again",
+        )
+        return
+    yield Finding("ok", "SLURM", version.strip())
+    yield from unknown_keys(profile)
+    yield from partitions(profile, there)
+    yield from accounts(profile)
+    yield status_command(profile)
+    yield from preemption(profile, there)
+    yield from submissions(profile, jobs, there)
 
 
 def main() -> int:
@@ -52,14 +73,16 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         profile = read_profile(arguments.profile)
-        jobs = jobs_of(Plan(load(raw_configuration(arguments.configfile)))) if arguments.configfile else []
-        found = list(findings(profile, jobs))
+        config = load(raw_configuration(arguments.configfile)) if arguments.configfile else None
+        found = list(findings(profile, config))
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     print(*found, sep="\n")
     mend = sum(finding.state == "mend" for finding in found)
-    print(f"\n{mend} to mend in {profile.file}" if mend else "\nNothing to mend: snakemake --profile slurm")
+    print(
+        f"\n{mend} to mend; the profile is {profile.file}" if mend else "\nNothing to mend: snakemake --profile slurm"
+    )
     return int(mend > 0)
 
 

@@ -18,10 +18,10 @@ class Finding:
         return f"{self.state:<5} {self.what:<14} {self.says}"
 
 
-def command(*words: str) -> str | None:
-    """What a command printed; None if it is not there, fails or hangs."""
+def command(*words: str, seconds: float = 30, or_fails: bool = False) -> str | None:
+    """What a command printed; None if it is not there or hangs, or fails unless that is as good an answer."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout if or_fails or done.returncode == 0 else None
