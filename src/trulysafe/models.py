@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ADAPTER_FILE = "adapter_config.json"
 DTYPES = ("float32", "bfloat16", "float16")
 Spec = Mapping[str, Any]
-"""How to load a model: source, revision, chat_template, dtype."""
+"""How to load a model: source, revision, chat_template, end_of_turn, dtype."""
 
 
 def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
@@ -24,11 +24,11 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
     Where the tokenizer has none, the pad token is its EOS: positions are masked by length, never by comparing ids.
 
     Args:
-        spec: ``source`` (a local directory or a hub name), and if given ``revision`` (commit of the hub repository) and ``chat_template``
-            (path of a Jinja file that replaces the tokenizer's own template).
+        spec: ``source`` (a local directory or a hub name), and if given ``revision`` (commit of the hub repository), ``chat_template``
+            (path of a Jinja file that replaces the tokenizer's own template) and ``end_of_turn`` (token that becomes the EOS).
 
     Raises:
-        UserError: nothing can be loaded from ``source``, or the template file is missing.
+        UserError: nothing can be loaded from ``source``, the template file is missing, or the tokenizer has no such token.
     """
     from transformers import AutoTokenizer
 
@@ -38,6 +38,12 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
         if not path.is_file():
             raise UserError(f"models.<name>.chat_template: {path} does not exist. Give the path of a Jinja file.")
         tokenizer.chat_template = path.read_text(encoding="utf-8")
+    if end := spec.get("end_of_turn"):
+        if end not in tokenizer.get_vocab():
+            raise UserError(
+                f"models.<name>.end_of_turn: {end!r} is no token of {spec['source']!r}. Give the one that its chat template writes."
+            )
+        tokenizer.eos_token = end
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Message = dict[str, str]
+DATE = "26 Jul 2024"
+"""What templates that tell the model today's date are given, or prompts would change overnight; Llama 3's where there is no clock."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def up_to_end_of_turn(tokenizer: PreTrainedTokenizerBase, response_ids: Sequence
     if end not in ids:
         raise UserError(
             f"The chat template of {tokenizer.name_or_path!r} does not end an assistant turn with {tokenizer.eos_token!r}. "
-            "Set models.<name>.chat_template to a template that does."
+            "Set models.<name>.end_of_turn (in a script tokenizer.eos_token) to the token that it writes there, or models.<name>.chat_template "
+            "to a template that writes the EOS."
         )
     return ids[: len(ids) - ids[::-1].index(end)]
 
@@ -105,7 +108,9 @@ def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message],
             f"The tokenizer {tokenizer.name_or_path!r} has no chat template. "
             "Set models.<name>.chat_template to the path of a Jinja template, or choose an instruction-tuned model."
         )
-    rendered: Any = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **options)
+    rendered: Any = tokenizer.apply_chat_template(
+        messages, tokenize=True, return_dict=True, date_string=DATE, **options
+    )
     ids: list[int] = list(rendered["input_ids"])
     bos = tokenizer.bos_token_id
     if bos is not None and bos != tokenizer.eos_token_id and ids.count(bos) > 1:

@@ -33,7 +33,7 @@ def directory_problems(name: str, model: HubModel) -> Iterator[str]:
     elif not model.chat_template and not _has_template(folder):
         yield (
             f"{where}.chat_template: missing, and the tokenizer in {model.name} has no template of its own. "
-            "Give the path of a Jinja file that ends the assistant's turn with the EOS token, or choose an instruction-tuned model."
+            "Give the path of a Jinja file that ends the assistant's turn with the EOS token (or with end_of_turn), or choose an instruction-tuned model."
         )
 
 

@@ -80,6 +80,7 @@ class Sources(Runs):
             "source": model.name,
             "revision": model.revision,
             "chat_template": model.chat_template,
+            "end_of_turn": model.end_of_turn,
             "dtype": model.dtype,
         }
 

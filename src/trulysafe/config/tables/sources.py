@@ -46,6 +46,10 @@ class HubModel(Table):
     chat_template: str | None = Field(
         None, description="Path of a Jinja file that replaces the tokenizer's chat template."
     )
+    end_of_turn: str | None = Field(
+        None,
+        description="Token that the chat template ends the assistant's turn with, where the tokenizer's EOS is another (`<end_of_turn>` for Gemma).",
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Precision of the weights in every forward pass."
     )
