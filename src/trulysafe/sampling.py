@@ -113,22 +113,34 @@ def generated(
         decoding: how to draw.
 
     Returns:
-        ``decoding.samples`` rows per prompt (one where greedy), prompts in order. A row ends with the end of turn, or without one at the
-        token limit.
+        ``decoding.samples`` rows per prompt (one where greedy), prompts in order. A row ends with the end of turn, also where the model
+        ended it with another token that its generation config names (``<|endoftext|>`` beside ``<|im_end|>``), or without one at
+        the token limit.
     """
     import torch
 
     end = end_of_turn_id(tokenizer)
+    stops = {end, *_listed(model.generation_config.eos_token_id)}
     ids, attention = _left_padded(prompts, tokenizer.pad_token_id)
     with torch.no_grad():
         output = model.generate(
             input_ids=ids.to(model.device),
             attention_mask=attention.to(model.device),
-            eos_token_id=end,
+            eos_token_id=sorted(stops),
             pad_token_id=tokenizer.pad_token_id,
             **decoding.generate_options(),
         )
-    return [row[: row.index(end) + 1] if end in row else row for row in output[:, ids.shape[1] :].tolist()]
+    return [_ended(row, stops, end) for row in output[:, ids.shape[1] :].tolist()]
+
+
+def _listed(ids: int | list[int] | None) -> list[int]:
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]
+
+
+def _ended(row: list[int], stops: set[int], end: int) -> list[int]:
+    """A row up to the first token that stops it, which becomes the end of turn; without one as it is."""
+    place = next((place for place, token in enumerate(row) if token in stops), None)
+    return row if place is None else [*row[:place], end]
 
 
 def _left_padded(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:

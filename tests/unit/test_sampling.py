@@ -77,6 +77,24 @@ def test_unfinished_responses_are_marked(model):
     assert not frame["response"].str.contains("<").any()
 
 
+def test_other_tokens_that_end_a_response_count_as_its_end():
+    several = tiny.model("llama")
+    other = TOKENIZER.convert_tokens_to_ids("w7")
+    end = TOKENIZER.eos_token_id
+    drawn, words = Decoding(samples=8, temperature=1.5, max_new_tokens=12), [encode(TOKENIZER, "w1 w2").prompt_ids] * 4
+    several.generation_config.eos_token_id = [other, end]
+    torch.manual_seed(0)
+    rows = generated(several, TOKENIZER, words, drawn)
+    several.generation_config.eos_token_id = end
+    torch.manual_seed(0)
+    only = generated(several, TOKENIZER, words, drawn)
+    assert any(other in row for row in only)
+    assert not any(other in row for row in rows)
+    assert all(row[-1] == end or len(row) == 12 for row in rows)
+    ended = [(row, [*cut[: cut.index(other)], end]) for row, cut in zip(rows, only, strict=True) if other in cut]
+    assert all(row == expected for row, expected in ended)
+
+
 def test_generated_rows_end_with_the_end_of_turn_and_the_model_can_still_train():
     model = tiny.model("llama")
     asked = [encode(TOKENIZER, prompt).prompt_ids for prompt in ("w1 w2 w3", "w4")]
