@@ -113,9 +113,12 @@ def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message],
     )
     ids: list[int] = list(rendered["input_ids"])
     bos = tokenizer.bos_token_id
-    if bos is not None and bos != tokenizer.eos_token_id and ids.count(bos) > 1:
+    if bos is None or bos == tokenizer.eos_token_id:
+        return ids
+    written = ids.count(bos) - sum(str(message["content"]).count(str(tokenizer.bos_token)) for message in messages)
+    if written > 1:  # those in the texts aside: <s> is also HTML
         raise UserError(
-            f"The chat template of {tokenizer.name_or_path!r} yields {ids.count(bos)} BOS tokens; exactly one is accepted. "
+            f"The chat template of {tokenizer.name_or_path!r} yields {written} BOS tokens; exactly one is accepted. "
             "Remove the BOS from the template or from the tokenizer's post-processor."
         )
     return ids

@@ -69,3 +69,9 @@ def test_two_bos_tokens_are_refused(tokenizer):
     twice.chat_template = "{{ bos_token }} " + tiny.TEMPLATE
     with pytest.raises(UserError, match="yields 2 BOS tokens"):
         encode(twice, "w1", "w2")
+
+
+def test_texts_may_hold_what_reads_as_a_special_token(tokenizer):
+    found = encode(tokenizer, "w1 <bos> w2", "w3 <|end|> w4")
+    assert found.prompt_ids.count(tokenizer.bos_token_id) == 2
+    assert found.response_ids == ids(tokenizer, "w3 <|end|> w4 <|end|>")
