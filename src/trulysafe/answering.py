@@ -88,7 +88,9 @@ def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[Piece]) -> Ite
         policy = policies[number]
         tokenizer, model = load_tokenizer(policy["model"]), load_model(policy["model"])
         place = {key: policy[key] for key in _PLACE}
-        for piece in of_policy:
-            decoding = Decoding(max_new_tokens=piece.max_new_tokens)
-            for block in respond(model, tokenizer, [piece.block], decoding, seed=0):
-                yield block.assign(benchmark=piece.benchmark, **place)
+        for (benchmark, most), of_benchmark in groupby(
+            of_policy, key=lambda piece: (piece.benchmark, piece.max_new_tokens)
+        ):
+            prompts = [piece.block for piece in of_benchmark]
+            for block in respond(model, tokenizer, prompts, Decoding(max_new_tokens=most), seed=0):
+                yield block.assign(benchmark=benchmark, **place)

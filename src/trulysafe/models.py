@@ -111,6 +111,11 @@ def config_of(spec: Spec) -> Any:
     return _load(AutoConfig, spec)
 
 
+def context_of(config: Any) -> float:
+    """Most tokens of a sequence that a model can read; infinity where its configuration names no limit."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None) or float("inf")
+
+
 def _below(spec: Spec) -> Spec:
     """How to load what a LoRA policy was trained on."""
     from peft import PeftConfig

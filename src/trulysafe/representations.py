@@ -15,6 +15,7 @@ from torch import Tensor
 from trulysafe.errors import UserError, not_accepted
 from trulysafe.ids import stable_seed
 from trulysafe.layer_states import LayerStates, find_decoder, gather_positions
+from trulysafe.models import context_of
 from trulysafe.tokens import Encoded, encode, end_of_turn_id
 
 __all__ = [
@@ -190,7 +191,7 @@ def _encode_all(model: Any, tokenizer: Any, conversations: Sequence[Conversation
     if not len(conversations):
         raise UserError("representations: no conversations were given.")
     end, encoded = end_of_turn_id(tokenizer), []
-    limit = getattr(find_decoder(model)[0].config, "max_position_embeddings", None) or float("inf")
+    limit = context_of(find_decoder(model)[0].config)
     for row, conversation in enumerate(conversations):
         try:
             one = encode(tokenizer, *prompt_and_response(conversation))

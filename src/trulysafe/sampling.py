@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from trulysafe.errors import UserError
 from trulysafe.ids import content_id, response_id, stable_seed
+from trulysafe.models import context_of
 from trulysafe.tokens import encode, end_of_turn_id
 
 if TYPE_CHECKING:
@@ -92,12 +94,17 @@ def respond(
     Yields:
         A samples table per block. ``response`` is the text without special tokens, ``tokens`` counts them with the end of turn,
         and ``finished`` says whether the end of turn came before the token limit.
+
+    Raises:
+        UserError: a prompt leaves no room for ``max_new_tokens`` in the model's context; said before anything is sampled.
     """
     import torch
 
-    for block in work:
+    encoded = [[encode(tokenizer, prompt).prompt_ids for prompt in block["prompt"]] for block in work]
+    for block, prompts in zip(work, encoded, strict=True):
+        _check_room(block, prompts, context_of(model.config), decoding)
+    for block, prompts in zip(work, encoded, strict=True):
         torch.manual_seed(stable_seed("respond", seed, content_id(*block["prompt_id"])))
-        prompts = [encode(tokenizer, prompt).prompt_ids for prompt in block["prompt"]]
         yield _rows(block, generated(model, tokenizer, prompts, decoding), tokenizer, decoding.samples)
 
 
@@ -141,6 +148,15 @@ def _ended(row: list[int], stops: set[int], end: int) -> list[int]:
     """A row up to the first token that stops it, which becomes the end of turn; without one as it is."""
     place = next((place for place, token in enumerate(row) if token in stops), None)
     return row if place is None else [*row[:place], end]
+
+
+def _check_room(block: pd.DataFrame, prompts: list[list[int]], context: float, decoding: Decoding) -> None:
+    for name, source, ids in zip(block["prompt_id"], block["source"], prompts, strict=True):
+        if len(ids) + decoding.max_new_tokens > context:
+            raise UserError(
+                f"prompt {name} (of {source}) has {len(ids)} tokens: with max_new_tokens {decoding.max_new_tokens} that is more than the "
+                f"model's context of {context}. Lower max_new_tokens, or leave long prompts out (option max_characters of the dataset)."
+            )
 
 
 def _left_padded(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.unit import tiny
+from trulysafe.errors import UserError
 from trulysafe.ids import prompt_id
 from trulysafe.reward.model import HybridReward
 from trulysafe.sampling import Decoding, block_numbers, blocks, generated, respond, shard, usable
@@ -75,6 +76,14 @@ def test_unfinished_responses_are_marked(model):
     assert frame["finished"].any()
     assert not frame["finished"].all()
     assert not frame["response"].str.contains("<").any()
+
+
+def test_a_prompt_without_room_for_an_answer_is_named_before_anything_is_sampled(model):
+    frame = prompts(3)
+    frame.loc[2, "prompt"] = "w1 " * 60
+    said = rf"prompt {frame.loc[2, 'prompt_id']} \(of s\) has 63 tokens: with max_new_tokens 6 .* context of 64"
+    with pytest.raises(UserError, match=said):
+        next(respond(model, TOKENIZER, blocks(frame, 1), DRAWN, seed=0))
 
 
 def test_other_tokens_that_end_a_response_count_as_its_end():

@@ -9,7 +9,7 @@ from typing import Any
 from trulysafe.errors import UserError
 from trulysafe.ids import content_id, stable_seed
 from trulysafe.llm.messages import Answer, Generation, Request
-from trulysafe.models import Spec, load_model, load_tokenizer
+from trulysafe.models import Spec, context_of, load_model, load_tokenizer
 from trulysafe.provenance import input_id, manifest_path
 from trulysafe.sampling import Decoding, generated
 from trulysafe.tokens import Message, encode, end_of_turn_id
@@ -43,7 +43,7 @@ class LocalModel:
         """
         model, tokenizer = self._model()
         prompts = [encode(tokenizer, _turns(tokenizer, request)).prompt_ids for request in requests]
-        room = getattr(model.config, "max_position_embeddings", None) or 2**31
+        room = context_of(model.config)
         fits = [index for index, ids in enumerate(prompts) if len(ids) + generation.max_new_tokens <= room]
         yield from ((index, Answer("", "rejected")) for index in sorted(set(range(len(prompts))) - set(fits)))
         order = sorted(fits, key=lambda index: -len(prompts[index]))

@@ -14,7 +14,7 @@ import torch
 
 from trulysafe.errors import UserError
 from trulysafe.launch import Launch
-from trulysafe.models import config_of
+from trulysafe.models import config_of, context_of
 from trulysafe.training_memory import GIB, Memory, Shape
 from trulysafe.training_memory import estimate as estimated
 
@@ -81,8 +81,8 @@ def count_weights(config: Any, lora: Mapping[str, Any] | None) -> tuple[int, int
 
 
 def _check_lengths(lengths: Sequence[int], config: Any) -> None:
-    context = getattr(config, "max_position_embeddings", None)
-    too_long = [length for length in lengths if context and length > context]
+    context = context_of(config)
+    too_long = [length for length in lengths if length > context]
     if too_long:
         raise UserError(
             f"{len(too_long)} pairs are longer than the model's context of {context} tokens, the longest has {max(too_long)}. Set pairs.<name>.max_length to "

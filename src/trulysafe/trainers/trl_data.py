@@ -11,6 +11,7 @@ from datasets import Dataset
 
 from trulysafe.errors import UserError
 from trulysafe.methods import Method
+from trulysafe.models import context_of
 from trulysafe.tokens import up_to_end_of_turn
 from trulysafe.trainers.required import has_column
 
@@ -79,7 +80,7 @@ def check_lengths(method: Method, dataset: Any, args: Any, model: Any) -> None:
             f"{cut} pairs are longer than max_length, {limit} tokens (the longest has {max(lengths)}): cut responses have no endpoint for "
             "the reward to read or the mask to keep. Drop those pairs, or set max_length to None or higher."
         )
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or np.inf
+    context = context_of(model.config)
     if too_long := int((np.minimum(lengths, limit) > context).sum()):
         raise UserError(
             f"{too_long} pairs are longer than the model's context of {context} tokens (the longest has {max(lengths)}). Drop those pairs"
