@@ -21,11 +21,11 @@ CONFIGURATION = ROOT / "tests" / "slurm" / "ten_jobs.yaml"
 JOBS = {
     "rule_split": "split",
     "rule_train_base_wildcards_tiny": "train_base/tiny",
-    "rule_annotated_pairs_wildcards_harmless": "pairs/harmless",
+    "rule_annotated_pairs_wildcards_harmless": "annotated_pairs/harmless",
     "rule_reference_wildcards_tiny_harmless": "reference/tiny/harmless",
     "rule_train_wildcards_tiny.dpo-0": "train/tiny.dpo-0",
-    "rule_answer_wildcards_tiny.dpo-0": "answer/tiny.dpo-0",
-    "rule_judge_wildcards_tiny.dpo-0": "judge/tiny.dpo-0",
+    "rule_answer_wildcards_tiny.dpo-0_0_1": "answer/tiny.dpo-0/0-of-1",
+    "rule_judge_wildcards_tiny.dpo-0_0_1": "judge/tiny.dpo-0/0-of-1",
 }
 """SLURM's comment -> Snakemake's benchmark file, of the jobs that are one rule each."""
 
