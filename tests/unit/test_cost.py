@@ -13,8 +13,7 @@ from tests.unit import tiny
 from trulysafe.config import load
 from trulysafe.config.files import raw_configuration
 from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.estimate import STAGES, Gpu, check_gpus, gpu_type, gpus_of, priced, seconds_of, wall_hours
-from trulysafe.cost.fit import too_large
+from trulysafe.cost.estimate import STAGES, Gpu, gpu_type, gpus_of, priced, seconds_of, wall_hours
 from trulysafe.cost.jobs import Jobs
 from trulysafe.cost.measured import beside
 from trulysafe.cost.screen import disk
@@ -174,69 +173,6 @@ def test_gpus_that_no_further_job_fits_on_stay_idle():
     table = priced([Job("train", EIGHT, trained_tokens=1e8, processes=4)] * 4, GPU, A)
     assert wall_hours(table, 11) == pytest.approx(wall_hours(table, 8))
     assert wall_hours(table, 12) < wall_hours(table, 8)
-
-
-EQUILIBRATE, A100 = ROOT / "config/equilibrate.yaml", Gpu("a100-80gb", memory=80e9, flops=312e12, bandwidth=2e12)
-
-
-def equilibrate(**training) -> list[Job]:
-    """Jobs of the full-size configuration, with other options of training."""
-    changed = raw(EQUILIBRATE)
-    changed["training"] |= training
-    return Jobs(load(changed), A).all()
-
-
-@pytest.mark.parametrize(("processes", "nodes"), [(4, 1), (8, 2)])
-def test_trainings_ask_for_the_gpus_of_their_processes(processes, nodes):
-    jobs = equilibrate(engine="zero3", processes=processes, nodes=nodes)
-    row = priced(jobs, A100, A).set_index("rule").loc["train"]
-    one = priced([replace(job, processes=1) for job in jobs], A100, A).set_index("rule").loc["train"]
-    assert row["gpus"] == processes
-    assert row["gpu_hours"] == pytest.approx(one["gpu_hours"], rel=0.05)
-    assert row["hours_per_job"] == pytest.approx(one["hours_per_job"] / processes, rel=0.05)
-
-
-def test_the_full_size_configuration_fits_on_gpus_of_80_gb():
-    assert too_large(equilibrate(), A100, A) == []
-    said = too_large(equilibrate(engine="single", processes=1), A100, A)
-    assert [line.split(" needs")[0] for line in said] == [
-        "DOES NOT FIT: train (24 jobs) with llama3",
-        "DOES NOT FIT: train (24 jobs) with qwen2",
-    ]
-    assert "gradients 29.9, optimiser 59.8" in said[0]
-    assert (
-        "a100-80gb has 74.5 GiB. Set training.engine to zero3 and training.processes to 4 (then about 35.3" in said[0]
-    )
-    held = next(job.memory for job in equilibrate(lora={"r": 8}) if job.rule == "train")
-    assert held.weights == (2 * 8_030_000_000 + 4 * 160_600_000) // 4
-
-
-def test_what_one_process_must_hold_is_not_spread():
-    assert "answer (2 jobs) with big needs about 130.4 GiB" in too_large([Job("answer", SEVENTY)] * 2, A100, A)[0]
-    assert "One process holds the whole model" in too_large([Job("answer", SEVENTY)], A100, A)[0]
-    alone = next(job for job in equilibrate(engine="single", processes=1) if job.rule == "train")
-    assert alone.trained is not None
-    alone = replace(alone, trained=replace(alone.trained, alone=True))
-    assert "GiB. Lower training.batch_size" in too_large([alone], A100, A)[0]
-
-
-def test_fewer_gpus_than_a_job_asks_for_are_refused():
-    table = priced([Job("train", EIGHT, processes=4), Job("answer", EIGHT), Job("split")], GPU, A)
-    for gpus in (0, -3):
-        with pytest.raises(UserError, match=f"GPUS: {gpus} is not accepted. Accepted: whole numbers from 1"):
-            check_gpus(gpus, table)
-    with pytest.raises(
-        UserError, match=r"GPUS: 3 .* a job of train asks for 4 at once\..* Give GPUS=4, or lower training\.p"
-    ):
-        check_gpus(3, table)
-    check_gpus(4, table)
-
-
-def test_processes_share_this_machine():
-    cpu = Gpu("cpu", memory=16e9, flops=6e11, bandwidth=2e10)
-    assert gpus_of(Job("train", EIGHT, processes=4), cpu) == 1
-    assert too_large([Job("answer", Size(3e9, 28, 3072, "bfloat16"))], cpu, A) == []
-    assert "each process, and cpu has 3.7 GiB" in too_large([Job("answer", EIGHT, processes=4)], cpu, A)[0]
 
 
 def test_every_rule_has_its_place():

@@ -43,14 +43,14 @@ class OnlineReward:
         calibrate_every: int = 0,
         validation: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        if train and calibrate_every and not (validation and min(map(len, validation))):
-            raise UserError(
-                "confidence.calibrate_every: the online reward has no validation states to refit its calibration on. "
-                "Give them (validation_states; in a configuration rewards.<name>.fit.validation_share), or set calibrate_every to 0."
-            )
-        if train and calibrate_every and validation:
+        if train and calibrate_every:
+            if not (validation and min(map(len, validation))):
+                raise UserError(
+                    "confidence.calibrate_every: the online reward has no validation states to refit its calibration on. "
+                    "Give them (validation_states; in a configuration rewards.<name>.fit.validation_share), or set calibrate_every to 0."
+                )
             validation = paired_states(*validation, minimum=1)
-            reward.standardised(validation[0].to(reward.gate.device))  # refuses states of another model
+            reward.standardised(validation[0][:1].to(reward.gate.device))  # refuses states of another model
         self.reward, self.train, self.calibrate_every, self.validation = reward, train, calibrate_every, validation
         self.updates = 0
         self.optimizer = torch.optim.Adam(reward.parameters(), lr=learning_rate, weight_decay=weight_decay)
