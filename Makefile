@@ -43,7 +43,7 @@ run: env ## Run another configuration: make run CONFIG=config/<name>.yaml
 	$(SNAKEMAKE) $(CONFIGURED) $(ARGS)
 
 plan: env ## What CONFIG costs: jobs, GPU-hours, disk, wall time; after a run, beside what it took
-	$(BIN)/python -m trulysafe.cost --configfile $(or $(CONFIG),config/demo.yaml) --gpus $(GPUS) $(if $(GPU),--gpu $(GPU))
+	$(BIN)/python -m trulysafe.tools.cost --configfile $(or $(CONFIG),config/demo.yaml) --gpus $(GPUS) $(if $(GPU),--gpu $(GPU))
 
 prefetch: env ## Fetch the models and data sets of CONFIG from the hub, on a machine with network
 	$(SNAKEMAKE) prefetch $(CONFIGURED) $(ARGS)
@@ -69,7 +69,7 @@ test-all: env ## Run the slow tests and those on SLURM side by side, as CI does:
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "(slow or slurm) and not long" -n 3 --dist loadfile -rs $(ARGS)
 
 cluster-check: env ## On a login node: does profiles/slurm fit this cluster, and the jobs of CONFIG?
-	@$(BIN)/python -m trulysafe.cluster_check $(CONFIGURED) $(ARGS)
+	@$(BIN)/python -m trulysafe.tools.cluster_check $(CONFIGURED) $(ARGS)
 
 lint: env ## Check style, formatting and types
 	$(BIN)/ruff check .
@@ -83,10 +83,11 @@ format: env ## Format the code and mend what can be mended automatically
 	$(BIN)/snakefmt $(RULES)
 
 docs: env ## Write config/README.md, the reference of all configuration keys
-	$(BIN)/python -m trulysafe.config.reference config/README.md
+	$(BIN)/python -m trulysafe.tools.config_reference config/README.md
 
-lock: ## Resolve the dependencies of pyproject.toml into the locks anew (UPGRADE=1 takes newer versions)
+lock: ## Resolve the dependencies of pyproject.toml into the locks and the conda file anew (UPGRADE=1 takes newer versions)
 	@envs/bootstrap.sh lock
+	@$(BIN)/python envs/conda_from_lock.py
 
 clean: ## Remove .venv and the caches; results stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.report.layer_figures import reward_accuracy
 from trulysafe.reward.baselines import BASELINES, Fitter, hybrid, single_layer
 from trulysafe.reward.crossval import MEASURES, candidate_difference, candidate_interval, compare_rewards, summarise

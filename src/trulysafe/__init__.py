@@ -11,12 +11,21 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "ConfidenceDPOTrainer": "trulysafe.trainers",
-    "AdaptiveDPOTrainer": "trulysafe.trainers",
-    "PreferenceTrainer": "trulysafe.trainers",
-    "Method": "trulysafe.trainers",
-    "HybridReward": "trulysafe.reward",
-    "fit_hybrid_reward": "trulysafe.reward",
+    "AdaptiveDPOTrainer": "trulysafe.trainers.preference",
+    "ConfidenceDPOTrainer": "trulysafe.trainers.preference",
+    "HybridReward": "trulysafe.reward.model",
+    "Method": "trulysafe.methods.method",
+    "PreferenceTrainer": "trulysafe.trainers.preference",
+    "confidence_dpo_loss": "trulysafe.methods.losses",
+    "dpo_margin": "trulysafe.methods.losses",
+    "evaluate_reward": "trulysafe.reward.evaluate",
+    "extract": "trulysafe.models.representations",
+    "fit_hybrid_reward": "trulysafe.reward.fit",
+    "interval": "trulysafe.stats.intervals",
+    "label_confidence": "trulysafe.methods.confidence",
+    "message_mask": "trulysafe.methods.masks",
+    "paired_difference": "trulysafe.stats.comparisons",
+    "preference_loss": "trulysafe.methods.losses",
 }
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604
 

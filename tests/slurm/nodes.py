@@ -2,8 +2,8 @@
 
 from datasets import load_from_disk
 
-from trulysafe.trainers.jobs import read_run, train_run
-from trulysafe.workflow import job
+from trulysafe.train.jobs import read_run, train_run
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     train_run(read_run("two"), lambda: load_from_disk("data")).to_csv(run.outputs[0], index=False)

@@ -1,6 +1,6 @@
 """One training on the two nodes that it asks for."""
 
-from trulysafe.resources import Site, requests
+from trulysafe.plan.resources import Site, requests
 
 SITE = Site(slurm_partition="cpu", gpu_partition="gpu")
 

@@ -35,7 +35,7 @@ def check(cluster, tmp_path):
         trainings.write_text(json.dumps({"training": training or {}}), encoding="utf-8")
         configuration = [str(ROOT / "tests/slurm/ten_jobs.yaml"), str(trainings)]
         done = subprocess.run(
-            [sys.executable, "-m", "trulysafe.cluster_check", "--profile", str(folder), "--configfile", *configuration],
+            [sys.executable, "-m", "trulysafe.tools.cluster_check", "--profile", str(folder), "--configfile", *configuration],
             cwd=ROOT, env={**os.environ, **cluster.environment, "HF_TOKEN": SECRET, **(environment or {})},
             capture_output=True, text=True, check=False,
         )  # fmt: skip

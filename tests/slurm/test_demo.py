@@ -11,8 +11,8 @@ import pytest
 
 from tests.slurm.submitted import Submitted, megabytes, seconds
 from tests.workflow.project import ROOT, Project
-from trulysafe.resources import REQUESTS
-from trulysafe.step_cost import COST_FILE  # seconds, which are of the machine and the hour
+from trulysafe.plan.resources import REQUESTS
+from trulysafe.trainers.step_cost import COST_FILE  # seconds, which are of the machine and the hour
 
 pytestmark = [pytest.mark.slurm, pytest.mark.long, pytest.mark.timeout(5400)]
 CONFIGURATION = (str(ROOT / "config" / "demo.yaml"), str(ROOT / "tests" / "slurm" / "demo_on_gpus.yaml"))

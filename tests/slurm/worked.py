@@ -1,4 +1,4 @@
-"""Jobs of the project's own kind (trulysafe.workflow.job), one for each fault that meets a job at its work."""
+"""Jobs of the project's own kind (trulysafe.workflow.job.job), one for each fault that meets a job at its work."""
 
 import os
 import time
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from trulysafe.schema import write_table
-from trulysafe.workflow import job
+from trulysafe.common.schema import write_table
+from trulysafe.workflow.job import job
 
 
 def killed(run):

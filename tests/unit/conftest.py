@@ -69,7 +69,7 @@ def verdicts():
 @pytest.fixture(scope="session")
 def metrics(verdicts):
     from tests.unit.report_world import BENCHMARKS
-    from trulysafe.evaluation import metric_rows
+    from trulysafe.evaluate.metrics import metric_rows
 
     return metric_rows(verdicts, BENCHMARKS, "id")
 

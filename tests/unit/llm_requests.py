@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trulysafe.llm import AnswerCache, Client, Generation, Request
+from trulysafe.llm.cache import AnswerCache
+from trulysafe.llm.client import Client
+from trulysafe.llm.messages import Generation, Request
 
 
 def client(backend: Any, folder: Path, **options: Any) -> Client:

@@ -13,9 +13,9 @@ from transformers import PreTrainedModel
 from tests.unit import tiny
 from tests.unit.preference_world import arguments
 from trulysafe import HybridReward
-from trulysafe.methods import Method, Online
-from trulysafe.scoring import token_logps
-from trulysafe.tokens import encode
+from trulysafe.methods.method import Method, Online
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import encode
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer
 
 PAIRS = [

@@ -9,8 +9,8 @@ import torch
 from datasets import Dataset
 from trl import DPOConfig
 
-from trulysafe.scoring import token_logps
-from trulysafe.tokens import encode
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import encode
 
 PAIRS = [
     ("w1 w2 w3 w4", "w5 w6 w7 w8 w9", "w10 w11 w12"),

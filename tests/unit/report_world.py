@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trulysafe.contrasts import contrast_rows
+from trulysafe.evaluate.contrasts import contrast_rows
 
 BENCHMARKS = {
     "harmful": {"axis": "safety", "judge": "oracle"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from trulysafe.reward import HybridReward
+from trulysafe.reward.model import HybridReward
 
 LAYERS, WIDTH = 3, 5
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trulysafe import data
+from trulysafe.data import read as data
 from trulysafe.data.sources import Loaded
 
 

@@ -10,15 +10,15 @@ import pytest
 import yaml
 
 from tests.unit.report_world import BENCHMARKS, verdict_table
-from trulysafe.ablations import METRICS, ablation_rows
-from trulysafe.config import load
+from trulysafe.common.errors import UserError
+from trulysafe.config.load import load
 from trulysafe.config.selection import without_removed
-from trulysafe.contrasts import contrast_rows
-from trulysafe.errors import UserError
-from trulysafe.evaluation import metric_rows
+from trulysafe.evaluate.ablations import METRICS, ablation_rows
+from trulysafe.evaluate.contrasts import contrast_rows
+from trulysafe.evaluate.metrics import metric_rows
 from trulysafe.report.ablations import ablation_text, joined
 from trulysafe.report.build import build_figures, build_tables
-from trulysafe.stats import holm
+from trulysafe.stats.comparisons import holm
 
 CONFIG = Path(__file__).parents[2] / "config"
 ABLATIONS = {

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, f1_score
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from trulysafe.fdc.agreement import agreement_interval, agreement_rows, kappas, macro_f1s, paired_statistic
+from trulysafe.label.agreement import agreement_interval, agreement_rows, kappas, macro_f1s, paired_statistic
 
 
 def labels(n=300, right=0.7, seed=0):

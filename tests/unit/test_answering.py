@@ -4,12 +4,12 @@ import pandas as pd
 import pytest
 
 from tests.unit import tiny
-from trulysafe import answering
-from trulysafe.answering import answers, pieces, stretch
-from trulysafe.ids import prompt_id
-from trulysafe.judges import judged
-from trulysafe.schema import SCHEMAS, read_table, write_table
-from trulysafe.shards import gathered
+from trulysafe.common.ids import prompt_id
+from trulysafe.common.schema import SCHEMAS, read_table, write_table
+from trulysafe.evaluate import answers as answering
+from trulysafe.evaluate.answers import answers, pieces, stretch
+from trulysafe.evaluate.shards import gathered
+from trulysafe.judges.registry import judged
 
 JUDGES = ("refusal_phrases", "keywords")
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from trulysafe.config import load
-from trulysafe.config.bounds import refuse_too_many
-from trulysafe.config.plan import Plan
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
+from trulysafe.config.load import load
+from trulysafe.plan.bounds import refuse_too_many
+from trulysafe.plan.plan import Plan
 
 SMALL = Path(__file__).parents[1] / "workflow" / "small.yaml"
 PROMPTS = pd.DataFrame({"risk": ["EHD"] * 5 + ["IHD"] * 3 + ["look_alike"] * 2})

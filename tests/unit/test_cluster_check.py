@@ -4,18 +4,18 @@ from math import inf
 import pytest
 
 from tests.workflow.project import ROOT, SMALL
-from trulysafe.cluster_check import disk, partitions, slurm
-from trulysafe.cluster_check.disk import Needed, folders
-from trulysafe.cluster_check.keys import unknown_keys
-from trulysafe.cluster_check.partitions import Partition, minutes, read_partitions
-from trulysafe.cluster_check.profile import read_profile
-from trulysafe.cluster_check.sbatch import flags, refusal
-from trulysafe.cluster_check.slurm import preemption
-from trulysafe.cluster_check.submissions import KNOWN_RULES, LABELLING, RULES, asked_for, jobs_of
-from trulysafe.config import load
+from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
-from trulysafe.config.plan import Plan
-from trulysafe.errors import UserError
+from trulysafe.config.load import load
+from trulysafe.plan.plan import Plan
+from trulysafe.tools.cluster_check import disk, partitions, slurm
+from trulysafe.tools.cluster_check.disk import Needed, folders
+from trulysafe.tools.cluster_check.keys import unknown_keys
+from trulysafe.tools.cluster_check.partitions import Partition, minutes, read_partitions
+from trulysafe.tools.cluster_check.profile import read_profile
+from trulysafe.tools.cluster_check.sbatch import flags, refusal
+from trulysafe.tools.cluster_check.slurm import preemption
+from trulysafe.tools.cluster_check.submissions import KNOWN_RULES, LABELLING, RULES, asked_for, jobs_of
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trulysafe.confidence import label_confidence
-from trulysafe.errors import UserError
-from trulysafe.methods import Confidence, Method
+from trulysafe.common.errors import UserError
+from trulysafe.methods.confidence import label_confidence
+from trulysafe.methods.method import Confidence, Method
 
 rewards = st.lists(st.tuples(st.floats(-30, 30), st.floats(-30, 30)), min_size=1, max_size=8)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trulysafe.config import load
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
+from trulysafe.config.load import load
 
 SMALL = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "small.yaml").read_text(encoding="utf-8"))
 ENDPOINT = {"backend": "endpoint", "base_url": "http://localhost:8000/v1", "name": "served"}

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trulysafe.config import load
-from trulysafe.config.consistency import _rows
-from trulysafe.config.inputs import check_inputs
-from trulysafe.config.plan import Plan
-from trulysafe.config.tables import Dataset
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
+from trulysafe.config.load import load
+from trulysafe.config.tables.sources import Dataset
+from trulysafe.plan.checks import check_inputs
+from trulysafe.plan.consistency import _rows
+from trulysafe.plan.plan import Plan
 
 SMALL = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "small.yaml").read_text(encoding="utf-8"))
 

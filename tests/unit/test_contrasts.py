@@ -9,9 +9,9 @@ from scipy.stats import binomtest
 
 from tests.unit.few_verdicts import AXES, table, value
 from tests.unit.report_world import BENCHMARKS, verdict_table
-from trulysafe.contrasts import contrast_rows
-from trulysafe.errors import UserError
-from trulysafe.evaluation import POOLED, metric_rows
+from trulysafe.common.errors import UserError
+from trulysafe.evaluate.contrasts import contrast_rows
+from trulysafe.evaluate.metrics import POOLED, metric_rows
 
 
 def arms_of(a: list[str], b: list[str], seeds_a: int = 1, seeds_b: int = 1) -> pd.DataFrame:

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trulysafe.controls import random_control, row_generators, shuffled_control, shuffled_rewards
-from trulysafe.errors import UserError
-from trulysafe.masks import hysteresis_state, keep_eos, message_mask, with_minimum_share
+from trulysafe.common.errors import UserError
+from trulysafe.methods.controls import random_control, row_generators, shuffled_control, shuffled_rewards
+from trulysafe.methods.masks import hysteresis_state, keep_eos, message_mask, with_minimum_share
 
 
 @st.composite

@@ -10,16 +10,16 @@ import pytest
 import yaml
 
 from tests.unit import tiny
-from trulysafe.config import load
+from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
-from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.estimate import STAGES, Gpu, gpu_type, gpus_of, priced, seconds_of, wall_hours
-from trulysafe.cost.jobs import Jobs
-from trulysafe.cost.measured import beside
-from trulysafe.cost.screen import disk
-from trulysafe.cost.sizes import Size, llama_parameters, size_of, stored_parameters
-from trulysafe.cost.work import Job
-from trulysafe.errors import UserError
+from trulysafe.config.load import load
+from trulysafe.tools.cost.assumptions import Assumptions
+from trulysafe.tools.cost.estimate import STAGES, Gpu, gpu_type, gpus_of, priced, seconds_of, wall_hours
+from trulysafe.tools.cost.jobs import Jobs
+from trulysafe.tools.cost.measured import beside
+from trulysafe.tools.cost.screen import disk
+from trulysafe.tools.cost.sizes import Size, llama_parameters, size_of, stored_parameters
+from trulysafe.tools.cost.work import Job
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL, DEMO = ROOT / "tests/workflow/small.yaml", ROOT / "config/demo.yaml"
@@ -203,7 +203,7 @@ def test_gpu_types_and_units():
 
 def test_command_prints_one_screen_without_torch(tmp_path):
     code = (
-        "import sys; from trulysafe.cost.__main__ import main; main(sys.argv[1:]); "
+        "import sys; from trulysafe.tools.cost.__main__ import main; main(sys.argv[1:]); "
         "print(sorted({'torch', 'transformers', 'trl'} & set(sys.modules)))"
     )
     (tmp_path / "resources").symlink_to(ROOT / "resources")

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trulysafe.config import load
-from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.estimate import Gpu, check_gpus, gpus_of, priced
-from trulysafe.cost.fit import too_large
-from trulysafe.cost.jobs import Jobs
-from trulysafe.cost.sizes import Size
-from trulysafe.cost.work import Job
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
+from trulysafe.config.load import load
+from trulysafe.tools.cost.assumptions import Assumptions
+from trulysafe.tools.cost.estimate import Gpu, check_gpus, gpus_of, priced
+from trulysafe.tools.cost.fit import too_large
+from trulysafe.tools.cost.jobs import Jobs
+from trulysafe.tools.cost.sizes import Size
+from trulysafe.tools.cost.work import Job
 
 EQUILIBRATE = Path(__file__).resolve().parents[2] / "config" / "equilibrate.yaml"
 A = Assumptions()

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import jinja2
 import pandas as pd
 
-from trulysafe.job_times import job_times
 from trulysafe.report.cost_pages import write_costs
+from trulysafe.report.job_times import job_times
 
 
 def timed(folder, **jobs):

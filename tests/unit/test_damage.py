@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tests.unit.job_world import Named, files, snakemake, write_both
-from trulysafe.schema import read_table, write_table
-from trulysafe.workflow import job
+from trulysafe.common.schema import read_table, write_table
+from trulysafe.workflow.job import job
 
 
 def write_to_a_full_disk() -> None:

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from tests.unit.source_files import read, write
-from trulysafe import data
-from trulysafe.errors import UserError
-from trulysafe.ids import pair_id, prompt_id
-from trulysafe.schema import SCHEMAS
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import pair_id, prompt_id
+from trulysafe.common.schema import SCHEMAS
+from trulysafe.data import read as data
 
 
 def test_the_three_kinds_of_table_have_their_schema(tmp_path):

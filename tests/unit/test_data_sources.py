@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.real_data import FOLDER, needs_real_data
 from tests.unit.source_files import read, write
-from trulysafe import data
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
+from trulysafe.data import read as data
 
 
 def test_hub_datasets_are_read_by_split_in_their_original_layout(tmp_path, tmp_path_factory, monkeypatch):

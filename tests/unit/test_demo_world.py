@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trulysafe.demo import PARTS, classify, table
-from trulysafe.demo.lexicon import REASONS
-from trulysafe.demo.oracle import respond
-from trulysafe.demo.world import CLASSES, build_world, prompts
-from trulysafe.errors import UserError
-from trulysafe.ids import prompt_id
-from trulysafe.schema import HARMFUL_RISKS, VERDICTS, check_table, write_table
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id
+from trulysafe.common.schema import HARMFUL_RISKS, VERDICTS, check_table, write_table
+from trulysafe.data.demo.lexicon import REASONS
+from trulysafe.data.demo.oracle import classify, respond
+from trulysafe.data.demo.tables import PARTS, table
+from trulysafe.data.demo.world import CLASSES, build_world, prompts
 
 ROWS = {"corpus": 400, "development": 1000, "test": 1000, "harmful": 450}
 ALIGNMENT = [part for part in PARTS if part not in ("corpus", "development", "test")]

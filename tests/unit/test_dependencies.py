@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from trulysafe.config import load
-from trulysafe.config.plan import Plan
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
+from trulysafe.config.load import load
+from trulysafe.plan.plan import Plan
 
 WORKFLOW = Path(__file__).parents[1] / "workflow"
 

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 
-from trulysafe.diversity import METRICS, TEXT, diversity, diversity_rows, pooled_rows, self_bleu
-from trulysafe.evaluation import POOLED
-from trulysafe.ids import prompt_id
+from trulysafe.common.ids import prompt_id
+from trulysafe.evaluate.diversity import METRICS, TEXT, diversity, diversity_rows, pooled_rows, self_bleu
+from trulysafe.evaluate.metrics import POOLED
 
 BENCHMARKS = {"harmful": {"axis": "safety"}, "questions": {"axis": "helpfulness", "purpose": "test"}}
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from tests.unit import tiny
-from trulysafe.drift import COLUMNS, REFERENCE, class_distance, drift_rows, order_values, token_divergence
-from trulysafe.errors import UserError
-from trulysafe.follow import FRESH_COLUMNS, REFERENCES, Follower, policy_seed
-from trulysafe.ids import prompt_id, response_id
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id, response_id
+from trulysafe.drift.follow import FRESH_COLUMNS, REFERENCES, Follower, policy_seed
+from trulysafe.drift.measures import COLUMNS, REFERENCE, class_distance, drift_rows, order_values, token_divergence
+from trulysafe.models.sampling import Decoding
 from trulysafe.report.drift_figure import drift_text, order_and_distribution, starting_value
-from trulysafe.sampling import Decoding
 
 PROMPTS, RESPONSES = 6, 4
 
@@ -236,7 +236,7 @@ def test_new_samples_are_the_same_again_and_differ_between_policies(follower):
 
 
 def test_a_policy_is_read_with_its_place_and_the_reference_without_likelihoods(follower, monkeypatch):
-    monkeypatch.setattr("trulysafe.follow.load_model", lambda spec: tiny.model(spec))
+    monkeypatch.setattr("trulysafe.drift.follow.load_model", lambda spec: tiny.model(spec))
     pool = follower.pool(samples(), prompts=2)
     prompts = samples().drop_duplicates("prompt_id").drop(columns=["response", "response_id", "sample", "finished"])
     options = {

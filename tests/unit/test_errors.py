@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from trulysafe.errors import choices, disk_is_full
+from trulysafe.common.errors import choices, disk_is_full
 
 
 def chained(cause):

@@ -11,10 +11,10 @@ import pytest
 
 from tests.unit.few_verdicts import AXES, table, value
 from tests.unit.report_world import BENCHMARKS, verdict_table
-from trulysafe.errors import UserError
-from trulysafe.evaluation import POOLED, metric_rows
-from trulysafe.schema import SCHEMAS
-from trulysafe.stats import interval
+from trulysafe.common.errors import UserError
+from trulysafe.common.schema import SCHEMAS
+from trulysafe.evaluate.metrics import POOLED, metric_rows
+from trulysafe.stats.intervals import interval
 
 FIVE = ("complies", "safe_completion", "refuses", "mixed", "malformed")
 
@@ -171,9 +171,9 @@ def test_a_large_run_takes_seconds() -> None:
 def test_evaluation_and_report_import_neither_torch_nor_transformers() -> None:
     modules = (
         "trulysafe.stats",
-        "trulysafe.evaluation",
-        "trulysafe.contrasts",
-        "trulysafe.frontiers",
+        "trulysafe.evaluate.metrics",
+        "trulysafe.evaluate.contrasts",
+        "trulysafe.evaluate.frontiers",
         "trulysafe.report.build",
         "trulysafe.report.summary",
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from trulysafe.evaluation import POOLED
-from trulysafe.frontiers import matched_safety
+from trulysafe.evaluate.frontiers import matched_safety
+from trulysafe.evaluate.metrics import POOLED
 
 
 def path_rows(points: dict[tuple[str, int, int], tuple[float, float]]) -> pd.DataFrame:

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from tests.unit.few_verdicts import AXES, table
-from trulysafe import judges
-from trulysafe.demo import table as demo_table
-from trulysafe.demo.oracle import respond
-from trulysafe.demo.world import prompts
-from trulysafe.judges.agreement import COLUMNS, judge_agreement
+from trulysafe.common.schema import meta_of
+from trulysafe.data.demo.oracle import respond
+from trulysafe.data.demo.tables import table as demo_table
+from trulysafe.data.demo.world import prompts
+from trulysafe.evaluate.judge_agreement import COLUMNS, judge_agreement
+from trulysafe.judges import registry as judges
 from trulysafe.judges.oracle import judge as oracle
-from trulysafe.schema import meta_of
 
 
 def test_agreement_and_kappa_are_counted_on_the_outcome_of_the_axis() -> None:

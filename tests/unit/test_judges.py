@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from tests.unit.real_data import FOLDER, needs_real_data
-from trulysafe import data, judges
-from trulysafe.classification import score
-from trulysafe.errors import UserError
-from trulysafe.ids import prompt_id
+from trulysafe.classifier.fit_and_test import score
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id
+from trulysafe.common.schema import VERDICTS
+from trulysafe.data import read as data
+from trulysafe.judges import registry as judges
 from trulysafe.judges.refusal_phrases import OPENING, verdict
 from trulysafe.judges.wellformed import malformed
-from trulysafe.schema import VERDICTS
 
 
 def answers(*responses, risk="IHD", meta=None):
@@ -222,7 +223,7 @@ def test_judging_does_not_import_torch(tmp_path):
     judges.fit("classifier", labelled(), tmp_path, {"features": ["words"]})
     code = f"""
 import sys, pathlib, pandas
-from trulysafe import judges
+from trulysafe.judges import registry as judges
 judges.validate("classifier", {{}})
 assert not [name for name in ("torch", "sklearn", "transformers") if name in sys.modules], "imported at parsing time"
 frame = pandas.DataFrame({{"response": ["sure here"], "risk": ["EHD"], "meta": ["{{}}"]}})

@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 
 from tests.unit import tiny
-from trulysafe.errors import UserError
-from trulysafe.ids import content_id
-from trulysafe.kept_tokens import COLUMNS, kept_tokens, read_kept_tokens
-from trulysafe.methods import Mask
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import content_id
+from trulysafe.common.schema import check_table
+from trulysafe.methods.method import Mask
+from trulysafe.report.kept_token_rows import COLUMNS, kept_tokens, read_kept_tokens
 from trulysafe.report.kept_tokens import kept_tokens_figure, write_page
-from trulysafe.schema import check_table
-from trulysafe.token_rewards import TokenScale
+from trulysafe.reward.token_scale import TokenScale
 
 RISKS = ("EHD", "look_alike", "IHD", "general", "MHD", "other", "look_alike", "general", "look_alike")
 READINGS = [0.4, -0.2, -0.57, 0.05, 0.02, 0.48, 0.17]  # of the released figure

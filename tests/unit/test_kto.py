@@ -16,11 +16,11 @@ from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 from tests.unit import tiny
 from tests.unit.preference_world import PAIRS, arguments
 from trulysafe import PreferenceTrainer
-from trulysafe.errors import UserError
-from trulysafe.losses import RESPONSE_LOSSES, kto_reference_point
-from trulysafe.methods import Confidence, Mask, Method, Online
-from trulysafe.scoring import token_logps
-from trulysafe.tokens import encode
+from trulysafe.common.errors import UserError
+from trulysafe.methods.losses import RESPONSE_LOSSES, kto_reference_point
+from trulysafe.methods.method import Confidence, Mask, Method, Online
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import encode
 from trulysafe.trainers.mismatched import IDS, mismatched_pairs, with_partners
 
 KTO = Method(loss="kto")

@@ -8,8 +8,8 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 
 from tests.unit.test_diversity import BENCHMARKS, answers
 from tests.unit.test_labellers import labelled
-from trulysafe.diversity import diversity_rows, pooled_rows
-from trulysafe.fdc import labellers
+from trulysafe.evaluate.diversity import diversity_rows, pooled_rows
+from trulysafe.label import labellers
 from trulysafe.report.build import build_tables
 from trulysafe.report.diversity_table import diversity_tables
 from trulysafe.report.facts import measured_facts
@@ -119,7 +119,7 @@ def test_diversity_is_shown_per_axis_and_arm(tmp_path):
 def test_all_of_them_are_written(folders, tmp_path):
     from tests.unit.report_world import BENCHMARKS as MADE
     from tests.unit.report_world import verdict_table
-    from trulysafe.evaluation import metric_rows
+    from trulysafe.evaluate.metrics import metric_rows
 
     verdicts = verdict_table(arms=1, seeds=2, steps=1)
     rows = diversity_rows(answers().assign(experiment="arm_0"), BENCHMARKS, "id", most=9)

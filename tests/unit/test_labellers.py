@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from tests.unit.real_data import FOLDER, needs_real_data
-from trulysafe import data
-from trulysafe.errors import UserError
-from trulysafe.fdc import labellers
-from trulysafe.ids import prompt_id
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id
+from trulysafe.data import read as data
+from trulysafe.label import labellers
 
 ASK = {
     "EHD": "instructions to pick a lock",

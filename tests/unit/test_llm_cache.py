@@ -13,9 +13,9 @@ import pytest
 
 from tests.unit.endpoint_server import Reply, serve
 from tests.unit.llm_requests import client
-from trulysafe.llm import Answer, AnswerCache, Generation, Request
+from trulysafe.llm.cache import AnswerCache
 from trulysafe.llm.endpoint import Endpoint
-from trulysafe.llm.messages import request_key
+from trulysafe.llm.messages import Answer, Generation, Request, request_key
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +56,9 @@ def test_lines_that_a_killed_job_left_unfinished_are_skipped(tmp_path, caplog):
 
 ASKING = """
 import sys
-from trulysafe.llm import AnswerCache, Client, Generation, Request
+from trulysafe.llm.cache import AnswerCache
+from trulysafe.llm.client import Client
+from trulysafe.llm.messages import Generation, Request
 from trulysafe.llm.endpoint import Endpoint
 url, folder, count = sys.argv[1:]
 backend = Endpoint(url, "m", concurrency=2, first_wait=0.01)

@@ -8,9 +8,9 @@ import pytest
 
 from tests.unit.endpoint_server import Reply, serve
 from tests.unit.llm_requests import client, requests
-from trulysafe.errors import UserError
-from trulysafe.llm import Answer, Request
+from trulysafe.common.errors import UserError
 from trulysafe.llm.endpoint import Endpoint
+from trulysafe.llm.messages import Answer, Request
 
 SECRET = "sk-not-to-be-seen-anywhere"
 

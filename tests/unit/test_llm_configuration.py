@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trulysafe.config.inputs import check_inputs
+from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
-from trulysafe.config.plan import Plan
-from trulysafe.errors import UserError
-from trulysafe.llm import Generation, open_client
 from trulysafe.llm.endpoint import Endpoint
 from trulysafe.llm.local import LocalModel
+from trulysafe.llm.messages import Generation
+from trulysafe.llm.opening import open_client
+from trulysafe.plan.checks import check_inputs
+from trulysafe.plan.plan import Plan
 
 SMALL = Path(__file__).resolve().parents[1] / "workflow" / "small.yaml"
 SERVED = {"backend": "endpoint", "base_url": "http://localhost:8000/v1", "name": "m"}

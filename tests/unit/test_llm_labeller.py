@@ -7,12 +7,14 @@ import pytest
 from tests.unit import tiny
 from tests.unit.endpoint_server import Reply, serve
 from tests.unit.test_labellers import ASK, labelled, prompts
-from trulysafe.errors import UserError
-from trulysafe.fdc import labellers
-from trulysafe.fdc.reviewer import HarmfulReview, Review, review
-from trulysafe.llm import Answer, AnswerCache, Client, Generation
+from trulysafe.common.errors import UserError
+from trulysafe.label import labellers
+from trulysafe.label.reviewer import HarmfulReview, Review, review
+from trulysafe.llm.cache import AnswerCache
+from trulysafe.llm.client import Client
 from trulysafe.llm.endpoint import Endpoint
 from trulysafe.llm.local import LocalModel
+from trulysafe.llm.messages import Answer, Generation
 from trulysafe.llm.structured import parse
 
 NAMES = {"EHD": "explicit", "IHD": "implicit", "MHD": "mixed", "general": "harmless"}

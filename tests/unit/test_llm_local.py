@@ -7,8 +7,8 @@ import torch
 
 from tests.unit import tiny
 from tests.unit.llm_requests import client, requests
-from trulysafe.llm import Request
 from trulysafe.llm.local import LocalModel
+from trulysafe.llm.messages import Request
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from tests.unit import tiny
-from trulysafe.models import load_model
+from trulysafe.models.load import load_model
 
 IDS = torch.tensor([[1, 4, 7, 9, 5, 12, 13]])
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from trulysafe.confidence import label_confidence
-from trulysafe.losses import (
+from trulysafe.methods.confidence import label_confidence
+from trulysafe.methods.losses import (
     BATCH_LOSSES,
     PAIR_LOSSES,
     RESPONSE_LOSSES,

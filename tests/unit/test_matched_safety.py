@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from trulysafe.frontiers import matched_safety
+from trulysafe.evaluate.frontiers import matched_safety
 
 SAFE = {
     ("one", 30, 20): 0.7,

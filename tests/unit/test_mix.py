@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trulysafe.errors import UserError
-from trulysafe.fdc.mix import draw, realised
-from trulysafe.ids import content_id
-from trulysafe.schema import HARMFUL_RISKS, check_table
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import content_id
+from trulysafe.common.schema import HARMFUL_RISKS, check_table
+from trulysafe.pairs.mix import draw, realised
 
 SIZES = {"EHD": 60, "IHD": 200, "MHD": 60, "general": 80, "look_alike": 50, "other": 20, "": 5}
 

@@ -13,16 +13,16 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.unit import training_world as world
 from tests.unit.online_world import PAIRS, dataset, judging_reward, policy, trainer
-from trulysafe.demo import table
-from trulysafe.errors import UserError
-from trulysafe.methods import Confidence, Method, Online
-from trulysafe.schema import RISKS
-from trulysafe.tokens import Encoded
-from trulysafe.trainers.jobs import TrainingRun, train_run
+from trulysafe.common.errors import UserError
+from trulysafe.common.schema import RISKS
+from trulysafe.data.demo.tables import table
+from trulysafe.methods.method import Confidence, Method, Online
+from trulysafe.models.tokens import Encoded
+from trulysafe.train.jobs import TrainingRun, train_run
+from trulysafe.train.run_data import training_set
 from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.online_judges import META, PROMPT, TextJudge
 from trulysafe.trainers.online_pairs import OnlinePairs
-from trulysafe.trainers.run_data import training_set
 
 NAMED = Method(online=Online(samples=6, max_new_tokens=40, judge="phrases"))
 PHRASES = {"kind": "refusal_phrases", "options": {"phrases": [r"^w[12]\d\b"]}, "artefact": None}

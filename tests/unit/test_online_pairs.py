@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from tests.unit.online_world import METHOD, ONLINE, PAIRS, dataset, judging_reward, policy, trainer
-from trulysafe.errors import UserError
-from trulysafe.methods import Confidence, Mask, Method, Online
-from trulysafe.scoring import endpoint_rewards, read_rewards, token_logps
-from trulysafe.step_cost import COST_FILE, flops_per_step
-from trulysafe.tokens import Encoded, encode
+from trulysafe.common.errors import UserError
+from trulysafe.methods.method import Confidence, Mask, Method, Online
+from trulysafe.models.scoring import endpoint_rewards, read_rewards, token_logps
+from trulysafe.models.tokens import Encoded, encode
 from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.online_judges import RewardJudge
 from trulysafe.trainers.online_pairs import OnlinePairs
+from trulysafe.trainers.step_cost import COST_FILE, flops_per_step
 
 
 @pytest.fixture

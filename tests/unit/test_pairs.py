@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from trulysafe.errors import UserError
-from trulysafe.ids import prompt_id, response_id
-from trulysafe.pairs import drop_table, rerank, within_length, without_endpoint, without_unusable
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id, response_id
+from trulysafe.pairs.build import drop_table, rerank, within_length, without_endpoint, without_unusable
 
 
 def scored(*prompts: tuple[str, str, dict[str, float]]) -> pd.DataFrame:

@@ -9,18 +9,18 @@ import pytest
 
 from tests.unit import tiny
 from tests.unit.fake_hub import COMMIT, fake_hub
-from trulysafe import prefetch
-from trulysafe.config import load
-from trulysafe.config.inputs import check_inputs
-from trulysafe.config.plan import Plan
-from trulysafe.errors import UserError
-from trulysafe.prefetch import environment, forget_tokens, redacted, unpinned, wanted
+from trulysafe.common.errors import UserError
+from trulysafe.config.load import load
+from trulysafe.plan.checks import check_inputs
+from trulysafe.plan.plan import Plan
+from trulysafe.prefetch import hub as prefetch
+from trulysafe.prefetch.hub import environment, forget_tokens, redacted, unpinned, wanted
 
 TOKEN = "hf_" + "NotARealToken123"
 FETCH = """
 import json, sys
-from trulysafe.errors import UserError
-from trulysafe.prefetch import fetch, go_online
+from trulysafe.common.errors import UserError
+from trulysafe.prefetch.hub import fetch, go_online
 try:
     go_online()
     print(json.dumps(fetch(*sys.argv[1:4], sys.argv[4:])))
@@ -29,8 +29,8 @@ except UserError as error:
 """
 READ = """
 import json
-from trulysafe import data
-from trulysafe.models import load_model, load_tokenizer
+from trulysafe.data import read as data
+from trulysafe.models.load import load_model, load_tokenizer
 spec = {{"source": "team/model", "revision": "{commit}"}}
 frame, kind = data.load("hub", {{"repo": "team/pairs", "revision": "{commit}", "files": ["data/*.jsonl"],
     "columns": {{"chosen": "good", "rejected": "bad"}}}})

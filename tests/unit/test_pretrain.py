@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trulysafe.demo import table
-from trulysafe.errors import UserError
-from trulysafe.pretrain import (
+from trulysafe.common.errors import UserError
+from trulysafe.data.demo.tables import table
+from trulysafe.models.pretrain import (
     ASSISTANT,
     BOS,
     END,

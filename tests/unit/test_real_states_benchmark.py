@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.unit.real_data import FOLDER
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.reward.baselines import hybrid, mean_of_layers, single_layer
 from trulysafe.reward.crossval import candidate_difference, compare_rewards, summarise
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from tests.unit.report_world import ARMS, TIMES, layer_tables, training_log
-from trulysafe.errors import UserError
-from trulysafe.evaluation import POOLED
+from trulysafe.common.errors import UserError
+from trulysafe.evaluate.metrics import POOLED
 from trulysafe.report.figures import _apart, classes, sweep, wall_time
 from trulysafe.report.layer_figures import layer_densities, panel_risks, reward_accuracy
 from trulysafe.report.plane import plane

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.unit.report_world import PUBLISHED, layer_tables
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.report.published import divergence_rows, published_rows, published_text, read_published
 from trulysafe.report.tables import NOT_RUN
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tests.unit.report_world import ARMS
-from trulysafe.frontiers import matched_safety
+from trulysafe.evaluate.frontiers import matched_safety
 from trulysafe.report.summary import summary
 
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from tests.unit.report_world import ARMS, BENCHMARKS, PUBLISHED, STARTS, layer_tables
-from trulysafe.errors import UserError
-from trulysafe.frontiers import matched_safety
-from trulysafe.judges.agreement import judge_agreement
+from trulysafe.common.errors import UserError
+from trulysafe.evaluate.frontiers import matched_safety
+from trulysafe.evaluate.judge_agreement import judge_agreement
 from trulysafe.report.build import build_tables
 from trulysafe.report.captions import main_caption
 from trulysafe.report.tables import (

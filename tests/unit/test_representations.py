@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from tests.unit import tiny
-from trulysafe.errors import UserError
-from trulysafe.layer_states import LayerStates, find_decoder, gather_positions
-from trulysafe.representations import extract, extract_batches, extract_tokens, token_positions
+from trulysafe.common.errors import UserError
+from trulysafe.models.layer_states import LayerStates, find_decoder, gather_positions
+from trulysafe.models.representations import extract, extract_batches, extract_tokens, token_positions
+from trulysafe.models.tokens import encode
 from trulysafe.reward.model import HybridReward
-from trulysafe.tokens import encode
 
 TOKENIZER = tiny.tokenizer()
 USER, ANSWER = {"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}

@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
-from trulysafe.errors import UserError
-from trulysafe.resources import REQUESTS, SIZES, Site, requests, size_class
+from trulysafe.common.errors import UserError
+from trulysafe.plan.resources import REQUESTS, SIZES, Site, requests, size_class
 
 
 @pytest.mark.parametrize(

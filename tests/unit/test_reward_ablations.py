@@ -13,12 +13,12 @@ import torch
 import yaml
 
 from tests.unit.report_world import BENCHMARKS, verdict_table
-from trulysafe.ablations import ablation_rows
-from trulysafe.config import load
+from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
-from trulysafe.config.inputs import check_inputs
-from trulysafe.config.plan import Plan
-from trulysafe.errors import UserError
+from trulysafe.config.load import load
+from trulysafe.evaluate.ablations import ablation_rows
+from trulysafe.plan.checks import check_inputs
+from trulysafe.plan.plan import Plan
 from trulysafe.report.ablations import ablation_text, joined
 from trulysafe.report.captions import ablation_caption
 from trulysafe.report.training_table import GAP, training_rows, training_text
@@ -26,7 +26,7 @@ from trulysafe.reward.ablations import held_out_rewards, pair_outcomes, reward_a
 from trulysafe.reward.evaluate import calibration_error
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import ENDPOINT, fit_stage, held_out_rows
-from trulysafe.stats import holm, paired_difference
+from trulysafe.stats.comparisons import holm, paired_difference
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS: dict[str, Any] = {"fit": {"epochs": 3, "validation_share": 0.3}, "test_share": 0.4, "seed": 4}

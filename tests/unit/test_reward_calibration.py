@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from tests.unit.reward_states import pairs, random_reward
-from trulysafe.reward import HybridReward, evaluate_reward, fit_hybrid_reward
 from trulysafe.reward.calibration import calibrate, platt
+from trulysafe.reward.evaluate import evaluate_reward
+from trulysafe.reward.fit import fit_hybrid_reward
+from trulysafe.reward.model import HybridReward
 
 
 def test_calibration_is_affine_and_keeps_the_order() -> None:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from trulysafe.errors import UserError
-from trulysafe.reward import layer_analysis
+from trulysafe.common.errors import UserError
 from trulysafe.reward.baselines import (
     best_layer,
     chosen_on_inner_folds,
@@ -24,7 +23,7 @@ from trulysafe.reward.crossval import (
     cross_validated,
     summarise,
 )
-from trulysafe.reward.layers import kernel_divergence, principal_components
+from trulysafe.reward.layers import kernel_divergence, layer_analysis, principal_components
 
 LAYERS, WIDTH = 3, 6
 

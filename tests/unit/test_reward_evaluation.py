@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.reward_states import pairs
-from trulysafe.reward import evaluate_reward, fit_hybrid_reward
-from trulysafe.reward.evaluate import calibration_error, pair_accuracy
-from trulysafe.schema import UNLABELLED
+from trulysafe.common.schema import UNLABELLED
+from trulysafe.reward.evaluate import calibration_error, evaluate_reward, pair_accuracy
+from trulysafe.reward.fit import fit_hybrid_reward
 
 
 def test_scores_of_pairs() -> None:

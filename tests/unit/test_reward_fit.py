@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tests.unit.reward_states import LAYERS, WIDTH, pairs
-from trulysafe.errors import UserError
-from trulysafe.reward import HybridReward, evaluate_reward, fit_hybrid_reward, fit_token_reward
-from trulysafe.reward.evaluate import pair_accuracy
+from trulysafe.common.errors import UserError
+from trulysafe.reward.evaluate import evaluate_reward, pair_accuracy
+from trulysafe.reward.fit import fit_hybrid_reward, fit_token_reward
+from trulysafe.reward.model import HybridReward
 from trulysafe.reward.standardisation import STATE_NORM, set_standardisation
 from trulysafe.reward.states import group_codes, split_rows
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.unit.reward_states import LAYERS, WIDTH, random_reward
-from trulysafe.errors import UserError
-from trulysafe.reward import HybridReward
+from trulysafe.common.errors import UserError
+from trulysafe.reward.model import HybridReward
 
 
 def plain_reward(model: HybridReward, states: torch.Tensor) -> float:

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-from trulysafe.errors import UserError
-from trulysafe.reward import HybridReward, fit_hybrid_reward, fit_token_reward
+from trulysafe.common.errors import UserError
+from trulysafe.reward.fit import fit_hybrid_reward, fit_token_reward
+from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import TOKENS, fit_stage, held_out_rows, layer_accuracies
-from trulysafe.stats import interval
+from trulysafe.stats.intervals import interval
 
 
 def first_feature(states: np.ndarray) -> np.ndarray:

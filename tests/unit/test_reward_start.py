@@ -7,10 +7,11 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from trulysafe.errors import UserError
-from trulysafe.reward import HybridReward, fit_hybrid_reward
+from trulysafe.common.errors import UserError
 from trulysafe.reward.baselines import mean_of_layers
+from trulysafe.reward.fit import fit_hybrid_reward
 from trulysafe.reward.loss import reward_margin_loss
+from trulysafe.reward.model import HybridReward
 from trulysafe.reward.probes import STRENGTH, classifier, layer_probes
 
 LAYERS = 3

@@ -10,21 +10,13 @@ import pytest
 import yaml
 
 from tests.unit.report_world import verdict_table
-from trulysafe.config import load
-from trulysafe.config.plan import Plan
-from trulysafe.evaluation import metric_rows
-from trulysafe.provenance import manifest_path
+from trulysafe.config.load import load
+from trulysafe.evaluate.metrics import metric_rows
+from trulysafe.plan.plan import Plan
 from trulysafe.report.cost import read_costs
-from trulysafe.report.round_cost import (
-    ArmWork,
-    PairJob,
-    pair_job_rows,
-    read_work,
-    whole_ratios,
-    whole_rows,
-    whole_text,
-)
-from trulysafe.step_cost import COST_FILE
+from trulysafe.report.round_cost import ArmWork, PairJob, pair_job_rows, read_work, whole_ratios, whole_rows, whole_text
+from trulysafe.trainers.step_cost import COST_FILE
+from trulysafe.workflow.provenance import manifest_path
 
 WORKFLOW = Path(__file__).parents[1] / "workflow"
 ARMS = {"arm_0": {"label": "DPO"}, "arm_1": {"label": "DPO, round 2"}, "arm_2": {"label": "Online DPO"}}

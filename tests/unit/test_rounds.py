@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from trulysafe.config import load
-from trulysafe.config.plan import Plan
-from trulysafe.config.rounds import rounds
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
+from trulysafe.config.load import load
+from trulysafe.config.order import rounds
+from trulysafe.plan.plan import Plan
 
 WORKFLOW = Path(__file__).resolve().parents[1] / "workflow"
 

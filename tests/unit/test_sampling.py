@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from tests.unit import tiny
-from trulysafe.errors import UserError
-from trulysafe.ids import prompt_id
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id
+from trulysafe.models.sampling import Decoding, block_numbers, blocks, generated, respond, shard, usable
+from trulysafe.models.scoring import read_rewards, token_logps
+from trulysafe.models.tokens import encode, token_count
 from trulysafe.reward.model import HybridReward
-from trulysafe.sampling import Decoding, block_numbers, blocks, generated, respond, shard, usable
-from trulysafe.scoring import read_rewards, token_logps
-from trulysafe.tokens import encode, token_count
 
 TOKENIZER = tiny.tokenizer()
 DRAWN = Decoding(samples=3, temperature=1.0, max_new_tokens=6)

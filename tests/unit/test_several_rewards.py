@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 
 from tests.unit.report_world import BENCHMARKS, PUBLISHED, layer_tables, verdict_table
-from trulysafe.evaluation import metric_rows
-from trulysafe.pairs import class_counts
+from trulysafe.evaluate.metrics import metric_rows
+from trulysafe.pairs.build import class_counts
 from trulysafe.report.build import build_figures, build_tables
 from trulysafe.report.facts import measured_facts
 from trulysafe.report.layer_figures import LayerTables

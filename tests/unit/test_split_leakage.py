@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.real_data import FOLDER, needs_real_data
-from trulysafe import data
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id
+from trulysafe.common.schema import write_table
 from trulysafe.data import leakage, split
+from trulysafe.data import read as data
 from trulysafe.data.similarity import groups, near_pairs
-from trulysafe.errors import UserError
-from trulysafe.ids import prompt_id
-from trulysafe.schema import write_table
 
 SHARES = {"labeller": 0.2, "reward": 0.2, "pairs": 0.4, "judge": 0.1, "evaluation": 0.1}
 

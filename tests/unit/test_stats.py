@@ -10,15 +10,11 @@ from scipy import stats as reference
 from statsmodels.stats.proportion import proportion_confint
 
 from tests.unit.simulated_answers import FAMILIES, SEEDS, SHAPE, answers
-from trulysafe.errors import UserError
-from trulysafe.stats import (
-    count_cells,
-    interval,
-    paired_product_difference,
-    product_interval,
-    share_interval,
-)
+from trulysafe.common.errors import UserError
 from trulysafe.stats.bootstrap import MOST_CLUSTERS, Cells, crossed_variance, mean_of
+from trulysafe.stats.cells import count_cells
+from trulysafe.stats.comparisons import paired_product_difference
+from trulysafe.stats.intervals import interval, product_interval, share_interval
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 40), (1, 40), (20, 40), (40, 40)])

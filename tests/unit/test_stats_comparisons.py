@@ -7,12 +7,9 @@ import pytest
 from scipy import stats as reference
 
 from tests.unit.simulated_answers import FAMILIES, SEEDS, answers, prompt_effects
-from trulysafe.errors import UserError
-from trulysafe.stats import (
-    holm,
-    interval,
-    paired_difference,
-)
+from trulysafe.common.errors import UserError
+from trulysafe.stats.comparisons import holm, paired_difference
+from trulysafe.stats.intervals import interval
 
 
 def test_single_seed_is_mcnemar_exact() -> None:

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from tests.unit.report_world import verdict_table
-from trulysafe.evaluation import metric_rows
+from trulysafe.evaluate.metrics import metric_rows
 from trulysafe.report.cost import cost_rows, cost_text, ratio_caption, ratio_rows, read_costs
-from trulysafe.step_cost import COST_FILE, flops_per_step
+from trulysafe.trainers.step_cost import COST_FILE, flops_per_step
 
 ONLINE = {
     "steps": 4, "parameters": 1000, "layers": 2, "hidden_size": 8,

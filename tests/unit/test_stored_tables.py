@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 import torch
 
-from trulysafe.errors import UserError
-from trulysafe.schema import read_table, write_table
-from trulysafe.state_store import load_states, save_states
+from trulysafe.common.errors import UserError
+from trulysafe.common.schema import read_table, write_table
+from trulysafe.common.state_store import load_states, save_states
 
 
 def test_states_round_trip_and_refuse_what_is_not_finite(tmp_path):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from trulysafe.classification import fit_and_test, prompt_groups, save_tested, score
-from trulysafe.errors import UserError
-from trulysafe.ids import prompt_id
-from trulysafe.text_classifier import FEATURES, TextClassifier
+from trulysafe.classifier.fit_and_test import fit_and_test, prompt_groups, save_tested, score
+from trulysafe.classifier.text_classifier import FEATURES, TextClassifier
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id
 
 FRUIT, TOOLS = ("apple", "pear", "plum", "cherry"), ("hammer", "saw", "drill", "wrench")
 CITIES = [

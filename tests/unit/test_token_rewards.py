@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trulysafe.errors import UserError
-from trulysafe.token_rewards import TokenScale, fit_scale, implicit, load_scale, prefix_form, save_scales
+from trulysafe.common.errors import UserError
+from trulysafe.reward.token_scale import TokenScale, fit_scale, implicit, load_scale, prefix_form, save_scales
 
 values = st.lists(st.floats(-50, 50), min_size=1, max_size=20)
 

@@ -11,15 +11,15 @@ import torch
 from transformers import LlamaConfig, LlamaForTokenClassification
 
 from tests.unit import tiny
-from trulysafe.confidence import mean_logged_confidence
-from trulysafe.errors import UserError
-from trulysafe.models import load_token_classifier
+from trulysafe.common.errors import UserError
+from trulysafe.methods.confidence import mean_logged_confidence
+from trulysafe.models.load import load_token_classifier
+from trulysafe.models.scoring import token_log_odds, token_logps
+from trulysafe.models.tokens import encode
 from trulysafe.reward.stage import SCALES, held_out_rows
-from trulysafe.scoring import token_log_odds, token_logps
-from trulysafe.token_rewards import load_scale
+from trulysafe.reward.token_scale import load_scale
 from trulysafe.token_rewards.classifier import fit_token_rm
 from trulysafe.token_rewards.sources import implicit_reader, token_rm_reader, write_source
-from trulysafe.tokens import encode
 
 SAFE, UNSAFE = ("w1 w2", "w2 w1 w2"), ("w3 w4 w3", "w4 w3")
 

@@ -4,10 +4,10 @@ import pytest
 
 from tests.unit import tiny
 from tests.unit import training_world as world
-from trulysafe.errors import UserError
-from trulysafe.models import load_tokenizer
-from trulysafe.tokens import encode
-from trulysafe.trainers.jobs import train_run
+from trulysafe.common.errors import UserError
+from trulysafe.models.load import load_tokenizer
+from trulysafe.models.tokens import encode
+from trulysafe.train.jobs import train_run
 
 ENDS = "<unk>"  # stands for Gemma's <end_of_turn>: a token of the vocabulary that is not the EOS
 

@@ -10,12 +10,12 @@ import torch
 
 from tests.unit.preference_world import loss_of, losses, moved, prepared
 from trulysafe import PreferenceTrainer
-from trulysafe.confidence import label_confidence
-from trulysafe.errors import UserError
-from trulysafe.methods import DPO, MASK_CONTROLS, Confidence, Mask, Method
-from trulysafe.schema import RISKS
-from trulysafe.token_rewards import TokenScale
-from trulysafe.trainers.run_data import training_set
+from trulysafe.common.errors import UserError
+from trulysafe.common.schema import RISKS
+from trulysafe.methods.confidence import label_confidence
+from trulysafe.methods.method import DPO, MASK_CONTROLS, Confidence, Mask, Method
+from trulysafe.reward.token_scale import TokenScale
+from trulysafe.train.run_data import training_set
 
 REWARDS = {"chosen_reward": [1.0, 0.2, -0.5, 2.0], "rejected_reward": [-1.0, 0.4, 0.5, -2.0]}
 

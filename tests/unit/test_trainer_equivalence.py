@@ -9,8 +9,8 @@ from trl import DPOTrainer
 
 from tests.unit.preference_world import conversational, losses, prepared
 from trulysafe import PreferenceTrainer
-from trulysafe.losses import BATCH_LOSSES, LIKELIHOOD_LOSS, PAIR_LOSSES, RESPONSE_LOSSES
-from trulysafe.methods import DPO, LOSSES, ONE_PROCESS, SHIFTED_LOSSES, Confidence, Mask, Method
+from trulysafe.methods.losses import BATCH_LOSSES, LIKELIHOOD_LOSS, PAIR_LOSSES, RESPONSE_LOSSES
+from trulysafe.methods.method import DPO, LOSSES, ONE_PROCESS, SHIFTED_LOSSES, Confidence, Mask, Method
 
 
 def test_plain_dpo_is_trls_sigmoid_loss_over_a_trajectory(model, tokenizer, arguments):

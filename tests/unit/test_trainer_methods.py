@@ -8,10 +8,10 @@ import torch
 
 from tests.unit.preference_world import PAIRS, conversational, loss_of, moved, prepared
 from trulysafe import AdaptiveDPOTrainer, ConfidenceDPOTrainer, HybridReward, PreferenceTrainer
-from trulysafe.masks import message_mask
-from trulysafe.methods import CDPO, Confidence, Mask, Method
-from trulysafe.scoring import token_logps
-from trulysafe.tokens import encode
+from trulysafe.methods.masks import message_mask
+from trulysafe.methods.method import CDPO, Confidence, Mask, Method
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import encode
 
 WITHOUT_REFITS = Method(confidence=Confidence(kind="label", calibrate_every=0))
 

@@ -10,15 +10,15 @@ from transformers import LlamaConfig
 
 from tests.unit import tiny
 from tests.unit import training_world as world
-from trulysafe.config import load
+from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
-from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.jobs import Jobs
-from trulysafe.errors import UserError
-from trulysafe.launch import Launch
-from trulysafe.models import load_model
-from trulysafe.trainers import limits
-from trulysafe.trainers.jobs import train_run, weights_dtype
+from trulysafe.config.launch import Launch
+from trulysafe.config.load import load
+from trulysafe.models.load import load_model
+from trulysafe.tools.cost.assumptions import Assumptions
+from trulysafe.tools.cost.jobs import Jobs
+from trulysafe.train import limits
+from trulysafe.train.jobs import train_run, weights_dtype
 
 ROOT = Path(__file__).resolve().parents[2]
 LLAMA_8B = LlamaConfig(

@@ -6,11 +6,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.unit import training_world as world
-from trulysafe.models import load_model, load_tokenizer
-from trulysafe.scoring import token_logps
-from trulysafe.tokens import encode
-from trulysafe.trainers import run as runs
-from trulysafe.trainers.jobs import train_run
+from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import encode
+from trulysafe.train import run as runs
+from trulysafe.train.jobs import train_run
 
 LORA = {"r": 4, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"]}
 

@@ -19,16 +19,16 @@ import torch
 from safetensors.torch import load_file
 
 from tests.unit import training_world as world
-from trulysafe.errors import UserError
-from trulysafe.launch import Launch
-from trulysafe.models import load_model
-from trulysafe.owner_lock import owned
-from trulysafe.torchrun import forget_ranks
-from trulysafe.trainers import processes
+from trulysafe.common.errors import UserError
+from trulysafe.config.launch import Launch
+from trulysafe.models.load import load_model
+from trulysafe.train import processes
+from trulysafe.train.jobs import CHECKPOINTS, DATA, train_run
+from trulysafe.train.run import STOP_FILE
+from trulysafe.train.torchrun import forget_ranks
 from trulysafe.trainers.batches import ShareOfBatches
 from trulysafe.trainers.checkpoints import newest_complete
-from trulysafe.trainers.jobs import CHECKPOINTS, DATA, train_run
-from trulysafe.trainers.run import STOP_FILE
+from trulysafe.workflow.owner_lock import owned
 
 ROOT = Path(__file__).resolve().parents[2]
 LORA = {"r": 4, "target_modules": ["q_proj", "v_proj", "up_proj"]}
@@ -180,7 +180,7 @@ PARENT = """
 import sys
 sys.path.insert(0, {root!r})
 from datasets import load_from_disk
-from trulysafe.trainers.jobs import read_run, train_run
+from trulysafe.train.jobs import read_run, train_run
 train_run(read_run({folder!r}), lambda: load_from_disk({data!r}))
 """
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from tests.unit import training_world as world
-from trulysafe.errors import UserError
-from trulysafe.models import load_model
-from trulysafe.owner_lock import OWNER_FILE
-from trulysafe.step_cost import COST_FILE
+from trulysafe.common.errors import UserError
+from trulysafe.models.load import load_model
+from trulysafe.train import run as runs
+from trulysafe.train.jobs import RUN_FILE, copy_policies, train_run
 from trulysafe.trainers import checkpoints
-from trulysafe.trainers import run as runs
-from trulysafe.trainers.jobs import RUN_FILE, copy_policies, train_run
+from trulysafe.trainers.step_cost import COST_FILE
+from trulysafe.workflow.owner_lock import OWNER_FILE
 
 METHOD = "batch"  # online reward, calibration, mask: everything that a checkpoint must hold
 
@@ -245,8 +245,9 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
 from tests.unit import training_world as world
-from trulysafe.trainers import preference, run as runs
-from trulysafe.trainers.jobs import read_run, train_run
+from trulysafe.train import run as runs
+from trulysafe.trainers import preference
+from trulysafe.train.jobs import read_run, train_run
 original = preference.mark_complete
 def mark(path):
     if path.name == "checkpoint-4":

@@ -9,10 +9,10 @@ from datasets import Dataset
 from tests.unit import tiny
 from tests.unit.preference_world import PAIRS, conversational
 from trulysafe import AdaptiveDPOTrainer, ConfidenceDPOTrainer, HybridReward, PreferenceTrainer
-from trulysafe.confidence import label_confidence
-from trulysafe.errors import UserError
-from trulysafe.methods import Confidence, Method
-from trulysafe.representations import extract
+from trulysafe.common.errors import UserError
+from trulysafe.methods.confidence import label_confidence
+from trulysafe.methods.method import Confidence, Method
+from trulysafe.models.representations import extract
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.job_world import Named, files, snakemake, write_both
-from trulysafe.errors import UserError
-from trulysafe.provenance import manifest_path, provenance_id, read_notes
-from trulysafe.workflow import job
+from trulysafe.common.errors import UserError
+from trulysafe.workflow.job import job
+from trulysafe.workflow.provenance import manifest_path, provenance_id, read_notes
 
 
 def test_outputs_appear_together_at_the_end(folder):
@@ -78,7 +78,7 @@ SLOW = """
 import sys, time
 sys.path.insert(0, {root!r})
 from tests.unit.job_world import snakemake, write_both
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 with job(snakemake()) as run:
     write_both(run)
     print("written", flush=True)

@@ -10,9 +10,9 @@ from typing import Any
 import torch.distributed as dist
 from datasets import load_from_disk
 
-from trulysafe.errors import UserError
-from trulysafe.trainers.jobs import DATA, read_run, train_here
-from trulysafe.trainers.run import STOP_FILE
+from trulysafe.common.errors import UserError
+from trulysafe.train.jobs import DATA, read_run, train_here
+from trulysafe.train.run import STOP_FILE
 
 
 def _stop_once(place: Path, data: Any) -> None:

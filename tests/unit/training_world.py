@@ -11,15 +11,15 @@ from datasets import Dataset
 from safetensors.torch import save_file
 
 from tests.unit import tiny
-from trulysafe.methods import Method
-from trulysafe.models import load_model, load_tokenizer
+from trulysafe.methods.method import Method
+from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import encode
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import ENDPOINT, SCALES, VALIDATION
-from trulysafe.scoring import token_logps
-from trulysafe.step_cost import COST_FILE
-from trulysafe.token_rewards import TokenScale, save_scales
-from trulysafe.tokens import encode
-from trulysafe.trainers.jobs import TrainingRun
+from trulysafe.reward.token_scale import TokenScale, save_scales
+from trulysafe.train.jobs import TrainingRun
+from trulysafe.trainers.step_cost import COST_FILE
 
 TRAINING: dict[str, Any] = {
     "steps": 7, "batch_size": 4, "accumulation": 2, "learning_rate": 1e-2, "warmup_share": 0.03, "schedule": "linear",

@@ -12,10 +12,10 @@ from snakemake.utils import update_config
 
 from tests.unit.real_data import FOLDER as DATA
 from tests.workflow.project import ROOT, SMALL, Project
-from trulysafe.config import load
 from trulysafe.config.files import raw_configuration
-from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.jobs import Jobs
+from trulysafe.config.load import load
+from trulysafe.tools.cost.assumptions import Assumptions
+from trulysafe.tools.cost.jobs import Jobs
 
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
 NEEDS_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml"}
@@ -75,7 +75,7 @@ def test_demo_is_the_default_and_in_no_other_plan(project):
 
 
 def test_reading_the_configuration_loads_no_heavy_library():
-    code = "import sys; import trulysafe, trulysafe.config, trulysafe.fingerprint; print(sorted({'torch', 'transformers', 'trl', 'pandas'} & set(sys.modules)))"
+    code = "import sys; import trulysafe, trulysafe.config, trulysafe.workflow.fingerprint; print(sorted({'torch', 'transformers', 'trl', 'pandas'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.workflow.project import SMALL, Project
-from trulysafe.confidence import mean_logged_confidence
+from trulysafe.methods.confidence import mean_logged_confidence
 
 pytestmark = pytest.mark.slow
 LABELLER_TABLES = ("labellers", "labeller_confusion", "labeller_agreement")
@@ -70,7 +70,7 @@ def test_an_option_of_one_method_reruns_that_method_alone(finished):
 
 def test_documentation_reruns_nothing(copy):
     copy.edit("src/trulysafe/reward/evaluate.py", '"""How well a reward', '"""Measure how well a reward')
-    copy.edit("src/trulysafe/losses.py", "def dpo_margin(", "# a comment\ndef dpo_margin(")
+    copy.edit("src/trulysafe/methods/losses.py", "def dpo_margin(", "# a comment\ndef dpo_margin(")
     copy.edit("workflow/scripts/train.py", '"""Train the policies', '"""Here, train the policies')
     assert "Nothing to be done" in copy.snakemake("--dry-run")
 

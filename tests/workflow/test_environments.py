@@ -44,7 +44,7 @@ def test_the_conda_file_is_made_from_the_lock():
 @pytest.mark.slow
 def test_jobs_take_the_package_of_their_own_clone(tmp_path, monkeypatch):
     project = Project(tmp_path / "project")
-    source = project.folder / "src/trulysafe/workflow.py"
+    source = project.folder / "src/trulysafe/workflow/job.py"
     source.write_text(source.read_text(encoding="utf-8") + "\nraise SystemExit('the copy speaks')\n", encoding="utf-8")
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     monkeypatch.setattr(project, "environment", lambda: bare)

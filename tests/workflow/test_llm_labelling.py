@@ -9,10 +9,10 @@ import yaml
 
 from tests.unit.endpoint_server import Reply, serve
 from tests.workflow.project import SMALL, Project
-from trulysafe.config import load
 from trulysafe.config.files import raw_configuration
-from trulysafe.cost.assumptions import Assumptions
-from trulysafe.cost.jobs import Jobs
+from trulysafe.config.load import load
+from trulysafe.tools.cost.assumptions import Assumptions
+from trulysafe.tools.cost.jobs import Jobs
 
 SECRET = "sk-not-to-be-seen-anywhere"
 PROMPTS = "results/small/pools/harmful/prompts.parquet"

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trulysafe import data
-from trulysafe.config import options_reference, tables
-from trulysafe.config.reference import anchor, reference
+from trulysafe.config import tables
+from trulysafe.data import read as data
 from trulysafe.data.sources import FILE_OPTIONS, SOURCES
-from trulysafe.methods import Confidence, Mask
+from trulysafe.methods.method import Confidence, Mask
+from trulysafe.tools.config_reference import options as options_reference
+from trulysafe.tools.config_reference.__main__ import anchor, reference
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = [

@@ -8,14 +8,14 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
-from trulysafe import prefetch
-from trulysafe.config import load
-from trulysafe.config.inputs import dataset_options
-from trulysafe.config.plan import Plan
-from trulysafe.errors import UserError
-from trulysafe.fingerprint import fingerprint
-from trulysafe.resources import Site, requests
-from trulysafe.own_source import own_source
+from trulysafe.prefetch import hub as prefetch
+from trulysafe.config.load import load
+from trulysafe.plan.checks import dataset_options
+from trulysafe.plan.plan import Plan
+from trulysafe.common.errors import UserError
+from trulysafe.workflow.fingerprint import fingerprint
+from trulysafe.plan.resources import Site, requests
+from trulysafe.workflow.own_source import own_source
 
 # Threads that spin while they wait make a two-thread training ten times slower when another job takes a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -94,7 +94,7 @@ wildcard_constraints:
 
 
 if workflow.is_main_process:  # what can be known before any job; jobs parse this file again and need not repeat it
-    from trulysafe.config.inputs import check_inputs
+    from trulysafe.plan.checks import check_inputs
 
     try:
         check_inputs(CONFIG)

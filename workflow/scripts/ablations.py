@@ -1,9 +1,9 @@
 """What each contested choice is worth (rule ablations)."""
 
-from trulysafe.ablations import ablation_rows
-from trulysafe.shards import gathered
-from trulysafe.stats import SIGNIFICANT
-from trulysafe.workflow import job
+from trulysafe.evaluate.ablations import ablation_rows
+from trulysafe.evaluate.shards import gathered
+from trulysafe.stats.limits import SIGNIFICANT
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     verdicts = gathered(run.input.verdicts, run.params.judges)

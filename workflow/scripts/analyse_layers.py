@@ -1,8 +1,8 @@
 """Principal components and divergence of the two classes in each layer (rule analyse_layers)."""
 
+from trulysafe.common.state_store import load_states
 from trulysafe.reward.layers import layer_analysis
-from trulysafe.state_store import load_states
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     arrays, _ = load_states(run.input.states)

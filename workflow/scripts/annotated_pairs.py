@@ -1,13 +1,13 @@
 """Pairs as a dataset gives them (rule annotated_pairs)."""
 
-from trulysafe.fdc.labellers import label
-from trulysafe.llm import open_client
-from trulysafe.models import load_tokenizer
-from trulysafe.pairs import annotated_pairs, class_counts, drop_table, within_length
-from trulysafe.schema import write_table
-from trulysafe.select import limit
-from trulysafe.tokens import token_count
-from trulysafe.workflow import job
+from trulysafe.common.schema import write_table
+from trulysafe.data.roles import limit
+from trulysafe.label.labellers import label
+from trulysafe.llm.opening import open_client
+from trulysafe.models.load import load_tokenizer
+from trulysafe.models.tokens import token_count
+from trulysafe.pairs.build import annotated_pairs, class_counts, drop_table, within_length
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     options = run.params.options

@@ -3,9 +3,9 @@
 import pandas as pd
 from tqdm import tqdm
 
-from trulysafe.answering import answers, pieces, stretch
-from trulysafe.schema import write_table
-from trulysafe.workflow import job
+from trulysafe.common.schema import write_table
+from trulysafe.evaluate.answers import answers, pieces, stretch
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     work = pieces(run.params.policies, run.params.benchmarks, run.input.split, run.params.block)

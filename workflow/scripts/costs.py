@@ -1,8 +1,8 @@
 """Wall time per rule, and what pairs cost (rule costs)."""
 
+from trulysafe.common.schema import read_table
 from trulysafe.report.cost_pages import write_costs
-from trulysafe.schema import read_table
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     write_costs(

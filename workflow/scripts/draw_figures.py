@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from trulysafe.kept_tokens import read_kept_tokens
+from trulysafe.common.schema import read_table
 from trulysafe.report.build import build_figures
+from trulysafe.report.kept_token_rows import read_kept_tokens
 from trulysafe.report.layer_figures import LayerTables
-from trulysafe.schema import read_table
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     logs = [pd.read_csv(Path(folder) / "log.csv") for folder in run.input.policies]

@@ -1,8 +1,8 @@
 """Fit a judge and measure it on held-out responses (rule fit_judge)."""
 
-from trulysafe.judges import fit
-from trulysafe.select import select
-from trulysafe.workflow import job
+from trulysafe.data.roles import select
+from trulysafe.judges.registry import fit
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     labelled = select(run.input.datasets, "responses", run.input.split, "judge")

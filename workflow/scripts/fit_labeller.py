@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from trulysafe.fdc.labellers import fit
-from trulysafe.llm import open_client
-from trulysafe.select import select
-from trulysafe.workflow import job
+from trulysafe.data.roles import select
+from trulysafe.label.labellers import fit
+from trulysafe.llm.opening import open_client
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     labelled = pd.DataFrame()

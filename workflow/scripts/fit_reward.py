@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from trulysafe.common.state_store import load_states
 from trulysafe.reward.stage import fit_stage
-from trulysafe.state_store import load_states
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     arrays, index = load_states(run.input.states)

@@ -2,14 +2,14 @@
 
 import torch
 
-from trulysafe.models import load_token_classifier, load_tokenizer
-from trulysafe.pairs import annotated_pairs, drop_table
+from trulysafe.common.schema import UNLABELLED
+from trulysafe.models.load import load_token_classifier, load_tokenizer
+from trulysafe.models.tokens import encode
+from trulysafe.pairs.build import annotated_pairs, drop_table
 from trulysafe.reward.stage import held_out_rows
-from trulysafe.schema import UNLABELLED
 from trulysafe.token_rewards.classifier import fit_token_rm
 from trulysafe.token_rewards.sources import MODEL, implicit_reader, token_rm_reader, write_source
-from trulysafe.tokens import encode
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     options, spec, batch_size = run.params.options, run.params.model, run.params.batch_size

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from trulysafe.judges import judged
-from trulysafe.schema import SCHEMAS, read_table, write_table
-from trulysafe.workflow import job
+from trulysafe.common.schema import SCHEMAS, read_table, write_table
+from trulysafe.judges.registry import judged
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     answers = read_table(run.input.answers, "answers")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from trulysafe.kept_tokens import kept_tokens
-from trulysafe.methods import Mask
-from trulysafe.models import load_tokenizer
+from trulysafe.common.schema import read_table
+from trulysafe.methods.method import Mask
+from trulysafe.models.load import load_tokenizer
+from trulysafe.report.kept_token_rows import kept_tokens
 from trulysafe.reward.stage import SCALES
-from trulysafe.schema import read_table
-from trulysafe.token_rewards import load_scale
-from trulysafe.workflow import job
+from trulysafe.reward.token_scale import load_scale
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     mask = Mask(**run.params.mask)

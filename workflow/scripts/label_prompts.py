@@ -2,16 +2,16 @@
 
 from functools import partial
 
-from trulysafe.config import load
-from trulysafe.config.bounds import refuse_too_many
-from trulysafe.config.plan import Plan
-from trulysafe.fdc.agreement import agreement_interval
-from trulysafe.fdc.labellers import label
-from trulysafe.llm import open_client
-from trulysafe.pairs import class_counts
-from trulysafe.schema import read_table, write_table
-from trulysafe.select import limit, select
-from trulysafe.workflow import job
+from trulysafe.common.schema import read_table, write_table
+from trulysafe.config.load import load
+from trulysafe.data.roles import limit, select
+from trulysafe.label.agreement import agreement_interval
+from trulysafe.label.labellers import label
+from trulysafe.llm.opening import open_client
+from trulysafe.pairs.build import class_counts
+from trulysafe.plan.bounds import refuse_too_many
+from trulysafe.plan.plan import Plan
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     prompts = select(run.input.datasets, "prompts", run.input.split, "pairs").drop_duplicates("prompt_id")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from trulysafe.common.schema import read_table
 from trulysafe.data.leakage import check, rows_of_stages
-from trulysafe.schema import read_table
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     used = rows_of_stages(run.input.datasets, run.input.split, run.params.used_as)

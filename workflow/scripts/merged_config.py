@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     Path(run.output.config).write_text(yaml.safe_dump(run.params.config, sort_keys=False), encoding="utf-8")

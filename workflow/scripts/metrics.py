@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from trulysafe.contrasts import contrast_rows
-from trulysafe.diversity import diversity_rows, pooled_rows
-from trulysafe.evaluation import metric_rows
-from trulysafe.frontiers import matched_safety
-from trulysafe.judges.agreement import judge_agreement
-from trulysafe.schema import read_table, write_table
-from trulysafe.shards import gathered
-from trulysafe.workflow import job
+from trulysafe.common.schema import read_table, write_table
+from trulysafe.evaluate.contrasts import contrast_rows
+from trulysafe.evaluate.diversity import diversity_rows, pooled_rows
+from trulysafe.evaluate.frontiers import matched_safety
+from trulysafe.evaluate.judge_agreement import judge_agreement
+from trulysafe.evaluate.metrics import metric_rows
+from trulysafe.evaluate.shards import gathered
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     verdicts = gathered(run.input.verdicts, run.params.judges)

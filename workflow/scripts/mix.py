@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from trulysafe.fdc.mix import draw, realised
-from trulysafe.schema import read_table, write_table
-from trulysafe.workflow import job
+from trulysafe.common.schema import read_table, write_table
+from trulysafe.pairs.mix import draw, realised
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     options = run.params.options

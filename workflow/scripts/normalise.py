@@ -1,8 +1,8 @@
 """Read one source into a table (rule normalise)."""
 
-from trulysafe import data
-from trulysafe.schema import write_table
-from trulysafe.workflow import job
+from trulysafe.common.schema import write_table
+from trulysafe.data import read as data
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     loaded = data.read(run.params.kind, run.params.options, name=run.wildcards.dataset)

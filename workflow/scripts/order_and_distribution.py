@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from trulysafe.drift import drift_rows
-from trulysafe.workflow import job
+from trulysafe.drift.measures import drift_rows
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     pool, fresh = (

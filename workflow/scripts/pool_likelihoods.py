@@ -3,11 +3,11 @@
 import pandas as pd
 from tqdm import tqdm
 
-from trulysafe.follow import REFERENCES, Follower
-from trulysafe.models import load_model, load_tokenizer
-from trulysafe.schema import read_table
-from trulysafe.select import limit, select
-from trulysafe.workflow import job
+from trulysafe.common.schema import read_table
+from trulysafe.data.roles import limit, select
+from trulysafe.drift.follow import REFERENCES, Follower
+from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     options = run.params.options

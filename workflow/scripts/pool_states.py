@@ -1,12 +1,12 @@
 """Layer states at the endpoints of one shard of responses (rule pool_states)."""
 
-from trulysafe.models import load_model, load_tokenizer
-from trulysafe.representations import extract
-from trulysafe.sampling import block_numbers, usable
-from trulysafe.schema import read_table
-from trulysafe.state_store import save_states
-from trulysafe.tokens import token_count
-from trulysafe.workflow import job
+from trulysafe.common.schema import read_table
+from trulysafe.common.state_store import save_states
+from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.models.representations import extract
+from trulysafe.models.sampling import block_numbers, usable
+from trulysafe.models.tokens import token_count
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     samples = read_table(run.input.samples, "samples")

@@ -2,8 +2,8 @@
 
 import json
 
-from trulysafe.prefetch import fetch, go_online
-from trulysafe.workflow import job
+from trulysafe.prefetch.hub import fetch, go_online
+from trulysafe.workflow.job import job
 
 with job(snakemake, tokens=True) as run:
     go_online()

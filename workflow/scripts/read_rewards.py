@@ -1,11 +1,11 @@
 """Endpoint rewards and token rewards of a pair table (rule read_rewards)."""
 
-from trulysafe.models import load_model, load_tokenizer
+from trulysafe.common.schema import read_table
+from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.models.scoring import read_rewards
+from trulysafe.models.tokens import encode
 from trulysafe.reward.model import HybridReward
-from trulysafe.schema import read_table
-from trulysafe.scoring import read_rewards
-from trulysafe.tokens import encode
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     pairs = read_table(run.input.pairs, "pairs")

@@ -1,10 +1,10 @@
 """Token rewards of a pair table, read from a source (rule read_token_rewards)."""
 
-from trulysafe.models import load_tokenizer
-from trulysafe.schema import read_table
+from trulysafe.common.schema import read_table
+from trulysafe.models.load import load_tokenizer
+from trulysafe.models.tokens import encode
 from trulysafe.token_rewards.sources import MODEL, implicit_reader, token_rm_reader
-from trulysafe.tokens import encode
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     pairs = read_table(run.input.pairs, "pairs")

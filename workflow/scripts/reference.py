@@ -1,10 +1,10 @@
 """The frozen model's log-probabilities of a pair table (rule reference)."""
 
-from trulysafe.models import load_model, load_tokenizer
-from trulysafe.schema import read_table
-from trulysafe.scoring import token_logps
-from trulysafe.tokens import encode
-from trulysafe.workflow import job
+from trulysafe.common.schema import read_table
+from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import encode
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     pairs = read_table(run.input.pairs, "pairs")

@@ -3,14 +3,14 @@
 import pandas as pd
 import torch
 
-from trulysafe.models import load_tokenizer
-from trulysafe.pairs import class_counts, drop_table, rerank, within_length, without_endpoint
+from trulysafe.common.schema import read_table, write_table
+from trulysafe.common.state_store import load_states
+from trulysafe.data.roles import limit
+from trulysafe.models.load import load_tokenizer
+from trulysafe.models.tokens import token_count
+from trulysafe.pairs.build import class_counts, drop_table, rerank, within_length, without_endpoint
 from trulysafe.reward.model import HybridReward
-from trulysafe.schema import read_table, write_table
-from trulysafe.select import limit
-from trulysafe.state_store import load_states
-from trulysafe.tokens import token_count
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     options = run.params.options

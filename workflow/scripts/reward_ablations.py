@@ -1,9 +1,9 @@
 """What each choice of the reward is worth on held-out pairs (rule reward_ablations)."""
 
+from trulysafe.common.state_store import load_states
 from trulysafe.reward.ablations import held_out_rewards, reward_ablation_rows
-from trulysafe.state_store import load_states
-from trulysafe.stats import SIGNIFICANT
-from trulysafe.workflow import job
+from trulysafe.stats.limits import SIGNIFICANT
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     rewards = {}

@@ -1,10 +1,10 @@
 """Layer states of annotated pairs (rule reward_states)."""
 
-from trulysafe.models import load_model, load_tokenizer
-from trulysafe.pairs import annotated_pairs, drop_table
-from trulysafe.representations import extract, extract_tokens
-from trulysafe.state_store import save_states
-from trulysafe.workflow import job
+from trulysafe.common.state_store import save_states
+from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.models.representations import extract, extract_tokens
+from trulysafe.pairs.build import annotated_pairs, drop_table
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     options = run.params.options

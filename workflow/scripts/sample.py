@@ -3,11 +3,11 @@
 import pandas as pd
 from tqdm import tqdm
 
-from trulysafe.models import load_model, load_tokenizer
-from trulysafe.sampling import Decoding, blocks, respond, shard
-from trulysafe.schema import read_table, write_table
-from trulysafe.tokens import encode
-from trulysafe.workflow import job
+from trulysafe.common.schema import read_table, write_table
+from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.models.sampling import Decoding, blocks, respond, shard
+from trulysafe.models.tokens import encode
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     options = dict(run.params.options)

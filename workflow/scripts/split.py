@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from trulysafe.common.schema import write_table
 from trulysafe.data.split import assign
-from trulysafe.schema import write_table
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     tables = {Path(path).stem: pd.read_parquet(path, columns=["prompt_id", "prompt"]) for path in run.input}

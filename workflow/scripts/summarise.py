@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from trulysafe.provenance import read_notes
+from trulysafe.common.schema import read_table
 from trulysafe.report.facts import measured_facts
 from trulysafe.report.summary import summary
-from trulysafe.schema import read_table
-from trulysafe.workflow import job
+from trulysafe.workflow.job import job
+from trulysafe.workflow.provenance import read_notes
 
 with job(snakemake) as run:
     facts = measured_facts(

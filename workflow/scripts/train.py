@@ -6,15 +6,15 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from trulysafe.confidence import mean_logged_confidence
-from trulysafe.config import load
-from trulysafe.config.plan import Plan
-from trulysafe.methods import Method
+from trulysafe.config.load import load
+from trulysafe.methods.confidence import mean_logged_confidence
+from trulysafe.methods.method import Method
+from trulysafe.plan.plan import Plan
 from trulysafe.reward.stage import SCALES
-from trulysafe.token_rewards import load_scale
-from trulysafe.trainers.jobs import TrainingRun, copy_policies, train_run
-from trulysafe.trainers.run_data import pair_rows, run_data
-from trulysafe.workflow import job
+from trulysafe.reward.token_scale import load_scale
+from trulysafe.train.jobs import TrainingRun, copy_policies, train_run
+from trulysafe.train.run_data import pair_rows, run_data
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     method = Method.from_mapping(run.params.method)

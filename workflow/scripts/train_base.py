@@ -1,8 +1,8 @@
 """Train a tiny model from scratch (rule train_base)."""
 
-from trulysafe.pretrain import train_base
-from trulysafe.select import select
-from trulysafe.workflow import job
+from trulysafe.data.roles import select
+from trulysafe.models.pretrain import train_base
+from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     corpus = select(run.input.corpus, "responses", run.input.split, "corpus")

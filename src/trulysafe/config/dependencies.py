@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from trulysafe.config.resolved import method_of
-from trulysafe.config.tables import Configuration
+from trulysafe.config.tables.configuration import Configuration
 
 
 def experiments_read(config: Configuration, method: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 
 DEMO = Path("config") / "demo.yaml"
 

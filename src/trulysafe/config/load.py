@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from trulysafe.config.names import unknown_names
 from trulysafe.config.problems import experiment_problems, method_problems, problems_between
 from trulysafe.config.selection import of_groups, without_removed
-from trulysafe.config.tables import Configuration
+from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.wording import explain, refusal
 
 HEADING = "The configuration is not accepted:"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import get_origin
 
-from trulysafe.config.tables import Configuration, PolicyOf, Table
-from trulysafe.errors import UserError, not_accepted
+from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.options import Table
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.preferences import PolicyOf
 
 TABLES = tuple(key for key, field in Configuration.model_fields.items() if get_origin(field.annotation) is dict)
 """Keys of the configuration that hold components by name."""

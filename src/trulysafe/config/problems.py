@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.config.dependencies import check_sources, check_token_rewards
-from trulysafe.config.options_reference import fit_keys
+from trulysafe.config.order import round_problems
 from trulysafe.config.resolved import method_of, training_of, training_of_method
-from trulysafe.config.rounds import round_problems
-from trulysafe.config.tables import Configuration, Training
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.training import Training
 from trulysafe.config.wording import explain
-from trulysafe.errors import UserError, not_accepted
-from trulysafe.methods import ONE_PROCESS, REWARD_JUDGE
+from trulysafe.methods.method import ONE_PROCESS, REWARD_JUDGE
+from trulysafe.tools.config_reference.options import fit_keys
 
 
 def method_problems(config: Configuration) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from trulysafe.config.tables import Configuration, Experiment, Training
-from trulysafe.methods import Method
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.training import Experiment, Training
+from trulysafe.methods.method import Method
 
 
 def method_of(config: Configuration, name: str) -> Method:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from trulysafe.common.errors import not_accepted
 from trulysafe.config.dependencies import all_before
-from trulysafe.config.tables import Configuration, Report
-from trulysafe.errors import not_accepted
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.evaluation import Report
 
 _NESTED = ("report",)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from trulysafe.config.tables import Configuration
+from trulysafe.config.tables.configuration import Configuration
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args, get_origin
 
-from trulysafe.config.tables import Configuration, Table
-from trulysafe.config.tables.base import AT_KEY, tables_in
-from trulysafe.errors import UserError, choices
+from trulysafe.common.errors import UserError, choices
+from trulysafe.common.options import AT_KEY, Table, tables_in
+from trulysafe.config.tables.configuration import Configuration
 
 
 def refusal(heading: str, problems: Iterable[object]) -> UserError:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id
+from trulysafe.data.roles import select
 from trulysafe.data.similarity import near_pairs
-from trulysafe.errors import UserError
-from trulysafe.ids import prompt_id
-from trulysafe.select import select
 
 EXAMPLES = 3
 LEARNING_ROLES = ("labeller", "reward", "pairs", "judge")

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from trulysafe.common.errors import not_accepted
 from trulysafe.data.records import Row
 from trulysafe.data.sources import TEXTS, Fields, SkipRowError, source
-from trulysafe.errors import not_accepted
 
 HARMFUL = {"harmful": True}
 BEAVERTAILS_RISKS = {"EHD": "EHD", "IHD": "IHD", "MHD": "MHD", "OTHER": "other", "No risk": "general"}

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from trulysafe.errors import UserError, not_accepted
-from trulysafe.prefetch import dataset_folder
+from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.prefetch.hub import dataset_folder
 
 BYTE_ORDER_MARK = "\ufeff"
 

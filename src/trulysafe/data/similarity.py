@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trulysafe.ids import normalise_text
+from trulysafe.common.ids import normalise_text
 
 NGRAM, FEATURES, BLOCK = 5, 2**20, 2000
 REST = 0.4
@@ -28,7 +28,7 @@ def near_pairs(texts: Sequence[str], threshold: float) -> tuple[np.ndarray, np.n
     of the commoner ones (prefix filtering, Bayardo et al. 2007). 30,000 prompts take some ten seconds on one core.
 
     Args:
-        texts: the texts; spelling variants that :func:`~trulysafe.ids.normalise_text` folds are equal.
+        texts: the texts; spelling variants that :func:`~trulysafe.common.ids.normalise_text` folds are equal.
         threshold: smallest cosine, above 0; at 1 or more only texts that are equal after folding count as alike.
 
     Returns:

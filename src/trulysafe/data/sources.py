@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.ids import pair_id, prompt_id, response_id, unit_interval
+from trulysafe.common.schema import RISKS, check_table
 from trulysafe.data.records import FORMATS, Row, file_rows, find_files, hub_rows
-from trulysafe.errors import UserError, not_accepted
-from trulysafe.ids import pair_id, prompt_id, response_id, unit_interval
-from trulysafe.schema import RISKS, check_table
 
 Fields = dict[str, Any]
 FILE_OPTIONS = (

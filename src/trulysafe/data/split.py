@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.ids import unit_interval
+from trulysafe.common.schema import check_table
 from trulysafe.data.similarity import groups
-from trulysafe.errors import UserError, not_accepted
-from trulysafe.ids import unit_interval
-from trulysafe.schema import check_table
 
 ROLES = ("evaluation", "judge", "labeller", "reward", "pairs", "corpus")
 """Who may see a prompt, the winner of a conflict first."""

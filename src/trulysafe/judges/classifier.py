@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trulysafe.classification import fit_and_test, save_tested
-from trulysafe.errors import UserError, not_accepted
+from trulysafe.classifier.fit_and_test import fit_and_test, save_tested
+from trulysafe.classifier.text_classifier import TextClassifier
+from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.schema import HARMFUL_RISKS, VERDICTS, meta_of
 from trulysafe.judges import refusal_phrases
 from trulysafe.judges.wellformed import malformed
-from trulysafe.schema import HARMFUL_RISKS, VERDICTS, meta_of
-from trulysafe.text_classifier import TextClassifier
 
 SAFETY = ("safe", "unsafe")
 PARTS = {"verdicts": VERDICTS, "safety": SAFETY}
@@ -36,7 +36,7 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Mapping[str, Any]) -> dic
         labelled: responses with ``label``: a verdict, ``safe`` or ``unsafe``; rows without a label are left out.
         folder: gets one folder per classifier and ``judge.json``.
         options: ``characters`` (how much of a response is read), and ``features``, ``strengths`` and ``test_share`` of
-            :func:`trulysafe.classification.fit_and_test`.
+            :func:`trulysafe.classifier.fit_and_test.fit_and_test`.
 
     Returns:
         The metrics of each classifier, by part.

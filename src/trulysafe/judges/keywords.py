@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.ids import normalise_text
+from trulysafe.common.ids import normalise_text
+from trulysafe.common.schema import meta_of
 from trulysafe.judges import refusal_phrases
-from trulysafe.schema import meta_of
 
 
 def judge(answers: pd.DataFrame, options: dict[str, Any], artefact: Path | None = None) -> pd.DataFrame:

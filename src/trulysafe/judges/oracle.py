@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.schema import meta_of
+from trulysafe.common.schema import meta_of
 
 
 def judge(answers: pd.DataFrame, options: dict[str, Any], artefact: Path | None = None) -> pd.DataFrame:
@@ -21,7 +21,7 @@ def judge(answers: pd.DataFrame, options: dict[str, Any], artefact: Path | None 
     Returns:
         Columns ``verdict`` and ``correct`` (null where the prompt has no checkable answer), on the index of ``answers``.
     """
-    from trulysafe.demo import classify
+    from trulysafe.data.demo.oracle import classify
 
     classed = [
         classify(meta_of({"meta": meta}), text) for meta, text in zip(answers["meta"], answers["response"], strict=True)

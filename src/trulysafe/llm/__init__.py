@@ -4,11 +4,3 @@ A stage gets a :class:`Client` from :func:`open_client`, asks conversations, and
 one up in a cache on disk before it asks, and stores every answer as it comes; so a stage that was killed, or whose endpoint failed, goes
 on where it stopped. :func:`ask_for` asks for JSON of a given form, and asks again with the error where an answer has not that form.
 """
-
-from trulysafe.llm.cache import AnswerCache
-from trulysafe.llm.client import Client
-from trulysafe.llm.messages import Answer, Generation, Request
-from trulysafe.llm.opening import open_client
-from trulysafe.llm.structured import Parsed, ask_for
-
-__all__ = ["Answer", "AnswerCache", "Client", "Generation", "Parsed", "Request", "ask_for", "open_client"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.llm.cache import AnswerCache
 from trulysafe.llm.messages import Answer, Backend, Generation, Request, request_key
 

@@ -26,7 +26,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.llm.messages import Answer, Generation, Request
 
 REJECTED = (400, 413, 422)

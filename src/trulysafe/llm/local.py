@@ -6,20 +6,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trulysafe.errors import UserError
-from trulysafe.ids import content_id, stable_seed
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import content_id, stable_seed
 from trulysafe.llm.messages import Answer, Generation, Request
-from trulysafe.models import Spec, context_of, load_model, load_tokenizer
-from trulysafe.provenance import input_id, manifest_path
-from trulysafe.sampling import Decoding, generated
-from trulysafe.tokens import Message, encode, end_of_turn_id
+from trulysafe.models.load import Spec, context_of, load_model, load_tokenizer
+from trulysafe.models.sampling import Decoding, generated
+from trulysafe.models.tokens import Message, encode, end_of_turn_id
+from trulysafe.workflow.provenance import input_id, manifest_path
 
 
 class LocalModel:
     """A model in this process.
 
     Args:
-        spec: how to load it, see :mod:`trulysafe.models`.
+        spec: how to load it, see :mod:`trulysafe.models.load`.
         batch_size: conversations per batch. It is part of the identity, since in bfloat16 answers depend on the batch.
     """
 

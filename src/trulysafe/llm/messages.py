@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from trulysafe.tokens import Message
+from trulysafe.models.tokens import Message
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from trulysafe.config.load import load
-from trulysafe.config.plan import Plan
 from trulysafe.llm.cache import AnswerCache
 from trulysafe.llm.client import Client
 from trulysafe.llm.endpoint import Endpoint
 from trulysafe.llm.local import LocalModel
 from trulysafe.llm.messages import Backend, Generation
+from trulysafe.plan.plan import Plan
 
 
 def open_client(config: Mapping[str, Any], name: str) -> Client:

@@ -46,7 +46,7 @@ def ask_for(
         One :class:`Parsed` per request. A failure is never turned into a value.
 
     Raises:
-        UserError: as :meth:`trulysafe.llm.Client.ask`.
+        UserError: as :meth:`trulysafe.llm.client.Client.ask`.
     """
     wanted = [forms] * len(requests) if isinstance(forms, type) else list(forms)
     current = list(requests)

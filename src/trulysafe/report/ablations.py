@@ -6,7 +6,7 @@ import pandas as pd
 
 from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.tables import intervals
-from trulysafe.stats import SIGNIFICANT
+from trulysafe.stats.limits import SIGNIFICANT
 
 COLUMNS = {
     "safe": "Safe",
@@ -26,7 +26,7 @@ FINE = ("ranked", "sign", "brier", "ece", "gamma_gap")
 def ablation_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay the rows of :func:`joined` out for reading, in their order.
 
-    A star marks primary differences with a Holm-corrected p-value below :data:`trulysafe.stats.SIGNIFICANT`.
+    A star marks primary differences with a Holm-corrected p-value below :data:`trulysafe.stats.limits.SIGNIFICANT`.
     """
     cells = rows.assign(text=_cells(rows), column=rows["metric"].map(COLUMNS), line=_lines(rows))
     wide = cells.pivot(index="line", columns="column", values="text")
@@ -45,7 +45,7 @@ def ablation_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
 
 
 def joined(answers: pd.DataFrame | None, rewards: pd.DataFrame | None) -> pd.DataFrame:
-    """One table of :func:`trulysafe.ablations.ablation_rows` and :func:`trulysafe.reward.ablations.reward_ablation_rows`; either may lack.
+    """One table of :func:`trulysafe.evaluate.ablations.ablation_rows` and :func:`trulysafe.reward.ablations.reward_ablation_rows`; either may lack.
 
     A column ``of`` says what a row is of: ``answers`` or ``rewards``. Empty where there are neither.
     """

@@ -20,14 +20,7 @@ from trulysafe.report.labeller_tables import labeller_tables
 from trulysafe.report.layer_figures import LayerTables
 from trulysafe.report.plane import plane
 from trulysafe.report.published import divergence_rows, divergence_text, published_rows, published_text
-from trulysafe.report.tables import (
-    contrast_text,
-    judges_text,
-    main_rows,
-    main_text,
-    matched_text,
-    write_tables,
-)
+from trulysafe.report.tables import contrast_text, judges_text, main_rows, main_text, matched_text, write_tables
 from trulysafe.report.training_table import training_rows, training_text
 
 T = TypeVar("T")
@@ -61,20 +54,20 @@ def build_tables(
             ``judges``, ``published``, ``divergence``, ``diversity``, ``labellers``, ``labeller_confusion``,
             ``labeller_agreement``, ``ablations``, ``order_and_distribution``, ``training_means``, and the page ``kept_tokens.html``.
         metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments to show, in order (:attr:`trulysafe.config.plan.Plan.arms`): ``label``, ``group``, ``base`` and ``start``.
-        contrasts: from :func:`trulysafe.contrasts.contrast_rows`.
-        matched: from :func:`trulysafe.frontiers.matched_safety`.
-        judges: from :func:`trulysafe.judges.agreement.judge_agreement`.
+        arms: experiments to show, in order (:attr:`trulysafe.plan.plan.Plan.arms`): ``label``, ``group``, ``base`` and ``start``.
+        contrasts: from :func:`trulysafe.evaluate.contrasts.contrast_rows`.
+        matched: from :func:`trulysafe.evaluate.frontiers.matched_safety`.
+        judges: from :func:`trulysafe.evaluate.judge_agreement.judge_agreement`.
         published: folder of the published numbers.
         ours: our runs of the published setting, see :func:`trulysafe.report.published.published_rows`.
         divergence: reward -> columns layer, kl_safe_unsafe, kl_unsafe_safe, from the layer analysis; with several rewards, their names are
             added to that of the table.
-        drift: from :func:`trulysafe.drift.drift_rows`.
+        drift: from :func:`trulysafe.drift.measures.drift_rows`.
         labellers: name -> artefact folder of a risk labeller.
         labelled_pools: pool -> its labeller, and the agreement with known classes that was noted when its prompts were labelled.
-        ablations: from :func:`trulysafe.ablations.ablation_rows`.
+        ablations: from :func:`trulysafe.evaluate.ablations.ablation_rows`.
         reward_ablations: from :func:`trulysafe.reward.ablations.reward_ablation_rows`, in the same table.
-        kept_tokens: from :func:`trulysafe.kept_tokens.kept_tokens`.
+        kept_tokens: from :func:`trulysafe.report.kept_token_rows.kept_tokens`.
         log: training log, columns experiment, seed, step, name, value.
 
     Returns:
@@ -144,8 +137,8 @@ def build_figures(
         sweeps: name -> ``label`` of the axis and ``points`` (experiment -> value).
         log: training log, columns experiment, seed, step, name, value.
         layers: reward -> what was measured on its layers; with several rewards, their names are added to those of the files.
-        drift: from :func:`trulysafe.drift.drift_rows`.
-        kept_tokens: from :func:`trulysafe.kept_tokens.kept_tokens`.
+        drift: from :func:`trulysafe.drift.measures.drift_rows`.
+        kept_tokens: from :func:`trulysafe.report.kept_token_rows.kept_tokens`.
 
     Returns:
         Paths of all files.

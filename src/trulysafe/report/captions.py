@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from trulysafe.stats import SIGNIFICANT
+from trulysafe.stats.limits import SIGNIFICANT
 
 INTERVALS = "Brackets hold 95% intervals from resampling training seeds and prompt families together."
 CAPTIONS = {

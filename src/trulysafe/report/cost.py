@@ -11,11 +11,11 @@ import pandas as pd
 
 from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.tables import intervals, main_rows
-from trulysafe.stats import interval
-from trulysafe.step_cost import COST_FILE, flops_per_step
+from trulysafe.stats.intervals import interval
+from trulysafe.trainers.step_cost import COST_FILE, flops_per_step
 
 OVERHEAD = ("sampling", "judging", "reference", "reading")
-"""Work per step that is there for the pairs alone (see :mod:`trulysafe.step_cost`)."""
+"""Work per step that is there for the pairs alone (see :mod:`trulysafe.trainers.step_cost`)."""
 OUTCOMES = ("Safe all", "Over-refusal", "Helpful", "Truly safe")
 
 

@@ -8,18 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.job_times import job_times
 from trulysafe.report.arms import Arms
 from trulysafe.report.captions import CAPTIONS
 from trulysafe.report.cost import cost_rows, cost_text, ratio_caption, ratio_rows, read_costs
 from trulysafe.report.figures import wall_time
-from trulysafe.report.round_cost import (
-    pair_job_rows,
-    read_work,
-    whole_ratios,
-    whole_rows,
-    whole_text,
-)
+from trulysafe.report.job_times import job_times
+from trulysafe.report.round_cost import pair_job_rows, read_work, whole_ratios, whole_rows, whole_text
 from trulysafe.report.tables import time_rows, write_tables
 
 

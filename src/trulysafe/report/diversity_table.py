@@ -1,11 +1,11 @@
-"""The table of how alike an arm's answers are (:mod:`trulysafe.diversity`)."""
+"""The table of how alike an arm's answers are (:mod:`trulysafe.evaluate.diversity`)."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from trulysafe.diversity import METRICS, TEXT
-from trulysafe.evaluation import POOLED
+from trulysafe.evaluate.diversity import METRICS, TEXT
+from trulysafe.evaluate.metrics import POOLED
 from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.tables import at_last_step, intervals
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.report.arms import Arms, in_order, label_of, line_per_arm
 from trulysafe.report.style import GREY, Look, count_note, looks, new_panels, write_figure
 from trulysafe.report.tables import at_last_step, intervals
@@ -23,7 +23,7 @@ PANELS = {
     "token_js": ("Distribution, new samples", "Token frequencies,\ndivergence (bits)"),
     "class_tv": ("Distribution, new samples", "Verdict shares,\ntotal variation"),
 }
-"""Drawn measures of :mod:`trulysafe.drift`: title of the panel, label of its axis."""
+"""Drawn measures of :mod:`trulysafe.drift.measures`: title of the panel, label of its axis."""
 UNCHANGED = {"kendall": 1.0, "spearman": 1.0, "same_best": 1.0, "pool_shift": 0.0, "fresh_shift": 0.0}
 """Values of a policy that is still the reference."""
 _HEADERS = {
@@ -39,7 +39,7 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str) -> 
     dotted floor for distances between two sets of samples), or the last step of another followed arm; from none where that was not followed.
 
     Args:
-        rows: from :func:`trulysafe.drift.drift_rows`.
+        rows: from :func:`trulysafe.drift.measures.drift_rows`.
         arms: experiments to draw, in order.
         stem: path without ending.
 

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.style import (
     COLUMN,

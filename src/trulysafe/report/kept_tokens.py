@@ -38,7 +38,7 @@ def kept_tokens_figure(table: pd.DataFrame, stem: Path | str) -> list[Path]:
     """Token rewards as bars, one panel per response, kept tokens in colour; the state of the hysteresis rule as a line.
 
     Args:
-        table: from :func:`trulysafe.kept_tokens.kept_tokens`.
+        table: from :func:`trulysafe.report.kept_token_rows.kept_tokens`.
         stem: path without ending.
     """
     examples = list(dict.fromkeys(table["example"]))
@@ -82,7 +82,7 @@ def write_page(table: pd.DataFrame, path: Path | str) -> Path:
     """Write a page that needs nothing else: each response as text, kept and dropped tokens told apart by colour and by line.
 
     Args:
-        table: from :func:`trulysafe.kept_tokens.kept_tokens`.
+        table: from :func:`trulysafe.report.kept_token_rows.kept_tokens`.
         path: where it goes.
     """
     body = "\n".join(_sections(table))

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from trulysafe.classification import score
-from trulysafe.fdc.agreement import agreement_rows, macro_f1s, paired_statistic
+from trulysafe.classifier.fit_and_test import score
+from trulysafe.common.schema import RISKS, UNPARSED
+from trulysafe.label.agreement import agreement_rows, macro_f1s, paired_statistic
 from trulysafe.report.tables import intervals, with_interval
-from trulysafe.schema import RISKS, UNPARSED
-from trulysafe.stats import interval
+from trulysafe.stats.intervals import interval
 
 Tables = dict[str, tuple[pd.DataFrame, pd.DataFrame]]
 RELEASED = "released"
@@ -33,7 +33,7 @@ def labeller_tables(labellers: Mapping[str, Path | str], pools: Mapping[str, tup
 
     Args:
         labellers: name -> artefact folder; one that was not tested shows in no table of scores.
-        pools: pool -> its labeller, and what :func:`trulysafe.fdc.agreement.agreement_interval` said of known classes.
+        pools: pool -> its labeller, and what :func:`trulysafe.label.agreement.agreement_interval` said of known classes.
     """
     tested = [found for name, path in labellers.items() if (found := _read(name, Path(path))) is not None]
     made: Tables = {}

@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy.stats import gaussian_kde
 
-from trulysafe.errors import UserError, not_accepted
+from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.schema import UNLABELLED
 from trulysafe.report.style import (
     GREY,
     PAGE,
@@ -23,7 +24,6 @@ from trulysafe.report.style import (
     shares,
     write_figure,
 )
-from trulysafe.schema import UNLABELLED
 
 HYBRID = 0
 """Layer of rows that measure the hybrid reward over all layers."""

@@ -11,20 +11,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from trulysafe.errors import UserError
-from trulysafe.evaluation import POOLED
-from trulysafe.frontiers import points
+from trulysafe.common.errors import UserError
+from trulysafe.evaluate.frontiers import points
+from trulysafe.evaluate.metrics import POOLED
 from trulysafe.report.arms import Arms, bases_of, label_of
-from trulysafe.report.style import (
-    COLUMN,
-    GREY,
-    Look,
-    count_note,
-    looks,
-    new_figure,
-    shares,
-    write_figure,
-)
+from trulysafe.report.style import COLUMN, GREY, Look, count_note, looks, new_figure, shares, write_figure
 
 LEAST_WIDTH = 0.05
 """The axis of over-refusal shows this much at least, and every point. Intervals may leave it: that of a base model alone would press all arms together."""
@@ -40,7 +31,7 @@ def plane(metrics: pd.DataFrame, arms: Arms, stem: Path | str) -> list[Path]:
         stem: path without ending.
 
     Returns:
-        Paths of the PDF, the PNG and the CSV (:func:`trulysafe.frontiers.points`).
+        Paths of the PDF, the PNG and the CSV (:func:`trulysafe.evaluate.frontiers.points`).
 
     Raises:
         UserError: no arm has been measured on both axes.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.report.tables import NOT_RUN, intervals
 
 MAIN_RESULTS = "equilibrate_main_results.csv"

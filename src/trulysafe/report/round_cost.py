@@ -4,7 +4,7 @@ An arm that trains on re-ranked pairs pays for its pool once, and in every round
 them, and for the reference's forward over the new pairs. Trainings of earlier rounds that it builds on are counted with its own. An arm that
 samples online pays at every step; the pairs that its mix was drawn from are thrown away, and not counted.
 
-FLOPs are those of :mod:`trulysafe.step_cost`, from the tokens that each job noted; seconds are those of the jobs.
+FLOPs are those of :mod:`trulysafe.trainers.step_cost`, from the tokens that each job noted; seconds are those of the jobs.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.job_times import job_seconds
-from trulysafe.provenance import manifest_path, read_manifest
 from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.cost import OVERHEAD, outcome_text, outcomes_of
-from trulysafe.step_cost import FORWARD, reading_flops
+from trulysafe.report.job_times import job_seconds
+from trulysafe.trainers.step_cost import FORWARD, reading_flops
+from trulysafe.workflow.provenance import manifest_path, read_manifest
 
 KINDS = ("sampling", "states", "ranking", "reference")
 """Jobs that make pairs."""
@@ -71,7 +71,7 @@ class ArmWork:
 
 
 def read_work(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmWork]:
-    """Measure what led to each arm (:meth:`trulysafe.config.plan.Plan.pair_work`); arms of which a measure is gone are left out.
+    """Measure what led to each arm (:meth:`trulysafe.plan.plan.Plan.pair_work`); arms of which a measure is gone are left out.
 
     Args:
         planned: per arm ``trained``, ``rounds``, ``online`` and ``jobs`` (kind, output, benchmark file).

@@ -12,16 +12,8 @@ from typing import Any
 import pandas as pd
 
 from trulysafe.report.arms import Arms, bases_of, label_of
-from trulysafe.report.tables import (
-    contrast_text,
-    intervals,
-    main_rows,
-    main_text,
-    matched_text,
-    p_text,
-    to_markdown,
-)
-from trulysafe.stats import SIGNIFICANT
+from trulysafe.report.tables import contrast_text, intervals, main_rows, main_text, matched_text, p_text, to_markdown
+from trulysafe.stats.limits import SIGNIFICANT
 
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "complies", "mixed")
 
@@ -41,8 +33,8 @@ def summary(
         title: first line.
         metrics: table of schema ``metrics`` with summary rows.
         arms: experiments to show, in order; each is held against its ``base``.
-        contrasts: from :func:`trulysafe.contrasts.contrast_rows`.
-        matched: from :func:`trulysafe.frontiers.matched_safety`.
+        contrasts: from :func:`trulysafe.evaluate.contrasts.contrast_rows`.
+        matched: from :func:`trulysafe.evaluate.frontiers.matched_safety`.
         facts: sentences about the run that only the caller knows (worlds, accuracy of a fitted judge, where the files lie).
 
     Returns:

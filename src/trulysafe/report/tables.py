@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.errors import UserError
-from trulysafe.evaluation import POOLED
-from trulysafe.outcomes import MAIN
+from trulysafe.common.errors import UserError
+from trulysafe.evaluate.metrics import POOLED
+from trulysafe.judges.outcomes import MAIN
 from trulysafe.report.arms import Arms, in_order, label_of, line_per_arm
 
 MAIN_COLUMNS: dict[str, tuple[str, str, str]] = {
@@ -207,7 +207,7 @@ def matched_text(matched: pd.DataFrame, arms: Arms) -> pd.DataFrame:
 
 
 def judges_text(agreement: pd.DataFrame) -> pd.DataFrame:
-    """Lay :func:`trulysafe.judges.agreement.judge_agreement` out for reading."""
+    """Lay :func:`trulysafe.evaluate.judge_agreement.judge_agreement` out for reading."""
     return pd.DataFrame(
         {
             "Benchmark": agreement["benchmark"].str.replace("_", " "),

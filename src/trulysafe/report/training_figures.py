@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.style import Look, count_note, looks, new_panels, write_figure
-from trulysafe.stats import interval
+from trulysafe.stats.intervals import interval
 
 LOGGED = {
     "loss": "Loss (nats)",

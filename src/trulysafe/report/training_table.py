@@ -6,7 +6,7 @@ import pandas as pd
 
 from trulysafe.report.arms import Arms, label_of, line_per_arm
 from trulysafe.report.tables import intervals
-from trulysafe.stats import interval
+from trulysafe.stats.intervals import interval
 
 LOGGED = {
     "confidence": "Gamma",

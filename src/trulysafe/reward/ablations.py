@@ -15,12 +15,14 @@ import torch
 from scipy.special import expit
 from torch import Tensor
 
-from trulysafe.confidence import label_confidence
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
+from trulysafe.methods.confidence import label_confidence
 from trulysafe.reward.baselines import BASELINES, hybrid
 from trulysafe.reward.evaluate import BINS, bin_of, ranked, signs
 from trulysafe.reward.stage import held_out_rows
-from trulysafe.stats import Array, Statistic, holm, paired_difference, statistic_interval
+from trulysafe.stats.bootstrap import Array, Statistic
+from trulysafe.stats.comparisons import holm, paired_difference
+from trulysafe.stats.intervals import statistic_interval
 
 OUTCOMES = ("ranked", "sign", "brier", "gamma_gap")
 """Outcomes of a held-out pair: see :func:`pair_outcomes`."""

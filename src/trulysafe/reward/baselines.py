@@ -14,7 +14,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
-from trulysafe.ids import stable_seed
+from trulysafe.common.ids import stable_seed
 from trulysafe.reward.fit import fit_hybrid_reward
 from trulysafe.reward.probes import STRENGTH, classifier
 

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from trulysafe.errors import not_accepted
+from trulysafe.common.errors import not_accepted
 from trulysafe.reward.baselines import Fitter, grouped_folds
 from trulysafe.reward.evaluate import pair_accuracy, ranked, signs
 from trulysafe.reward.states import group_codes, paired_states
-from trulysafe.stats import Difference, Interval, interval, paired_difference
+from trulysafe.stats.comparisons import paired_difference
+from trulysafe.stats.intervals import interval
+from trulysafe.stats.limits import Difference, Interval
 
 MEASURES = ("hard", "soft", "auc")
 

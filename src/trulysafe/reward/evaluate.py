@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
+from trulysafe.common.schema import UNLABELLED
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.states import paired_states
-from trulysafe.schema import UNLABELLED
 
 BINS = 10
 """Bins of the calibration error."""

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from trulysafe.errors import UserError, not_accepted
-from trulysafe.ids import stable_seed
+from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.ids import stable_seed
 from trulysafe.reward.calibration import calibrate as fit_calibration
 from trulysafe.reward.evaluate import pair_accuracy
 from trulysafe.reward.loss import reward_margin_loss
@@ -131,7 +131,7 @@ def fit_token_reward(
 
     Args:
         safe_tokens: states of sampled tokens of the safe responses, [N, k, L, D], see
-            :func:`trulysafe.representations.extract_tokens`; token i is paired with token i of ``unsafe_tokens``.
+            :func:`trulysafe.models.representations.extract_tokens`; token i is paired with token i of ``unsafe_tokens``.
         unsafe_tokens: the same for the unsafe ones.
         groups: one label per pair of responses; a response is never split between training and validation.
         options: of :func:`fit_hybrid_reward`. ``calibrate`` is off by default: token rewards are centred and scaled by constants of

@@ -1,4 +1,4 @@
-"""The loss that fits the hybrid reward. Apart from :mod:`trulysafe.losses`: a change of a pair loss is no reason to fit rewards again."""
+"""The loss that fits the hybrid reward. Apart from :mod:`trulysafe.methods.losses`: a change of a pair loss is no reason to fit rewards again."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 

@@ -12,16 +12,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trulysafe.errors import UserError
-from trulysafe.ids import unit_interval
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import unit_interval
+from trulysafe.common.schema import UNLABELLED
 from trulysafe.reward.baselines import Scorer, single_layer
 from trulysafe.reward.evaluate import evaluate_reward, ranked
 from trulysafe.reward.fit import DEFAULTS, fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.states import group_codes, split_rows
-from trulysafe.schema import UNLABELLED
-from trulysafe.stats import interval
-from trulysafe.token_rewards import FORMS, fit_scale, save_scales
+from trulysafe.reward.token_scale import FORMS, fit_scale, save_scales
+from trulysafe.stats.intervals import interval
 
 ENDPOINT, TOKENS, SCALES, VALIDATION = "endpoint", "tokens", "token_scales.json", "validation.safetensors"
 _SMALLEST = 8

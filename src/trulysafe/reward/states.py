@@ -10,8 +10,8 @@ import torch
 from sklearn.model_selection import GroupShuffleSplit
 from torch import Tensor
 
-from trulysafe.errors import UserError
-from trulysafe.ids import stable_seed
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import stable_seed
 
 MINIMUM_PAIRS = 4
 

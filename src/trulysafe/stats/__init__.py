@@ -21,28 +21,3 @@ one trial, as if the answers of a cell were copies. So no share and no differenc
 width. A grouping with one level says nothing about its spread and drops out: the interval then speaks about that one
 seed, or about those families.
 """
-
-from trulysafe.stats.bootstrap import Array, Cells, Statistic
-from trulysafe.stats.cells import count_cells
-from trulysafe.stats.comparisons import holm, paired_difference, paired_product_difference
-from trulysafe.stats.intervals import interval, product_interval, share_interval, statistic_interval
-from trulysafe.stats.limits import LEVEL, RESAMPLES, SIGNIFICANT, Difference, Interval
-
-__all__ = [
-    "LEVEL",
-    "RESAMPLES",
-    "SIGNIFICANT",
-    "Array",
-    "Cells",
-    "Difference",
-    "Interval",
-    "Statistic",
-    "count_cells",
-    "holm",
-    "interval",
-    "paired_difference",
-    "paired_product_difference",
-    "product_interval",
-    "share_interval",
-    "statistic_interval",
-]

@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from trulysafe.errors import UserError
-from trulysafe.ids import stable_seed
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import stable_seed
 
 MOST_CLUSTERS = 1000
 """More families than this are put together, whole, into this many groups: valid, since families are independent."""

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.stats.bootstrap import Array, Cells, crossed_variance, folded, mean_of
 from trulysafe.stats.limits import LEVEL, RESAMPLES
 
 
 def count_cells(values: ArrayLike, seeds: ArrayLike | None = None, families: ArrayLike | None = None) -> Cells:
-    """Sum outcomes per seed and family; arguments and errors as :func:`trulysafe.stats.interval`.
+    """Sum outcomes per seed and family; arguments and errors as :func:`trulysafe.stats.intervals.interval`.
 
     Clusters are in sorted order, so that the order of the answers does not matter and two calls with the same groupings
     give grids that match cell by cell.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from statsmodels.stats.multitest import multipletests
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.stats.bootstrap import Array, Cells, crossed_variance, folded, plain, product_of, product_sizes
 from trulysafe.stats.cells import cells_of, checked_answers, mean_variance
 from trulysafe.stats.limits import LEVEL, RESAMPLES, Difference, constant_difference, discordance, student_difference
@@ -27,7 +27,7 @@ def paired_difference(
 
     Args:
         a, b: outcomes of the two sides, row by row for the same prompt (and seed), shape [answers].
-        seeds, families, level, resamples, seed: as in :func:`trulysafe.stats.interval`.
+        seeds, families, level, resamples, seed: as in :func:`trulysafe.stats.intervals.interval`.
 
     Returns:
         For 0/1 outcomes of one seed without families (or with one prompt in each): McNemar's exact p-value and the
@@ -37,7 +37,7 @@ def paired_difference(
         p-value (NaN) there, nor where there is a single one.
 
     Raises:
-        UserError: as :func:`trulysafe.stats.interval`.
+        UserError: as :func:`trulysafe.stats.intervals.interval`.
     """
     frame = checked_answers({"a": a, "b": b}, seeds, families, level, resamples)
     frame["difference"] = frame["a"] - frame["b"]
@@ -58,7 +58,7 @@ def paired_product_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """Difference of two products of shares (see :func:`trulysafe.stats.product_interval`) on the same seeds, prompts and families."""
+    """Difference of two products of shares (see :func:`trulysafe.stats.intervals.product_interval`) on the same seeds, prompts and families."""
     groups_a, groups_b = (folded(a[0]), folded(a[1])), (folded(b[0]), folded(b[1]))
     of_a, of_b, sizes = product_of(groups_a), product_of(groups_b), product_sizes(groups_a)
     if sizes != product_sizes(groups_b):

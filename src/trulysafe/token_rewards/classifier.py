@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trulysafe.errors import UserError
-from trulysafe.tokens import Encoded
+from trulysafe.common.errors import UserError
+from trulysafe.models.tokens import Encoded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -36,7 +36,7 @@ def fit_token_rm(
     """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and write it with ``save_pretrained``.
 
     Args:
-        model: a token-classification model with two labels (:func:`trulysafe.models.load_token_classifier`); it is changed.
+        model: a token-classification model with two labels (:func:`trulysafe.models.load.load_token_classifier`); it is changed.
         tokenizer: its tokenizer.
         safe: tokenised safe responses.
         unsafe: tokenised unsafe responses.

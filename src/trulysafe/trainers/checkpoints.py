@@ -20,7 +20,7 @@ import torch
 from accelerate import Accelerator
 from transformers import TrainerCallback
 
-from trulysafe.files import write_json
+from trulysafe.common.files import write_json
 
 logger = logging.getLogger("trulysafe")
 COMPLETE = "complete.json"

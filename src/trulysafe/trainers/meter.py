@@ -1,4 +1,4 @@
-"""Measures what a training step costs: seconds and tokens by kind of work (:mod:`trulysafe.step_cost`)."""
+"""Measures what a training step costs: seconds and tokens by kind of work (:mod:`trulysafe.trainers.step_cost`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
-from trulysafe.step_cost import COST_FILE
+from trulysafe.trainers.step_cost import COST_FILE
 
 
 @dataclass

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from trl.models.utils import disable_gradient_checkpointing, prepare_deepspeed
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.trainers.compact_head import token_log_probs
 
 IDS, REFERENCE_SUM = "mismatched_{}_ids", "mismatched_{}_ref_logp"
@@ -97,7 +97,7 @@ def mismatched_log_ratios(trainer: Any, model: Any, inputs: Mapping[str, Any]) -
     """Log-ratios of policy to reference of the mismatched pairs of a micro-batch, whole responses, nats, without gradient.
 
     Args:
-        trainer: a :class:`trulysafe.trainers.PreferenceTrainer`.
+        trainer: a :class:`trulysafe.trainers.preference.PreferenceTrainer`.
         model: its policy, as the engine has wrapped it.
         inputs: a batch with mismatched pairs.
 

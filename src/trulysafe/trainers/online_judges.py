@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from trulysafe.errors import UserError
-from trulysafe.judges import judged
-from trulysafe.outcomes import AXES
+from trulysafe.common.errors import UserError
+from trulysafe.common.schema import RISKS
+from trulysafe.judges.outcomes import AXES
+from trulysafe.judges.registry import judged
+from trulysafe.models.scoring import endpoint_rewards
+from trulysafe.models.tokens import Encoded
 from trulysafe.reward.model import HybridReward
-from trulysafe.schema import RISKS
-from trulysafe.scoring import endpoint_rewards
-from trulysafe.tokens import Encoded
 from trulysafe.trainers.meter import Meter
 
 PROMPT, META = "judged_prompt", "judged_meta"
@@ -59,7 +59,7 @@ class RewardJudge:
 
 
 class TextJudge:
-    """A judge of :data:`trulysafe.judges.JUDGES`: 1 for a response that counts as safe (``refuses``, ``safe_completion``), 0 for any other.
+    """A judge of :data:`trulysafe.judges.registry.JUDGES`: 1 for a response that counts as safe (``refuses``, ``safe_completion``), 0 for any other.
 
     Args:
         spec: ``kind``, ``options`` and, for a judge that is fitted, ``artefact``, the folder of its fit.

@@ -16,14 +16,14 @@ import pandas as pd
 import torch
 from trl.models.utils import unwrap_model_for_generation
 
-from trulysafe.errors import UserError
-from trulysafe.ids import stable_seed
-from trulysafe.methods import REWARD_JUDGE, Online
-from trulysafe.pairs import GAP, SAME_TEXT, rerank
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import stable_seed
+from trulysafe.methods.method import REWARD_JUDGE, Online
+from trulysafe.models.sampling import Decoding, generated
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import Encoded, end_of_turn_id
+from trulysafe.pairs.build import GAP, SAME_TEXT, rerank
 from trulysafe.reward.model import HybridReward
-from trulysafe.sampling import Decoding, generated
-from trulysafe.scoring import token_logps
-from trulysafe.tokens import Encoded, end_of_turn_id
 from trulysafe.trainers.batches import WEIGHT
 from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.online_judges import META, PROMPT, OnlineJudge, RewardJudge, TextJudge

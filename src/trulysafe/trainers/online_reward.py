@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trulysafe.errors import UserError
+from trulysafe.common.errors import UserError
 from trulysafe.reward.calibration import calibrate
 from trulysafe.reward.loss import reward_margin_loss
 from trulysafe.reward.model import HybridReward

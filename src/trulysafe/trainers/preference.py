@@ -3,7 +3,7 @@
 TRL keeps forward, reference, loss and metrics in one private method. It is overridden here once: forward (states are gathered by
 hooks only when a method asks for them) -> token log-probabilities -> mask -> sums -> margin -> pair loss -> metrics. Everything
 else (data, optimiser, mixed precision, DDP, DeepSpeed, PEFT, checkpoints) is TRL's. ``dpo``, ``cdpo``, ``confidence_dpo``,
-``ama_dpo`` and any combination differ in the :class:`~trulysafe.methods.Method` alone.
+``ama_dpo`` and any combination differ in the :class:`~trulysafe.methods.method.Method` alone.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from datasets import Dataset
 from torch import Tensor
 from trl import DPOTrainer
 
-from trulysafe.errors import UserError
-from trulysafe.layer_states import LayerStates
-from trulysafe.losses import LIKELIHOOD_LOSS, kto_reference_point, preference_loss, sft_loss
-from trulysafe.methods import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, SHIFTED_LOSSES, Method
+from trulysafe.common.errors import UserError
+from trulysafe.methods.losses import LIKELIHOOD_LOSS, kto_reference_point, preference_loss, sft_loss
+from trulysafe.methods.method import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, SHIFTED_LOSSES, Method
+from trulysafe.models.layer_states import LayerStates
+from trulysafe.models.tokens import end_of_turn_id
 from trulysafe.reward.model import HybridReward
-from trulysafe.tokens import end_of_turn_id
 from trulysafe.trainers.batches import WEIGHT, ShareOfBatches, shared_loader
 from trulysafe.trainers.checkpoints import Progress, mark_complete
 from trulysafe.trainers.collator import EXTRA_COLUMNS, PairCollator
@@ -50,7 +50,7 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
         validation_states: safe and unsafe states, each [N, L, D], to refit the online reward's calibration on.
 
     The dataset may carry, beside TRL's columns, ``in_scope`` (bool: the pair is about risk; true if absent), ``risk`` (its place in
-    :data:`trulysafe.schema.RISKS`) and ``flipped`` (bool: the label was flipped on purpose), both for the log, ``chosen_reward`` and
+    :data:`trulysafe.common.schema.RISKS`) and ``flipped`` (bool: the label was flipped on purpose), both for the log, ``chosen_reward`` and
     ``rejected_reward`` (calibrated, for ``confidence.states: reference``), and per response token ``chosen_ref_token_logps``,
     ``chosen_token_rewards`` and their ``rejected_`` twins. Without token rewards the mask reads the reward model as it was
     given, calibrated, at the reference model's states of every token; probes that were fitted on tokens (METHODS) need the columns.

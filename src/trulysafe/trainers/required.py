@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
-from trulysafe.errors import UserError
-from trulysafe.methods import SHIFTED_LOSSES, Method
+from trulysafe.common.errors import UserError
+from trulysafe.methods.method import SHIFTED_LOSSES, Method
 from trulysafe.reward.model import HybridReward
 
 _REPLACED = {

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trulysafe.confidence import label_confidence
-from trulysafe.controls import shuffled_rewards
-from trulysafe.ids import stable_seed
-from trulysafe.layer_states import LayerStates
-from trulysafe.methods import Method
+from trulysafe.common.ids import stable_seed
+from trulysafe.methods.confidence import label_confidence
+from trulysafe.methods.controls import shuffled_rewards
+from trulysafe.methods.method import Method
+from trulysafe.models.layer_states import LayerStates
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.online_reward import OnlineReward

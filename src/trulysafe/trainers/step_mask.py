@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trulysafe.controls import random_control, row_generators, shuffled_control
-from trulysafe.masks import kept_share, training_mask
-from trulysafe.methods import Method
-from trulysafe.schema import RISKS, UNLABELLED
+from trulysafe.common.schema import RISKS, UNLABELLED
+from trulysafe.methods.controls import random_control, row_generators, shuffled_control
+from trulysafe.methods.masks import kept_share, training_mask
+from trulysafe.methods.method import Method
 from trulysafe.trainers.over_processes import OverProcesses
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
-from trulysafe.layer_states import LayerStates
-from trulysafe.methods import Method
+from trulysafe.methods.method import Method
+from trulysafe.models.layer_states import LayerStates
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.compact_head import token_log_probs
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow.compute as pc
 from datasets import Dataset
 
-from trulysafe.errors import UserError
-from trulysafe.methods import Method
-from trulysafe.models import context_of
-from trulysafe.tokens import up_to_end_of_turn
+from trulysafe.common.errors import UserError
+from trulysafe.methods.method import Method
+from trulysafe.models.load import context_of
+from trulysafe.models.tokens import up_to_end_of_turn
 from trulysafe.trainers.required import has_column
 
 SIDES = ("chosen", "rejected")

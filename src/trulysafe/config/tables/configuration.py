@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trulysafe.config.tables.base import Name, Table
+from trulysafe.common.options import Name, Table
 from trulysafe.config.tables.evaluation import Batching, Benchmark, Drift, Judge, Report
 from trulysafe.config.tables.preferences import Mix, Pairs, Pool, Reward
 from trulysafe.config.tables.sources import Dataset, Labeller, Llm, Model, Split

@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from trulysafe.config.tables.base import Count, Name, Risk, Table
+from trulysafe.common.options import Count, Name, Risk, Table
 
 
 class Judge(Table):
     """Something that classes answers."""
 
-    kind: str = Field(description="Judge in `trulysafe.judges.JUDGES`.")
+    kind: str = Field(description="Judge in `trulysafe.judges.registry.JUDGES`.")
     datasets: list[Name] = Field(
         default_factory=list, description="Labelled responses to fit the judge on, where it is fitted."
     )

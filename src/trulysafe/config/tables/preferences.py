@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from trulysafe.config.tables.base import Count, Name, Share, Table, TableOfKinds
+from trulysafe.common.options import Count, Name, Share, Table, TableOfKinds
 
 
 class Pool(Table):
@@ -45,7 +45,9 @@ class Reward(Table):
     test_share: Share = Field(
         0.2, description="Share of the pairs (by prompt) held out of the fit, for the reported accuracies."
     )
-    fit: dict[str, Any] = Field(default_factory=dict, description="Options of `trulysafe.reward.fit_hybrid_reward`.")
+    fit: dict[str, Any] = Field(
+        default_factory=dict, description="Options of `trulysafe.reward.fit.fit_hybrid_reward`."
+    )
     token_positions: int = Field(
         4,
         ge=0,
@@ -135,5 +137,5 @@ class Mix(TableOfKinds):
 
     @property
     def composition(self) -> dict[str, Any]:
-        """What :func:`trulysafe.fdc.mix.wanted_strata` takes."""
+        """What :func:`trulysafe.pairs.mix.wanted_strata` takes."""
         return self.model_dump(include={"rule", "quotas", "total", "ratios", "others"})

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from trulysafe.config.tables.base import Count, FixedRole, Name, Role, Share, Size, Table, TableOfKinds
+from trulysafe.common.options import Count, FixedRole, Name, Role, Share, Size, Table, TableOfKinds
 
 
 class TrainedModel(Table):
@@ -65,7 +65,9 @@ Model = Annotated[TrainedModel | HubModel, Field(discriminator="source")]
 class Dataset(Table):
     """A source of prompts, responses or pairs."""
 
-    kind: str = Field(description="Reader that turns the source into a table; `trulysafe.data.SOURCES` lists them.")
+    kind: str = Field(
+        description="Reader that turns the source into a table; `trulysafe.data.read.SOURCES` lists them."
+    )
     role: Role | dict[FixedRole, Share] = Field(
         description="Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under `split`; "
         "a mapping of roles to shares does so by shares of the dataset's own."

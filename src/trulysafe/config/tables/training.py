@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from trulysafe.config.tables.base import Count, Name, Share, Table, TableOfKinds
+from trulysafe.common.errors import UserError
+from trulysafe.config.launch import Launch
+from trulysafe.common.options import Count, Name, Share, Table, TableOfKinds
 from trulysafe.config.tables.preferences import PolicyOf
-from trulysafe.errors import UserError
-from trulysafe.launch import Launch
 
 
 class Training(Table):

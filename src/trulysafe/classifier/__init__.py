@@ -1,0 +1,1 @@
+"""Text classifiers that labellers and judges share."""

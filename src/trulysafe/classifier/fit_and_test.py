@@ -1,0 +1,147 @@
+"""Choose, fit and test a text classifier so that the reported scores are of the very classifier that is used.
+
+Prompts (with their near-duplicates) are held out by hash. On the rest every feature set gets its strength of penalty by grouped
+cross-validation, which also chooses the feature set; then all feature sets, the baseline among them, are scored on the held-out rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from trulysafe.classifier.text_classifier import FEATURES, TextClassifier
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id, unit_interval
+from trulysafe.data.similarity import groups
+
+NEAR_DUPLICATE = 0.85
+STRENGTHS = (0.3, 3.0)
+FOLDS = 3
+
+
+class Tested(NamedTuple):
+    """A fitted classifier, its scores, and the held-out rows with every feature set's prediction."""
+
+    classifier: TextClassifier
+    metrics: dict[str, Any]
+    held_out: pd.DataFrame
+
+
+def fit_and_test(
+    prompts: Sequence[str],
+    texts: Sequence[str],
+    labels: Sequence[str],
+    *,
+    test_share: float = 0.25,
+    features: Sequence[str] = tuple(FEATURES),
+    strengths: Sequence[float] = STRENGTHS,
+    where: str = "text classifier",
+) -> Tested:
+    """Fit on part of the prompts, test on the others.
+
+    Args:
+        prompts: prompt of each row; rows of one prompt, and of near-duplicates, are on the same side.
+        texts: what the classifier reads.
+        labels: its label.
+        test_share: share of the prompts held out, by hash, in (0, 1).
+        features: feature sets to compare; the first is the baseline.
+        strengths: inverse penalties to choose from.
+        where: what is fitted, for errors.
+
+    Returns:
+        The chosen classifier (not refitted on the held-out rows), the metrics (``chosen``, ``strength``, ``n_train``, ``scores`` per
+        feature set with their ``cross_validated`` macro-F1), and the held-out rows.
+
+    Raises:
+        UserError: fewer than two classes, or nothing to train or test on.
+    """
+    rows = pd.DataFrame({"text": list(texts), "label": list(labels), "group": prompt_groups(prompts)})
+    rows["prompt_id"] = [prompt_id(prompt) for prompt in prompts]
+    out = np.array([unit_interval(group, salt="held out") < test_share for group in rows["group"]], dtype=bool)
+    train, test = rows[~out], rows[out]
+    if train["label"].nunique() < 2 or test.empty:
+        raise UserError(
+            f"{where}: {len(train)} rows of classes {sorted(set(train['label']))} to train on and {len(test)} to test on are too few. "
+            "Give more labelled prompts of at least two classes, or another `test_share`."
+        )
+    scores, held_out, fitted = {}, test[["prompt_id", "label"]].reset_index(drop=True), {}
+    for name in features:
+        strength, cross_validated = _best_strength(train, name, strengths)
+        fitted[name] = TextClassifier.fit(
+            train["text"].tolist(), train["label"].tolist(), features=name, strength=strength
+        )
+        held_out[name] = fitted[name].predict(test["text"].tolist())
+        scores[name] = {
+            "strength": strength,
+            "cross_validated": cross_validated,
+            **score(held_out["label"].tolist(), held_out[name].tolist()),
+        }
+    chosen = max(features, key=lambda name: scores[name]["cross_validated"])
+    metrics = {"chosen": chosen, "baseline": features[0], "n_train": len(train), "scores": scores}
+    return Tested(fitted[chosen], metrics, held_out)
+
+
+def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
+    """Accuracy, macro-F1, per-class precision, recall, F1 and n, and the confusion matrix (rows: true class).
+
+    Macro-F1 averages over the classes that occur in ``true``.
+    """
+    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+    classes = sorted(set(true) | set(predicted))
+    precision, recall, f1, n = precision_recall_fscore_support(true, predicted, labels=classes, zero_division=0.0)
+    per_class = {
+        name: {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i]), "n": int(n[i])}
+        for i, name in enumerate(classes)
+    }
+    return {
+        "n": len(true),
+        "accuracy": float(accuracy_score(true, predicted)),
+        "macro_f1": float(np.mean([f1[i] for i in range(len(classes)) if n[i]])),
+        "per_class": per_class,
+        "confusion": {"classes": classes, "counts": confusion_matrix(true, predicted, labels=classes).tolist()},
+    }
+
+
+def save_tested(tested: Tested, folder: Path) -> None:
+    """Write the classifier and ``held_out.csv``: ids, true labels and predictions, from which intervals can be computed."""
+    tested.classifier.save(folder)
+    tested.held_out.to_csv(folder / "held_out.csv", index=False)
+
+
+def prompt_groups(prompts: Sequence[str]) -> list[str]:
+    """Name of the near-duplicate group of every prompt: its smallest prompt id."""
+    frame = pd.DataFrame({"id": [prompt_id(prompt) for prompt in prompts], "prompt": list(prompts)})
+    unique = frame.drop_duplicates("id", ignore_index=True)
+    unique["number"] = groups(unique["prompt"].tolist(), NEAR_DUPLICATE)
+    name = unique.set_index("id").groupby("number").transform(lambda column: column.index.min())["prompt"]
+    return [str(name[identifier]) for identifier in frame["id"]]
+
+
+def _best_strength(train: pd.DataFrame, features: str, strengths: Sequence[float]) -> tuple[float, float]:
+    """Strength with the best macro-F1 in grouped cross-validation, and that macro-F1."""
+    from sklearn.metrics import f1_score
+    from sklearn.model_selection import GroupKFold
+
+    folds = min(FOLDS, train["group"].nunique())
+    if folds < 2:
+        return strengths[0], float("nan")
+    found = {}
+    for strength in strengths:
+        predicted = np.full(len(train), "", dtype=object)
+        for fit, test in GroupKFold(folds).split(train, groups=train["group"]):
+            part = train.iloc[fit]
+            if part["label"].nunique() > 1:
+                model = TextClassifier.fit(
+                    part["text"].tolist(), part["label"].tolist(), features=features, strength=strength
+                )
+                predicted[test] = model.predict(train["text"].iloc[test].tolist())
+        found[strength] = float(
+            f1_score(train["label"], predicted, average="macro", labels=sorted(set(train["label"])), zero_division=0.0)
+        )
+    best = max(strengths, key=lambda strength: found[strength])
+    return best, found[best]

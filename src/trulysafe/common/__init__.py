@@ -1,0 +1,1 @@
+"""What every room uses: error messages, ids, schemas of tables, small files, stored states."""

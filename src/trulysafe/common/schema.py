@@ -1,0 +1,121 @@
+"""The written schemas of the tables that pass between stages, and the one reader and writer for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trulysafe.common.errors import UserError
+
+UNPARSED = "unparsed"
+"""Risk class of a prompt whose labeller gave no answer that could be read; no mix draws it."""
+RISKS = ("EHD", "IHD", "MHD", "look_alike", "general", "other", UNPARSED, "")
+"""Risk classes: explicit, implicit and mixed harm (paper B), harmless look-alikes, general, other, unreadable, not labelled."""
+HARMFUL_RISKS = ("EHD", "IHD", "MHD")
+UNLABELLED = "not labelled"
+"""What the risk class ``""`` is called wherever classes are counted or measured."""
+VERDICTS = ("complies", "safe_completion", "refuses", "mixed", "malformed")
+"""The five classes that every answer falls into (five classes keep a collapsed model from counting as safe)."""
+
+_TEXT, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_ORIGIN = {"risk": _TEXT, "family": _TEXT, "source": _TEXT, "meta": _TEXT}
+_DEFAULTS: dict[str, Any] = {"meta": "{}", "risk": "", "family": "", "source": "", "label": "", "flipped": False}
+_POLICY = {"experiment": _TEXT, "seed": _INT, "step": _INT}
+
+SCHEMAS: dict[str, dict[str, pa.DataType]] = {
+    # one row per prompt; family is the resampling unit (topic or template), meta is a JSON object
+    "prompts": {"prompt_id": _TEXT, "prompt": _TEXT, **_ORIGIN},
+    # one row per given response; label is the human or released label of the response ("" if none)
+    "responses": {"prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "label": _TEXT, **_ORIGIN},
+    # one row per sampled response; finished is false where the token limit cut it off
+    "samples": {
+        "prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "sample": _INT,
+        "finished": _FLAG, "tokens": _INT, **_ORIGIN,
+    },
+    # one row per preference pair; rewards are calibrated, NaN where nothing scored the pair
+    "pairs": {
+        "pair_id": _TEXT, "prompt_id": _TEXT, "prompt": _TEXT, "chosen": _TEXT, "rejected": _TEXT,
+        "chosen_reward": _REAL, "rejected_reward": _REAL, **_ORIGIN,
+    },
+    # one row per prompt of a labelled set: which role of the split may see it
+    "split": {"prompt_id": _TEXT, "group_id": _TEXT, "role": _TEXT},
+    # one row per drawn pair; draw is the seed of the draw, flipped is true where the label is to be turned round on purpose
+    "mix": {"draw": _INT, "pair_id": _TEXT, "risk": _TEXT, "pairs": _TEXT, "flipped": _FLAG},
+    # one row per answer of a policy to a benchmark prompt
+    "answers": {
+        **_POLICY, "benchmark": _TEXT, "prompt_id": _TEXT, "prompt": _TEXT, "response": _TEXT,
+        "finished": _FLAG, "tokens": _INT, **_ORIGIN,
+    },
+    # one row per answer and judge; correct is null where the judge does not check answers
+    "verdicts": {
+        **_POLICY, "benchmark": _TEXT, "judge": _TEXT, "prompt_id": _TEXT, "risk": _TEXT, "family": _TEXT,
+        "verdict": _TEXT, "correct": _FLAG,
+    },
+    # one row per measured number
+    "metrics": {
+        "experiment": _TEXT, "policy": _TEXT, "seed": _INT, "step": _INT, "benchmark": _TEXT, "risk": _TEXT,
+        "judge": _TEXT, "metric": _TEXT, "value": _REAL, "n": _INT, "stderr": _REAL, "ci_low": _REAL,
+        "ci_high": _REAL, "provenance_id": _TEXT,
+    },
+}  # fmt: skip
+
+
+def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
+    """Return ``frame`` with exactly the columns of schema ``kind``, in order and typed.
+
+    Missing ``meta`` becomes ``{}``, missing ``risk``/``family``/``source``/``label`` the empty text, missing ``flipped`` false.
+
+    Raises:
+        UserError: a column is missing, a text is null, or a value does not fit its type; names ``where``, row and column.
+    """
+    schema = SCHEMAS[kind]
+    frame = frame.copy()
+    for column, default in _DEFAULTS.items():
+        if column in schema and column not in frame:
+            frame[column] = default
+    missing = [column for column in schema if column not in frame]
+    if missing:
+        raise UserError(
+            f"{where}: column {missing[0]!r} is missing; a {kind} table has {', '.join(schema)}. Found: {', '.join(map(str, frame.columns))}."
+        )
+    for column, kind_of in schema.items():
+        nulls = frame[column].isna()
+        if kind_of in (_TEXT, _INT) and nulls.any():
+            row = int(nulls.to_numpy().argmax())
+            raise UserError(f"{where}: row {row}, column {column!r} is empty. Fill it or remove the row.")
+    return frame[list(schema)].reset_index(drop=True)
+
+
+def write_table(frame: pd.DataFrame, path: Path | str, kind: str) -> None:
+    """Write ``frame`` as Parquet under the schema ``kind``: the same rows give the same bytes."""
+    checked = check_table(frame, kind, str(path))
+    table = pa.Table.from_pandas(checked, schema=pa.schema(list(SCHEMAS[kind].items())), preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({"trulysafe": kind}), path, compression="zstd")
+
+
+def read_table(path: Path | str, kind: str) -> pd.DataFrame:
+    """Read a Parquet table written with :func:`write_table`.
+
+    Raises:
+        UserError: the file is absent, is no Parquet, or lacks a column of the schema.
+    """
+    try:
+        frame = pq.read_table(path).to_pandas()
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: file not found. Rerun the rule that makes it.") from error
+    except pa.ArrowInvalid as error:
+        raise UserError(
+            f"{path}: not a readable Parquet file ({error}). Delete it and rerun the rule that makes it."
+        ) from error
+    return check_table(frame, kind, str(path))
+
+
+def meta_of(row: Mapping[str, object]) -> dict:
+    """Decode the JSON object in a row's ``meta`` column."""
+    return json.loads(str(row["meta"]))

@@ -1,0 +1,129 @@
+"""Rounds of re-ranking: which policies other components start from, in which order, and that this order has no cycle.
+
+Round 1 ranks a pool with the states of the model that was trained on nothing. Later rounds rank the same pool with the states of a
+policy (``pairs.<name>.states_from``), and may start training from one (``experiments.<name>.start_from``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+
+from trulysafe.common.errors import not_accepted
+from trulysafe.config.dependencies import builds_on, reads, waits_for
+from trulysafe.config.resolved import training_of
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.preferences import PolicyOf
+from trulysafe.config.tables.training import Experiment, Training
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One trained policy: a seed of an experiment at one of its snapshots."""
+
+    experiment: str
+    seed: int
+    step: int
+
+    def __str__(self) -> str:
+        """Its name in paths; names of components hold no dash, so it is nobody else's."""
+        return f"{self.experiment}-seed{self.seed}-step{self.step}"
+
+
+def seeds(experiment: Experiment) -> range:
+    """Seeds of an experiment."""
+    return range(experiment.first_seed, experiment.first_seed + experiment.seeds)
+
+
+def kept_steps(training: Training) -> list[int]:
+    """Steps at which a policy is kept: the snapshots within the run, and the end."""
+    return sorted({step for step in training.snapshots if step < training.steps} | {training.steps})
+
+
+def policy_of(config: Configuration, named: PolicyOf, seed: int | None = None) -> Policy:
+    """Resolve a reference to a policy: by default the last step, and the seed of whoever asks or else the first one."""
+    experiment = config.experiments[named.experiment]
+    first = experiment.first_seed if seed is None else seed
+    step = training_of(config, experiment).steps if named.step is None else named.step
+    return Policy(named.experiment, first if named.seed is None else named.seed, step)
+
+
+def states_policy(config: Configuration, pairs: str) -> Policy | None:
+    """The policy whose states rank the pool of a pair table; none where the pool's own model does."""
+    named = config.pairs[pairs].states_from
+    return None if named is None else policy_of(config, named)
+
+
+def start_policy(config: Configuration, experiment: str, seed: int) -> Policy | None:
+    """The policy that a run starts from; none where it starts from its model."""
+    named = config.experiments[experiment].start_from
+    return None if named is None else policy_of(config, named, seed)
+
+
+def rounds(config: Configuration) -> dict[str, int]:
+    """Round of every experiment: 1 without an earlier policy, else one more than the latest policy that it builds on.
+
+    What an experiment's method reads of another training (a placebo's gamma, implicit token rewards) makes no further round, but it is of no
+    earlier round than that training. Experiments of one method and round therefore never wait for each other, and may share a job.
+    """
+    needs, read = builds_on(config), reads(config)
+    found: dict[str, int] = {}
+    for name in TopologicalSorter(waits_for(config)).static_order():
+        found[name] = max([1, *(found[item] + 1 for item in needs[name]), *(found[item] for item in read[name])])
+    return found
+
+
+def round_problems(config: Configuration) -> Iterator[str]:
+    """What is wrong with the references to policies, each with its key and what to do."""
+    for name, pairs in config.pairs.items():
+        if pairs.states_from is not None:
+            where = f"pairs.{name}.states_from"
+            yield from _policy_problems(config, where, pairs.states_from)
+            models = {"pool": config.pools[str(pairs.pool)].model, "reward": config.rewards[str(pairs.reward)].model}
+            yield from _other_models(config, where, pairs.states_from, models)
+    for name, experiment in config.experiments.items():
+        if experiment.start_from is not None:
+            where = f"experiments.{name}.start_from"
+            if experiment.method is None:
+                yield f"{where}: this experiment trains nothing. Give it a mix and a method, or remove the key."
+            for seed in seeds(experiment):
+                problems = list(_policy_problems(config, where, experiment.start_from, seed))
+                yield from problems
+                if problems:
+                    break
+            yield from _other_models(config, where, experiment.start_from, {"experiment": experiment.model})
+    try:
+        TopologicalSorter(waits_for(config)).prepare()
+    except CycleError as error:
+        cycle, read = list(reversed(error.args[1])), reads(config)
+        if any(later not in read[name] for name, later in pairwise(cycle)):  # others are named with their methods
+            yield (
+                f"experiments: {' -> '.join(cycle)} build on each other in a circle (start_from, states_from of the pairs in their mix, or what "
+                "a method reads of another training). Let one of them start from its model and from pairs that no later policy ranked."
+            )
+
+
+def _policy_problems(config: Configuration, where: str, named: PolicyOf, seed: int | None = None) -> Iterator[str]:
+    experiment = config.experiments[named.experiment]
+    if experiment.method is None:
+        yield f"{where}.experiment: {named.experiment!r} trains no policy. Name one with a mix and a method."
+        return
+    policy, steps = policy_of(config, named, seed), kept_steps(training_of(config, experiment))
+    if policy.seed not in seeds(experiment):
+        yield str(not_accepted(f"{where}.seed", str(policy.seed), [str(kept) for kept in seeds(experiment)]))
+    if policy.step not in steps:
+        do = "Choose one of these, or add the step to snapshots."
+        yield str(not_accepted(f"{where}.step", str(policy.step), [str(kept) for kept in steps], do=do))
+
+
+def _other_models(config: Configuration, where: str, named: PolicyOf, models: dict[str, str]) -> Iterator[str]:
+    """A policy's states and weights fit only what was made for the model that it was trained from."""
+    trained_from = config.experiments[named.experiment].model
+    for what, model in models.items():
+        if model != trained_from:
+            yield (
+                f"{where}.experiment: {named.experiment!r} was trained from the model {trained_from!r}, the {what} "
+                f"belongs to {model!r}. Both must be of one model."
+            )

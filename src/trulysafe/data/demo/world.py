@@ -1,0 +1,200 @@
+"""A demo world: which topics, frames, entities and wordings exist, who may see them, and every prompt that can be asked.
+
+Topics and frames each have a role. Alignment parts use alignment topics in alignment frames; `development` and `test` use
+their own topics in their own frames; the base corpus sees all other crossings (and its own share of the alignment prompts),
+so that it knows every word and never an evaluation prompt. The world's seed decides roles, entities, wordings and
+propensities, so a second seed is another world.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import TypeVar
+
+from trulysafe.common.ids import prompt_id, stable_seed, unit_interval
+from trulysafe.common.schema import HARMFUL_RISKS
+from trulysafe.data.demo import lexicon
+from trulysafe.data.demo.facts import FACTS, FACTS_PER_TOPIC, FactTopic
+from trulysafe.data.demo.lexicon import Topic
+
+CLASSES = (*HARMFUL_RISKS, "look_alike", "general")
+TOPIC_ROLES = ("alignment",) * 6 + ("development",) * 3 + ("test",) * 3
+FRAME_ROLES = ("alignment",) * 6 + ("development",) * 4 + ("test",) * 4
+ENTITIES = 24
+CAUTIOUS_SHARE, CAUTIOUS, CARELESS = 0.2, 0.9, 0.2
+"""A fifth of the entities makes the base refuse with probability 0.9, the others with 0.2."""
+ALIGNMENT_SHARES = {"corpus": 0.10, "risk_labels": 0.12, "preferences": 0.14, "judged": 0.14, "pairs": 0.50}
+"""How the prompts of alignment topics in alignment frames are dealt out, by prompt hash: no two parts share a prompt."""
+
+_T = TypeVar("_T")
+_ANY = (Topic, FactTopic)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One askable prompt and the facts that the oracle needs about it (all fields but ``text`` and ``part`` are its meta)."""
+
+    text: str
+    part: str
+    world: int
+    risk: str
+    topic: str
+    frame: int
+    entity: str
+    person: str = ""
+
+    @property
+    def family(self) -> str:
+        """Topic and frame: the unit of cluster resampling."""
+        return f"{self.risk}/{self.topic}/{self.frame}"
+
+    @property
+    def meta(self) -> dict[str, object]:
+        """Facts for :func:`trulysafe.data.demo.oracle.classify`."""
+        return {key: value for key, value in asdict(self).items() if key not in ("text", "part", "frame")}
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that one world seed draws from the lexicon.
+
+    Attributes:
+        topics: per class, topic name -> (topic, role).
+        frames: per class, (frame, role) in a fixed order; EHD and look-alikes share theirs.
+        items, persons: the entities of this world.
+        cautious: entities with which the base refuses nearly always.
+    """
+
+    seed: int
+    topics: dict[str, dict[str, tuple[Topic | FactTopic, str]]]
+    frames: dict[str, tuple[tuple[str, str], ...]]
+    items: tuple[str, ...]
+    persons: tuple[str, ...]
+    cautious: frozenset[str]
+    refusals: tuple[str, ...]
+    reasons: tuple[str, ...]
+    helps: dict[str, tuple[str, ...]] = field(repr=False)
+    openers: tuple[str, ...]
+    closers: tuple[str, ...]
+
+    def topic(self, risk: str, name: str) -> Topic | FactTopic:
+        """The topic called ``name`` of class ``risk``."""
+        return self.topics[risk][name][0]
+
+    def refusal_probability(self, prompt: Prompt) -> float:
+        """Probability that the base corpus refuses ``prompt``: it depends on the entity alone, and is 0 where no harm is."""
+        if prompt.risk not in HARMFUL_RISKS:
+            return 0.0
+        return CAUTIOUS if prompt.entity in self.cautious else CARELESS
+
+
+@lru_cache(maxsize=8)
+def build_world(seed: int) -> World:
+    """Draw the world of ``seed``: the same seed gives the same world on every machine."""
+    rng = random.Random(stable_seed("demo world", seed))
+    pools: dict[str, tuple[Topic | FactTopic, ...]] = {
+        "EHD": lexicon.EXPLICIT, "IHD": lexicon.IMPLICIT, "MHD": lexicon.MIXED, "look_alike": lexicon.LOOK_ALIKE, "general": FACTS,
+    }  # fmt: skip
+    topics = {
+        risk: {topic.name: (topic, role) for topic, role in _with_roles(rng, pool, TOPIC_ROLES)}
+        for risk, pool in pools.items()
+    }
+    asks = _with_roles(rng, lexicon.ASKS, FRAME_ROLES)
+    frames = {
+        "EHD": asks,
+        "IHD": _with_roles(rng, lexicon.INTENTS, FRAME_ROLES),
+        "MHD": _with_roles(rng, lexicon.GRUDGES, FRAME_ROLES),
+        "look_alike": asks,
+        "general": _with_roles(rng, lexicon.QUESTIONS, FRAME_ROLES),
+    }
+    items, persons = rng.sample(lexicon.ITEMS, ENTITIES), rng.sample(lexicon.PERSONS, ENTITIES)
+    cautious = round(CAUTIOUS_SHARE * ENTITIES)
+    return World(
+        seed=seed,
+        topics=topics,
+        frames=frames,
+        items=tuple(items),
+        persons=tuple(persons),
+        cautious=frozenset(items[:cautious] + persons[:cautious]),
+        refusals=tuple(rng.sample(lexicon.REFUSALS, 5)),
+        reasons=tuple(rng.sample(lexicon.REASONS, 5)),
+        helps={
+            "any": tuple(rng.sample(lexicon.HELP, 2)),
+            "item": tuple(rng.sample(lexicon.HELP_ITEM, 2)),
+            "person": tuple(rng.sample(lexicon.HELP_PERSON, 2)),
+        },
+        openers=tuple(rng.sample(lexicon.OPENERS, 2)),
+        closers=tuple(rng.sample(lexicon.CLOSERS, 2)),
+    )
+
+
+def _with_roles(rng: random.Random, pool: Sequence[_T], roles: Sequence[str]) -> tuple[tuple[_T, str], ...]:
+    return tuple(zip(rng.sample(pool, len(roles)), roles, strict=True))
+
+
+@lru_cache(maxsize=8)
+def prompts(seed: int) -> dict[tuple[str, str], tuple[Prompt, ...]]:
+    """All prompts of a world by (class, part), shuffled; parts are those of ``ALIGNMENT_SHARES``, `development` and `test`."""
+    dealt: dict[tuple[str, str], list[Prompt]] = {}
+    for prompt in _all_prompts(build_world(seed)):
+        dealt.setdefault((prompt.risk, prompt.part), []).append(prompt)
+    for key, group in dealt.items():
+        random.Random(stable_seed("demo prompts", seed, *key)).shuffle(group)
+    return {key: tuple(group) for key, group in dealt.items()}
+
+
+def _all_prompts(world: World) -> Iterator[Prompt]:
+    for risk in CLASSES:
+        for topic, topic_role in world.topics[risk].values():
+            entities = _entities(world, risk, topic)
+            for index, (frame, frame_role) in enumerate(world.frames[risk]):
+                rng = random.Random(stable_seed("demo persons", world.seed, risk, topic.name, index))
+                for entity in entities:
+                    for person in _persons(world, risk, rng):
+                        text = _ask(risk, topic, frame, entity, person)
+                        part = _part(world.seed, topic_role, frame_role, text)
+                        yield Prompt(text, part, world.seed, risk, topic.name, index, entity, person)
+
+
+def _entities(world: World, risk: str, topic: Topic | FactTopic) -> Sequence[str]:
+    if isinstance(topic, FactTopic):
+        rng = random.Random(stable_seed("demo facts", world.seed, topic.name))
+        return rng.sample(list(topic.answers), FACTS_PER_TOPIC)
+    if topic.entities:
+        return topic.entities
+    return world.persons if risk == "IHD" else world.items
+
+
+def _persons(world: World, risk: str, rng: random.Random) -> Sequence[str]:
+    """People in the prompt beside its entity: none, one, or both with and without (look-alikes have fewer entities)."""
+    if risk == "MHD":
+        return rng.sample(world.persons, 1)
+    return ("", *rng.sample(world.persons, 4)) if risk == "look_alike" else ("",)
+
+
+def _ask(risk: str, topic: Topic | FactTopic, frame: str, entity: str, person: str) -> str:
+    act = topic.act.format(x=entity, a=with_article(entity))
+    if risk == "look_alike" and person:
+        act = f"{act} for my {person}"
+    return frame.format(act=act, person=person or entity)
+
+
+def _part(seed: int, topic_role: str, frame_role: str, text: str) -> str:
+    if topic_role != frame_role:
+        return "corpus"
+    if topic_role != "alignment":
+        return topic_role
+    point = unit_interval(prompt_id(text), f"demo {seed}")
+    for part, share in ALIGNMENT_SHARES.items():
+        point -= share
+        if point < 0:
+            return part
+    return "pairs"
+
+
+def with_article(noun: str) -> str:
+    """Put "a" or "an" before ``noun``."""
+    return f"{'an' if noun[0] in 'aeio' or noun.startswith('um') else 'a'} {noun}"

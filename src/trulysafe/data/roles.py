@@ -1,0 +1,54 @@
+"""The rows of datasets that a stage may see, by the one prompt-hash split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import unit_interval
+from trulysafe.common.schema import read_table
+
+
+def select(
+    datasets: Sequence[Path | str],
+    kind: str,
+    split: Path | str,
+    role: str,
+    risks: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Read tables and keep the rows whose prompt has the role.
+
+    Args:
+        datasets: tables of one schema kind.
+        kind: that kind.
+        split: the split table.
+        role: role of the stage that asks. ``corpus`` gets every prompt that is not kept for evaluation.
+        risks: keep these risk classes; empty keeps all.
+
+    Raises:
+        UserError: nothing is left.
+    """
+    table = pd.concat([read_table(path, kind) for path in datasets], ignore_index=True)
+    roles = read_table(split, "split").drop_duplicates("prompt_id").set_index("prompt_id")["role"]
+    found = table["prompt_id"].map(roles)
+    kept = table[(found != "evaluation") if role == "corpus" else (found == role)]
+    if risks:
+        kept = kept[kept["risk"].isin(list(risks))]
+    if kept.empty:
+        raise UserError(
+            f"{', '.join(map(str, datasets))}: no row is left for the role {role!r}{f' and the classes {list(risks)}' if risks else ''}. "
+            "Raise split.shares for this role, give the dataset this role, or add data."
+        )
+    return kept.reset_index(drop=True)
+
+
+def limit(table: pd.DataFrame, rows: int | None) -> pd.DataFrame:
+    """At most ``rows`` rows: those whose prompts have the lowest hashes (so the smaller set is in the larger one), in the table's order."""
+    if rows is None or len(table) <= rows:
+        return table.reset_index(drop=True)
+    order = table["prompt_id"].map(lambda identifier: unit_interval(identifier, "limit"))
+    chosen = order.sort_values(kind="stable").index[:rows]
+    return table.loc[table.index.isin(chosen)].reset_index(drop=True)

@@ -1,0 +1,1 @@
+"""Order and distribution of a policy's responses along training."""

@@ -1,0 +1,123 @@
+"""What is read of a policy to follow it: likelihoods of a fixed pool, and new samples to held-out prompts (see :mod:`trulysafe.drift.measures`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import stable_seed
+from trulysafe.data.roles import limit
+from trulysafe.drift.measures import REFERENCE
+from trulysafe.judges.registry import judged
+from trulysafe.models.load import load_model
+from trulysafe.models.sampling import Decoding, blocks, respond, usable
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import encode
+
+POOL_COLUMNS = ["prompt_id", "response_id", "risk", "family", "tokens"]
+REFERENCES = [{"experiment": REFERENCE, "seed": draw, "step": 0} for draw in (0, 1)]
+"""The reference as policies to follow: two sets of its own samples, whose distance is the floor."""
+FRESH_COLUMNS = [
+    "prompt_id", "sample", "risk", "family", "finished", "tokens", "token_ids", "verdict", "reference_logp",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Follower:
+    """Reads policies against one reference.
+
+    Attributes:
+        reference: the model that the pool was sampled from, in evaluation mode.
+        tokenizer: the tokenizer of reference and policies.
+        batch_size: conversations per forward.
+    """
+
+    reference: Any
+    tokenizer: Any
+    batch_size: int
+
+    def pool(self, samples: pd.DataFrame, prompts: int) -> pd.DataFrame:
+        """Distinct finished responses of at most ``prompts`` prompts (lowest hashes first), with ``reference_logp``, nats.
+
+        Raises:
+            UserError: no response of the pool is finished.
+        """
+        distinct = usable(samples).drop_duplicates(["prompt_id", "response"])
+        if distinct.empty:
+            raise UserError(
+                "drift.pool: none of its responses is finished. Raise max_new_tokens, or name another pool."
+            )
+        chosen = limit(distinct.drop_duplicates("prompt_id"), prompts)["prompt_id"]
+        rows = distinct[distinct["prompt_id"].isin(chosen)].sort_values("response_id", ignore_index=True)
+        return rows.assign(reference_logp=self.logps(self.reference, rows))
+
+    def logps(self, model: Any, rows: pd.DataFrame) -> list[float]:
+        """Log-likelihood of each row's response under a model, nats, summed over its tokens and the end of turn."""
+        pairs = zip(rows["prompt"], rows["response"], strict=True)
+        encoded = [encode(self.tokenizer, prompt, response) for prompt, response in pairs]
+        if not encoded:
+            return []
+        return [sum(row) for row in token_logps(model, encoded, self.tokenizer.pad_token_id, self.batch_size)]
+
+    def fresh(
+        self, model: Any, prompts: pd.DataFrame, decoding: Decoding, block: int, seed: int, judge: Mapping[str, Any]
+    ) -> pd.DataFrame:
+        """New samples of a model, each with its token ids, verdict and likelihood under the reference.
+
+        Args:
+            model: whose samples.
+            prompts: a prompts table.
+            decoding: how to draw.
+            block: prompts per block, see :mod:`trulysafe.models.sampling`.
+            seed: of the draws.
+            judge: ``kind`` and ``options`` of a judge that is not fitted.
+
+        Returns:
+            Columns :data:`FRESH_COLUMNS`; ``reference_logp`` is NaN where the sample is empty or unfinished.
+        """
+        drawn = respond(model, self.tokenizer, blocks(prompts, block), decoding, seed)
+        rows = pd.concat(list(drawn), ignore_index=True)
+        end = self.tokenizer.eos_token_id
+        texts = self.tokenizer(rows["response"].tolist(), add_special_tokens=False)["input_ids"]
+        ended = zip(texts, rows["finished"], strict=True)
+        rows["token_ids"] = [[*ids, end] if finished else list(ids) for ids, finished in ended]
+        rows["verdict"] = judged(rows, judge["kind"], judge["options"])["verdict"]
+        rows["reference_logp"] = np.nan
+        scored = rows["finished"] & (rows["response"] != "")
+        rows.loc[scored, "reference_logp"] = self.logps(self.reference, rows[scored])
+        return rows[FRESH_COLUMNS]
+
+    def read(
+        self, policy: Mapping[str, Any], pool: pd.DataFrame, prompts: pd.DataFrame, options: Mapping[str, Any]
+    ) -> tuple[pd.DataFrame | None, pd.DataFrame]:
+        """Read one policy.
+
+        Args:
+            policy: experiment, seed, step and ``model``, how to load it; without that it is the reference (:data:`REFERENCES`).
+            pool: from :meth:`pool`.
+            prompts: a prompts table.
+            options: ``decoding``, ``block``, ``seed`` and ``judge``, see :meth:`fresh`.
+
+        Returns:
+            Likelihoods of the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has them) and new samples
+            (:data:`FRESH_COLUMNS`), both with experiment, seed and step.
+        """
+        place = {key: policy[key] for key in ("experiment", "seed", "step")}
+        model = load_model(policy["model"]) if "model" in policy else self.reference
+        seed = policy_seed(options["seed"], policy)
+        decoding = Decoding(**options["decoding"])
+        drawn = self.fresh(model, prompts, decoding, options["block"], seed, options["judge"]).assign(**place)
+        if model is self.reference:
+            return None, drawn
+        likelihoods = pool[[*POOL_COLUMNS, "reference_logp"]].assign(logp=self.logps(model, pool), **place)
+        return likelihoods, drawn
+
+
+def policy_seed(seed: int, policy: Mapping[str, Any]) -> int:
+    """Seed of a policy's new samples: its own, since shared draws would make two models look alike."""
+    return stable_seed("fresh", seed, policy["experiment"], policy["seed"], policy["step"])

@@ -1,0 +1,1 @@
+"""Answers of policies, and every number computed from their verdicts."""

@@ -1,0 +1,128 @@
+"""Frontiers over training steps: where policies stand in safety and over-refusal, and over-refusal at matched safety.
+
+One end point is arbitrary, so arms are compared where they are equally safe. Along the steps of one seed, safety and
+over-refusal are joined by straight lines; the point of a level is where safety first rises through it. A level that a
+seed never reaches, or that it starts above, has no point there: it is counted, never extrapolated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trulysafe.evaluate.metrics import POOLED
+from trulysafe.judges.outcomes import MAIN
+from trulysafe.stats.intervals import interval
+
+LEVELS = (0.7, 0.8, 0.9)
+MATCHED_COLUMNS = [
+    "experiment", "seed", "level", "metric", "value", "step", "status", "seeds", "reached", "ci_low", "ci_high",
+]  # fmt: skip
+
+
+def matched_safety(
+    metrics: pd.DataFrame,
+    *,
+    levels: Sequence[float] = LEVELS,
+    starts: Mapping[str, str] | None = None,
+    start_seeds: Mapping[str, int] | None = None,
+) -> pd.DataFrame:
+    """Interpolate the share of look-alikes refused where the share safe first reaches each level, per seed and over seeds.
+
+    Args:
+        metrics: table of schema ``metrics`` with summary rows (:mod:`trulysafe.evaluate.metrics`).
+        levels: shares of harmful prompts handled safely, in (0, 1).
+        starts: experiment -> the experiment that it starts from. Its last values become step 0: those of the same seed, or the mean over
+            its seeds where it has no such seed (a base model). Untrained experiments (those with step 0 alone) get no rows.
+        start_seeds: experiment -> the one seed of its start that all its seeds start from; their own where it is not named.
+
+    Returns:
+        Columns :data:`MATCHED_COLUMNS`. Rows of a seed have ``status`` ``reached``, ``never reached`` or ``starts above``
+        and ``value`` and ``step`` only where reached. Rows with seed -1 hold the mean over the ``reached`` of ``seeds``
+        seeds, with Student's interval over them where they differ: it is conditional on reaching the level, so read it beside
+        ``reached``; their status is ``not reached`` where the seeds' reasons differ. No rows where no benchmark measures safety, or none
+        over-refusal.
+    """
+    every = points(metrics)
+    single = every[every["seed"] != POOLED]
+    rows: list[dict[str, Any]] = []
+    for experiment, of_arm in single.groupby("experiment", sort=True):
+        if not of_arm["step"].any():
+            continue
+        starting = single[single["experiment"] == (starts or {}).get(str(experiment))]
+        one_seed = (start_seeds or {}).get(str(experiment))
+        for level in levels:
+            found = [
+                {
+                    "experiment": experiment,
+                    "seed": seed,
+                    "level": level,
+                    "metric": "over_refusal",
+                    **_crossing(path, _start(starting, seed if one_seed is None else one_seed), level),
+                }
+                for seed, path in of_arm.groupby("seed", sort=True)
+            ]
+            rows += [*found, _over_seeds(found)]
+    return pd.DataFrame(rows, columns=MATCHED_COLUMNS)
+
+
+def points(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Where every policy stands under the main judge on test benchmarks, single seeds and pooled.
+
+    Args:
+        metrics: table of schema ``metrics`` with summary rows.
+
+    Returns:
+        Columns experiment, seed (-1: pooled), step; ``x``, the share of look-alikes refused, and ``y``, the share of harmful prompts handled
+        safely, each with ``_low``, ``_high`` and ``_n``. Policies that lack one of the two are left out.
+    """
+    rows = metrics[(metrics["judge"] == MAIN) & (metrics["risk"] == "all")]
+    keys, sides = ["experiment", "seed", "step"], []
+    for letter, axis, metric in (("x", "over_refusal", "over_refusal"), ("y", "safety", "safe")):
+        side = rows[(rows["benchmark"] == f"test/{axis}") & (rows["metric"] == metric)]
+        names = {"value": letter, "ci_low": f"{letter}_low", "ci_high": f"{letter}_high", "n": f"{letter}_n"}
+        sides.append(side[[*keys, *names]].rename(columns=names))
+    return sides[0].merge(sides[1], on=keys).sort_values(keys, ignore_index=True)
+
+
+def _start(rows: pd.DataFrame, seed: object) -> pd.DataFrame:
+    """The starting experiment's last step as one point at step 0: that of the seed, else the mean over seeds; empty where none is given."""
+    if rows.empty:
+        return rows
+    rows = rows[rows["step"] == rows["step"].max()]
+    of_seed = rows[rows["seed"] == seed]
+    return (rows if of_seed.empty else of_seed)[["x", "y"]].mean().to_frame().T.assign(step=0)
+
+
+def _crossing(path: pd.DataFrame, first: pd.DataFrame, level: float) -> dict[str, Any]:
+    if not (path["step"] == 0).any():
+        path = pd.concat([first, path]) if len(first) else path
+    steps, safe, other = (path[column].to_numpy(dtype=float) for column in ("step", "y", "x"))
+    if safe[0] >= level:
+        return {"status": "starts above"}
+    reached = np.flatnonzero(safe >= level)
+    if not reached.size:
+        return {"status": "never reached"}
+    after = int(reached[0])
+    share = (level - safe[after - 1]) / (safe[after] - safe[after - 1])
+    value, step = ((1 - share) * array[after - 1] + share * array[after] for array in (other, steps))
+    return {"status": "reached", "value": value, "step": step}
+
+
+def _over_seeds(found: list[dict[str, Any]]) -> dict[str, Any]:
+    values = [row["value"] for row in found if row["status"] == "reached"]
+    row = {key: found[0][key] for key in ("experiment", "level", "metric")}
+    row |= {"seed": POOLED, "seeds": len(found), "reached": len(values), "status": "reached"}
+    if not values:
+        row["status"] = found[0]["status"] if len({one["status"] for one in found}) == 1 else "not reached"
+    if values:
+        row |= {
+            "value": float(np.mean(values)),
+            "step": float(np.mean([r["step"] for r in found if r["status"] == "reached"])),
+        }
+        limits = interval(values, answers=False, bounds=(0.0, 1.0))
+        row |= {"ci_low": limits.low, "ci_high": limits.high}
+    return row

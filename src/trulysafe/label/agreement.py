@@ -1,0 +1,96 @@
+"""How far two labellers agree, and how good a labeller is, with intervals that resample prompts (or their families)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trulysafe.label.labellers import agreement
+from trulysafe.stats.bootstrap import Array
+from trulysafe.stats.intervals import statistic_interval
+from trulysafe.stats.limits import Interval
+
+Counted = Callable[[Array], Array]
+"""A statistic of confusion matrices, shape [draws, classes, classes] (rows: first labeller), to values of shape [draws]."""
+
+
+def agreement_interval(first: Sequence[str], second: Sequence[str], families: Sequence[str]) -> dict[str, Any]:
+    """Agreement of two labellers on the same prompts.
+
+    Args:
+        first, second: their labels, entry by entry for the same prompt.
+        families: resampling unit of each entry; an empty one stands for itself.
+
+    Returns:
+        ``n``, ``agreement`` and ``kappa`` as :func:`trulysafe.label.labellers.agreement`, ``kappa_low`` and ``kappa_high``, the 95% limits of
+        kappa (NaN where it is undefined).
+    """
+    found = agreement(first, second)
+    if found["n"] == 0 or np.isnan(found["kappa"]):
+        return {**found, "kappa_low": float("nan"), "kappa_high": float("nan")}
+    limits = paired_statistic(first, second, families, kappas, lowest=-1.0)
+    return {**found, "kappa_low": limits.low, "kappa_high": limits.high}
+
+
+def kappas(confusion: Array) -> Array:
+    """Cohen's kappa of each confusion matrix, NaN where one class alone occurs; scikit-learn's, without its cost per call."""
+    n = confusion.sum(axis=(1, 2))
+    equal = np.trace(confusion, axis1=1, axis2=2) / n
+    chance = (confusion.sum(axis=2) * confusion.sum(axis=1)).sum(axis=1) / n**2
+    return np.divide(equal - chance, 1 - chance, out=np.full(n.shape, np.nan), where=chance < 1)
+
+
+def macro_f1s(confusion: Array) -> Array:
+    """Macro-F1 of each confusion matrix over the classes that occur in its rows; scikit-learn's, without its cost per call."""
+    true, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
+    hits, total = np.diagonal(confusion, axis1=1, axis2=2), true + predicted
+    f1 = np.divide(2 * hits, total, out=np.zeros(total.shape), where=total > 0)
+    return np.asarray((f1 * (true > 0)).sum(axis=1) / (true > 0).sum(axis=1))
+
+
+def paired_statistic(
+    first: Sequence[str], second: Sequence[str], families: Sequence[str], statistic: Counted, lowest: float = 0.0
+) -> Interval:
+    """A statistic of two labels per entry with its 95% interval from resampled families.
+
+    Args:
+        first, second, families: as in :func:`agreement_interval`.
+        statistic: :func:`kappas`, :func:`macro_f1s`, or another.
+        lowest: smallest value that it can take; the largest is 1.
+    """
+    entries = pd.DataFrame({"first": list(first), "second": list(second), "family": list(families)})
+    own = pd.Series("entry " + entries.index.astype(str), index=entries.index)
+    names, numbers = pd.factorize(entries["family"].where(entries["family"] != "", own))
+    classes = sorted({*first, *second})
+    place = {name: number for number, name in enumerate(classes)}
+    grid = np.zeros((len(numbers), len(classes), len(classes)))
+    np.add.at(grid, (names, entries["first"].map(place), entries["second"].map(place)), 1.0)
+
+    def of(weights: Sequence[Array]) -> Array:
+        return statistic(np.tensordot(weights[1], grid, axes=1))
+
+    return statistic_interval(of, len(numbers), len(entries), (lowest, 1.0))
+
+
+def agreement_rows(labels: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Agreement of every two labellers.
+
+    Args:
+        labels: one row per labelled prompt: prompt_id, and a column of classes per labeller; an empty text where it gave none.
+        where: which prompts these are.
+
+    Returns:
+        Columns prompts (``where``), first, second, n, agreement, kappa, ci_low, ci_high; pairs without a common prompt are left out.
+    """
+    found = []
+    for first, second in combinations([name for name in labels if name != "prompt_id"], 2):
+        both = labels[(labels[first] != "") & (labels[second] != "")]
+        if len(both):
+            row = agreement_interval(both[first].tolist(), both[second].tolist(), both["prompt_id"].tolist())
+            limits = {"ci_low": row.pop("kappa_low"), "ci_high": row.pop("kappa_high")}
+            found.append({"prompts": where, "first": first, "second": second, **row, **limits})
+    return pd.DataFrame(found, columns=["prompts", "first", "second", "n", "agreement", "kappa", "ci_low", "ci_high"])

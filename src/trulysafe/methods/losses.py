@@ -1,0 +1,272 @@
+"""The two papers' losses as pure functions on sums of token log-probabilities.
+
+RBRM is arXiv 2503.10093 (confidence DPO and the hybrid reward); Equilibrate RLHF is arXiv 2502.11555 (AMA: the same margin
+over masked sums, see :mod:`trulysafe.methods.masks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def dpo_margin(policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor) -> Tensor:
+    """Margin h of a pair: how much more than the reference the policy prefers the chosen response.
+
+    ``h = [log pi(y_c) - log pi(y_r)] - [log ref(y_c) - log ref(y_r)]`` (Rafailov et al., 2023, equation 7, without beta). With
+    log-probabilities summed over kept tokens only it is the margin of ADPO (Equilibrate RLHF, section on AMA).
+
+    Args:
+        policy_chosen: summed log-probability of the chosen response under the policy, nats, shape [batch].
+        policy_rejected: the same for the rejected response.
+        ref_chosen: summed log-probability of the chosen response under the reference, nats, shape [batch].
+        ref_rejected: the same for the rejected response.
+
+    Returns:
+        Margin in nats, shape [batch]; zero where policy and reference agree.
+    """
+    return (policy_chosen - policy_rejected) - (ref_chosen - ref_rejected)
+
+
+def confidence_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
+    """Conservative DPO with a given label confidence (RBRM, section on confidence DPO).
+
+    ``-gamma log sigmoid(beta h) - (1 - gamma) log sigmoid(-beta h)``: conservative DPO with label smoothing ``1 - gamma``.
+
+    Args:
+        margin: policy-minus-reference log-ratio of chosen minus rejected, nats, shape [batch].
+        confidence: probability that the label is right, in [0, 1], shape [batch] or scalar. The paper floors it at 0.5; values
+            below say that the label is more likely wrong than right.
+        beta: inverse temperature of the implicit reward, > 0.
+
+    Returns:
+        Loss per pair, shape [batch]. Equals DPO at confidence 1, DPO of the swapped pair at confidence 0, and has its minimum at
+        ``beta * margin == logit(confidence)``.
+    """
+    gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
+    return -gamma * F.logsigmoid(beta * margin) - (1 - gamma) * F.logsigmoid(-beta * margin)
+
+
+def confidence_hinge_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
+    """Hinge loss of SLiC-HF (Zhao et al., 2023) under a label confidence: ``gamma relu(1 - beta h) + (1 - gamma) relu(1 + beta h)``.
+
+    Arguments and shapes as in :func:`confidence_dpo_loss`. Equals TRL's ``hinge`` at confidence 1.
+    """
+    gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
+    return gamma * F.relu(1 - beta * margin) + (1 - gamma) * F.relu(1 + beta * margin)
+
+
+def robust_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
+    """Robust DPO (Chowdhury et al., 2024): unbiased under labels that are wrong with probability ``1 - gamma``.
+
+    ``(gamma l(h) - (1 - gamma) l(-h)) / (2 gamma - 1)`` with ``l(h) = -log sigmoid(beta h)``. Arguments and shapes as in
+    :func:`confidence_dpo_loss`, with a confidence above 0.5. Equals TRL's ``robust`` with label smoothing ``1 - gamma``.
+    """
+    gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
+    return (-gamma * F.logsigmoid(beta * margin) + (1 - gamma) * F.logsigmoid(-beta * margin)) / (2 * gamma - 1)
+
+
+def exo_pair_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
+    """EXO on pairs (Ji et al., 2024, equation 16): KL divergence of the policy's preference from the label's, ``[gamma, 1 - gamma]``.
+
+    Arguments and shapes as in :func:`confidence_dpo_loss`. The divergence from a certain label is infinite, so gamma stays
+    :data:`EXO_SMOOTHING` away from 0 and 1. Equals TRL's ``exo_pair`` with label smoothing ``1 - gamma``.
+    """
+    gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
+    gamma = gamma.clamp(EXO_SMOOTHING, 1 - EXO_SMOOTHING)
+    chosen, rejected = F.logsigmoid(beta * margin), F.logsigmoid(-beta * margin)
+    return chosen.exp() * (chosen - gamma.log()) + rejected.exp() * (rejected - (1 - gamma).log())
+
+
+EXO_SMOOTHING = 1e-3
+"""Label smoothing that the paper of EXO recommends."""
+PAIR_LOSSES: dict[str, Callable[[Tensor, Tensor | float, float], Tensor]] = {
+    "sigmoid": confidence_dpo_loss,
+    "hinge": confidence_hinge_loss,
+    "robust": robust_dpo_loss,
+    "exo_pair": exo_pair_loss,
+}
+"""Losses of a pair by name: ``(margin [batch], confidence [batch] or scalar, beta) -> loss [batch]``."""
+
+
+def _ipo(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """IPO (Azar et al., 2024, equation 17) on log-ratios per token, as its authors told TRL."""
+    return (chosen - rejected - 1 / (2 * beta)) ** 2
+
+
+def _sigmoid_norm(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """DPO on log-ratios per token."""
+    return -F.logsigmoid(beta * (chosen - rejected))
+
+
+def _apo_zero(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """APO-zero (D'Oosterlinck et al., 2024, equation 7): chosen responses better than the model's own."""
+    return 1 - torch.sigmoid(beta * chosen) + torch.sigmoid(beta * rejected)
+
+
+def _apo_down(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """APO-down (the same, equation 8): chosen responses worse than the model's own."""
+    return torch.sigmoid(beta * chosen) + 1 - torch.sigmoid(beta * (chosen - rejected))
+
+
+def _bco_pair(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """BCO on pairs (Jung et al., 2024), without its shift."""
+    return -F.logsigmoid(beta * chosen) - F.logsigmoid(-beta * rejected)
+
+
+def _nca_pair(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """NCA on pairs (Chen et al., 2024)."""
+    likely, unlikely = beta * chosen, beta * rejected
+    return -F.logsigmoid(likely) - 0.5 * F.logsigmoid(-likely) - 0.5 * F.logsigmoid(-unlikely)
+
+
+def _sppo_hard(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """SPPO with hard labels (Wu et al., 2024, equation 4.7)."""
+    return (chosen - 0.5 / beta) ** 2 + (rejected + 0.5 / beta) ** 2
+
+
+def _discopop(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """DiscoPOP (Lu et al., 2024, equation 5): a logistic and an exponential loss, blended by the margin."""
+    margin = beta * (chosen - rejected)
+    share = torch.sigmoid(margin / DISCOPOP_TEMPERATURE)
+    return -F.logsigmoid(margin) * (1 - share) + torch.exp(-margin) * share
+
+
+def _kto(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """KTO (Ethayarajh et al., 2024, equation 7) on log-ratios less z0: the chosen response desirable, the rejected one not.
+
+    The mean over the two responses, both of weight 1, as there are as many of either kind.
+    """
+    return (torch.sigmoid(-beta * chosen) + torch.sigmoid(beta * rejected)) / 2
+
+
+def kto_reference_point(log_ratios: Tensor) -> Tensor:
+    """z0 of KTO (the same, section 4): what the policy has gained on responses that do not belong to their prompts.
+
+    ``max(0, mean(log pi(y'|x) - log ref(y'|x)))``, which estimates the divergence of the policy from the reference.
+
+    Args:
+        log_ratios: of mismatched responses, sums over whole responses, nats, shape [rows]; at least one.
+
+    Returns:
+        Detached, 0-dimensional.
+    """
+    return log_ratios.detach().mean().clamp(min=0)
+
+
+DISCOPOP_TEMPERATURE = 0.05
+"""Temperature of the blend in DiscoPOP's paper."""
+RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "ipo": _ipo,
+    "sigmoid_norm": _sigmoid_norm,
+    "apo_zero": _apo_zero,
+    "apo_down": _apo_down,
+    "bco_pair": _bco_pair,
+    "nca_pair": _nca_pair,
+    "sppo_hard": _sppo_hard,
+    "discopop": _discopop,
+    "kto": _kto,
+}
+"""TRL's further losses of a pair: ``(log-ratio of chosen [batch], of rejected [batch], beta) -> loss [batch]``."""
+PER_TOKEN_LOSSES = ("ipo", "sigmoid_norm")
+"""Losses whose log-ratios are divided by the number of kept response tokens."""
+
+
+def _aot(policy: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor], beta: float) -> Tensor:
+    """AOT on pairs (Melnyk et al., 2024): the policy's log-ratios of chosen to rejected above the reference's, quantile by quantile."""
+    ours, theirs = policy[0] - policy[1], reference[0] - reference[1]
+    return -F.logsigmoid(beta * (ours - _of_same_rank(theirs, ours)))
+
+
+def _aot_unpaired(policy: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor], beta: float) -> Tensor:
+    """AOT without pairs (the same): log-ratios of chosen responses above those of rejected ones, quantile by quantile."""
+    chosen, rejected = policy[0] - reference[0], policy[1] - reference[1]
+    return -F.logsigmoid(beta * (chosen - _of_same_rank(rejected, chosen)))
+
+
+def _of_same_rank(values: Tensor, ranked: Tensor) -> Tensor:
+    """``values`` in the order of ``ranked``: the smallest where that has its smallest, and so on; shapes [batch]."""
+    return values.sort().values[ranked.argsort().argsort()]
+
+
+BATCH_LOSSES: dict[str, Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], float], Tensor]] = {
+    "aot": _aot,
+    "aot_unpaired": _aot_unpaired,
+}
+"""TRL's losses that compare a whole micro-batch: ``((chosen, rejected) of the policy, of the reference, beta) -> loss``.
+
+All log-probabilities are sums, nats, shape [batch]; the loss has that shape, the mean over it is TRL's.
+"""
+
+
+def sft_loss(chosen: Tensor, tokens: float) -> Tensor:
+    """Supervised fine-tuning on the chosen responses alone, as TRL's ``sft``; on best-of-n pairs it is rejection sampling.
+
+    Args:
+        chosen: summed log-probability of the kept tokens of each chosen response under the policy, nats, shape [batch].
+        tokens: mean number of kept tokens of a chosen response of the micro-batch.
+
+    Returns:
+        Shape [batch]; the mean over it is the mean loss of a kept token.
+    """
+    return -chosen / tokens
+
+
+LIKELIHOOD_LOSS = "sft"
+
+
+def preference_loss(
+    name: str,
+    policy: tuple[Tensor, Tensor],
+    reference: tuple[Tensor, Tensor],
+    confidence: Tensor | float,
+    beta: float,
+    tokens: tuple[Tensor, Tensor],
+    reference_point: Tensor | float = 0.0,
+) -> Tensor:
+    """Any loss of the tables above, by name.
+
+    Args:
+        name: of the loss.
+        policy: summed log-probability of the chosen and of the rejected response under the policy, nats, each of shape [batch].
+        reference: the same under the reference.
+        confidence: probability that the label is right, shape [batch] or scalar; :data:`BATCH_LOSSES` have no use for it.
+        beta: inverse temperature, > 0.
+        tokens: number of tokens that were summed over, at least 1, each of shape [batch].
+        reference_point: z0 of :data:`trulysafe.methods.method.SHIFTED_LOSSES`.
+
+    Returns:
+        Loss per pair, shape [batch].
+    """
+    if name in PAIR_LOSSES:
+        return PAIR_LOSSES[name](dpo_margin(*policy, *reference), confidence, beta)
+    if name in BATCH_LOSSES:
+        return BATCH_LOSSES[name](policy, reference, beta)
+    chosen, rejected = (
+        (ours - theirs) / (count if name in PER_TOKEN_LOSSES else 1) - reference_point
+        for ours, theirs, count in zip(policy, reference, tokens, strict=True)
+    )
+    return response_loss(name, chosen, rejected, confidence, beta)
+
+
+def response_loss(name: str, chosen: Tensor, rejected: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
+    """One of :data:`RESPONSE_LOSSES` under a label confidence: its mean over the label being right or the pair being swapped.
+
+    ``gamma l(chosen, rejected) + (1 - gamma) l(rejected, chosen)``, which is what :func:`confidence_dpo_loss` is for DPO.
+
+    Args:
+        name: of the loss.
+        chosen: policy-minus-reference log-probability of the chosen response, nats, shape [batch]; per kept token for ``PER_TOKEN_LOSSES``.
+        rejected: the same for the rejected response.
+        confidence: probability that the label is right, in [0, 1], shape [batch] or scalar.
+        beta: inverse temperature, > 0.
+
+    Returns:
+        Loss per pair, shape [batch]. Equals TRL's loss of that name at confidence 1.
+    """
+    loss = RESPONSE_LOSSES[name]
+    gamma = torch.as_tensor(confidence, dtype=chosen.dtype, device=chosen.device)
+    return gamma * loss(chosen, rejected, beta) + (1 - gamma) * loss(rejected, chosen, beta)

@@ -1,0 +1,1 @@
+"""Language models: loading, tokens, hidden states, sampling, log-probabilities, and training a tiny one from scratch."""

@@ -1,0 +1,123 @@
+"""Hidden states of every decoder layer, gathered by forward hooks inside somebody else's forward.
+
+The states are those of Hugging Face's ``output_hidden_states[1:]``: the embedding output is dropped and the last layer is read
+*after* the final norm (its block yields it before).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trulysafe.common.errors import UserError
+
+FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
+
+
+def find_decoder(model: Any) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
+    """Find the base model without LM head, its decoder layers and its final norm.
+
+    Looks through DDP and DeepSpeed wrappers (``.module``) and PEFT wrappers, and fits Llama, Qwen2, Mistral, Gemma and GPT-2
+    style models.
+
+    Raises:
+        UserError: the model has no list of decoder layers followed by a final norm.
+    """
+    inner = model
+    while isinstance(getattr(inner, "module", None), nn.Module):
+        inner = inner.module
+    if hasattr(inner, "peft_config") and hasattr(inner, "get_base_model"):
+        inner = inner.get_base_model()
+    decoder = inner.get_decoder() if hasattr(inner, "get_decoder") else inner
+    depth = getattr(decoder.config, "num_hidden_layers", None) if hasattr(decoder, "config") else None
+    stacks = [child for child in decoder.children() if isinstance(child, nn.ModuleList) and len(child) == depth]
+    norms = [getattr(decoder, name) for name in FINAL_NORMS if isinstance(getattr(decoder, name, None), nn.Module)]
+    if len(stacks) != 1 or not norms:
+        raise UserError(
+            f"model of class {type(inner).__name__}: found no stack of {depth} decoder layers with a final norm "
+            f"({', '.join(FINAL_NORMS)}). Supported: Llama, Qwen2, Mistral, Gemma and GPT-2 style decoders."
+        )
+    return decoder, stacks[0], norms[0]
+
+
+def gather_positions(hidden: Tensor, positions: Tensor) -> Tensor:
+    """Pick positions of each row: hidden [B, T, D] with positions [B] -> [B, D], or with positions [B, K] -> [B, K, D]."""
+    index = positions.to(hidden.device)
+    picked = hidden.gather(1, index.reshape(len(index), -1, 1).expand(-1, -1, hidden.shape[-1]))
+    return picked[:, 0] if index.dim() == 1 else picked
+
+
+class LayerStates:
+    """Context manager that collects every decoder layer's states during forwards of ``model`` inside it.
+
+    Use it around exactly one forward, then ask for :meth:`stacked` (inside the context or after it)::
+
+        with LayerStates(model, positions=end_positions) as states:
+            output = model(input_ids=..., attention_mask=...)
+        rewards = reward(states.stacked())  # [B, L, D]
+
+    The hooks go with the context, so a backward pass after it that recomputes layers (gradient checkpointing) adds nothing.
+
+    Args:
+        model: a causal language model or its base model, wrapped or not.
+        positions: gather only these positions of each row, shape [B] or [B, K]; all positions if not given.
+        transform: applied to each layer's gathered states, ``transform(layer, hidden)`` with the layer counted from 0, e.g.
+            ``HybridReward.probe``: then the full states of all layers are never held at once.
+        detach: cut the states from the graph. With ``False`` gradients flow back into the model.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        positions: Tensor | None = None,
+        transform: Callable[[int, Tensor], Tensor] | None = None,
+        detach: bool = True,
+    ) -> None:
+        _, self._layers, self._norm = find_decoder(model)
+        self._positions, self._transform, self._detach = positions, transform, detach
+        self._states: dict[int, Tensor] = {}
+        self._handles: list[torch.utils.hooks.RemovableHandle] = []
+
+    def __enter__(self) -> LayerStates:
+        self._states.clear()
+        modules = [*list(self._layers)[:-1], self._norm]
+        self._handles = [module.register_forward_hook(self._hook(layer)) for layer, module in enumerate(modules)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def stacked(self, dim: int | None = None) -> Tensor:
+        """All layers in one tensor: [B, L, D], [B, K, L, D] or [B, T, L, D] according to ``positions``.
+
+        Args:
+            dim: the axis of the layers; -2 by default, and -1 where there is a ``transform`` (which is taken to turn each state
+                into a number).
+
+        Raises:
+            UserError: no forward ran inside the context.
+        """
+        if len(self._states) != len(self._layers):
+            raise UserError(
+                "layer states: no forward of this model ran inside the context; run it there once, then ask."
+            )
+        if dim is None:
+            dim = -1 if self._transform else -2
+        ordered = [self._states[layer] for layer in range(len(self._layers))]
+        device = ordered[-1].device  # layers may lie on several devices
+        return torch.stack([state.to(device) for state in ordered], dim=dim)
+
+    def _hook(self, layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        def collect(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            hidden = output[0] if isinstance(output, tuple) else output
+            hidden = hidden.detach() if self._detach else hidden
+            if self._positions is not None:
+                hidden = gather_positions(hidden, self._positions)
+            self._states[layer] = self._transform(layer, hidden) if self._transform else hidden
+
+        return collect

@@ -1,0 +1,156 @@
+"""Loading models and tokenizers: one place, for the tiny models of the demo and for the hub's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trulysafe.common.errors import UserError, not_accepted
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+ADAPTER_FILE = "adapter_config.json"
+DTYPES = ("float32", "bfloat16", "float16")
+Spec = Mapping[str, Any]
+"""How to load a model: source, revision, chat_template, end_of_turn, dtype."""
+
+
+def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
+    """Load a tokenizer for right padding, with a pad token.
+
+    Where the tokenizer has none, the pad token is its EOS: positions are masked by length, never by comparing ids.
+
+    Args:
+        spec: ``source`` (a local directory or a hub name), and if given ``revision`` (commit of the hub repository), ``chat_template``
+            (path of a Jinja file that replaces the tokenizer's own template) and ``end_of_turn`` (token that becomes the EOS).
+
+    Raises:
+        UserError: nothing can be loaded from ``source``, the template file is missing, or the tokenizer has no such token.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = _load(AutoTokenizer, spec)
+    if spec.get("chat_template"):
+        path = Path(str(spec["chat_template"]))
+        if not path.is_file():
+            raise UserError(f"models.<name>.chat_template: {path} does not exist. Give the path of a Jinja file.")
+        tokenizer.chat_template = path.read_text(encoding="utf-8")
+    if end := spec.get("end_of_turn"):
+        if end not in tokenizer.get_vocab():
+            raise UserError(
+                f"models.<name>.end_of_turn: {end!r} is no token of {spec['source']!r}. Give the one that its chat template writes."
+            )
+        tokenizer.eos_token = end
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def load_model(spec: Spec) -> PreTrainedModel:
+    """Load a causal language model in evaluation mode, on the GPU where there is one; a LoRA policy comes merged.
+
+    Args:
+        spec: as for :func:`load_tokenizer`, with ``dtype`` (``float32`` if not given).
+
+    Raises:
+        UserError: unknown ``dtype``, or nothing can be loaded from ``source``.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    dtype = str(spec.get("dtype", "float32"))
+    if dtype not in DTYPES:
+        raise not_accepted("models.<name>.dtype", dtype, DTYPES)
+    if (Path(str(spec["source"])) / ADAPTER_FILE).is_file():
+        return _merged(spec).eval()
+    model = _load(AutoModelForCausalLM, spec, dtype=getattr(torch, dtype))
+    return model.to(default_device()).eval()
+
+
+def load_token_classifier(spec: Spec) -> PreTrainedModel:
+    """Load a token-classification model of two labels in float32 and evaluation mode, on the GPU where there is one.
+
+    From a causal language model its decoder is taken and a new head is put on it (seed it with ``torch.manual_seed``).
+
+    Args:
+        spec: as for :func:`load_tokenizer`.
+
+    Raises:
+        UserError: nothing can be loaded from ``source``.
+    """
+    import torch
+    from transformers import AutoModelForTokenClassification
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # a new head is what is asked for, no cause for a warning
+    try:
+        model = _load(AutoModelForTokenClassification, spec, dtype=torch.float32, num_labels=2)
+    finally:
+        logging.set_verbosity(before)
+    return model.to(default_device()).eval()
+
+
+def config_of(spec: Spec) -> Any:
+    """Configuration of a causal language model (Hugging Face), of a LoRA policy that of the model below.
+
+    Args:
+        spec: as for :func:`load_tokenizer`.
+
+    Raises:
+        UserError: nothing can be loaded from ``source``.
+    """
+    from transformers import AutoConfig
+
+    if (Path(str(spec["source"])) / ADAPTER_FILE).is_file():
+        return config_of(_below(spec))
+    return _load(AutoConfig, spec)
+
+
+def context_of(config: Any) -> float:
+    """Most tokens of a sequence that a model can read; infinity where its configuration names no limit."""
+    return getattr(config.get_text_config(), "max_position_embeddings", None) or float("inf")
+
+
+def _below(spec: Spec) -> Spec:
+    """How to load what a LoRA policy was trained on."""
+    from peft import PeftConfig
+
+    adapter = PeftConfig.from_pretrained(str(spec["source"]))
+    return {**spec, "source": adapter.base_model_name_or_path, "revision": adapter.revision}
+
+
+def _merged(spec: Spec) -> PreTrainedModel:
+    """A LoRA policy with its adapter merged into what it was trained on, which may be a LoRA policy itself (later rounds)."""
+    from peft import PeftModel
+
+    source = str(spec["source"])
+    merged: Any = PeftModel.from_pretrained(load_model(_below(spec)), source).merge_and_unload()
+    merged.name_or_path = source  # an adapter that is trained on it names it as its base
+    return merged
+
+
+def default_device() -> str:
+    """``cuda`` where a GPU is visible (of several processes, the one of this local rank), else ``cpu``."""
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+
+def _load(auto_class: Any, spec: Spec, **options: Any) -> Any:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    source = str(spec["source"])
+    try:
+        return auto_class.from_pretrained(source, revision=spec.get("revision") or "main", **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"Nothing could be loaded from {source!r}: {reason} "
+            "Accepted: a directory written by save_pretrained, or a hub name that is in the cache (make prefetch)."
+        ) from error

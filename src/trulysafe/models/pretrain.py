@@ -1,0 +1,286 @@
+"""A base model from nothing: build a tokenizer and train a tiny Llama-style model on conversations, on a CPU.
+
+The demo and the real-text tier use the same function. The chat format is
+``<|bos|><|user|>{prompt}<|assistant|>{response}<|end|>``, ``<|end|>`` being both end of turn and end of sequence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from trulysafe.common.errors import UserError, not_accepted
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+BOS, USER, ASSISTANT, END, PAD = SPECIAL_TOKENS = ("<|bos|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'user' %}<|user|>{{ message['content'] }}"
+    "{% elif message['role'] == 'assistant' %}<|assistant|>{% generation %}{{ message['content'] }}{{ eos_token }}{% endgeneration %}"
+    "{% else %}{{ raise_exception('Only the roles user and assistant are supported.') }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+ARCHITECTURE: dict[str, int] = {
+    "vocab_size": 4096,
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 512,
+}
+"""Defaults of ``architecture``; the names are those of ``transformers.LlamaConfig``. The vocabulary may come out smaller."""
+
+TRAINING: dict[str, Any] = {
+    "steps": 900,
+    "batch_size": 32,
+    "learning_rate": 4e-3,
+    "warmup_ratio": 0.1,
+    "weight_decay": 0.01,
+    "max_length": 256,
+    "dtype": "float32",
+    "loss_on": "response",
+}
+"""Defaults of ``training``. ``dtype: bfloat16`` means autocast; ``loss_on: all`` also learns the prompts."""
+
+_CHOICES = {"dtype": ("float32", "bfloat16"), "loss_on": ("response", "all")}
+_IGNORED = -100
+_ADAM_BETA2 = 0.95
+"""Shorter memory of the squared gradient than the usual 0.999: trainings of a few hundred steps learn faster with it."""
+
+
+def train_base(
+    corpus: pd.DataFrame,
+    out: Path,
+    *,
+    architecture: Mapping[str, Any],
+    training: Mapping[str, Any],
+    seed: int,
+    threads: int | None = None,
+) -> dict[str, float]:
+    """Train tokenizer and model on ``corpus`` and save them as a Hugging Face directory.
+
+    Args:
+        corpus: conversations, columns ``prompt`` and ``response`` (both text).
+        out: directory to write (safetensors, tokenizer with chat template, model card).
+        architecture: overrides of ``ARCHITECTURE``.
+        training: overrides of ``TRAINING``; sequences longer than ``max_length`` tokens are cut.
+        seed: of initialisation and data order; the same seed, thread count and machine type give the same weights.
+        threads: CPU threads; None leaves torch's setting.
+
+    Returns:
+        final_loss (nats per token, mean of the last tenth of the steps), tokens_seen (padding excluded), parameters,
+        vocab_size, conversations, cut (how many were longer than ``max_length``).
+
+    Raises:
+        UserError: an unknown key, a value out of range, or an empty corpus.
+    """
+    check_options(architecture, training)
+    shape = _options("architecture", architecture, ARCHITECTURE)
+    options = _options("training", training, TRAINING)
+    if corpus.empty:
+        raise UserError("corpus: there is no conversation in it. The base model needs at least one row.")
+    import torch
+    from transformers import set_seed
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    set_seed(seed)
+    tokenizer = build_tokenizer(corpus, shape["vocab_size"], shape["max_position_embeddings"])
+    examples, cut = _examples(tokenizer, corpus, options)
+    model = _model(tokenizer, shape)
+    losses, tokens = _fit(model, tokenizer, examples, options, seed)
+    out = Path(out)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    metrics = {
+        "final_loss": sum(losses) / len(losses),
+        "tokens_seen": tokens,
+        "parameters": model.num_parameters(),
+        "vocab_size": len(tokenizer),
+        "conversations": len(corpus),
+        "cut": cut,
+    }
+    (out / "README.md").write_text(_card(shape, options, metrics, seed), encoding="utf-8")
+    return metrics
+
+
+def check_options(architecture: Mapping[str, Any], training: Mapping[str, Any]) -> None:
+    """Check names and values of both groups of options, before any work.
+
+    Raises:
+        UserError: names the key and what is accepted.
+    """
+    shape = _options("architecture", architecture, ARCHITECTURE)
+    options = _options("training", training, TRAINING)
+    if (
+        shape["hidden_size"] % shape["num_attention_heads"]
+        or shape["num_attention_heads"] % shape["num_key_value_heads"]
+    ):
+        raise UserError(
+            f"architecture: hidden_size {shape['hidden_size']} must be a multiple of num_attention_heads "
+            f"{shape['num_attention_heads']}, and that of num_key_value_heads {shape['num_key_value_heads']}."
+        )
+    if options["max_length"] > shape["max_position_embeddings"]:
+        raise UserError(
+            f"training.max_length {options['max_length']} is more than architecture.max_position_embeddings "
+            f"{shape['max_position_embeddings']}. Lower the one or raise the other."
+        )
+
+
+def build_tokenizer(corpus: pd.DataFrame, vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE on the corpus: frequent words become one token, any text encodes and decodes unchanged.
+
+    It adds no special token by itself: the chat template alone puts the one BOS.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator(_texts(corpus), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token=BOS,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=[USER, ASSISTANT],
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=max_length,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def _texts(corpus: pd.DataFrame) -> Iterator[str]:
+    for column in ("prompt", "response"):
+        yield from corpus[column]
+
+
+def _options(where: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge over the defaults; every number must be positive (ratios may be 0), every choice a known one."""
+    for key, value in given.items():
+        if key not in defaults:
+            raise not_accepted(f"{where}: key", key, defaults)
+        if key in _CHOICES:
+            if value not in _CHOICES[key]:
+                raise not_accepted(f"{where}.{key}", value, _CHOICES[key])
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise UserError(f"{where}.{key}: {value!r} is not accepted. Accepted: a number.")
+        elif isinstance(defaults[key], int) and (value != int(value) or value < 1):
+            raise UserError(f"{where}.{key}: {value!r} is not accepted. Accepted: a whole number of at least 1.")
+        elif value < 0 or (key == "learning_rate" and value == 0) or (key == "warmup_ratio" and value >= 1):
+            raise UserError(f"{where}.{key}: {value!r} is out of range. Accepted: positive; a ratio is below 1.")
+    merged = {**defaults, **given}
+    return {key: int(value) if isinstance(defaults[key], int) else value for key, value in merged.items()}
+
+
+def _examples(
+    tokenizer: PreTrainedTokenizerFast, corpus: pd.DataFrame, options: Mapping[str, Any]
+) -> tuple[list[dict[str, list[int]]], int]:
+    """Encode whole conversations; the labels of what is not learnt are -100. Also counts those that were cut."""
+    prompts = [f"{BOS}{USER}{prompt}{ASSISTANT}" for prompt in corpus["prompt"]]
+    responses = [f"{response}{END}" for response in corpus["response"]]
+    prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
+    response_ids = tokenizer(responses, add_special_tokens=False)["input_ids"]
+    examples, limit = [], options["max_length"]
+    for asked, answered in zip(prompt_ids, response_ids, strict=True):
+        ids = (asked + answered)[:limit]
+        learnt = 1 if options["loss_on"] == "all" else len(asked)
+        examples.append({"input_ids": ids, "labels": [_IGNORED] * min(learnt, len(ids)) + ids[learnt:]})
+    cut = sum(len(asked) + len(answered) > limit for asked, answered in zip(prompt_ids, response_ids, strict=True))
+    return examples, cut
+
+
+def _model(tokenizer: PreTrainedTokenizerFast, shape: Mapping[str, int]) -> LlamaForCausalLM:
+    """Initialise with standard deviation width**-0.5: the usual 0.02 suits widths of thousands and slows narrow models down."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes: dict[str, Any] = {**shape, "vocab_size": len(tokenizer)}
+    config = LlamaConfig(
+        **sizes,
+        tie_word_embeddings=True,
+        initializer_range=shape["hidden_size"] ** -0.5,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def _fit(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    examples: list[dict[str, list[int]]],
+    options: Mapping[str, Any],
+    seed: int,
+) -> tuple[list[float], int]:
+    """Train in batches of similar length; returns the losses of the last tenth of the steps and the tokens seen."""
+    from tempfile import TemporaryDirectory
+
+    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+
+    with TemporaryDirectory() as scratch:
+        arguments = TrainingArguments(
+            output_dir=scratch,
+            max_steps=options["steps"],
+            per_device_train_batch_size=options["batch_size"],
+            learning_rate=options["learning_rate"],
+            lr_scheduler_type="cosine",
+            warmup_steps=math.ceil(options["warmup_ratio"] * options["steps"]),
+            weight_decay=options["weight_decay"],
+            adam_beta2=_ADAM_BETA2,
+            bf16=options["dtype"] == "bfloat16",
+            train_sampling_strategy="group_by_length",
+            use_cpu=True,
+            seed=seed,
+            logging_steps=max(1, options["steps"] // 10),
+            include_num_input_tokens_seen="non_padding",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=examples,
+            data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=_IGNORED),
+        )
+        trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return losses[-1:], int(trainer.state.num_input_tokens_seen)
+
+
+def _card(shape: Mapping[str, Any], options: Mapping[str, Any], metrics: Mapping[str, float], seed: int) -> str:
+    rows = {**shape, **options, **metrics, "seed": seed}
+    table = "\n".join(
+        f"| {key} | {value:.4f} |" if isinstance(value, float) and value >= 0.01 else f"| {key} | {value} |"
+        for key, value in rows.items()
+    )
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+---
+# Base model, trained from scratch
+
+A tiny Llama-style model made by `trulysafe.models.pretrain.train_base` to study alignment methods on a CPU. It is no assistant:
+it may say anything that its corpus says. Chat format: `<|bos|><|user|>...<|assistant|>...<|end|>`.
+
+| | |
+| --- | --- |
+{table}
+"""

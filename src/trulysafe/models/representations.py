@@ -1,0 +1,288 @@
+"""Representations: one vector per layer and response, or per layer and response token (RBRM, section on representations).
+
+One forward through the base model without its LM head; batches hold conversations of like length and are padded on the right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.ids import stable_seed
+from trulysafe.models.layer_states import LayerStates, find_decoder, gather_positions
+from trulysafe.models.load import context_of
+from trulysafe.models.tokens import Encoded, encode, end_of_turn_id
+
+__all__ = [
+    "POOLINGS",
+    "LayerStates",
+    "extract",
+    "extract_batches",
+    "extract_tokens",
+    "gather_positions",
+    "token_positions",
+]
+
+POOLINGS = ("eos", "mean", "mean_all")
+"""State of the end-of-turn token, mean over the response tokens (it included), mean over prompt and response."""
+Conversation = Sequence[Any]
+"""A (prompt, response) pair, the prompt being a text or the messages so far; or all messages, the assistant's answer last."""
+
+
+def extract(
+    model: Any,
+    tokenizer: Any,
+    conversations: Sequence[Conversation],
+    pooling: str = "eos",
+    batch_size: int = 16,
+    *,
+    blocks: Sequence[Any] | None = None,
+    padding_side: str = "right",
+) -> Tensor:
+    """States of every layer for each conversation.
+
+    Args:
+        model: a causal language model, with or without a LoRA adapter; put in evaluation mode while it runs.
+        tokenizer: its tokenizer, with a chat template.
+        conversations: (prompt, response) pairs, or lists of messages that end with the assistant's; the responses must be finished
+            ones, as the end of the turn is pooled or counted.
+        pooling: one of ``POOLINGS``.
+        batch_size: conversations per forward.
+        blocks: label per conversation; a batch never crosses blocks, so that another sharding of the blocks gives the same bits.
+        padding_side: ``right`` or ``left``; makes no difference beyond rounding.
+
+    Returns:
+        States [N, L, D], float32 on the CPU, equal to Hugging Face's ``output_hidden_states[1:]`` at the pooled positions: the
+        last layer is after the final norm.
+
+    Raises:
+        UserError: unknown option, no conversations, a conversation of neither form, an empty response, a response without endpoint,
+            or a conversation that is longer than the model's context; names the row.
+    """
+    batches = extract_batches(
+        model, tokenizer, conversations, pooling, batch_size, blocks=blocks, padding_side=padding_side
+    )
+    return _collect(batches, len(conversations))
+
+
+def extract_batches(
+    model: Any,
+    tokenizer: Any,
+    conversations: Sequence[Conversation],
+    pooling: str = "eos",
+    batch_size: int = 16,
+    *,
+    blocks: Sequence[Any] | None = None,
+    padding_side: str = "right",
+) -> Iterator[tuple[list[int], Tensor]]:
+    """The same as :func:`extract`, batch by batch as they come: yields (rows, states [batch, L, D]).
+
+    Within a block, rows come in order of length; blocks come in their order of first appearance.
+    """
+    if pooling not in POOLINGS:
+        raise not_accepted("representations pooling", pooling, POOLINGS)
+    encoded = _encode_all(model, tokenizer, conversations)
+
+    def pool(rows: list[int], mask: Tensor) -> dict[str, Any]:
+        batch = [encoded[row] for row in rows]
+        ends = [start + _length(one) for one, start in zip(batch, _starts(mask), strict=True)]
+        if pooling == "eos":
+            return {"positions": torch.tensor(ends) - 1}
+        taken = mask.float() if pooling == "mean_all" else torch.zeros(mask.shape)
+        if pooling == "mean":
+            for row, (one, end) in enumerate(zip(batch, ends, strict=True)):
+                taken[row, end - len(one.response_ids) : end] = 1
+        share = taken / taken.sum(dim=1, keepdim=True)
+        return {"transform": lambda _, hidden: torch.einsum("btd,bt->bd", hidden.float(), share.to(hidden.device))}
+
+    return _forwards(model, tokenizer, encoded, pool, batch_size, blocks, padding_side)
+
+
+def extract_tokens(
+    model: Any,
+    tokenizer: Any,
+    conversations: Sequence[Conversation],
+    positions_per_response: int,
+    seed: int = 0,
+    batch_size: int = 16,
+    *,
+    blocks: Sequence[Any] | None = None,
+) -> Tensor:
+    """States of some response tokens, for fitting token-level probes.
+
+    Args:
+        positions_per_response: k; which positions follows from ``seed``, prompt and response alone, see :func:`token_positions`.
+
+    Returns:
+        States [N, k, L, D], float32 on the CPU, in order of position. Other arguments and errors: see :func:`extract`.
+    """
+    encoded = _encode_all(model, tokenizer, conversations)
+    places = [
+        token_positions(len(row.response_ids), positions_per_response, seed, *prompt_and_response(conversation))
+        for row, conversation in zip(encoded, conversations, strict=True)
+    ]
+
+    def pool(rows: list[int], mask: Tensor) -> dict[str, Any]:
+        starts = [start + len(encoded[index].prompt_ids) for index, start in zip(rows, _starts(mask), strict=True)]
+        return {
+            "positions": torch.tensor(
+                [[start + place for place in places[row]] for row, start in zip(rows, starts, strict=True)]
+            )
+        }
+
+    return _collect(_forwards(model, tokenizer, encoded, pool, batch_size, blocks, "right"), len(conversations))
+
+
+def token_positions(response_tokens: int, count: int, seed: int, *key: object) -> list[int]:
+    """Pseudo-random positions within a response, sorted: without repetition where the response has as many tokens.
+
+    Args:
+        response_tokens: length of the response, end-of-turn token included.
+        count: number of positions.
+        seed: together with ``key`` it decides; the same on every machine.
+        key: what identifies the response.
+    """
+    if count < 1 or response_tokens < 1:
+        raise UserError(
+            f"token positions: {count} of {response_tokens} response tokens; both numbers must be at least 1."
+        )
+    draw = np.random.default_rng(stable_seed("token positions", seed, *key))
+    return sorted(draw.choice(response_tokens, size=count, replace=count > response_tokens).tolist())
+
+
+def prompt_and_response(conversation: Conversation) -> tuple[Any, str]:
+    """Split a conversation of either form into its prompt (text or messages) and its response."""
+    parts = list(conversation) if _is_list(conversation) else []
+    prompt, response = parts if len(parts) == 2 else (None, None)
+    if len(parts) > 1 and _is_message(parts[-1]) and parts[-1]["role"] == "assistant":
+        prompt, response = parts[:-1], parts[-1]["content"]
+    if isinstance(response, str) and _is_prompt(prompt):
+        return prompt, response
+    raise UserError(
+        "Accepted: a (prompt, response) pair, the prompt a text or messages and the response a text, or messages (role, content) of which "
+        f"the last is the assistant's and a text. Found: {_named(conversation)}."
+    )
+
+
+def _named(conversation: Any) -> str:
+    """Types alone: what a prompt says is not repeated in messages."""
+    parts = [type(part).__name__ for part in conversation] if _is_list(conversation) else []
+    return f"{type(conversation).__name__} of {', '.join(parts)}" if parts else type(conversation).__name__
+
+
+def _is_prompt(value: Any) -> bool:
+    return isinstance(value, str) or (_is_list(value) and all(map(_is_message, value)))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str | Mapping)
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"role", "content"} <= value.keys()
+
+
+def _encode_all(model: Any, tokenizer: Any, conversations: Sequence[Conversation]) -> list[Encoded]:
+    if not len(conversations):
+        raise UserError("representations: no conversations were given.")
+    end, encoded = end_of_turn_id(tokenizer), []
+    limit = context_of(find_decoder(model)[0].config)
+    for row, conversation in enumerate(conversations):
+        try:
+            one = encode(tokenizer, *prompt_and_response(conversation))
+        except UserError as error:
+            raise UserError(f"conversation {row}: {error}") from error
+        if not one.response_ids or one.response_ids[-1] != end:
+            raise UserError(
+                f"conversation {row}: the response has no end-of-turn token. Drop cut-off responses and count them."
+            )
+        if _length(one) > limit:
+            raise UserError(
+                f"conversation {row}: {_length(one)} tokens, but the model's context holds {limit}. Drop it or shorten the prompt."
+            )
+        encoded.append(one)
+    return encoded
+
+
+@torch.no_grad()
+def _forwards(
+    model: Any,
+    tokenizer: Any,
+    encoded: list[Encoded],
+    pool: Callable[[list[int], Tensor], dict[str, Any]],
+    batch_size: int,
+    blocks: Sequence[Any] | None,
+    padding_side: str,
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Run the batches; ``pool(rows, attention_mask)`` gives the options of :class:`LayerStates` for a batch."""
+    decoder = find_decoder(model)[0]
+    if any(getattr(config, "is_prompt_learning", False) for config in getattr(model, "peft_config", {}).values()):
+        raise UserError("representations: prompt-learning adapters add tokens to the input; use a LoRA adapter.")
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_of_turn_id(tokenizer)
+    device, training = next(decoder.parameters()).device, model.training
+    model.eval()
+    try:
+        for rows in _batches([_length(one) for one in encoded], batch_size, blocks):
+            ids, mask = _padded([encoded[row] for row in rows], pad, padding_side)
+            with LayerStates(decoder, **pool(rows, mask)) as states:
+                positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+                decoder(
+                    input_ids=ids.to(device),
+                    attention_mask=mask.to(device),
+                    position_ids=positions.to(device),
+                    use_cache=False,
+                )
+            yield rows, states.stacked(dim=-2).float().cpu()
+    finally:
+        model.train(training)
+
+
+def _batches(lengths: list[int], batch_size: int, blocks: Sequence[Any] | None) -> Iterator[list[int]]:
+    """Rows of each batch: like lengths together, within a block."""
+    if batch_size < 1:
+        raise UserError(f"representations batch_size: {batch_size}; it must be at least 1.")
+    if blocks is not None and len(blocks) != len(lengths):
+        raise UserError(f"representations: {len(blocks)} block labels for {len(lengths)} conversations; give one each.")
+    of_block: dict[Any, list[int]] = {}
+    for row in range(len(lengths)):
+        of_block.setdefault(None if blocks is None else blocks[row], []).append(row)
+    for rows in of_block.values():
+        ordered = sorted(rows, key=lambda row: (lengths[row], row))
+        for start in range(0, len(ordered), batch_size):
+            yield ordered[start : start + batch_size]
+
+
+def _padded(encoded: list[Encoded], pad: int, side: str) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask, [batch, longest]."""
+    if side not in ("left", "right"):
+        raise not_accepted("representations padding_side", side, ("left", "right"))
+    longest = max(map(_length, encoded))
+    ids = torch.full((len(encoded), longest), pad, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, one in enumerate(encoded):
+        place = slice(longest - _length(one), None) if side == "left" else slice(0, _length(one))
+        ids[row, place] = torch.tensor(one.prompt_ids + one.response_ids)
+        mask[row, place] = 1
+    return ids, mask
+
+
+def _starts(mask: Tensor) -> list[int]:
+    return mask.argmax(dim=1).tolist()
+
+
+def _length(encoded: Encoded) -> int:
+    return len(encoded.prompt_ids) + len(encoded.response_ids)
+
+
+def _collect(batches: Iterator[tuple[list[int], Tensor]], count: int) -> Tensor:
+    """Put the batches back into the order of the conversations."""
+    rows, parts = zip(*batches, strict=True)
+    gathered = torch.cat(parts)
+    states = torch.empty((count, *gathered.shape[1:]))
+    states[torch.tensor([row for batch in rows for row in batch])] = gathered
+    return states

@@ -1,0 +1,182 @@
+"""Responses of a model to prompts, in blocks of fixed content.
+
+A block is a fixed set of prompts with its own seed and its own batch; batches never cross blocks. So neither the number of
+shards nor the order of the work can change a response (in bfloat16 results depend on the batch). Paper A samples 8
+responses a prompt at temperature 1.4, top-k 8, top-p 0.95 and repetition penalty 1.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import content_id, response_id, stable_seed
+from trulysafe.models.load import context_of
+from trulysafe.models.tokens import encode, end_of_turn_id
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+_CARRIED = ("prompt_id", "prompt", "risk", "family", "source", "meta")
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How responses are drawn; ``temperature`` 0 is greedy."""
+
+    samples: int = 1
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    max_new_tokens: int = 256
+
+    def generate_options(self) -> dict[str, Any]:
+        """Arguments of ``model.generate``."""
+        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "repetition_penalty": self.repetition_penalty}
+        if self.temperature == 0:
+            return {**options, "do_sample": False, "temperature": None, "top_k": None, "top_p": None}
+        drawn = {"do_sample": True, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        return {**options, **drawn, "num_return_sequences": self.samples}
+
+
+def blocks(prompts: pd.DataFrame, size: int, by_length: bool = False) -> list[pd.DataFrame]:
+    """Cut prompts into blocks of ``size``, always the same ones for the same prompts.
+
+    Args:
+        prompts: a prompts table.
+        size: prompts per block.
+        by_length: put prompts of like length together, which saves padding.
+    """
+    keyed = prompts.assign(_length=prompts["prompt"].str.len() if by_length else 0)
+    ordered = keyed.sort_values(["_length", "prompt_id"], kind="stable").drop(columns="_length")
+    return [ordered.iloc[start : start + size] for start in range(0, len(ordered), size)]
+
+
+def usable(samples: pd.DataFrame) -> pd.DataFrame:
+    """Samples that end of their own accord and say something."""
+    return samples[samples["finished"] & (samples["response"] != "")]
+
+
+def block_numbers(rows: pd.DataFrame, size: int) -> list[int]:
+    """Number of the block that each row's prompt falls into, where the prompts of the rows are cut into blocks of ``size``."""
+    cut = enumerate(blocks(rows.drop_duplicates("prompt_id"), size))
+    number = {prompt: place for place, block in cut for prompt in block["prompt_id"]}
+    return [number[prompt] for prompt in rows["prompt_id"]]
+
+
+def shard(all_blocks: Sequence[pd.DataFrame], index: int, count: int) -> list[pd.DataFrame]:
+    """The blocks of shard ``index`` of ``count``: every count-th, so that long prompts spread evenly."""
+    return list(all_blocks[index::count])
+
+
+def respond(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    work: Sequence[pd.DataFrame],
+    decoding: Decoding,
+    seed: int,
+) -> Iterator[pd.DataFrame]:
+    """Sample responses block by block.
+
+    Args:
+        model: causal language model in evaluation mode.
+        tokenizer: its tokenizer.
+        work: blocks of prompts.
+        decoding: how to draw.
+        seed: combined with each block's content to the block's own seed.
+
+    Yields:
+        A samples table per block. ``response`` is the text without special tokens, ``tokens`` counts them with the end of turn,
+        and ``finished`` says whether the end of turn came before the token limit.
+
+    Raises:
+        UserError: a prompt leaves no room for ``max_new_tokens`` in the model's context; said before anything is sampled.
+    """
+    import torch
+
+    encoded = [[encode(tokenizer, prompt).prompt_ids for prompt in block["prompt"]] for block in work]
+    for block, prompts in zip(work, encoded, strict=True):
+        _check_room(block, prompts, context_of(model.config), decoding)
+    for block, prompts in zip(work, encoded, strict=True):
+        torch.manual_seed(stable_seed("respond", seed, content_id(*block["prompt_id"])))
+        yield _rows(block, generated(model, tokenizer, prompts, decoding), tokenizer, decoding.samples)
+
+
+def generated(
+    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], decoding: Decoding
+) -> list[list[int]]:
+    """Responses to one batch of prompts as token ids, drawn with the seed that torch is at.
+
+    Args:
+        model: causal language model in evaluation mode; it may be one in training, as no tensor of inference mode stays in it.
+        tokenizer: its tokenizer.
+        prompts: token ids of each prompt.
+        decoding: how to draw.
+
+    Returns:
+        ``decoding.samples`` rows per prompt (one where greedy), prompts in order. A row ends with the end of turn, also where the model
+        ended it with another token that its generation config names (``<|endoftext|>`` beside ``<|im_end|>``), or without one at
+        the token limit.
+    """
+    import torch
+
+    end = end_of_turn_id(tokenizer)
+    stops = {end, *_listed(model.generation_config.eos_token_id)}
+    ids, attention = _left_padded(prompts, tokenizer.pad_token_id)
+    with torch.no_grad():
+        output = model.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=attention.to(model.device),
+            eos_token_id=sorted(stops),
+            pad_token_id=tokenizer.pad_token_id,
+            **decoding.generate_options(),
+        )
+    return [_ended(row, stops, end) for row in output[:, ids.shape[1] :].tolist()]
+
+
+def _listed(ids: int | list[int] | None) -> list[int]:
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]
+
+
+def _ended(row: list[int], stops: set[int], end: int) -> list[int]:
+    """A row up to the first token that stops it, which becomes the end of turn; without one as it is."""
+    place = next((place for place, token in enumerate(row) if token in stops), None)
+    return row if place is None else [*row[:place], end]
+
+
+def _check_room(block: pd.DataFrame, prompts: list[list[int]], context: float, decoding: Decoding) -> None:
+    for name, source, ids in zip(block["prompt_id"], block["source"], prompts, strict=True):
+        if len(ids) + decoding.max_new_tokens > context:
+            raise UserError(
+                f"prompt {name} (of {source}) has {len(ids)} tokens: with max_new_tokens {decoding.max_new_tokens} that is more than the "
+                f"model's context of {context}. Lower max_new_tokens, or leave long prompts out (option max_characters of the dataset)."
+            )
+
+
+def _left_padded(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask of prompts padded on the left, both int64, shape [prompts, longest]."""
+    import torch
+
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts])
+    attention = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return ids, attention
+
+
+def _rows(block: pd.DataFrame, responses: list[list[int]], tokenizer: Any, samples: int) -> pd.DataFrame:
+    end = end_of_turn_id(tokenizer)
+    texts = tokenizer.batch_decode(responses, skip_special_tokens=True)
+    frame = block[list(_CARRIED)].loc[block.index.repeat(samples)].reset_index(drop=True)
+    frame["sample"] = list(range(samples)) * len(block)
+    frame["response"] = [text.strip() for text in texts]
+    frame["finished"] = [ids[-1:] == [end] for ids in responses]
+    frame["tokens"] = [len(ids) for ids in responses]
+    columns = zip(frame["prompt"], frame["response"], frame["sample"], strict=True)
+    frame["response_id"] = [response_id(prompt, response, sample) for prompt, response, sample in columns]
+    return frame

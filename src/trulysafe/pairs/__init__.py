@@ -1,0 +1,1 @@
+"""Preference pairs (RBRM, step 2) and the training sets drawn from them (FDC)."""

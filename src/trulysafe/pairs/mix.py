@@ -1,0 +1,143 @@
+"""Draw training sets of preference pairs by risk class (FDC, Equilibrate RLHF).
+
+Three rules for the harmful classes: ``quota`` (the paper's composition, so many pairs per class), ``random`` (a simple random
+sample of all harmful pairs, so classes come at their natural shares) and ``ratio`` (so many pairs per general pair, as the
+precursor states it). Harmless classes are drawn by count, alike under every rule.
+
+Pairs are taken in the order of a hash of (draw, pair), so a draw is a simple random sample without replacement, does not depend
+on the order of the tables, and is nested: within one draw the smaller set is contained in the larger one.
+
+Labels may be flipped deliberately, to see which method notices: a share of the harmful pairs of each class, by a hash of its own, so that the
+pairs are the same whatever the share, and the smaller set of flipped ones is contained in the larger one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.ids import unit_interval
+from trulysafe.common.schema import HARMFUL_RISKS, RISKS, UNPARSED
+
+RULES = ("quota", "random", "ratio")
+Stratum = tuple[tuple[str, ...], int, str]
+"""Classes to draw from together, number of pairs, and the key that asks for them."""
+
+
+def draw(
+    pairs: Mapping[str, pd.DataFrame],
+    *,
+    rule: str,
+    quotas: Mapping[str, int] | None = None,
+    total: int | None = None,
+    ratios: Mapping[str, float] | None = None,
+    others: Mapping[str, int] | None = None,
+    draws: Sequence[int] = (0,),
+    flip: float = 0.0,
+) -> pd.DataFrame:
+    """Draw one training set per element of ``draws``.
+
+    Args:
+        pairs: pair tables by name, schema ``pairs``; a pair that several tables hold counts once, for the first of them.
+        rule: ``quota``, ``random`` or ``ratio``.
+        quotas: pairs per harmful class (rule ``quota``).
+        total: number of harmful pairs (rule ``random``).
+        ratios: harmful pairs per general pair, by class, for example ``{"IHD": 0.01}`` (rule ``ratio``).
+        others: pairs per harmless class, the same under every rule.
+        draws: seeds of the draws.
+        flip: share of the harmful pairs, class by class, whose label is marked as flipped, in [0, 1].
+
+    Returns:
+        A table of schema ``mix``, ordered by draw, class and hash.
+
+    Raises:
+        UserError: an unknown rule or class, an argument that the rule lacks, or a quota larger than the data (names the class,
+            what was asked, what is available and what to do).
+    """
+    if not 0 <= flip <= 1:
+        raise UserError(f"mix, `flip`: {flip} is not accepted. Accepted: a share from 0 to 1.")
+    pool = _pool(pairs)
+    wanted = wanted_strata(rule, quotas, total, ratios, others or {})
+    return pd.concat([_flipped(_one_draw(pool, wanted, seed), flip, seed) for seed in draws], ignore_index=True)
+
+
+def realised(mix: pd.DataFrame) -> pd.DataFrame:
+    """Count what a mix holds: one row per draw, class and pair table, with columns draw, risk, pairs, n and share (of the draw)."""
+    counts = mix.groupby(["draw", "risk", "pairs"], sort=True).size().rename("n").reset_index()
+    return counts.assign(share=counts["n"] / counts.groupby("draw")["n"].transform("sum"))
+
+
+def _pool(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    frames = [frame[["pair_id", "risk"]].assign(pairs=name) for name, frame in pairs.items()]
+    if not frames:
+        raise UserError("mix: no pair table was given. Name at least one under `pairs`.")
+    return pd.concat(frames, ignore_index=True).drop_duplicates("pair_id", ignore_index=True)
+
+
+def wanted_strata(
+    rule: str,
+    quotas: Mapping[str, int] | None,
+    total: int | None,
+    ratios: Mapping[str, float] | None,
+    others: Mapping[str, int],
+) -> list[Stratum]:
+    """Strata to draw, see :func:`draw`: classes, number of pairs, and the key that asks for them."""
+    harmless = tuple(risk for risk in RISKS if risk not in (*HARMFUL_RISKS, UNPARSED, ""))
+    for key, accepted, given in (
+        ("quotas", HARMFUL_RISKS, quotas),
+        ("ratios", HARMFUL_RISKS, ratios),
+        ("others", harmless, others),
+    ):
+        for risk, number in (given or {}).items():
+            if risk not in accepted:
+                raise not_accepted(f"mix, `{key}`", risk, accepted)
+            if number < 0:
+                raise UserError(f"mix, `{key}.{risk}`: {number} is negative; a number of at least 0 is needed.")
+    strata: list[Stratum] = [((risk,), count, f"others.{risk}") for risk, count in others.items()]
+    if rule == "quota" and quotas:
+        return [*(((risk,), count, f"quotas.{risk}") for risk, count in quotas.items()), *strata]
+    if rule == "random" and total is not None and total >= 0:
+        return [(HARMFUL_RISKS, total, "total"), *strata]
+    if rule == "ratio" and ratios and others.get("general"):
+        return [
+            *(((risk,), round(ratio * others["general"]), f"ratios.{risk}") for risk, ratio in ratios.items()),
+            *strata,
+        ]
+    if rule not in RULES:
+        raise not_accepted("mix, `rule`", rule, RULES)
+    needs = {
+        "quota": "`quotas`",
+        "random": "`total` (0 or more)",
+        "ratio": "`ratios` and a number of general pairs, `others.general`",
+    }[rule]
+    raise UserError(f"mix, rule {rule!r}: {needs} is missing.")
+
+
+def _one_draw(pool: pd.DataFrame, wanted: list[Stratum], seed: int) -> pd.DataFrame:
+    order = pool["pair_id"].map(lambda pair: unit_interval(pair, salt=f"mix {seed}"))
+    ordered = pool.assign(draw=seed, order=order).sort_values(["order", "pair_id"])
+    parts = [
+        _stratum(ordered[ordered["risk"].isin(risks)], count, "/".join(risks), key) for risks, count, key in wanted
+    ]
+    drawn = pd.concat([ordered.iloc[:0], *parts]).sort_values(["risk", "order", "pair_id"], ignore_index=True)
+    return drawn[["draw", "pair_id", "risk", "pairs"]]
+
+
+def _flipped(drawn: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """Mark ``share`` of the pairs of each harmful class, rounded, as flipped: those lowest in the order of a hash."""
+    if share == 0:
+        return drawn.assign(flipped=False)
+    order = drawn["pair_id"].map(lambda pair: unit_interval(pair, salt=f"flip {seed}"))
+    rank, size = (order.groupby(drawn["risk"]).transform(how) for how in ("rank", "size"))
+    return drawn.assign(flipped=drawn["risk"].isin(HARMFUL_RISKS) & (rank <= (share * size).round()))
+
+
+def _stratum(available: pd.DataFrame, count: int, risk: str, key: str) -> pd.DataFrame:
+    if count > len(available):
+        raise UserError(
+            f"mix, `{key}`: {count} pairs of class {risk} asked, {len(available)} available after pair construction. "
+            f"Ask for at most {len(available)}, or add {risk} pairs (more prompts, more samples per prompt, a smaller `min_gap`)."
+        )
+    return available.head(count)

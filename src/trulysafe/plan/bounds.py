@@ -1,0 +1,71 @@
+"""More pairs asked of a pool than it has prompts for: refused right after labelling, before anything is sampled.
+
+What a pool will give is known only when its samples are ranked, but never more than its prompts of a class times the pairs of a prompt. Whatever
+passes here may still be too much for the rule ``mix``, which counts pairs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import pandas as pd
+
+from trulysafe.common.errors import UserError
+from trulysafe.config.tables.preferences import Pairs
+from trulysafe.pairs.mix import wanted_strata
+from trulysafe.plan.plan import Plan
+
+Read = Callable[[str], pd.DataFrame]
+
+
+def refuse_too_many(plan: Plan, pool: str, prompts: pd.DataFrame, read: Read) -> None:
+    """Hold the mixes that are drawn from a pool against its labelled prompts.
+
+    A mix is passed over where its bound is not known yet: it draws from another pool as well, or from annotated pairs that a labeller labels.
+
+    Args:
+        plan: of the scenario.
+        pool: name of the pool.
+        prompts: its labelled prompts.
+        read: reads the table of a data set by its path.
+
+    Raises:
+        UserError: names the mix, its key, the class, what was asked, what can be had at most, and what to do.
+    """
+    config = plan.config
+    for name, mix in config.mixes.items():
+        tables = [config.pairs[table] for table in mix.pairs]
+        if not plan.draws(name) or not any(table.pool == pool for table in tables):
+            continue
+        bounds = [_bound(plan, pool, prompts, table, read) for table in tables]
+        if any(bound is None for bound in bounds):
+            continue
+        most = sum((bound for bound in bounds if bound is not None), Counter[str]())
+        for risks, count, key in wanted_strata(**mix.composition):
+            have = sum(most[risk] for risk in risks)
+            if count > have:
+                raise UserError(
+                    f"mixes.{name}.{key}: {count} pairs of class {'/'.join(risks)} asked, but {_source(pool, prompts, risks)} give at most {have}. "
+                    f"Ask for at most {have}, or add prompts of that class (pools.{pool}.datasets, pools.{pool}.rows). Nothing was sampled yet."
+                )
+
+
+def _bound(plan: Plan, pool: str, prompts: pd.DataFrame, table: Pairs, read: Read) -> Counter[str] | None:
+    """Pairs of each class that a table can hold at most; none where that is not known yet."""
+    if table.source == "rerank":
+        if table.pool != pool:
+            return None
+        each = table.per_prompt(plan.config.pools[pool].samples)
+        counts = {str(risk): each * count for risk, count in prompts["risk"].value_counts().items()}
+    elif table.labeller:
+        return None
+    else:
+        risks = pd.concat([read(path)["risk"] for path in plan.datasets(table.datasets)])
+        counts = {str(risk): count for risk, count in risks.value_counts().items()}
+    return Counter({risk: min(int(count), table.rows or int(count)) for risk, count in counts.items()})
+
+
+def _source(pool: str, prompts: pd.DataFrame, risks: tuple[str, ...]) -> str:
+    labelled = int(prompts["risk"].isin(risks).sum())
+    return f"the {labelled} prompts of that class in pool {pool!r}, with annotated pairs that the mix may draw,"

@@ -1,0 +1,1 @@
+"""Models and data sets from outside, fetched once at a pinned revision and checked."""

@@ -1,0 +1,201 @@
+"""Models and data sets of the hub, fetched once at pinned revisions on a machine with network; jobs then need none.
+
+Files go into the Hugging Face cache (`cache` in the configuration, else the user's own), so that everything that reads the hub
+finds them with ``HF_HUB_OFFLINE=1``. What was fetched is written down with checksums. The access token is used here alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from trulysafe.common.errors import UserError
+
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
+"""Variables that keep the Hugging Face libraries off the network."""
+ASKED_OFFLINE = "TRULYSAFE_ASKED_OFFLINE"
+"""Set by the workflow where the user, not the workflow, asked to stay off the network."""
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_WEIGHTS, _PICKLED = "*.safetensors", "*.bin"
+_BESIDE_WEIGHTS = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
+_DATA = ("*.parquet", "*.arrow", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.gz", "*.xz", "*.zst", "README.md")
+
+
+def unpinned(where: str, repo: str, revision: str | None, kind: str) -> str:
+    """Say what is wrong with a revision that is no commit, and how to find the commit; empty where it is one.
+
+    Args:
+        where: configuration key.
+        repo: name on the hub.
+        revision: what the configuration gives.
+        kind: ``model`` or ``dataset``.
+    """
+    if revision and _COMMIT.fullmatch(revision):
+        return ""
+    found = f"{revision!r} is not a commit" if revision else "missing"
+    return f"{where}: {found}. {how_to_pin(repo, kind)}"
+
+
+def how_to_pin(repo: str, kind: str) -> str:
+    """How to find the commit of a hub repository."""
+    page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo}"
+    return (
+        f"Give a commit of {repo}, 40 hex digits; on a machine with network `git ls-remote {page} HEAD` prints the "
+        "newest, and the History under Files and versions on its page lists all."
+    )
+
+
+def environment(cache: str, fetched: bool) -> dict[str, str]:
+    """Variables that point jobs at the cache and keep them off the network.
+
+    Args:
+        cache: folder of the configuration's ``cache``, ``~`` and ``$VARIABLES`` allowed; empty is the user's own.
+        fetched: whether the scenario reads anything from the hub at all.
+    """
+    variables: dict[str, str] = {}
+    if cache:
+        folder = Path(os.path.expandvars(cache)).expanduser().absolute()
+        if "$" in str(folder):
+            raise UserError(f"cache: {cache} names a variable that is not set. Set it, or write the folder out.")
+        variables |= {"HF_HUB_CACHE": str(folder / "hub"), "HF_DATASETS_CACHE": str(folder / "datasets")}
+    return variables | dict.fromkeys(OFFLINE, "1") if fetched else variables
+
+
+def go_online() -> None:
+    """Take back the workflow's own offline variables, before any Hugging Face library is imported.
+
+    Raises:
+        UserError: the user asked to stay offline.
+    """
+    if os.environ.get(ASKED_OFFLINE, "0") not in ("", "0"):
+        raise UserError(
+            "HF_HUB_OFFLINE is set, and prefetching needs the network. Unset it, and run `make prefetch` on a machine "
+            "with network that shares the cache folder."
+        )
+    for name in OFFLINE:
+        os.environ.pop(name, None)
+
+
+def forget_tokens(environ: dict[str, str] | os._Environ[str] = os.environ) -> None:
+    """Remove access tokens from the environment of a job that has no use for them."""
+    for name in TOKENS:
+        environ.pop(name, None)
+
+
+def wanted(names: Iterable[str], kind: str, patterns: Sequence[str] = ()) -> list[str]:
+    """Files of a repository to fetch: of models the safetensors (pickled weights only where there are none) and what belongs to
+    them, of data sets the data, or what ``patterns`` match.
+
+    Raises:
+        UserError: nothing matches.
+    """
+    names = sorted(names)
+    if kind == "model":
+        weights = _WEIGHTS if any(fnmatch(name, _WEIGHTS) for name in names) else _PICKLED
+        patterns = (weights, *_BESIDE_WEIGHTS)
+        needed: Sequence[str] = (weights,)
+    else:
+        patterns = needed = patterns or _DATA
+        patterns = (*patterns, "README.md")
+    kept = [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
+    if not any(fnmatch(name, pattern) for name in kept for pattern in needed if name != "README.md"):
+        raise UserError(f"the repository holds none of {', '.join(needed)}; it holds {', '.join(names[:20])}.")
+    return kept
+
+
+def fetch(repo: str, revision: str, kind: str, patterns: Sequence[str] = ()) -> dict[str, Any]:
+    """Fetch a repository of the hub into the cache and verify what came.
+
+    Args:
+        repo: name on the hub.
+        revision: commit.
+        kind: ``model`` or ``dataset``.
+        patterns: of a data set, the files to fetch; none is all data.
+
+    Returns:
+        The record: repo, kind, revision, and per file path, size in bytes and SHA-256.
+
+    Raises:
+        UserError: the repository, revision or access is lacking, the network fails, or a file differs from the hub's checksum.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        look_up = HfApi().dataset_info if kind == "dataset" else HfApi().model_info
+        siblings = look_up(repo, revision=revision).siblings or []
+        names = wanted((item.rfilename for item in siblings), kind, patterns)
+        folder = snapshot_download(repo, revision=revision, repo_type=kind, allow_patterns=names)
+    except UserError as error:
+        raise UserError(f"{kind} {repo}@{revision}: {error}") from None
+    except Exception as error:  # the library raises many kinds; all of them mean that the files cannot be had
+        raise UserError(_explained(error, repo, revision, kind)) from None
+    return {"repo": repo, "kind": kind, "revision": revision, "files": [_checked(Path(folder), name) for name in names]}
+
+
+def dataset_folder(repo: str, revision: str, patterns: Sequence[str] = ()) -> Path:
+    """Folder in the cache where a fetched data set lies; never goes to the network.
+
+    Args: as for :func:`fetch`.
+
+    Raises:
+        UserError: it was not fetched.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        allowed = [*(patterns or _DATA), "README.md"]
+        found = snapshot_download(
+            repo, revision=revision, repo_type="dataset", allow_patterns=allowed, local_files_only=True
+        )
+        return Path(found)
+    except Exception as error:
+        raise UserError(
+            f"dataset {repo}@{revision} is not in the cache, or not all of it. Run `make prefetch` on a machine with network."
+        ) from error
+
+
+def redacted(text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Take access tokens out of a message."""
+    for name in TOKENS:
+        if environ.get(name):
+            text = text.replace(environ[name], "(token)")
+    return re.sub(r"hf_[A-Za-z0-9]{8,}", "(token)", text)
+
+
+def _explained(error: Exception, repo: str, revision: str, kind: str) -> str:
+    from huggingface_hub import errors
+
+    reason = redacted(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
+    page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo}"
+    if isinstance(error, errors.GatedRepoError):
+        advice = f"Accept its licence on {page}, then set HF_TOKEN to a token of that account and run the same command again."
+    elif isinstance(error, errors.RevisionNotFoundError):
+        advice = how_to_pin(repo, kind)
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        advice = f"Check the name on {page}; a private or gated repository also needs HF_TOKEN."
+    else:
+        advice = (
+            "Check the network and the space on the disk of the cache, then run the same command again; it continues."
+        )
+    return f"{kind} {repo}@{revision}: {type(error).__name__}: {reason} {advice}"
+
+
+def _checked(folder: Path, name: str) -> dict[str, Any]:
+    """Size and SHA-256 of a file; in the cache, large files are named by the hash that the hub states."""
+    path = folder / name
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    stated = path.resolve().name
+    if _SHA256.fullmatch(stated) and stated != digest:
+        raise UserError(
+            f"{path}: the checksum differs from the hub's. Delete {path.resolve()} and run the command again."
+        )
+    return {"path": name, "bytes": path.stat().st_size, "sha256": digest}

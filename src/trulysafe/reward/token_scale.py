@@ -1,0 +1,108 @@
+"""Token rewards r_t for AMA: where they come from and how they are centred and scaled (Equilibrate RLHF, section on AMA).
+
+Nothing released computes them. ``hybrid`` reads the hybrid reward at every token's states: a prefix value v_t, used as it is (``level``) or as
+its increment (``difference``). ``implicit`` is the implicit reward of a DPO policy. The values are centred and scaled by constants of the
+training split, so that the baseline 0 and the width of the hysteresis band mean the same for every source.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trulysafe.common.errors import UserError, not_accepted
+
+FORMS = ("level", "difference")
+
+
+@dataclass(frozen=True)
+class TokenScale:
+    """Constants of one form of token rewards: ``(r_t - centre) / scale``."""
+
+    form: str
+    centre: float
+    scale: float
+
+    def apply(self, values: Sequence[float]) -> list[float]:
+        """Token rewards of one response from its prefix values."""
+        return [(value - self.centre) / self.scale for value in prefix_form(values, self.form)]
+
+
+def prefix_form(values: Sequence[float], form: str) -> list[float]:
+    """Turn prefix values v_1..v_T into ``level`` (v_t) or ``difference`` (v_t - v_{t-1}, the first one 0).
+
+    Raises:
+        UserError: unknown form.
+    """
+    if form not in FORMS:
+        raise not_accepted("mask.form", form, FORMS)
+    if form == "level":
+        return list(values)
+    return [0.0, *(after - before for before, after in itertools.pairwise(values))]
+
+
+def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) -> list[float]:
+    """Implicit token rewards of a DPO policy: log pi(y_t | ...) - log ref(y_t | ...), nats.
+
+    Args:
+        policy_logps: log-probability of each response token under the policy.
+        reference_logps: the same under the reference.
+
+    Raises:
+        UserError: the two do not belong to the same tokens.
+    """
+    if len(policy_logps) != len(reference_logps):
+        raise UserError(
+            f"implicit token rewards: {len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of the reference; "
+            "compute both with the same tokenizer on the same response."
+        )
+    return [policy - reference for policy, reference in zip(policy_logps, reference_logps, strict=True)]
+
+
+def fit_scale(responses: Sequence[Sequence[float]], form: str) -> TokenScale:
+    """Centre and scale (mean and standard deviation over all tokens) of a form on the training split.
+
+    Args:
+        responses: prefix values of each response; safe and unsafe responses in equal numbers, so that the centre lies between them.
+        form: ``level`` or ``difference``.
+
+    Raises:
+        UserError: no values, or values that are not finite.
+    """
+    values = np.array([value for response in responses for value in prefix_form(response, form)])
+    if not len(values) or not np.isfinite(values).all():
+        raise UserError(
+            "token rewards: the prefix values of the training split are empty or not finite; check the states they were read from."
+        )
+    centre, spread = float(values.mean()), float(values.std())
+    # values that differ by rounding only are constant
+    return TokenScale(form, centre, spread if spread > 1e-9 * max(1.0, abs(centre)) else 1.0)
+
+
+def save_scales(scales: Sequence[TokenScale], path: Path | str) -> None:
+    """Write the constants as JSON, by form."""
+    Path(path).write_text(
+        json.dumps({scale.form: asdict(scale) for scale in scales}, indent=1, sort_keys=True), encoding="utf-8"
+    )
+
+
+def load_scale(path: Path | str, form: str) -> TokenScale:
+    """Read the constants of one form.
+
+    Raises:
+        UserError: the file is missing or damaged, or lacks the form.
+    """
+    try:
+        stored = dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: not the constants of token rewards ({error}). Delete the reward's folder and rerun its rule."
+        ) from error
+    if form not in stored:
+        raise not_accepted("mask.form", form, stored)
+    return TokenScale(**stored[form])

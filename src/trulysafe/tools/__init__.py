@@ -1,0 +1,1 @@
+"""Programs beside the workflow, each started with `python -m`."""

@@ -1,0 +1,1 @@
+"""Writes config/README.md from the typed configuration."""

@@ -1,0 +1,96 @@
+"""How many rows each stage gets, from the configuration: upper bounds, since what a stage drops is not known before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from trulysafe.common.errors import UserError
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.evaluation import Benchmark
+from trulysafe.plan.checks import dataset_options
+from trulysafe.tools.cost.assumptions import Assumptions
+
+CLASSES = 5
+"""Risk classes that a benchmark's ``risks`` choose among, taken as equally frequent."""
+
+
+class Rows:
+    """Rows by component.
+
+    Args:
+        config: the checked configuration.
+        assumptions: for data sets whose size is not known.
+    """
+
+    def __init__(self, config: Configuration, assumptions: Assumptions) -> None:
+        self.config, self.assumptions = config, assumptions
+        self.dataset = cache(self._dataset)
+        self.guessed: list[str] = []
+        """Data sets whose size is assumed, as they are not at hand and have no option ``rows``."""
+
+    def _dataset(self, name: str) -> int:
+        """Rows of a data set: its option ``rows``, else the rows of its files, else what is assumed."""
+        from trulysafe.data.records import FORMATS, file_rows, find_files
+        from trulysafe.data.sources import from_hub, paths_of
+
+        dataset = self.config.datasets[name]
+        options = dataset_options(self.config, dataset)
+        if dataset.kind == "demo":
+            return int(options["rows"])
+        files: list[Path] = []
+        if not from_hub(dataset.kind, options):
+            with suppress(UserError):  # a plan needs no data; a run says what is missing
+                files = find_files(options.get("folder", ""), paths_of(dataset.kind, options))
+        if not files:
+            if "rows" not in options:
+                self.guessed.append(name)
+            return int(options.get("rows", self.assumptions.unknown_rows))
+        found = sum(1 for _ in file_rows(files, dataset.kind if dataset.kind in FORMATS else ""))
+        return min(found, options.get("rows", found))
+
+    def with_role(self, names: Iterable[str], role: str) -> int:
+        """Rows of data sets whose prompts have a role."""
+        return math.ceil(sum(self.dataset(name) * self._share(name, role) for name in names))
+
+    def pool(self, name: str) -> int:
+        """Prompts of a pool."""
+        pool = self.config.pools[name]
+        return _at_most(self.with_role(pool.datasets, "pairs"), pool.rows)
+
+    def pairs(self, name: str) -> int:
+        """Pairs of a pair table."""
+        pairs = self.config.pairs[name]
+        if pairs.pool is None:
+            return _at_most(self.with_role(pairs.datasets, "pairs"), pairs.rows)
+        each = pairs.per_prompt(self.config.pools[pairs.pool].samples)
+        return _at_most(self.pool(pairs.pool) * each, pairs.rows)
+
+    def reward(self, name: str) -> int:
+        """Annotated pairs that a reward is fitted and tested on."""
+        reward = self.config.rewards[name]
+        return _at_most(self.with_role(reward.datasets, "reward"), reward.rows)
+
+    def benchmark(self, benchmark: Benchmark, last: bool) -> int:
+        """Prompts that one policy answers."""
+        found = self.with_role(benchmark.datasets, "evaluation")
+        classes = len(benchmark.risks) or 1
+        if benchmark.risks:
+            found = math.ceil(found * classes / CLASSES)
+        limits = [benchmark.rows] + ([] if last else [benchmark.frontier_rows])
+        return min([found, *(limit * classes for limit in limits if limit is not None)])
+
+    def _share(self, name: str, role: str) -> float:
+        given = self.config.datasets[name].role
+        if isinstance(given, str):
+            shares = dict(self.config.split.shares) if given == "split" else {given: 1.0}
+        else:
+            shares = dict(given)
+        return float({str(key): share for key, share in shares.items()}.get(role, 0.0))
+
+
+def _at_most(found: int, rows: int | None) -> int:
+    return found if rows is None else min(found, rows)

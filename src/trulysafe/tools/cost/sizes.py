@@ -1,0 +1,91 @@
+"""Sizes of models, from what is at hand: the architecture, the files, or the configuration's word."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trulysafe.common.errors import UserError
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.models.pretrain import ARCHITECTURE
+from trulysafe.train.memory import BYTES
+
+_ASPECT = 128
+"""Width per layer of the usual decoder, for a model of which only the number of weights is known."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a model: weights, layers, width of a hidden state, precision, and its name in the configuration."""
+
+    parameters: float
+    layers: int
+    width: int
+    dtype: str
+    name: str = ""
+
+    @property
+    def bytes_per_weight(self) -> int:
+        """Bytes of one weight."""
+        return BYTES[self.dtype]
+
+    @property
+    def bytes(self) -> float:
+        """Bytes of all weights."""
+        return self.parameters * self.bytes_per_weight
+
+
+def size_of(config: Configuration, name: str) -> Size:
+    """Size of a model of the configuration.
+
+    Raises:
+        UserError: a hub model that was not fetched and has no ``parameters``.
+    """
+    model = config.models[name]
+    if model.source == "train":
+        shape = {**ARCHITECTURE, **model.architecture}
+        return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
+    folder = Path(model.name) if model.source == "path" else _in_cache(model.name, str(model.revision))
+    if folder and (folder / "config.json").is_file():
+        shape = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        counted = model.parameters or stored_parameters(folder) or llama_parameters(shape)
+        return Size(counted, shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
+    if model.parameters is None:
+        raise UserError(
+            f"models.{name}.parameters: missing, and {model.name} is not in the cache. Give its number of weights, such as 8.03e9, or "
+            "run `make prefetch` first."
+        )
+    layers = max(1, round((model.parameters / (12 * _ASPECT**2)) ** (1 / 3)))
+    return Size(model.parameters, layers, _ASPECT * layers, model.dtype, name)
+
+
+def llama_parameters(shape: Mapping[str, Any]) -> float:
+    """Weights of a Llama-style model with tied embeddings, from the keys of its ``config.json``."""
+    width, heads = shape["hidden_size"], shape["num_attention_heads"]
+    keys = width * shape.get("num_key_value_heads", heads) // heads
+    attention = 2 * width * width + 2 * width * keys
+    layer = attention + 3 * width * shape["intermediate_size"] + 2 * width
+    embeddings = shape["vocab_size"] * width * (1 if shape.get("tie_word_embeddings", True) else 2)
+    return float(embeddings + shape["num_hidden_layers"] * layer + width)
+
+
+def stored_parameters(folder: Path) -> float:
+    """Weights counted in the headers of safetensors files; 0 where there are none."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as file:
+            total += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+    return float(total)
+
+
+def _in_cache(repo: str, revision: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None

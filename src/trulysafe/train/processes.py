@@ -1,0 +1,138 @@
+"""Several processes for one training run, on this node or on several, started by torchrun and stopped so that a checkpoint can be written.
+
+The ranks come from torchrun alone (:mod:`trulysafe.train.torchrun`). Its processes find each other on a free port of this node, another one for each
+run; over several nodes of a SLURM job, srun starts one torchrun on each. torchrun ignores SIGTERM: the processes are asked to stop by a file (or by the
+cluster's own SIGTERM, which reaches them too).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import trulysafe
+from trulysafe.common.errors import UserError, disk_is_full
+from trulysafe.config.launch import Launch
+from trulysafe.train.run import STOP_FILE, on_sigterm
+from trulysafe.train.torchrun import forget_ranks
+
+logger = logging.getLogger("trulysafe")
+WORKER = "trulysafe.train.worker"
+ERROR_FILE = "error-{rank}.txt"
+AGENT = "trulysafe.train.torchrun"
+_PR_SET_PDEATHSIG = 1
+
+
+def train_in_processes(folder: Path, launch: Launch) -> None:
+    """Train the run of a folder (:mod:`trulysafe.train.jobs`) in several processes, and wait for them.
+
+    Args:
+        folder: of the run, which all nodes see; holds what to train and its data.
+        launch: how many processes, one for each GPU where there are any, and on how many nodes.
+
+    Raises:
+        UserError: the processes stopped with an error or were told to stop, there are fewer GPUs than processes, or several nodes are asked
+            for outside of a SLURM job.
+        OSError: the processes said that a disk is full.
+    """
+    _check_gpus(launch)
+    for stale in folder.glob(ERROR_FILE.format(rank="*")):
+        stale.unlink()
+    full = False
+    with on_sigterm(lambda *_: (folder / STOP_FILE).touch()):
+        launcher = subprocess.Popen(
+            _command(folder, launch),
+            env=_environment(launch.per_node),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=_in_launcher,
+        )
+        try:
+            assert launcher.stdout is not None
+            for line in launcher.stdout:
+                logger.info("%s", line.rstrip())
+                full = full or disk_is_full(line)
+            code = launcher.wait()
+        finally:
+            launcher.kill()  # its processes see that it is gone and stop; those of other nodes end with the SLURM job
+            launcher.wait()
+    if code and full:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    if code:
+        raise UserError(
+            _reason(folder)
+            or f"The training processes ended with exit code {code}; their last lines in this log say why."
+        )
+
+
+def _command(folder: Path, launch: Launch) -> list[str]:
+    start, meet = _on_this_node() if launch.nodes == 1 else _over_nodes(launch.nodes)
+    return [
+        *start, sys.executable, "-m", AGENT, *meet, "--nproc-per-node", str(launch.per_node), "--max-restarts", "0",
+        "--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT", "-m", WORKER, str(folder),
+    ]  # fmt: skip
+
+
+def _on_this_node() -> tuple[list[str], list[str]]:
+    """What starts torchrun (nothing more), and its arguments about where its processes meet."""
+    return [], ["--standalone", "--local-addr", "127.0.0.1"]
+
+
+def _over_nodes(nodes: int) -> tuple[list[str], list[str]]:
+    """The same for one torchrun on each node of this SLURM job: they agree on ranks at a free port of this node."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or shutil.which("srun") is None:
+        raise UserError(
+            f"training.nodes is {nodes}, but this is no SLURM job. Run it with snakemake --profile slurm, or set training.nodes to 1."
+        )
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    start = [
+        "srun", f"--jobid={job}", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--overlap",
+        "--cpu-bind=none", "--mpi=none", "--kill-on-bad-exit=1", "--unbuffered",
+    ]  # fmt: skip
+    return start, [
+        "--nnodes", str(nodes), "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{socket.gethostname()}:{port}",
+        "--rdzv-id", f"{job}-{port}",
+    ]  # fmt: skip
+
+
+def _environment(processes: int) -> dict[str, str]:
+    environment = dict(os.environ)
+    forget_ranks(environment)
+    package = str(Path(trulysafe.__file__).resolve().parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
+    cores = len(os.sched_getaffinity(0))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    return environment
+
+
+def _in_launcher() -> None:
+    """Before torchrun starts: ignore SIGTERM, and die with the job."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _check_gpus(launch: Launch) -> None:
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.device_count() < launch.per_node:
+        raise UserError(
+            f"training.processes is {launch.processes} on {launch.nodes} node(s), but this job sees {torch.cuda.device_count()} GPUs on this one. Ask for as "
+            "many GPUs for the rule train, or lower training.processes."
+        )
+
+
+def _reason(folder: Path) -> str | None:
+    found = sorted(folder.glob(ERROR_FILE.format(rank="*")))
+    return found[0].read_text(encoding="utf-8") if found else None

@@ -1,0 +1,145 @@
+"""Data sets of training runs: a draw of a mix, joined with what was computed for its pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from torch import Tensor
+
+from trulysafe.common.errors import UserError
+from trulysafe.common.schema import HARMFUL_RISKS, RISKS, read_table
+from trulysafe.methods.method import Method
+from trulysafe.reward.model import HybridReward
+from trulysafe.reward.stage import ENDPOINT, validation_states
+from trulysafe.reward.token_scale import TokenScale
+from trulysafe.trainers.online_judges import META, PROMPT
+
+
+@dataclass(frozen=True)
+class RewardInputs:
+    """What a method that reads a hybrid reward gets: the reward, and its validation states."""
+
+    reward: HybridReward
+    validation_states: tuple[Tensor, Tensor]
+
+
+def load_reward(folder: Path | str, identity: Mapping[str, object]) -> RewardInputs:
+    """Read a reward artefact (rule ``fit_reward``), refusing one of another base model."""
+    return RewardInputs(HybridReward.from_pretrained(Path(folder) / ENDPOINT, identity), validation_states(folder))
+
+
+def pair_rows(paths: Sequence[Path | str]) -> pd.DataFrame:
+    """What was computed per pair (rules ``reference``, ``read_rewards``) over several pair tables; shared pairs count once."""
+    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True).drop_duplicates("pair_id")
+
+
+def run_data(
+    run: Mapping[str, Any],
+    method: Method,
+    scale: TokenScale | None = None,
+    values: pd.DataFrame | None = None,
+    texts: pd.DataFrame | None = None,
+) -> Dataset:
+    """Data set of one run of a training job.
+
+    Args:
+        run: its ``mix``, ``seed``, ``reference`` and ``rewards``, as in :meth:`trulysafe.plan.plan.Plan.training_runs`.
+        method: that it is trained by.
+        scale: of the token rewards, for a method with a mask.
+        values: values after each token of another source than the hybrid reward, which take the place of the run's ``rewards`` in the mask.
+        texts: as in :func:`training_set`.
+
+    Raises:
+        UserError: as :func:`training_set`.
+    """
+    mix = read_table(run["mix"], "mix")
+    rewards = pair_rows(run["rewards"]) if method.needs_reward else None
+    drawn = mix[mix["draw"] == run["seed"]]
+    source = rewards if values is None else values
+    tokens = (source, scale) if method.mask.rule != "none" and source is not None and scale is not None else None
+    return training_set(drawn, pair_rows(run["reference"]), rewards, tokens, texts)
+
+
+def training_set(
+    mix: pd.DataFrame,
+    reference: pd.DataFrame,
+    rewards: pd.DataFrame | None,
+    tokens: tuple[pd.DataFrame, TokenScale] | None = None,
+    texts: pd.DataFrame | None = None,
+) -> Dataset:
+    """Join a drawn mix with what was computed per pair into the trainer's data set.
+
+    Args:
+        mix: drawn pairs (columns ``pair_id``, ``risk``, and if labels were flipped ``flipped``), one draw. The two responses of a flipped
+            pair change sides, and all that was computed for them goes along.
+        reference: per pair, token ids and reference log-probabilities (rule ``reference``).
+        rewards: per pair, endpoint rewards (rule ``read_rewards``), if the method reads them.
+        tokens: per pair, values after each token (rules ``read_rewards`` and ``read_token_rewards``), and their scale, if the method masks by them.
+        texts: pair tables (schema ``pairs``), for a method whose online pairs a judge of texts judges.
+
+    Raises:
+        UserError: the mix is empty, or names pairs that ``reference``, ``rewards`` or ``tokens`` lack.
+    """
+    if mix.empty:
+        raise UserError("The mix holds no pairs, so there is nothing to train on. Raise its quotas or totals.")
+    table = _joined(mix, reference, "reference log-probabilities")
+    columns: dict[str, Any] = {"prompt_ids": _lists(table["prompt_ids"]), "pair_index": list(range(len(table)))}
+    columns["pair_id"] = [str(pair) for pair in table["pair_id"]]
+    columns["in_scope"] = [risk in HARMFUL_RISKS for risk in table["risk"]]
+    columns["risk"] = [RISKS.index(risk) for risk in table["risk"]]
+    if table["flipped"].any():
+        columns["flipped"] = table["flipped"].tolist()
+    for side in ("chosen", "rejected"):
+        columns[f"{side}_ids"] = _lists(table[f"{side}_ids"])
+        columns[f"{side}_ref_token_logps"] = _lists(table[f"{side}_ref_token_logps"])
+    if rewards is not None:
+        read = _joined(mix, rewards, "rewards")
+        for side in ("chosen", "rejected"):
+            columns[f"{side}_reward"] = read[f"{side}_reward"].tolist()
+    if tokens is not None:
+        columns |= _token_rewards(_joined(mix, tokens[0], "token rewards"), tokens[1])
+    if texts is not None:
+        judged = _joined(mix, texts, "texts")
+        columns |= {PROMPT: judged["prompt"].tolist(), META: judged["meta"].tolist()}
+    return Dataset.from_dict(columns)
+
+
+def _token_rewards(table: pd.DataFrame, scale: TokenScale) -> dict[str, list[list[float]]]:
+    return {
+        f"{side}_token_rewards": [scale.apply(values) for values in _lists(table[f"{side}_token_values"])]
+        for side in ("chosen", "rejected")
+    }
+
+
+def _joined(mix: pd.DataFrame, table: pd.DataFrame, what: str) -> pd.DataFrame:
+    drawn = mix[["pair_id", "risk"]].assign(flipped=mix.get("flipped", False))
+    joined = drawn.merge(table.drop(columns="risk", errors="ignore"), on="pair_id", how="left", indicator=True)
+    absent = joined.loc[joined["_merge"] != "both", "pair_id"]
+    if len(absent):
+        raise UserError(
+            f"{len(absent)} pairs of the mix have no {what}, first {absent.iloc[0]}. Rerun the rule that computes them."
+        )
+    return _sides_swapped(joined, joined["flipped"].to_numpy(dtype=bool))
+
+
+def _sides_swapped(table: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """Exchange the columns ``chosen_...`` and ``rejected_...`` in some rows."""
+    swapped = table.copy()
+    for column in table.columns:
+        if column.startswith("chosen_"):
+            twin = column.replace("chosen_", "rejected_", 1)
+            swapped[column], swapped[twin] = (
+                table[column].where(~rows, table[twin]),
+                table[twin].where(~rows, table[column]),
+            )
+    return swapped
+
+
+def _lists(column: Iterable[Any]) -> list[list[Any]]:
+    return [list(item.tolist()) if hasattr(item, "tolist") else list(item) for item in column]

@@ -1,0 +1,1 @@
+"""What every job of the workflow does: private outputs, manifests, code fingerprints, ownership, named damage."""

@@ -1,0 +1,103 @@
+"""Code fingerprints: what a stage computes, and nothing about how it is written down.
+
+Snakemake does not see edits in imported modules. Every rule therefore carries the fingerprint of its script in ``params``:
+a hash over the syntax trees, without docstrings and comments, of the script and of all of the package that it
+imports, directly or not. Reformatting or documenting code reruns nothing; changing what it does reruns exactly the rules that use it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "trulysafe"
+SOURCE = Path(__file__).resolve().parents[2]
+PLUMBING = (
+    "trulysafe.common.errors",
+    "trulysafe.common.files",
+    "trulysafe.common.kinds",
+    "trulysafe.common.options",
+    "trulysafe.config",
+    "trulysafe.plan",
+    "trulysafe.prefetch",
+    "trulysafe.workflow",
+)
+"""Rooms and modules that move results about but cannot change them; edits there rerun nothing."""
+
+
+def fingerprint(*entries: Path | str) -> str:
+    """Hash the code reachable from scripts or modules.
+
+    Args:
+        entries: paths of scripts, or dotted names of modules in the package.
+
+    Returns:
+        16 hex digits, the same for code that differs in docstrings, comments and layout only.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(closure(*entries)):
+        digest.update(_syntax_digest(path).encode())
+    return digest.hexdigest()[:16]
+
+
+def closure(*entries: Path | str) -> set[Path]:
+    """Files of the scripts or modules and of every package module they import, at any depth of nesting."""
+    pending = [path for entry in entries for path in _entry_files(entry)]
+    seen: set[Path] = set()
+    while pending:
+        path = pending.pop()
+        if path not in seen:
+            seen.add(path)
+            pending.extend(_imports(path) - seen)
+    return seen
+
+
+def _entry_files(entry: Path | str) -> list[Path]:
+    path = Path(entry)
+    return [path.resolve()] if path.suffix == ".py" else _module_files(str(entry))
+
+
+def _module_files(name: str) -> list[Path]:
+    """Files that importing ``name`` runs: the module and its parent packages, plumbing left out."""
+    parts = name.split(".")
+    files = []
+    for depth in range(1, len(parts) + 1):
+        dotted = ".".join(parts[:depth])
+        if dotted == PACKAGE or any(dotted == name or dotted.startswith(f"{name}.") for name in PLUMBING):
+            continue
+        base = SOURCE.joinpath(*parts[:depth])
+        files += [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
+    return files
+
+
+@cache
+def _imports(path: Path) -> frozenset[Path]:
+    names: set[str] = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(file for name in names if name.split(".")[0] == PACKAGE for file in _module_files(name))
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@cache
+def _syntax_digest(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            # every bare text is documentation: docstrings, and the texts under module constants
+            node.body = [item for item in node.body if not _is_text(item)] or [ast.Pass()]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

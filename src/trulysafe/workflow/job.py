@@ -1,0 +1,219 @@
+"""What every job has in common: private outputs renamed last, a log, one clear error message, a manifest.
+
+A script wraps its work in :func:`job`. Outputs are written under temporary names beside their final ones and renamed when all
+work is done, so that a killed job leaves nothing under a final name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shutil
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import Any
+
+from trulysafe.common.errors import UserError, disk_is_full
+from trulysafe.common.files import write_json
+from trulysafe.prefetch.hub import forget_tokens
+from trulysafe.workflow.damage import tell_of_damage
+from trulysafe.workflow.owner_lock import owned, start_of
+from trulysafe.workflow.provenance import input_id, manifest_path, plain, provenance_id, scratch_path
+
+logger = logging.getLogger("trulysafe")
+_REPORTED_VERSIONS = ("trulysafe", "torch", "transformers", "trl", "scikit-learn", "snakemake")
+
+
+class Run:
+    """A running job: inputs and final paths as Snakemake gave them, outputs under their private names."""
+
+    def __init__(self, snakemake: Any) -> None:
+        self.rule: str = snakemake.rule
+        self.input = snakemake.input
+        self.params = snakemake.params
+        self.wildcards = snakemake.wildcards
+        self.threads: int = snakemake.threads
+        self.final = [Path(path) for path in snakemake.output]
+        self._private = {
+            path: path.with_name(f"{_stem(path)}{socket.gethostname()}-{os.getpid()}") for path in self.final
+        }
+        named = {name: self._place(paths) for name, paths in snakemake.output.items()}
+        self.output = SimpleNamespace(**named)
+        self.outputs = list(self._private.values())
+        self.provenance_id = provenance_id(self.rule, self.params, self.input)
+        self._notes: dict[str, Any] = {}
+        self._scratch: list[Path] = []
+        self._owned = ExitStack()
+        self._start = time.time()
+
+    def _place(self, paths: Any) -> Any:
+        return self._private[Path(paths)] if isinstance(paths, str) else [self._private[Path(path)] for path in paths]
+
+    def note(self, **facts: Any) -> None:
+        """Add facts (counts, drops, accuracies) to the manifest."""
+        self._notes.update(facts)
+        logger.info("%s", ", ".join(f"{key}: {value}" for key, value in facts.items()))
+
+    def scratch(self, final: Path) -> Path:
+        """A folder for work that a failure must not lose (checkpoints), owned by this job until it ends; success removes it.
+
+        Args:
+            final: the output it belongs to; the folder lies at :func:`scratch_path`.
+
+        Raises:
+            UserError: another job that is alive works there.
+        """
+        folder = scratch_path(final)
+        self._owned.enter_context(owned(folder))
+        self._scratch.append(folder)
+        return folder
+
+    def release(self) -> None:
+        """Give up the scratch folders, for the next try to take."""
+        self._owned.close()
+
+    def publish(self) -> None:
+        """Rename every output to its final name and write the manifests."""
+        for final, private in self._private.items():
+            if not private.exists():
+                raise RuntimeError(f"{self.rule}: {final} was not written")
+        for final, private in self._private.items():
+            _remove(final)
+            private.replace(final)
+            path = manifest_path(final)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, self._manifest(final))
+        for folder in self._scratch:
+            _remove(folder)
+
+    def discard(self) -> None:
+        """Remove what was written under private names."""
+        for private in self._private.values():
+            _remove(private)
+
+    def clean_stale(self) -> None:
+        """Remove private outputs that a killed job of this host left behind."""
+        for final in self.final:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            for path in final.parent.glob(f"{_stem(final)}{socket.gethostname()}-*"):
+                if start_of(int(path.name.rsplit("-", 1)[1])) is None:
+                    _remove(path)
+
+    def _manifest(self, final: Path) -> dict[str, Any]:
+        return {
+            "output": str(final),
+            "rule": self.rule,
+            "provenance_id": self.provenance_id,
+            "params": plain(dict(self.params.items())),
+            "inputs": {str(path): input_id(path) for path in self.input},
+            "notes": plain(self._notes),
+            "seconds": round(time.time() - self._start, 3),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "host": socket.gethostname(),
+            "python": platform.python_version(),
+            "versions": {name: metadata.version(name) for name in _REPORTED_VERSIONS if _installed(name)},
+        }
+
+
+@contextmanager
+def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
+    """Run the body of a script as a job.
+
+    Args:
+        snakemake: the object that Snakemake gives to a script.
+        tokens: whether the job may see the user's access tokens; only what goes to the network needs them.
+
+    Yields:
+        The :class:`Run`; write to ``run.output.<name>`` (or ``run.outputs``), which are private paths.
+
+    A :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the rule's log, with the
+    names of damaged inputs, and in both cases (and on SIGTERM) nothing is left behind.
+    """
+    _log_to(snakemake.log[0] if snakemake.log else None)
+    signal.signal(signal.SIGTERM, _terminate)
+    if not tokens:
+        forget_tokens()
+    _limit_threads(snakemake.threads)
+    run = _begun(snakemake)
+    try:
+        run.clean_stale()
+        yield run
+        run.publish()
+    except UserError as error:
+        run.discard()
+        logger.error("%s", error)
+        tell_of_damage(run.input, str(error))
+        sys.exit(1)
+    except Exception as error:
+        run.discard()
+        logger.error("%s", traceback.format_exc())
+        if disk_is_full(error):
+            logger.error(
+                "The disk is full, or your quota on it is used up: %s could not be written. Free space (`df`, `quota`), or move results/ to "
+                "another disk and put a link in its place; then run the same command again. Finished jobs stay finished.",
+                ", ".join(map(str, run.final)),
+            )
+        tell_of_damage(run.input)
+        sys.exit(1)
+    except BaseException:  # SIGTERM, Ctrl-C
+        run.discard()
+        raise
+    finally:
+        run.release()
+
+
+def _begun(snakemake: Any) -> Run:
+    """The run of a job, or the end of it where an input's manifest cannot be read."""
+    try:
+        return Run(snakemake)
+    except UserError as error:
+        logger.error("%s", error)
+        sys.exit(1)
+
+
+def _stem(final: Path) -> str:
+    return f".tmp-{final.name}-"
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    sys.exit(128 + signum)
+
+
+def _limit_threads(threads: int) -> None:
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+
+
+def _log_to(path: str | None) -> None:
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path:
+        with suppress(OSError):  # on a full disk the other handler must be enough
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+    for noisy in ("httpx", "filelock", "datasets", "fsspec", "urllib3", "matplotlib", "fontTools"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,84 @@
+"""Where results come from: the id of a piece of work, and the manifest and the scratch folder that belong to an output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trulysafe.common.errors import UserError
+
+
+def provenance_id(rule: str, params: Any, inputs: Any) -> str:
+    """Hash the rule, its parameters (options and code fingerprint) and its inputs' ids; never time, host or commit.
+
+    The shards of one piece of work share an id, and count once: another number of shards is the same work.
+    """
+    payload = {
+        "rule": rule,
+        "params": plain(dict(params.items())),
+        "inputs": sorted({input_id(path) for path in inputs}),
+    }
+    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def input_id(path: Path | str) -> str:
+    """Provenance id of a file some rule made, from its manifest; content hash of a file from outside."""
+    if manifest_path(Path(path)).is_file():
+        return str(read_manifest(path)["provenance_id"])
+    if Path(path).is_file():
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return hashlib.sha256(str(path).encode()).hexdigest()[:16]
+
+
+def manifest_path(output: Path) -> Path:
+    """Where the manifest of an output lies: ``results/<scenario>/manifests/<rest of the path>.json``."""
+    parts = output.parts
+    if not _of_a_scenario(output):
+        return output.with_name(f".{output.name}.manifest.json")
+    return Path(*parts[:2], "manifests", *parts[2:-1], f"{parts[-1]}.json")
+
+
+def scratch_path(output: Path) -> Path:
+    """Where work on an output is kept until it is finished: ``results/<scenario>/checkpoints/<name>``."""
+    parts = output.parts
+    if not _of_a_scenario(output):
+        return output.with_name(f".checkpoints-{output.name}")
+    return Path(*parts[:2], "checkpoints", *parts[3:] or parts[-1:])
+
+
+def read_notes(output: Path | str) -> dict[str, Any]:
+    """Facts that the job behind ``output`` noted in its manifest."""
+    return dict(read_manifest(output)["notes"])
+
+
+def read_manifest(output: Path | str) -> dict[str, Any]:
+    """The manifest of an output.
+
+    Raises:
+        UserError: it is cut short or lacks what every manifest holds.
+    """
+    path = manifest_path(Path(output))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {**found, **{key: found[key] for key in ("provenance_id", "rule", "notes")}}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: the manifest of {output} is cut short or damaged ({error}). Delete {output} and run the same command again."
+        ) from None
+
+
+def _of_a_scenario(output: Path) -> bool:
+    return len(output.parts) > 2 and output.parts[0] == "results"
+
+
+def plain(value: Any) -> Any:
+    """Make a value of what JSON holds; anything else becomes its text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
