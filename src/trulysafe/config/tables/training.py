@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from trulysafe.common.errors import UserError
-from trulysafe.config.launch import Launch
 from trulysafe.common.options import Count, Name, Share, Table, TableOfKinds
+from trulysafe.config.launch import Launch
 from trulysafe.config.tables.preferences import PolicyOf
 
 

@@ -1,0 +1,98 @@
+"""Kinds: a reader, a judge, a labeller or a source of token rewards is one module of a room, found by its name and loaded alone.
+
+To add a kind, put a module of that name into the room. It holds a class ``Options``, whose fields are the keys under ``options`` in the
+configuration, and the functions that the room asks of every kind; the room's own docstring names them. Nothing else has to know of it: the
+checks, ``config/README.md`` and ``config/schema.json`` read ``Options``, and a job's code fingerprint covers the kinds that it uses.
+
+A module of a kind imports what is heavy (pandas, torch, scikit-learn) inside its functions, since its options are read at every start.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from types import ModuleType
+from typing import Any, ClassVar
+
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from trulysafe.common.errors import choices, not_accepted
+from trulysafe.common.options import Table
+
+
+class Options(Table):
+    """Options of one kind."""
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The kinds of one room.
+
+    Attributes:
+        room: dotted name of the package whose modules are the kinds.
+        what: what one of them is, for messages: ``a judge``.
+    """
+
+    room: str
+    what: str
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every kind, sorted; modules whose name begins with an underscore are helpers."""
+        found = pkgutil.iter_modules(import_module(self.room).__path__)
+        return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
+
+    def module(self, kind: str) -> ModuleType:
+        """Load the module of one kind, and no other.
+
+        Raises:
+            UserError: there is no such kind; names those that there are.
+        """
+        if kind not in self.names:
+            raise not_accepted(f"kind of {self.what}", kind, self.names)
+        return import_module(self.module_name(kind))
+
+    def module_name(self, kind: str) -> str:
+        """Dotted name of a kind's module, for code fingerprints."""
+        return f"{self.room}.{kind}"
+
+    def options(self, kind: str, given: Mapping[str, Any] | Options) -> Options:
+        """Check the options of a kind.
+
+        Raises:
+            ValidationError: an option is unknown, missing or not accepted.
+            UserError: there is no such kind.
+        """
+        found: Options = self.module(kind).Options.model_validate(given)
+        return found
+
+
+class OfKind(Table):
+    """A component whose ``kind`` decides which ``options`` it takes."""
+
+    KINDS: ClassVar[Kinds]
+
+    kind: str = Field(description="Kind.")
+    options: SerializeAsAny[Options] = Field(
+        default_factory=Options, validate_default=True, description="Options of the kind."
+    )
+
+    @field_validator("kind")
+    @classmethod
+    def _is_there(cls, kind: str) -> str:
+        if kind not in cls.KINDS.names:
+            said = f"{kind!r} is not accepted.{choices(kind, cls.KINDS.names)}"
+            raise PydanticCustomError("kind", "{said}", {"said": said})
+        return kind
+
+    @field_validator("options", mode="plain")
+    @classmethod
+    def _of_the_kind(cls, given: Any, info: ValidationInfo) -> Options:
+        kind = info.data.get("kind")  # absent where it was refused itself
+        if kind is None or isinstance(given, cls.KINDS.module(kind).Options):
+            return given if isinstance(given, Options) else Options()
+        return cls.KINDS.options(kind, given.model_dump() if isinstance(given, Options) else given)
