@@ -51,7 +51,7 @@ def test_a_kind_is_found_by_its_name_and_loaded_alone(room):
     assert room.names == ("broken", "plain")
     assert room.options("plain", {"rows": 3}).model_dump() == {"rows": 3, "share": 0.5}
     assert "room_of_kinds.broken" not in sys.modules
-    with pytest.raises(UserError, match="kind of a thing: 'plian' is not accepted. Did you mean 'plain'"):
+    with pytest.raises(UserError, match=r"kind of a thing: 'plian' is not accepted\. Did you mean 'plain'"):
         room.module("plian")
 
 
