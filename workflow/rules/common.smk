@@ -49,9 +49,9 @@ def timings(path):
     return results(f"benchmarks/{path}.tsv")
 
 
-def code(script):
-    """Fingerprint of what a script computes; editing documentation changes nothing."""
-    return fingerprint(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py")
+def code(script, *modules):
+    """Fingerprint of what a script computes, with the modules that it loads by name; editing documentation changes nothing."""
+    return fingerprint(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py", *modules)
 
 
 def options(component, *left_out):

@@ -1,7 +1,8 @@
 """Kinds: a reader, a judge, a labeller or a source of token rewards is one module of a room, found by its name and loaded alone.
 
 To add a kind, put a module of that name into the room. It holds a class ``Options``, whose fields are the keys under ``options`` in the
-configuration, and the functions that the room asks of every kind; the room's own docstring names them. Nothing else has to know of it: the
+configuration and which names the keys beside them that the kind needs, and the functions that the room asks of every kind; the room's own
+docstring names them. Nothing else has to know of it: the
 checks, ``config/README.md`` and ``config/schema.json`` read ``Options``, and a job's code fingerprint covers the kinds that it uses.
 
 A module of a kind imports what is heavy (pandas, torch, scikit-learn) inside its functions, since its options are read at every start.
@@ -15,17 +16,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from trulysafe.common.errors import choices, not_accepted
-from trulysafe.common.options import Table
+from trulysafe.common.options import Table, TableOfKinds, check_keys, keys_beside
+
+UNKNOWN_KIND = "kind"
+"""Type of pydantic's error about a kind that there is not."""
 
 
 class Options(Table):
     """Options of one kind."""
+
+    NEEDS: ClassVar[tuple[str, ...]] = ()
+    """Keys beside ``options`` without which the kind cannot work."""
+    READS: ClassVar[tuple[str, ...]] = ()
+    """Further keys beside ``options`` that it takes, of those that not every kind reads."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +73,43 @@ class Kinds:
         """Check the options of a kind.
 
         Raises:
-            ValidationError: an option is unknown, missing or not accepted.
+            ValidationError: an option is unknown, missing or not accepted; of an unknown one it knows those that are ``accepted``.
             UserError: there is no such kind.
         """
-        found: Options = self.module(kind).Options.model_validate(given)
+        accepts = self.options_class(kind)
+        try:
+            return accepts.model_validate(given)
+        except ValidationError as error:
+            raise ValidationError.from_exception_data(
+                error.title, [_detailed(item, accepts) for item in error.errors()]
+            ) from None
+
+    def options_class(self, kind: str) -> type[Options]:
+        """The class of a kind's options.
+
+        Raises:
+            UserError: there is no such kind.
+        """
+        found: type[Options] = self.module(kind).Options
         return found
 
 
-class OfKind(Table):
-    """A component whose ``kind`` decides which ``options`` it takes."""
+def _detailed(item: Mapping[str, Any], accepts: type[Options]) -> InitErrorDetails:
+    """An error of pydantic's as it was; one about an unknown key gets those that are accepted beside it."""
+    about = dict(item.get("ctx", {}))
+    if item["type"] == "extra_forbidden":
+        about["accepted"] = keys_beside(accepts, item["loc"])
+    same = PydanticCustomError(item["type"], "{message}", {**about, "message": item["msg"]})
+    return InitErrorDetails(type=same, loc=item["loc"], input=item["input"])
 
+
+class OfKind(TableOfKinds):
+    """A component whose ``kind`` decides which ``options`` it takes, and which of the keys beside them."""
+
+    KEYS: ClassVar = {}
     KINDS: ClassVar[Kinds]
+    BY_KIND: ClassVar[tuple[str, ...]] = ()
+    """Keys beside ``options`` that not every kind reads; a kind's ``Options`` says whether it does."""
 
     kind: str = Field(description="Kind.")
     options: SerializeAsAny[Options] = Field(
@@ -86,13 +121,23 @@ class OfKind(Table):
     def _is_there(cls, kind: str) -> str:
         if kind not in cls.KINDS.names:
             said = f"{kind!r} is not accepted.{choices(kind, cls.KINDS.names)}"
-            raise PydanticCustomError("kind", "{said}", {"said": said})
+            raise PydanticCustomError(UNKNOWN_KIND, "{said}", {"said": said})
         return kind
 
     @field_validator("options", mode="plain")
     @classmethod
     def _of_the_kind(cls, given: Any, info: ValidationInfo) -> Options:
         kind = info.data.get("kind")  # absent where it was refused itself
-        if kind is None or isinstance(given, cls.KINDS.module(kind).Options):
+        if kind is None or isinstance(given, cls.KINDS.options_class(kind)):
             return given if isinstance(given, Options) else Options()
         return cls.KINDS.options(kind, given.model_dump() if isinstance(given, Options) else given)
+
+    @model_validator(mode="after")
+    def _has_what_the_kind_reads(self) -> Self:
+        check_keys(self, "kind", self.KINDS.names, self._keys_of, among=self.BY_KIND)
+        return self
+
+    @classmethod
+    def _keys_of(cls, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        options = cls.KINDS.options_class(kind)
+        return options.NEEDS, options.READS

@@ -6,8 +6,8 @@ the Snakefile checks options at every start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -62,21 +62,43 @@ class TableOfKinds(Table):
 
     @model_validator(mode="after")
     def _reads_what_is_given(self) -> Self:
-        fields = type(self).model_fields.items()
-        given = {key for key, field in fields if getattr(self, key) != field.get_default(call_default_factory=True)}
         for key, kinds in self.KEYS.items():
-            kind = getattr(self, key)
-            needed, further = kinds[kind]
-            for name in needed:
-                if name not in given:
-                    raise _error_at(name, f"missing. The {key} {kind!r} needs it.")
-            for name in sorted(given - {*needed, *further}):
-                if readers := [repr(other) for other, (need, more) in kinds.items() if name in (*need, *more)]:
-                    raise _error_at(
-                        name,
-                        f"only the {key} {' or '.join(readers)} reads it, not {kind!r}. Leave it out (null in an overlay), or choose another {key}.",
-                    )
+            check_keys(self, key, kinds, kinds.__getitem__)
         return self
+
+
+def check_keys(
+    table: Table,
+    key: str,
+    kinds: Iterable[str],
+    keys_of: Callable[[str], tuple[Sequence[str], Sequence[str]]],
+    among: Iterable[str] | None = None,
+) -> None:
+    """Refuse a table that lacks what the value of its ``key`` needs, or gives what only other values read.
+
+    Args:
+        table: the table.
+        key: the key that decides.
+        kinds: every value that it may have.
+        keys_of: value -> keys that it needs, and further ones that it reads.
+        among: keys that not every value reads; all are looked at by default.
+
+    Raises:
+        PydanticCustomError: at the key that is missing or not read.
+    """
+    fields = type(table).model_fields.items()
+    given = {name for name, field in fields if getattr(table, name) != field.get_default(call_default_factory=True)}
+    kind = getattr(table, key)
+    needed, further = keys_of(kind)
+    for name in needed:
+        if name not in given:
+            raise _error_at(name, f"missing. The {key} {kind!r} needs it.")
+    for name in sorted((given if among is None else given & {*among}) - {*needed, *further}):
+        if readers := [repr(other) for other in kinds if any(name in keys for keys in keys_of(other))]:
+            raise _error_at(
+                name,
+                f"only the {key} {' or '.join(readers)} reads it, not {kind!r}. Leave it out (null in an overlay), or choose another {key}.",
+            )
 
 
 def _error_at(key: str, said: str) -> PydanticCustomError:
@@ -88,3 +110,21 @@ def tables_in(annotation: Any) -> list[type[Table]]:
     if isinstance(annotation, type) and issubclass(annotation, Table):
         return [annotation]
     return [table for part in get_args(annotation) for table in tables_in(part)]
+
+
+def keys_beside(start: type[Table], location: tuple[Any, ...]) -> list[str]:
+    """Keys that are accepted where pydantic found one that is not, by the path from ``start`` to it."""
+    annotation: Any = start
+    for part in location[:-1]:
+        if get_origin(annotation) is dict:  # names of components
+            annotation = get_args(annotation)[1]
+            continue
+        tables = tables_in(annotation)
+        fields = [table.model_fields[part] for table in tables if part in table.model_fields]
+        tagged = [
+            table
+            for table in tables
+            if any(part in get_args(field.annotation) for field in table.model_fields.values())
+        ]
+        annotation = fields[0].annotation if fields else (tagged or [annotation])[0]
+    return sorted({key for table in tables_in(annotation) for key in table.model_fields})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from trulysafe.common.errors import UserError, choices
-from trulysafe.common.options import AT_KEY, Table, tables_in
+from trulysafe.common.kinds import UNKNOWN_KIND
+from trulysafe.common.options import AT_KEY, Table, keys_beside
 from trulysafe.config.tables.configuration import Configuration
 
 
@@ -30,7 +31,7 @@ def explain(item: Mapping[str, Any], table: type[Table] = Configuration, under: 
 def _what_is_wrong(item: Mapping[str, Any], table: type[Table]) -> str:
     match item["type"]:
         case "extra_forbidden":
-            accepted = _keys_beside(table, item["loc"])
+            accepted = item.get("ctx", {}).get("accepted") or keys_beside(table, item["loc"])
             return f"unknown key.{choices(item['loc'][-1], accepted)} config/README.md explains them."
         case "missing":
             return "missing. Add the key; config/README.md says what it holds."
@@ -41,7 +42,7 @@ def _what_is_wrong(item: Mapping[str, Any], table: type[Table]) -> str:
             )
         case "value_error":
             return str(item["ctx"]["error"])
-    if item["type"] == AT_KEY:
+    if item["type"] in (AT_KEY, UNKNOWN_KIND):
         return str(item["msg"])
     found = "" if isinstance(item.get("input"), dict) else f" Found {item.get('input')!r}."
     return f"{item['msg']}.{found}"
@@ -53,21 +54,3 @@ def _keys_of(item: Mapping[str, Any]) -> list[Any]:
     kinds = {2} if location and location[0] in ("models", "llms") else set()
     keys = [part for place, part in enumerate(location) if place not in kinds and "[" not in str(part)]
     return [*keys, item["ctx"]["key"]] if item["type"] == AT_KEY else keys
-
-
-def _keys_beside(start: type[Table], location: tuple[Any, ...]) -> list[str]:
-    """Keys that are accepted where pydantic found one that is not, by the path from ``start`` to it."""
-    annotation: Any = start
-    for part in location[:-1]:
-        if get_origin(annotation) is dict:  # names of components
-            annotation = get_args(annotation)[1]
-            continue
-        tables = tables_in(annotation)
-        fields = [table.model_fields[part] for table in tables if part in table.model_fields]
-        tagged = [
-            table
-            for table in tables
-            if any(part in get_args(field.annotation) for field in table.model_fields.values())
-        ]
-        annotation = fields[0].annotation if fields else (tagged or [annotation])[0]
-    return sorted({key for table in tables_in(annotation) for key in table.model_fields})

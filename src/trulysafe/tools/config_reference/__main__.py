@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic.fields import FieldInfo
 
+from trulysafe.common.kinds import OfKind, Options
 from trulysafe.common.options import Table, tables_in
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import Ablation, Contrast, KeptTokens, RewardAblation, Sweep
@@ -52,6 +53,7 @@ def reference(demo: Mapping[str, Any]) -> str:
         tables = tables_in(field.annotation)
         for table, title in zip(tables, SPECIAL.get(key, (key,)), strict=False):
             parts.append(_section(title, table, _example(key, table, demo)))
+            parts += _kinds(title, table) if issubclass(table, OfKind) else []
         parts += sections(key)
         if key == "experiments":
             parts.append(_section("policy references", PolicyOf))
@@ -68,6 +70,22 @@ def _section(title: str, table: type[Table], example: str = "") -> str:
     ]
     text = "" if table is Configuration else f"{table.__doc__}\n\n"
     return f"## {title}\n\n{text}{markdown_table(('Key', 'Accepts', 'Default', 'Meaning'), rows)}{example}"
+
+
+def _kinds(title: str, table: type[OfKind]) -> list[str]:
+    """What each kind is, and a section on its options where it has any."""
+    options = {kind: table.KINDS.options_class(kind) for kind in table.KINDS.names}
+    rows = [
+        (f"`{kind}`", *(", ".join(f"`{key}`" for key in keys) for keys in (of.NEEDS, of.READS)), first_paragraph(of))
+        for kind, of in options.items()
+    ]
+    kinds = f"### {title}.kind\n\n{markdown_table(('Kind', 'Needs', 'Reads', 'Meaning'), rows)}"
+    return [kinds, *(f"#{_section(f'{title}.options: {kind}', of)}" for kind, of in options.items() if of.model_fields)]
+
+
+def first_paragraph(options: type[Options]) -> str:
+    """What the module of a kind says that it is."""
+    return " ".join((sys.modules[options.__module__].__doc__ or "").split("\n\n")[0].split())
 
 
 def _accepts(schema: Mapping[str, Any]) -> str:
