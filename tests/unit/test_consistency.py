@@ -100,7 +100,7 @@ def test_the_leakage_check_sees_every_data_set_but_those_that_pairs_are_made_of(
     raw = copy.deepcopy(SMALL)
     raw["datasets"]["more"] = raw["datasets"]["preferences"] | {"role": "reward"}
     raw["token_rewards"] = {"t": {"kind": "token_rm", "model": "tiny", "datasets": ["more"]}}
-    assert Plan(load(raw)).used_as == {
+    assert Plan(load(raw)).data.used_as == {
         "corpus": {"kind": "responses", "datasets": ["corpus"]},
         "labeller": {"kind": "prompts", "datasets": ["risk_labels"]},
         "reward": {"kind": "pairs", "datasets": ["more", "preferences"]},

@@ -60,7 +60,7 @@ def test_what_is_refused_before_any_job(name):
 def test_where_an_endpoint_is_and_how_fast_it_is_asked_decide_no_rerun():
     plan = Plan(load(raw(llms={"reviewer": {**SERVED, "key_variable": "KEY"}})))
     moved = {**SERVED, "base_url": "http://node7:9/v1", "concurrency": 2, "timeout": 9, "attempts": 3, "first_wait": 2}
-    assert Plan(load(raw(llms={"reviewer": moved}))).llm_options("reviewer") == plan.llm_options("reviewer")
+    assert Plan(load(raw(llms={"reviewer": moved}))).label.llm_options("reviewer") == plan.label.llm_options("reviewer")
     for change in (
         {"name": "n"},
         {"revision": "2"},
@@ -69,7 +69,7 @@ def test_where_an_endpoint_is_and_how_fast_it_is_asked_decide_no_rerun():
         {"temperature": 1},
     ):
         changed = Plan(load(raw(llms={"reviewer": {**SERVED, **change}})))
-        assert changed.llm_options("reviewer") != plan.llm_options("reviewer"), change
+        assert changed.label.llm_options("reviewer") != plan.label.llm_options("reviewer"), change
 
 
 def test_a_client_is_made_from_its_stanza(monkeypatch):
@@ -88,7 +88,7 @@ def test_a_client_is_made_from_its_stanza(monkeypatch):
 
 def test_a_labeller_waits_for_the_model_that_it_asks():
     plan = Plan(load(raw(llms={"reviewer": LOCAL}, labellers={"risk": REVIEWER})))
-    assert plan.labeller_files("risk") == ["results/small/labellers/risk", "results/small/models/tiny"]
-    assert plan.asked_llm("risk") == "reviewer"
-    assert plan.asked_llm(None) is None
-    assert Plan(load(raw())).labeller_files("risk") == ["results/small/labellers/risk"]
+    assert plan.label.files("risk") == ["results/small/labellers/risk", "results/small/models/tiny"]
+    assert plan.label.llm("risk") == "reviewer"
+    assert plan.label.llm(None) is None
+    assert Plan(load(raw())).label.files("risk") == ["results/small/labellers/risk"]

@@ -152,8 +152,8 @@ def test_the_configuration_check_names_every_missing_revision():
     raw["datasets"]["test"]["options"]["revision"] = COMMIT  # type: ignore[index]
     check_inputs(load(raw))
     plan = Plan(load(raw))
-    assert plan.fetched == ["results/s/prefetch/models/big.json", "results/s/prefetch/datasets/test.json"]
-    assert plan.policy_inputs("untrained.base") == {"model": ["results/s/prefetch/models/big.json"]}
+    assert plan.prefetch.records == ["results/s/prefetch/models/big.json", "results/s/prefetch/datasets/test.json"]
+    assert plan.evaluate.inputs("untrained.base") == {"model": ["results/s/prefetch/models/big.json"]}
 
 
 def test_jobs_are_offline_only_where_something_was_fetched(monkeypatch, tmp_path):

@@ -235,8 +235,8 @@ def test_each_choice_of_the_reward_differs_in_one_thing(files: list[str]) -> Non
             assert sum(other[key] != default[key] for key in default) == 1, name
         elif item.fit:
             assert len(item.fit) == 1, name
-        assert plan.reward_ablations[name]["a"] in plan.compared_rewards[item.reward or item.default]
-    fitted = [name for fits in plan.compared_rewards.values() for name in fits]
+        assert plan.reward.ablations[name]["a"] in plan.reward.compared[item.reward or item.default]
+    fitted = [name for fits in plan.reward.compared.values() for name in fits]
     assert len(fitted) == len(set(fitted)) == len(compared) + 1
 
 

@@ -112,7 +112,7 @@ def planned() -> dict:
         yaml.safe_load((WORKFLOW / name).read_text(encoding="utf-8")) for name in ("small.yaml", "rounds.yaml")
     )
     raw |= {key: {**raw.get(key, {}), **value} for key, value in overlay.items() if isinstance(value, dict)}
-    return Plan(load(raw)).pair_work()
+    return Plan(load(raw)).report.pair_work()
 
 
 def test_jobs_of_a_third_round_are_those_of_all_three():

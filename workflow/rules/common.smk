@@ -10,7 +10,6 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from trulysafe.prefetch import hub as prefetch
 from trulysafe.config.load import load
-from trulysafe.plan.checks import dataset_options
 from trulysafe.plan.plan import Plan
 from trulysafe.common.errors import UserError
 from trulysafe.workflow.fingerprint import fingerprint
@@ -37,7 +36,7 @@ PLAN = Plan(CONFIG)
 
 # Jobs read the hub's files from the cache and never touch the network; the rules of prefetch.smk take that back for themselves.
 os.environ.setdefault(prefetch.ASKED_OFFLINE, os.environ.get("HF_HUB_OFFLINE", "0"))
-os.environ.update(prefetch.environment(CONFIG.cache, fetched=bool(PLAN.fetched)))
+os.environ.update(prefetch.environment(CONFIG.cache, fetched=bool(PLAN.prefetch.records)))
 results = PLAN.results
 
 
@@ -64,16 +63,16 @@ def needs(kind, model_of, **processes):
 
     def size_of(wildcards):
         model = model_of(wildcards)
-        return PLAN.size(model) if model else "tiny"
+        return PLAN.models.size(model) if model else "tiny"
 
     return requests(kind, size_of, SITE, **processes)
 
 
 def labelling(labeller_of):
     """Resources of a rule whose labeller may be a language model that the job loads; the profile's own where no configured one is."""
-    if not any(map(PLAN.labelling_model, CONFIG.labellers)):
+    if not any(map(PLAN.label.model, CONFIG.labellers)):
         return {}
-    return needs("generate", lambda wildcards: PLAN.labelling_model(labeller_of(wildcards)))
+    return needs("generate", lambda wildcards: PLAN.label.model(labeller_of(wildcards)))
 
 
 wildcard_constraints:
@@ -89,8 +88,8 @@ wildcard_constraints:
     shard=r"\d+",
     shards=r"\d+",
     pooling="eos|mean|mean_all",
-    policy="|".join(PLAN.named_policies) or "-",
-    start="|".join([*CONFIG.models, *PLAN.named_policies]),
+    policy="|".join(PLAN.policies.named) or "-",
+    start="|".join([*CONFIG.models, *PLAN.policies.named]),
 
 
 if workflow.is_main_process:  # what can be known before any job; jobs parse this file again and need not repeat it

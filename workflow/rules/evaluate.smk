@@ -2,27 +2,27 @@
 
 
 rule answer:
-    """Greedy answers of a batch of policies to the benchmark prompts of one shard."""
+    """Greedy answers of the policies of one job to the benchmark prompts of one shard."""
     input:
-        unpack(lambda wildcards: PLAN.policy_inputs(wildcards.batch)),
-        datasets=PLAN.datasets(
+        unpack(lambda wildcards: PLAN.evaluate.inputs(wildcards.job)),
+        datasets=PLAN.data.tables(
             sorted({name for benchmark in CONFIG.benchmarks.values() for name in benchmark.datasets})
         ),
         split=results("data/split.parquet"),
     output:
-        answers=results("answers/{batch}/{shard}-of-{shards}.parquet"),
+        answers=results("answers/{job}/{shard}-of-{shards}.parquet"),
     log:
-        logs("answer/{batch}/{shard}-of-{shards}"),
+        logs("answer/{job}/{shard}-of-{shards}"),
     benchmark:
-        timings("answer/{batch}/{shard}-of-{shards}")
+        timings("answer/{job}/{shard}-of-{shards}")
     conda:
         "../../envs/trulysafe.yaml"
     resources:
-        **needs("generate", lambda wildcards: PLAN.answering_model(wildcards.batch)),
+        **needs("generate", lambda wildcards: PLAN.policies.model(wildcards.job)),
     params:
-        policies=lambda wildcards: PLAN.policies(wildcards.batch),
+        policies=lambda wildcards: PLAN.models.of_job(wildcards.job),
         benchmarks={
-            name: {**options(benchmark, "axis", "judges"), "datasets": PLAN.datasets(benchmark.datasets)}
+            name: {**options(benchmark, "axis", "judges"), "datasets": PLAN.data.tables(benchmark.datasets)}
             for name, benchmark in CONFIG.benchmarks.items()
         },
         block=CONFIG.batching.answer_batch,
@@ -31,18 +31,10 @@ rule answer:
         "../scripts/answer.py"
 
 
-# What the numbers need to know of a benchmark; its first judge is the main one.
-MEASURED_ON = {
-    name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.judges[0]}
-    for name, benchmark in CONFIG.benchmarks.items()
-}
-FITTED_JUDGES = [name for name, judge in CONFIG.judges.items() if judge.datasets]
-
-
 rule fit_judge:
     """Fit a judge on labelled responses and measure it on held-out ones."""
     input:
-        datasets=lambda wildcards: PLAN.datasets(CONFIG.judges[wildcards.judge].datasets),
+        datasets=lambda wildcards: PLAN.data.tables(CONFIG.judges[wildcards.judge].datasets),
         split=results("data/split.parquet"),
     output:
         judge=directory(results("judges/{judge}")),
@@ -61,20 +53,20 @@ rule fit_judge:
 
 
 rule judge:
-    """Verdicts of every judge on one shard of a batch of answers."""
+    """Verdicts of every judge on one shard of the answers of one job."""
     input:
-        answers=results("answers/{batch}/{shard}-of-{shards}.parquet"),
-        judges=expand(results("judges/{judge}"), judge=FITTED_JUDGES),
+        answers=results("answers/{job}/{shard}-of-{shards}.parquet"),
+        judges=expand(results("judges/{judge}"), judge=PLAN.evaluate.fitted_judges),
     output:
-        verdicts=results("verdicts/{batch}/{shard}-of-{shards}.parquet"),
+        verdicts=results("verdicts/{job}/{shard}-of-{shards}.parquet"),
     log:
-        logs("judge/{batch}/{shard}-of-{shards}"),
+        logs("judge/{job}/{shard}-of-{shards}"),
     benchmark:
-        timings("judge/{batch}/{shard}-of-{shards}")
+        timings("judge/{job}/{shard}-of-{shards}")
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        judges={name: PLAN.judge_spec(name) for name in CONFIG.judges},
+        judges={name: PLAN.evaluate.judge(name) for name in CONFIG.judges},
         benchmarks={name: benchmark.judges for name, benchmark in CONFIG.benchmarks.items()},
         code=code("judge"),
     script:
@@ -84,8 +76,8 @@ rule judge:
 rule metrics:
     """Every number with n and interval; the declared contrasts; over-refusal at matched safety; agreement of judges."""
     input:
-        verdicts=[path for batch in PLAN.batches for path in PLAN.answer_shards(batch, "verdicts")],
-        answers=[path for batch in PLAN.batches for path in PLAN.answer_shards(batch)],
+        verdicts=[path for job in PLAN.policies.jobs for path in PLAN.evaluate.answers(job, "verdicts")],
+        answers=[path for job in PLAN.policies.jobs for path in PLAN.evaluate.answers(job)],
     output:
         metrics=results("metrics/metrics.parquet"),
         contrasts=results("metrics/contrasts.csv"),
@@ -98,9 +90,9 @@ rule metrics:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        benchmarks=MEASURED_ON,
+        benchmarks=PLAN.evaluate.measured_on,
         contrasts={name: options(contrast) for name, contrast in CONFIG.report.contrasts.items()},
-        starts=PLAN.starts,
+        starts=PLAN.policies.starts,
         start_seeds={
             name: item.start_from.seed
             for name, item in CONFIG.experiments.items()
@@ -116,7 +108,7 @@ rule metrics:
 rule ablations:
     """What each contested choice is worth: paired differences of an arm to its default, corrected together."""
     input:
-        verdicts=[path for batch in PLAN.ablation_batches for path in PLAN.answer_shards(batch, "verdicts")],
+        verdicts=[path for job in PLAN.evaluate.ablated for path in PLAN.evaluate.answers(job, "verdicts")],
     output:
         table=results("metrics/ablations.csv"),
     log:
@@ -127,7 +119,7 @@ rule ablations:
         "../../envs/trulysafe.yaml"
     params:
         ablations={name: options(ablation) for name, ablation in CONFIG.report.ablations.items()},
-        benchmarks=MEASURED_ON,
+        benchmarks=PLAN.evaluate.measured_on,
         judges=list(CONFIG.judges),
         code=code("ablations"),
     script:

@@ -4,7 +4,7 @@
 rule rerank:
     """Rank a pool's samples by the hybrid reward and pair them up."""
     input:
-        unpack(lambda wildcards: PLAN.rerank_inputs(wildcards.pairs)),
+        unpack(lambda wildcards: PLAN.pairs.rerank_inputs(wildcards.pairs)),
     output:
         pairs=results("pairs/{pairs}.parquet"),
     log:
@@ -12,12 +12,12 @@ rule rerank:
     benchmark:
         timings("rerank/{pairs}")
     wildcard_constraints:
-        pairs="|".join(PLAN.pairs_from("rerank")) or "-",
+        pairs="|".join(PLAN.pairs.of_source("rerank")) or "-",
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        model=lambda wildcards: PLAN.model_spec(CONFIG.pairs[wildcards.pairs].model),
-        identity=lambda wildcards: PLAN.reward_identity(CONFIG.pairs[wildcards.pairs].reward),
+        model=lambda wildcards: PLAN.models.spec(CONFIG.pairs[wildcards.pairs].model),
+        identity=lambda wildcards: PLAN.reward.identity(CONFIG.pairs[wildcards.pairs].reward),
         options=lambda wildcards: options(
             CONFIG.pairs[wildcards.pairs], "model", "datasets", "labeller", "pool", "reward"
         ),
@@ -29,10 +29,10 @@ rule rerank:
 rule annotated_pairs:
     """Pairs as a dataset gives them, without the unusable ones."""
     input:
-        datasets=lambda wildcards: PLAN.datasets(CONFIG.pairs[wildcards.pairs].datasets),
+        datasets=lambda wildcards: PLAN.data.tables(CONFIG.pairs[wildcards.pairs].datasets),
         split=results("data/split.parquet"),
-        labeller=lambda wildcards: PLAN.labeller_files(CONFIG.pairs[wildcards.pairs].labeller),
-        model=lambda wildcards: PLAN.model_files(CONFIG.pairs[wildcards.pairs].model),
+        labeller=lambda wildcards: PLAN.label.files(CONFIG.pairs[wildcards.pairs].labeller),
+        model=lambda wildcards: PLAN.models.files(CONFIG.pairs[wildcards.pairs].model),
     output:
         pairs=results("pairs/{pairs}.parquet"),
     log:
@@ -40,17 +40,17 @@ rule annotated_pairs:
     benchmark:
         timings("annotated_pairs/{pairs}")
     wildcard_constraints:
-        pairs="|".join(PLAN.pairs_from("annotated")) or "-",
+        pairs="|".join(PLAN.pairs.of_source("annotated")) or "-",
     conda:
         "../../envs/trulysafe.yaml"
     resources:
         **labelling(lambda wildcards: CONFIG.pairs[wildcards.pairs].labeller),
     params:
-        model=lambda wildcards: PLAN.model_spec(CONFIG.pairs[wildcards.pairs].model),
+        model=lambda wildcards: PLAN.models.spec(CONFIG.pairs[wildcards.pairs].model),
         options=lambda wildcards: options(
             CONFIG.pairs[wildcards.pairs], "model", "datasets", "labeller", "pool", "reward"
         ),
-        llm=lambda wildcards: PLAN.asked_llm(CONFIG.pairs[wildcards.pairs].labeller),
+        llm=lambda wildcards: PLAN.label.llm(CONFIG.pairs[wildcards.pairs].labeller),
         code=code("annotated_pairs"),
     script:
         "../scripts/annotated_pairs.py"
@@ -71,7 +71,7 @@ rule mix:
         "../../envs/trulysafe.yaml"
     params:
         options=lambda wildcards: options(CONFIG.mixes[wildcards.mix]),
-        draws=lambda wildcards: PLAN.draws(wildcards.mix),
+        draws=lambda wildcards: PLAN.pairs.draws(wildcards.mix),
         code=code("mix"),
     script:
         "../scripts/mix.py"

@@ -37,7 +37,7 @@ rule prefetch_dataset:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        repo=lambda wildcards: PLAN.dataset_repo(wildcards.dataset),
+        repo=lambda wildcards: PLAN.prefetch.repo(wildcards.dataset),
         revision=lambda wildcards: CONFIG.datasets[wildcards.dataset].options["revision"],
         kind="dataset",
         files=lambda wildcards: CONFIG.datasets[wildcards.dataset].options.get("files", []),

@@ -1,4 +1,4 @@
-"""Answers of a batch of policies to the benchmarks, one shard of them (rule answer)."""
+"""Answers of one job's policies to the benchmarks, one shard of them (rule answer)."""
 
 import pandas as pd
 from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""Verdicts of every judge on one shard of a batch of answers (rule judge)."""
+"""Verdicts of every judge on one shard of the answers of one job (rule judge)."""
 
 from pathlib import Path
 

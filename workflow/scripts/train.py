@@ -1,4 +1,4 @@
-"""Train the policies of one batch (rule train)."""
+"""Train the policies of one job (rule train)."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -41,7 +41,7 @@ with job(snakemake) as run:
             method=asdict(method),
             training=item["training"],
             seed=item["seed"],
-            launch=plan.launch(item["experiment"]),
+            launch=plan.train.launch(item["experiment"]),
             reward=str(run.input.reward) if method.needs_reward else None,
             reward_identity=run.params.identity,
             judge=run.params.judge,

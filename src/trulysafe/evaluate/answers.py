@@ -41,7 +41,7 @@ def pieces(
     """All blocks that the policies answer, in the order policy, benchmark, length.
 
     Args:
-        policies: what :meth:`trulysafe.plan.plan.Plan.policies` gives.
+        policies: what :meth:`trulysafe.plan.models.Models.of_job` gives.
         benchmarks: stanzas of ``benchmarks`` with ``datasets`` resolved to table paths.
         split: the split table.
         size: prompts per block.

@@ -34,7 +34,7 @@ def open_client(config: Mapping[str, Any], name: str) -> Client:
     llm = plan.config.llms[name]
     generation = Generation(llm.max_new_tokens, llm.temperature, llm.top_p)
     if llm.backend == "local":
-        backend: Backend = LocalModel(plan.model_spec(llm.model), llm.batch_size)
+        backend: Backend = LocalModel(plan.models.spec(llm.model), llm.batch_size)
     else:
         backend = Endpoint(
             llm.base_url,

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 Arms = Mapping[str, Mapping[str, Any]]
-"""Experiment -> ``label``, ``group``, ``base`` and ``start``, as :attr:`trulysafe.plan.plan.Plan.arms` has them; the order is that of rows and
+"""Experiment -> ``label``, ``group``, ``base`` and ``start``, as :attr:`trulysafe.plan.report.Report.arms` has them; the order is that of rows and
 curves."""
 
 

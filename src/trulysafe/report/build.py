@@ -54,7 +54,7 @@ def build_tables(
             ``judges``, ``published``, ``divergence``, ``diversity``, ``labellers``, ``labeller_confusion``,
             ``labeller_agreement``, ``ablations``, ``order_and_distribution``, ``training_means``, and the page ``kept_tokens.html``.
         metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments to show, in order (:attr:`trulysafe.plan.plan.Plan.arms`): ``label``, ``group``, ``base`` and ``start``.
+        arms: experiments to show, in order (:attr:`trulysafe.plan.report.Report.arms`): ``label``, ``group``, ``base`` and ``start``.
         contrasts: from :func:`trulysafe.evaluate.contrasts.contrast_rows`.
         matched: from :func:`trulysafe.evaluate.frontiers.matched_safety`.
         judges: from :func:`trulysafe.evaluate.judge_agreement.judge_agreement`.

@@ -23,7 +23,7 @@ def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
     """Costs of every run in the folders of training jobs.
 
     Args:
-        folders: of training jobs, ``policies/<batch>``, with ``<experiment>/seed<seed>/cost.json`` in them.
+        folders: of training jobs, ``policies/<job>``, with ``<experiment>/seed<seed>/cost.json`` in them.
 
     Returns:
         One row per run and kind of work: experiment, seed, kind, seconds, flops and tokens per step, steps, and the model's parameters, layers and

@@ -71,7 +71,7 @@ class ArmWork:
 
 
 def read_work(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmWork]:
-    """Measure what led to each arm (:meth:`trulysafe.plan.plan.Plan.pair_work`); arms of which a measure is gone are left out.
+    """Measure what led to each arm (:meth:`trulysafe.plan.report.Report.pair_work`); arms of which a measure is gone are left out.
 
     Args:
         planned: per arm ``trained``, ``rounds``, ``online`` and ``jobs`` (kind, output, benchmark file).

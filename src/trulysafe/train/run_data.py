@@ -49,7 +49,7 @@ def run_data(
     """Data set of one run of a training job.
 
     Args:
-        run: its ``mix``, ``seed``, ``reference`` and ``rewards``, as in :meth:`trulysafe.plan.plan.Plan.training_runs`.
+        run: its ``mix``, ``seed``, ``reference`` and ``rewards``, as in :meth:`trulysafe.plan.train.Train.runs`.
         method: that it is trained by.
         scale: of the token rewards, for a method with a mask.
         values: values after each token of another source than the hybrid reward, which take the place of the run's ``rewards`` in the mask.

@@ -46,7 +46,7 @@ def folders(config: Configuration | None) -> Iterator[Finding]:
     room, begun, fetching = Needed(), False, False
     if config:
         plan = Plan(config)
-        begun, fetching = Path(plan.results("data")).exists(), bool(plan.fetched)
+        begun, fetching = Path(plan.results("data")).exists(), bool(plan.prefetch.records)
         try:
             room = needed(config)
         except UserError as error:

@@ -56,29 +56,31 @@ class Job:
 def jobs_of(plan: Plan) -> list[Job]:
     """Every kind of job with a model that a scenario may ask for: by size, trainings of policies by nodes and processes too."""
     models = plan.config.models
-    generating = RULES["generate"] + (LABELLING if any(map(plan.labelling_model, plan.config.labellers)) else ())
+    generating = RULES["generate"] + (LABELLING if any(map(plan.label.model, plan.config.labellers)) else ())
     reading = {
-        Job(kind, plan.size(name), rules=rules)
+        Job(kind, plan.models.size(name), rules=rules)
         for kind, rules in (("forward", RULES["forward"]), ("generate", generating))
         for name in models
     }
     fitted = {
-        Job("train", plan.size(name), rules=("train_base",)) for name, item in models.items() if item.source == "train"
+        Job("train", plan.models.size(name), rules=("train_base",))
+        for name, item in models.items()
+        if item.source == "train"
     }
     fitted |= {
-        Job("train", plan.size(source.model), rules=("fit_token_rewards",))
+        Job("train", plan.models.size(source.model), rules=("fit_token_rewards",))
         for source in plan.config.token_rewards.values()
         if source.kind == "token_rm"
     }
     policies = {
         Job(
             "train",
-            plan.size(plan.batch_model(batch)),
-            plan.batch_nodes(batch),
-            plan.batch_processes(batch),
+            plan.models.size(plan.policies.model(batch)),
+            plan.train.nodes(batch),
+            plan.train.processes(batch),
             ("train",),
         )
-        for batch in plan.trained
+        for batch in plan.policies.trained
     }
     return sorted(reading | fitted | policies)
 

@@ -33,7 +33,7 @@ class Jobs(TrainingJobs):
 
     @property
     def _pools_used(self) -> list[str]:
-        followed = [self.config.drift.pool] if self.config.drift and self.plan.followed else []
+        followed = [self.config.drift.pool] if self.config.drift and self.plan.drift.followed else []
         ranked = [str(pairs.pool) for pairs in self.config.pairs.values() if pairs.source == "rerank"]
         return list(dict.fromkeys([*ranked, *followed]))
 
@@ -43,16 +43,16 @@ class Jobs(TrainingJobs):
         named = {item.model for item in config.rewards.values()} | {item.model for item in config.pairs.values()}
         named |= {item.model for item in config.experiments.values()}
         named |= {item.model for item in config.token_rewards.values()}
-        named |= {model for name in self.plan.made_labellers if (model := self.plan.labelling_model(name))}
+        named |= {model for name in self.plan.label.fitted if (model := self.plan.label.model(name))}
         return named | {config.pools[name].model for name in self._pools_used}
 
     def _data(self) -> Iterator[Job]:
-        for name in self.plan.hub_datasets:
+        for name in self.plan.prefetch.datasets:
             yield Job("prefetch_dataset", disk=self.rows.dataset(name) * self._text(1))
         for name in self.config.datasets:
             yield Job("normalise", disk=self.rows.dataset(name) * self._text(1))
         yield Job("split")
-        if any(map(self.plan.draws, self.config.mixes)):
+        if any(map(self.plan.pairs.draws, self.config.mixes)):
             yield Job("leakage")
 
     def _models(self) -> Iterator[Job]:
@@ -69,7 +69,7 @@ class Jobs(TrainingJobs):
                 yield Job(
                     "train_base", size, 0, trained_tokens=tokens, trained=self._whole(size), disk=size.bytes
                 )  # fmt: skip
-        for name in self.plan.made_labellers:
+        for name in self.plan.label.fitted:
             labeller = self.config.labellers[name]
             rows, asked = sum(map(self.rows.dataset, labeller.datasets)), labeller.options.get("rows")
             yield self._labelling("fit_labeller", name, rows if asked is None else min(rows, asked))
@@ -108,7 +108,7 @@ class Jobs(TrainingJobs):
             yield Job("reward_states", size, forward_tokens=sides * passes * length, disk=states * state_bytes(size))
             yield Job("fit_reward", disk=2 * size.layers * (size.width + size.layers) * 4)
             yield Job("analyse_layers")
-            for _ in self.plan.policies_ranked_by(name):
+            for _ in self.plan.reward.ranking_policies(name):
                 yield Job("reward_on_policy", size, forward_tokens=sides * reward.test_share * length)
 
     def _pairs(self) -> Iterator[Job]:
@@ -120,7 +120,7 @@ class Jobs(TrainingJobs):
                 yield self._labelling(
                     "annotated_pairs", pairs.labeller, self.rows.with_role(pairs.datasets, "pairs"), disk
                 )
-        for _ in filter(self.plan.draws, self.config.mixes):
+        for _ in filter(self.plan.pairs.draws, self.config.mixes):
             yield Job("mix")
 
     def _evaluation(self) -> Iterator[Job]:
@@ -128,7 +128,7 @@ class Jobs(TrainingJobs):
             if judge.datasets:
                 yield Job("fit_judge")
         shards = self.config.batching.answer_shards
-        for batch in self.plan.batches:
+        for batch in self.plan.policies.jobs:
             answer = self._answer(batch, shards)
             for _ in range(shards):
                 yield answer
@@ -143,8 +143,8 @@ class Jobs(TrainingJobs):
                 yield Job(rule)
 
     def _answer(self, batch: str, shards: int) -> Job:
-        model = self.plan.answering_model(batch)
-        policies, size, block = self.plan.policies(batch), self.size(model), self.config.batching.answer_batch
+        model = self.plan.policies.model(batch)
+        policies, size, block = self.plan.models.of_job(batch), self.size(model), self.config.batching.answer_batch
         steps = prompts = tokens = 0.0
         for policy in policies:
             for benchmark in self.config.benchmarks.values():

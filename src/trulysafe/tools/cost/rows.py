@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 from trulysafe.common.errors import UserError
+from trulysafe.config.resolved import dataset_options
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import Benchmark
-from trulysafe.plan.checks import dataset_options
 from trulysafe.tools.cost.assumptions import Assumptions
 
 CLASSES = 5

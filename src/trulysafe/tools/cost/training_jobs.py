@@ -18,10 +18,10 @@ class TrainingJobs(Work):
 
     def _training(self) -> Iterator[Job]:
         references, rewards = set[tuple[str, str]](), set[tuple[str, str, str]]()
-        for batch in self.plan.trained:
-            method = self.plan.batch_method(batch)
-            for experiment, seed in self.plan.trained[batch]:
-                start = self.plan.start(experiment, seed)
+        for batch in self.plan.policies.trained:
+            method = self.plan.policies.method(batch)
+            for experiment, seed in self.plan.policies.trained[batch]:
+                start = self.plan.policies.start(experiment, seed)
                 tables = self.config.mixes[str(self.config.experiments[experiment].mix)].pairs
                 references |= {(start, name) for name in tables}
                 if method_of(self.config, method).needs_reward:
@@ -32,24 +32,28 @@ class TrainingJobs(Work):
             if not method_table.token_rewards:
                 rewards.add((model, str(method_table.reward), shown.pairs))
         for start, name in sorted(references):
-            tokens, size = self._pair_tokens(name), self.size(self.plan.model_of(start))
+            tokens, size = self._pair_tokens(name), self.size(self.plan.models.behind(start))
             yield Job("reference", size, forward_tokens=tokens, disk=tokens * (8 + 8))
         for start, _, name in sorted(rewards):
-            tokens, size = self._pair_tokens(name), self.size(self.plan.model_of(start))
+            tokens, size = self._pair_tokens(name), self.size(self.plan.models.behind(start))
             yield Job("read_rewards", size, forward_tokens=tokens, disk=tokens * 8)
         yield from self._token_rewards()
-        for batch in self.plan.trained:
+        for batch in self.plan.policies.trained:
             yield self._train(batch)
-        for batch in self.plan.followed:
+        for batch in self.plan.drift.followed:
             yield self._follow(batch)
-        if self.plan.followed:
+        if self.plan.drift.followed:
             yield Job("order_and_distribution")
 
     def _follow(self, batch: str) -> Job:
         """Likelihoods of a part of the pool and new samples, of a job's policies and twice of the reference."""
         assert self.config.drift is not None
         drift, pool = self.config.drift, self.config.pools[self.config.drift.pool]
-        size, policies, length = self.size(pool.model), self.plan.followed[batch], self._response(pool.max_new_tokens)
+        size, policies, length = (
+            self.size(pool.model),
+            self.plan.drift.followed[batch],
+            self._response(pool.max_new_tokens),
+        )
         benchmark = self.rows.benchmark(self.config.benchmarks[drift.benchmark], last=True)
         known = min(drift.prompts, self.rows.pool(drift.pool)) * pool.samples
         prompts = min(drift.fresh_prompts, benchmark)
@@ -63,9 +67,9 @@ class TrainingJobs(Work):
     def _token_rewards(self) -> Iterator[Job]:
         """Sources of token rewards that a method reads, and what they say of the pairs of its mixes."""
         read = set[tuple[str, str]]()
-        for batch in self.plan.trained:
-            if source := self.config.methods[self.plan.batch_method(batch)].token_rewards:
-                read |= {(source, name) for name in self.plan.batch_pairs(batch)}
+        for batch in self.plan.policies.trained:
+            if source := self.config.methods[self.plan.policies.method(batch)].token_rewards:
+                read |= {(source, name) for name in self.plan.train.pairs(batch)}
         shown = self.config.report.kept_tokens
         if shown and (source := self.config.methods[shown.method].token_rewards):
             read.add((source, shown.pairs))
@@ -84,8 +88,11 @@ class TrainingJobs(Work):
 
     def _train(self, batch: str) -> Job:
         """The runs of a training job, one after another."""
-        names = [name for name, _ in self.plan.trained[batch]]
-        size, method = self.size(self.plan.batch_model(batch)), method_of(self.config, self.plan.batch_method(batch))
+        names = [name for name, _ in self.plan.policies.trained[batch]]
+        size, method = (
+            self.size(self.plan.policies.model(batch)),
+            method_of(self.config, self.plan.policies.method(batch)),
+        )
         trainings = {name: training_of(self.config, self.config.experiments[name]) for name in names}
         shares = {name: self.assumptions.lora_share if item.lora else 1.0 for name, item in trainings.items()}
         tokens = {name: self._optimised_tokens(name, item) for name, item in trainings.items()}
@@ -107,7 +114,7 @@ class TrainingJobs(Work):
             trained_tokens=sum(tokens[name] for name in names),
             flops_per_token=max((4 if item.lora else 6) + 2 * item.gradient_checkpointing for item in trainings.values()),
             trained=max(held, key=lambda run: run.memory().total),
-            processes=self.plan.batch_nodes(batch) * self.plan.batch_processes(batch),
+            processes=self.plan.train.nodes(batch) * self.plan.train.processes(batch),
             disk=sum(len(kept_steps(trainings[name])) * size.bytes * shares[name] for name in names),
         )  # fmt: skip
 

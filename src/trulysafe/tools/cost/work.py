@@ -105,7 +105,7 @@ class Work:
 
     def _labelling(self, rule: str, labeller: str | None, prompts: float, disk: float = 0) -> Job:
         """A job that labels prompts: a generation for each of them where a local language model is asked."""
-        llm = self.plan.local_llm(labeller)
+        llm = self.plan.label.local_llm(labeller)
         if llm is None:
             return Job(rule, disk=disk)
         batches, length = math.ceil(prompts / llm.batch_size), self.assumptions.prompt_tokens

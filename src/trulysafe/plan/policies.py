@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from trulysafe.config.order import Policy, rounds, seeds, start_policy, states_policy
 from trulysafe.config.resolved import training_of
+from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.training import Experiment
-from trulysafe.plan.paths import Paths
+from trulysafe.plan.paths import Results
 
 UNTRAINED = "untrained."
 
 
-class Runs(Paths):
-    """Which trainings form a job, and which policies come out of them."""
+@dataclass(frozen=True)
+class Policies:
+    """Training jobs and their policies. A model that answers as it is has a name among the jobs as well, ``untrained.<experiment>``."""
 
-    def draws(self, mix: str) -> list[int]:
-        """Seeds of every experiment that trains on a mix; each seed has its own draw."""
-        users = [experiment for experiment in self.config.experiments.values() if experiment.mix == mix]
-        return sorted({seed for experiment in users for seed in seeds(experiment)})
+    config: Configuration
+    results: Results
 
     @cached_property
     def trained(self) -> dict[str, list[tuple[str, int]]]:
-        """Training jobs: runs (experiment, seed) of one model, method and round, ``runs_per_job`` at a time.
+        """Training job -> its runs (experiment, seed), of one model, method and round, ``runs_per_job`` at a time.
 
         A change of one method's options then reruns that method's jobs and no others.
         """
@@ -44,46 +44,48 @@ class Runs(Paths):
 
     @cached_property
     def untrained(self) -> dict[str, str]:
-        """Batches that are a model as it is: batch -> model."""
+        """Models that answer as they are: name among the jobs -> model."""
         return {
             f"{UNTRAINED}{name}": item.model for name, item in self.config.experiments.items() if item.method is None
         }
 
     @property
-    def batches(self) -> list[str]:
-        """All batches of policies that answer, untrained ones first."""
+    def jobs(self) -> list[str]:
+        """All whose policies answer, untrained ones first."""
         return [*self.untrained, *self.trained]
 
-    def batch_experiments(self, batch: str) -> dict[str, Experiment]:
-        """Experiments of a training job."""
-        return {name: self.config.experiments[name] for name, _ in self.trained[batch]}
+    def experiments(self, job: str) -> dict[str, Experiment]:
+        """Experiments of a job, trained or not."""
+        names = [job.removeprefix(UNTRAINED)] if job in self.untrained else [name for name, _ in self.trained[job]]
+        return {name: self.config.experiments[name] for name in names}
 
-    def batch_model(self, batch: str) -> str:
-        """The model that a training job starts from."""
-        return next(iter(self.batch_experiments(batch).values())).model
+    def model(self, job: str) -> str:
+        """The model that a training job starts from, or that answers as it is."""
+        return next(iter(self.experiments(job).values())).model
 
-    def batch_method(self, batch: str) -> str:
+    def method(self, job: str) -> str:
         """The method of a training job."""
-        return str(next(iter(self.batch_experiments(batch).values())).method)
+        return str(next(iter(self.experiments(job).values())).method)
 
-    def batches_of(self, experiment: str) -> list[str]:
+    def jobs_of(self, experiment: str) -> list[str]:
         """Training jobs that hold runs of an experiment."""
-        return [batch for batch, runs in self.trained.items() if any(name == experiment for name, _ in runs)]
+        return [job for job in self.trained if experiment in self.experiments(job)]
+
+    def job_of(self, policy: Policy) -> str:
+        """The training job that a policy comes out of."""
+        return next(job for job, runs in self.trained.items() if (policy.experiment, policy.seed) in runs)
+
+    def folder(self, policy: Policy) -> str:
+        """Where a policy is kept."""
+        place = f"{self.job_of(policy)}/{policy.experiment}/seed{policy.seed}/step{policy.step}"
+        return self.results(f"policies/{place}")
 
     @cached_property
-    def named_policies(self) -> dict[str, Policy]:
+    def named(self) -> dict[str, Policy]:
         """Policies that pairs or experiments build on, by their name in paths."""
         ranking = [states_policy(self.config, name) for name in self.config.pairs]
         starts = [start_policy(self.config, name, seed) for runs in self.trained.values() for name, seed in runs]
         return {str(policy): policy for policy in [*ranking, *starts] if policy is not None}
-
-    def _batch_of(self, policy: Policy) -> str:
-        return next(batch for batch, runs in self.trained.items() if (policy.experiment, policy.seed) in runs)
-
-    def _policy_spec(self, policy: Policy) -> dict[str, Any]:
-        place = f"policies/{self._batch_of(policy)}/{policy.experiment}/seed{policy.seed}/step{policy.step}"
-        model = self.config.models[self.config.experiments[policy.experiment].model]
-        return {"source": self.results(place), "dtype": model.dtype}
 
     def start(self, name: str, seed: int) -> str:
         """Name of the model or policy that a run starts from."""
@@ -93,8 +95,8 @@ class Runs(Paths):
     def bases(self) -> dict[str, str]:
         """Trained experiment -> the first experiment without training of its model, where there is one."""
         first: dict[str, str] = {}
-        for batch, model in self.untrained.items():
-            first.setdefault(model, batch.removeprefix(UNTRAINED))
+        for job, model in self.untrained.items():
+            first.setdefault(model, job.removeprefix(UNTRAINED))
         trained = {name: item.model for name, item in self.config.experiments.items() if item.method is not None}
         return {name: first[model] for name, model in trained.items() if model in first}
 

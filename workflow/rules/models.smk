@@ -1,11 +1,34 @@
-"""n responses per prompt, and the hidden states at their endpoints (of any round), in shards of whole blocks."""
+"""Models trained from scratch; n responses of a model per prompt, and the hidden states at their endpoints (of any round), in shards of whole blocks."""
+
+
+rule train_base:
+    """Build a tokenizer and train a tiny model from scratch on conversations."""
+    input:
+        corpus=lambda wildcards: PLAN.data.tables(CONFIG.models[wildcards.model].corpus),
+        split=results("data/split.parquet"),
+    output:
+        model=directory(results("models/{model}")),
+    log:
+        logs("train_base/{model}"),
+    benchmark:
+        timings("train_base/{model}")
+    conda:
+        "../../envs/trulysafe.yaml"
+    threads: 2
+    resources:
+        **needs("train", lambda wildcards: wildcards.model),
+    params:
+        options=lambda wildcards: options(CONFIG.models[wildcards.model], "source", "corpus", "dtype", "size"),
+        code=code("train_base"),
+    script:
+        "../scripts/train_base.py"
 
 
 rule sample:
     """Sample n responses per prompt for one shard of a pool."""
     input:
         prompts=results("pools/{pool}/prompts.parquet"),
-        model=lambda wildcards: PLAN.model_files(CONFIG.pools[wildcards.pool].model),
+        model=lambda wildcards: PLAN.models.files(CONFIG.pools[wildcards.pool].model),
     output:
         samples=results("pools/{pool}/samples/{shard}-of-{shards}.parquet"),
     log:
@@ -17,7 +40,7 @@ rule sample:
     resources:
         **needs("generate", lambda wildcards: CONFIG.pools[wildcards.pool].model),
     params:
-        model=lambda wildcards: PLAN.model_spec(CONFIG.pools[wildcards.pool].model),
+        model=lambda wildcards: PLAN.models.spec(CONFIG.pools[wildcards.pool].model),
         options=lambda wildcards: options(
             CONFIG.pools[wildcards.pool], "model", "datasets", "labeller", "rows", "shards"
         ),
@@ -30,7 +53,7 @@ rule pool_states:
     """Layer states at the endpoint of every finished response of one shard."""
     input:
         samples=results("pools/{pool}/samples/{shard}-of-{shards}.parquet"),
-        model=lambda wildcards: PLAN.model_files(CONFIG.pools[wildcards.pool].model),
+        model=lambda wildcards: PLAN.models.files(CONFIG.pools[wildcards.pool].model),
     output:
         states=directory(results("pools/{pool}/states/{pooling}/{shard}-of-{shards}")),
     log:
@@ -42,7 +65,7 @@ rule pool_states:
     resources:
         **needs("forward", lambda wildcards: CONFIG.pools[wildcards.pool].model),
     params:
-        model=lambda wildcards: PLAN.model_spec(CONFIG.pools[wildcards.pool].model),
+        model=lambda wildcards: PLAN.models.spec(CONFIG.pools[wildcards.pool].model),
         block=lambda wildcards: CONFIG.pools[wildcards.pool].block,
         batch_size=CONFIG.batching.forward_batch,
         code=code("pool_states"),
@@ -54,7 +77,7 @@ rule policy_states:
     """The same for a later round: the pool's responses as an earlier policy represents them."""
     input:
         samples=results("pools/{pool}/samples/{shard}-of-{shards}.parquet"),
-        model=lambda wildcards: PLAN.model_files(wildcards.policy),
+        model=lambda wildcards: PLAN.models.files(wildcards.policy),
     output:
         states=directory(results("pools/{pool}/policy_states/{policy}/{pooling}/{shard}-of-{shards}")),
     log:
@@ -66,7 +89,7 @@ rule policy_states:
     resources:
         **needs("forward", lambda wildcards: wildcards.policy),
     params:
-        model=lambda wildcards: PLAN.model_spec(wildcards.policy),
+        model=lambda wildcards: PLAN.models.spec(wildcards.policy),
         block=lambda wildcards: CONFIG.pools[wildcards.pool].block,
         batch_size=CONFIG.batching.forward_batch,
         code=code("pool_states"),
