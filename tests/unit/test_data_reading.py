@@ -11,6 +11,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import pair_id, prompt_id
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.data import read as data
+from trulysafe.data.sources import READERS
 
 
 def test_the_three_kinds_of_table_have_their_schema(tmp_path):
@@ -20,8 +21,9 @@ def test_the_three_kinds_of_table_have_their_schema(tmp_path):
         ({"prompt": "q", "response": "good"}, "responses"),
         ({"prompt": "q", "chosen": "good", "rejected": "bad"}, "pairs"),
     ):
-        frame, found = data.load("jsonl", {"folder": str(tmp_path), "path": "a.jsonl", "columns": columns}, "mine")
-        assert found == kind == data.schema_kind("jsonl", {"columns": columns})
+        options = {"folder": str(tmp_path), "path": "a.jsonl", "columns": columns}
+        frame, found, _ = data.read("jsonl", options, "mine")
+        assert found == kind == READERS.options("jsonl", options).table_kind
         assert list(frame.columns) == list(SCHEMAS[kind])
         assert frame.loc[0, ["prompt", "prompt_id", "source"]].tolist() == ["Why?", prompt_id("why?"), "mine"]
     assert frame["pair_id"][0] == pair_id("Why?", "Because.", "Go away.")

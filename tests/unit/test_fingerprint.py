@@ -1,6 +1,19 @@
 """Fingerprints of code: what is imported, without its documentation."""
 
+from pathlib import Path
+
+import pytest
+
+from trulysafe.data.sources import READERS
 from trulysafe.workflow.fingerprint import closure, fingerprint
+
+SCRIPTS = sorted(Path(__file__).parents[2].joinpath("workflow", "scripts").glob("*.py"))
+SHARED_BY_READERS = {
+    **dict.fromkeys(("csv", "hub", "json", "jsonl", "parquet"), {"_own_files"}),
+    **dict.fromkeys(("alpaca", "dolly", "lima"), {"_general"}),
+    **dict.fromkeys(("xstest", "xstest_completions"), {"_xstest"}),
+}
+"""Kind of dataset -> what its reader shares with others."""
 
 
 def test_fingerprint_sees_code_and_not_documentation(tmp_path):
@@ -25,3 +38,29 @@ def test_closure_is_what_is_imported_and_no_more():
     names = {path.stem for path in closure("trulysafe.models.sampling")}
     assert {"sampling", "tokens", "ids"} <= names
     assert not {"preference", "masks", "fit", "workflow", "errors"} & names
+
+
+def readers(files):
+    return {path.stem for path in files if path.parent.name == "readers"} - {"__init__"}
+
+
+def demo_world(files):
+    return {path.stem for path in files if path.parent.name == "demo"} - {"__init__"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_is_fingerprinted_without_the_readers_of_datasets(script):
+    assert readers(closure(script)) == set()
+
+
+@pytest.mark.parametrize("kind", READERS.names)
+def test_a_dataset_is_read_again_when_its_own_reader_changes_and_no_other(kind):
+    files = closure(next(path for path in SCRIPTS if path.stem == "normalise"), READERS.module_name(kind))
+    assert readers(files) == {kind} | SHARED_BY_READERS.get(kind, set())
+    assert bool(demo_world(files)) == (kind == "demo")
+
+
+def test_roles_are_given_and_taken_without_reading_sources():
+    for script in ("split", "leakage", "label_prompts", "train_base"):
+        names = {path.stem for path in closure(next(path for path in SCRIPTS if path.stem == script))}
+        assert not {"read", "records", "sources"} & names, script

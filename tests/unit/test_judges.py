@@ -89,7 +89,7 @@ def test_further_phrases_can_be_given():
 
 @pytest.mark.parametrize("kind", sorted(set(judges.JUDGES) - set(judges.FITS)))
 def test_judges_return_one_row_per_answer_on_the_same_index(kind):
-    frame = data.load("demo", {"part": "judged", "world": 0, "rows": 60})[0].sample(frac=1, random_state=0)
+    frame = data.read("demo", {"part": "judged", "world": 0, "rows": 60})[0].sample(frac=1, random_state=0)
     found = judges.JUDGES[kind](frame, {}, None)
     assert list(found.columns) == ["verdict", "correct"]
     assert found.index.equals(frame.index)
@@ -99,7 +99,7 @@ def test_judges_return_one_row_per_answer_on_the_same_index(kind):
 
 
 def test_the_oracle_is_exact_on_its_own_world():
-    frame = data.load("demo", {"part": "judged", "world": 3, "rows": 400})[0]
+    frame = data.read("demo", {"part": "judged", "world": 3, "rows": 400})[0]
     found = judges.JUDGES["oracle"](frame, {}, None)
     assert found["verdict"].tolist() == frame["label"].tolist()
     assert set(frame["label"]) == set(VERDICTS)
@@ -236,14 +236,14 @@ assert "torch" not in sys.modules
 
 @needs_real_data
 def test_against_human_labels_of_xstest(tmp_path):
-    frame = data.load("xstest_completions", {"folder": str(FOLDER)})[0]
+    frame = data.read("xstest_completions", {"folder": str(FOLDER)})[0]
     phrases = judges.JUDGES["refusal_phrases"](frame, {}, None)["verdict"]
     assert score(frame["label"].tolist(), phrases.tolist())["accuracy"] > 0.75
     metrics = judges.fit("classifier", frame, tmp_path, {"features": ["words"], "characters": 300})
     assert metrics["verdicts"]["scores"]["words"]["accuracy"] > 0.75
-    general = data.load("dolly", {"folder": str(FOLDER)})[0]
+    general = data.read("dolly", {"folder": str(FOLDER)})[0]
     assert (judges.JUDGES["classifier"](general, {}, tmp_path)["verdict"] == "refuses").mean() < 0.02
-    unsafe = data.load("beavertails_qa", {"folder": str(FOLDER)})[0]
+    unsafe = data.read("beavertails_qa", {"folder": str(FOLDER)})[0]
     assert (judges.JUDGES["classifier"](unsafe, {}, tmp_path)["verdict"] == "complies").mean() > 0.9
 
 

@@ -128,7 +128,7 @@ def test_the_ceiling_by_hand():
 
 @needs_real_data
 def test_the_real_labels_are_hard_and_contradict_each_other(tmp_path):
-    frame = data.load("beavertails_risk", {"folder": str(FOLDER)})[0]
+    frame = data.read("beavertails_risk", {"folder": str(FOLDER)})[0]
     metrics = labellers.fit(frame, tmp_path, {"features": ["words"], "strengths": [0.3]})
     ceiling = metrics["label_agreement"]
     assert (ceiling["prompts"], ceiling["disagreeing"]) == (238, 78)

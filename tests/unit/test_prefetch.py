@@ -32,7 +32,7 @@ import json
 from trulysafe.data import read as data
 from trulysafe.models.load import load_model, load_tokenizer
 spec = {{"source": "team/model", "revision": "{commit}"}}
-frame, kind = data.load("hub", {{"repo": "team/pairs", "revision": "{commit}", "files": ["data/*.jsonl"],
+frame, kind, _ = data.read("hub", {{"repo": "team/pairs", "revision": "{commit}", "files": ["data/*.jsonl"],
     "columns": {{"chosen": "good", "rejected": "bad"}}}})
 print(json.dumps([load_model(spec).num_parameters(), len(load_tokenizer(spec)), kind, frame["chosen"].tolist()]))
 """

@@ -253,7 +253,7 @@ def test_real_prompts_are_split_without_leakage():
         "salad_bench": "evaluation",
         "pku_safe_sft": "corpus",
     }
-    tables = {kind: (data.load(kind, {"folder": str(FOLDER)})[0], role) for kind, role in kinds.items()}
+    tables = {kind: (data.read(kind, {"folder": str(FOLDER)})[0], role) for kind, role in kinds.items()}
     table = split.assign(tables, SHARES, 0.85)
     report = split.summary(tables, table)
     assert report["near_duplicate_groups"] > 20
@@ -278,10 +278,10 @@ def test_thirty_thousand_prompts_take_less_than_half_a_minute():
         ("dolly/*", "instruction"),
     )
     frames = [
-        data.load("jsonl", {"folder": folder, "path": path, "columns": {"prompt": column}})[0] for path, column in parts
+        data.read("jsonl", {"folder": folder, "path": path, "columns": {"prompt": column}})[0] for path, column in parts
     ]
     frames += [
-        data.load(kind, {"folder": folder})[0][["prompt_id", "prompt"]]
+        data.read(kind, {"folder": folder})[0][["prompt_id", "prompt"]]
         for kind in ("pku_safe_sft", "beavertails_risk", "alpaca", "lima")
     ]
     tables = {str(index): (frame, "split") for index, frame in enumerate(frames)}

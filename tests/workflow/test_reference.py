@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from trulysafe.config import tables
-from trulysafe.data import read as data
-from trulysafe.data.sources import FILE_OPTIONS, SOURCES
+from trulysafe.data.sources import READERS
 from trulysafe.methods.method import Confidence, Mask
 from trulysafe.tools.config_reference import options as options_reference
 from trulysafe.tools.config_reference.__main__ import anchor, reference
@@ -46,16 +45,14 @@ def test_links_within_the_page_resolve(text: str) -> None:
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
-def test_options_of_readers_are_those_that_readers_accept() -> None:
-    assert tuple(options_reference.FILE_OPTIONS) == FILE_OPTIONS
-    assert set(options_reference.DEMO_OPTIONS) == set(data.DEMO_OPTIONS)
-    assert set(options_reference.KIND_OPTIONS) == set(SOURCES["jsonl"].options)
-
-
-def test_every_kind_of_dataset_is_listed_with_a_meaning(text: str) -> None:
-    for kind, source in SOURCES.items():
-        assert source.reader.__doc__
-        assert f"| `{kind}` |" in text
+@pytest.mark.parametrize("kind", READERS.names)
+def test_every_kind_of_dataset_is_listed_with_a_meaning_and_with_its_options(kind: str, text: str) -> None:
+    reader = READERS.module(kind)
+    assert reader.__doc__
+    assert f"| `{kind}` |" in text
+    for name, field in reader.Options.model_fields.items():
+        assert field.description, f"{kind}, option {name}"
+        assert f"`{field.alias or name}`" in text
 
 
 @pytest.mark.parametrize("table", [Confidence, Mask])

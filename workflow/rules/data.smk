@@ -16,7 +16,7 @@ rule normalise:
     params:
         kind=lambda wildcards: CONFIG.datasets[wildcards.dataset].kind,
         options=lambda wildcards: PLAN.data.options(wildcards.dataset),
-        code=code("normalise"),
+        code=lambda wildcards: code("normalise", f"trulysafe.data.readers.{CONFIG.datasets[wildcards.dataset].kind}"),
     script:
         "../scripts/normalise.py"
 

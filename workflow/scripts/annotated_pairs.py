@@ -1,7 +1,7 @@
 """Pairs as a dataset gives them (rule annotated_pairs)."""
 
 from trulysafe.common.schema import write_table
-from trulysafe.data.roles import limit
+from trulysafe.data.roles import at_most
 from trulysafe.label.labellers import label
 from trulysafe.llm.opening import open_client
 from trulysafe.models.load import load_tokenizer
@@ -20,4 +20,4 @@ with job(snakemake) as run:
     tokenizer = load_tokenizer(run.params.model)
     pairs, too_long = within_length(pairs, token_count(tokenizer), options["max_length"])
     run.note(pairs=class_counts(pairs), dropped=drop_table(unusable + too_long))
-    write_table(limit(pairs, options["rows"]), run.output.pairs, "pairs")
+    write_table(at_most(pairs, options["rows"]), run.output.pairs, "pairs")

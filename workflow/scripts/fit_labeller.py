@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from trulysafe.data.roles import select
+from trulysafe.data.roles import rows_of_role
 from trulysafe.label.labellers import fit
 from trulysafe.llm.opening import open_client
 from trulysafe.workflow.job import job
@@ -10,7 +10,7 @@ from trulysafe.workflow.job import job
 with job(snakemake) as run:
     labelled = pd.DataFrame()
     if run.input.datasets:
-        labelled = select(run.input.datasets, "prompts", run.input.split, "labeller")
+        labelled = rows_of_role(run.input.datasets, "prompts", run.input.split, "labeller")
     client = open_client(snakemake.config, run.params.llm["name"]) if run.params.llm else None
     run.note(**fit(labelled, run.output.labeller, run.params.options, run.params.kind, client))
     if client is not None:

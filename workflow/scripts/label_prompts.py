@@ -4,7 +4,7 @@ from functools import partial
 
 from trulysafe.common.schema import read_table, write_table
 from trulysafe.config.load import load
-from trulysafe.data.roles import limit, select
+from trulysafe.data.roles import at_most, rows_of_role
 from trulysafe.label.agreement import agreement_interval
 from trulysafe.label.labellers import label
 from trulysafe.llm.opening import open_client
@@ -14,8 +14,8 @@ from trulysafe.plan.plan import Plan
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
-    prompts = select(run.input.datasets, "prompts", run.input.split, "pairs").drop_duplicates("prompt_id")
-    prompts = limit(prompts, run.params.rows)
+    prompts = rows_of_role(run.input.datasets, "prompts", run.input.split, "pairs").drop_duplicates("prompt_id")
+    prompts = at_most(prompts, run.params.rows)
     client = open_client(snakemake.config, run.params.llm) if run.params.llm else None
     if run.input.labeller:
         known = prompts["risk"] != ""

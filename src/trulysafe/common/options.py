@@ -127,4 +127,4 @@ def keys_beside(start: type[Table], location: tuple[Any, ...]) -> list[str]:
             if any(part in get_args(field.annotation) for field in table.model_fields.values())
         ]
         annotation = fields[0].annotation if fields else (tagged or [annotation])[0]
-    return sorted({key for table in tables_in(annotation) for key in table.model_fields})
+    return sorted({field.alias or key for table in tables_in(annotation) for key, field in table.model_fields.items()})

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from trulysafe.config.tables.configuration import Configuration
-from trulysafe.config.tables.sources import Dataset
 from trulysafe.config.tables.training import Experiment, Training
 from trulysafe.methods.method import Method
-
-
-def dataset_options(config: Configuration, dataset: Dataset) -> dict[str, Any]:
-    """Options of a data set's reader, with the data folder as the start of relative paths."""
-    return dict(dataset.options) if dataset.kind == "demo" else {"folder": config.data, **dataset.options}
 
 
 def method_of(config: Configuration, name: str) -> Method:

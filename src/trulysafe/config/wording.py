@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trulysafe.common.errors import UserError, choices
+from trulysafe.common.errors import UserError, choices, wrong_value
 from trulysafe.common.kinds import UNKNOWN_KIND
 from trulysafe.common.options import AT_KEY, Table, keys_beside
 from trulysafe.config.tables.configuration import Configuration
@@ -40,8 +40,8 @@ def _what_is_wrong(item: Mapping[str, Any], table: type[Table]) -> str:
                 f"the name {item['input']!r} is not accepted. Accepted: letters, digits, '_' and '.', beginning with a letter or digit "
                 "(names are parts of paths)."
             )
-        case "value_error":
-            return str(item["ctx"]["error"])
+        case "value_error" | "literal_error":
+            return wrong_value(item)
     if item["type"] in (AT_KEY, UNKNOWN_KIND):
         return str(item["msg"])
     found = "" if isinstance(item.get("input"), dict) else f" Found {item.get('input')!r}."

@@ -11,7 +11,7 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
-from trulysafe.data.roles import limit
+from trulysafe.data.roles import at_most
 from trulysafe.drift.measures import REFERENCE
 from trulysafe.judges.registry import judged
 from trulysafe.models.load import load_model
@@ -52,7 +52,7 @@ class Follower:
             raise UserError(
                 "drift.pool: none of its responses is finished. Raise max_new_tokens, or name another pool."
             )
-        chosen = limit(distinct.drop_duplicates("prompt_id"), prompts)["prompt_id"]
+        chosen = at_most(distinct.drop_duplicates("prompt_id"), prompts)["prompt_id"]
         rows = distinct[distinct["prompt_id"].isin(chosen)].sort_values("response_id", ignore_index=True)
         return rows.assign(reference_logp=self.logps(self.reference, rows))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.data.roles import limit, select
+from trulysafe.data.roles import at_most, rows_of_role
 
 
 def benchmark_prompts(benchmark: Mapping[str, Any], split: Path | str, last: bool) -> pd.DataFrame:
@@ -22,11 +22,11 @@ def benchmark_prompts(benchmark: Mapping[str, Any], split: Path | str, last: boo
     Returns:
         A prompts table, possibly empty for an earlier snapshot.
     """
-    prompts = select(benchmark["datasets"], "prompts", split, "evaluation", risks=benchmark["risks"]).drop_duplicates(
-        "prompt_id"
-    )
+    prompts = rows_of_role(
+        benchmark["datasets"], "prompts", split, "evaluation", risks=benchmark["risks"]
+    ).drop_duplicates("prompt_id")
     rows = benchmark["rows"]
     if not last and benchmark["frontier_rows"] is not None:
         rows = benchmark["frontier_rows"] if rows is None else min(rows, benchmark["frontier_rows"])
-    parts = [limit(group, rows) for _, group in prompts.groupby("risk", sort=True)]
+    parts = [at_most(group, rows) for _, group in prompts.groupby("risk", sort=True)]
     return pd.concat(parts, ignore_index=True)

@@ -12,7 +12,7 @@ import pandas as pd
 from trulysafe.classifier.fit_and_test import fit_and_test, score
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import UNPARSED
-from trulysafe.data.roles import limit
+from trulysafe.data.roles import at_most
 from trulysafe.label.reviewer import CLASSES, review, risk_of
 from trulysafe.llm.client import Client
 
@@ -44,7 +44,7 @@ def test(labelled: pd.DataFrame, folder: Path, client: Client, options: Mapping[
         features=(BASELINE,),
         where="labeller of kind 'llm'",
     )
-    held_out = limit(tested.held_out, options.get("rows"))
+    held_out = at_most(tested.held_out, options.get("rows"))
     texts = dict(zip(rows["prompt_id"], prompts, strict=True))
     asked = list(dict.fromkeys(held_out["prompt_id"]))
     risks, problems = ask([texts[identifier] for identifier in asked], [False] * len(asked), client, options)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trulysafe.common.errors import UserError
-from trulysafe.config.resolved import dataset_options
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import HubModel
 from trulysafe.config.wording import refusal
@@ -32,7 +31,7 @@ def _problems(config: Configuration) -> Iterator[str]:
 
     for name, dataset in config.datasets.items():
         try:
-            data.validate(dataset.kind, dataset_options(config, dataset))
+            data.validate(dataset.kind, dataset.options.below(config.data))
         except UserError as error:
             yield f"datasets.{name}: {error}"
     for name, judge in config.judges.items():

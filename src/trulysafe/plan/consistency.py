@@ -30,12 +30,7 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
 
 
 def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterator[str]:
-    from trulysafe.data import read as data
-
-    try:
-        found = data.schema_kind(dataset.kind, dict(dataset.options))
-    except (UserError, KeyError, AttributeError):
-        return  # the check of the dataset's own options says what is wrong
+    found = dataset.options.table_kind
     if found != kind:
         hint = f" Name {kind} here, or map the columns of {kind}." if dataset.kind != "demo" else f" Name {kind} here."
         yield f"{where} holds {found}, {kind} are needed.{hint}"
@@ -155,8 +150,7 @@ def _most_pairs(config: Configuration, name: str) -> float:
 
 
 def _rows(dataset: Dataset) -> float:
-    rows = dataset.options.get("rows")
-    return rows if isinstance(rows, int) else math.inf
+    return dataset.options.rows or math.inf
 
 
 def _judge_problems(config: Configuration) -> Iterator[str]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from trulysafe.config.resolved import dataset_options
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.uses import uses
 from trulysafe.plan.paths import Results
@@ -24,8 +23,8 @@ class Data:
         return [self.results(f"data/{name}.parquet") for name in names]
 
     def options(self, name: str) -> dict[str, Any]:
-        """Options of a data set's reader."""
-        return dataset_options(self.config, self.config.datasets[name])
+        """Options of a data set's reader, with the data folder as the start of relative paths."""
+        return self.config.datasets[name].options.below(self.config.data).model_dump()
 
     @property
     def used_as(self) -> dict[str, dict[str, Any]]:

@@ -23,11 +23,7 @@ class Prefetch:
     @property
     def datasets(self) -> list[str]:
         """Data sets of the hub."""
-        return [
-            name
-            for name, dataset in self.config.datasets.items()
-            if dataset.options.get("source", "hub" if dataset.kind == "hub" else "file") == "hub"
-        ]
+        return [name for name, dataset in self.config.datasets.items() if dataset.options.from_hub]
 
     def model(self, name: str) -> list[str]:
         """The record of a model, nothing for one that is not of the hub."""
@@ -42,10 +38,3 @@ class Prefetch:
         """Records of everything that is fetched."""
         models = [path for name in self.models for path in self.model(name)]
         return [*models, *(path for name in self.datasets for path in self.dataset(name))]
-
-    def repo(self, dataset: str) -> str:
-        """Repository on the hub that a data set is read from."""
-        from trulysafe.data.read import SOURCES
-
-        item = self.config.datasets[dataset]
-        return str(item.options.get("repo") or SOURCES[item.kind].repo)

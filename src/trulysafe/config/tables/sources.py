@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
+from trulysafe.common.kinds import OfKind
 from trulysafe.common.options import Count, FixedRole, Name, Role, Share, Size, Table, TableOfKinds
+from trulysafe.data.sources import READERS, ReaderOptions
 
 
 class TrainedModel(Table):
@@ -62,18 +64,19 @@ class HubModel(Table):
 Model = Annotated[TrainedModel | HubModel, Field(discriminator="source")]
 
 
-class Dataset(Table):
+class Dataset(OfKind):
     """A source of prompts, responses or pairs."""
 
-    kind: str = Field(
-        description="Reader that turns the source into a table; `trulysafe.data.read.SOURCES` lists them."
-    )
+    KINDS: ClassVar = READERS
+
     role: Role | dict[FixedRole, Share] = Field(
         description="Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under `split`; "
         "a mapping of roles to shares does so by shares of the dataset's own."
     )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the reader: a path, a column mapping, numbers of rows."
+    options: SerializeAsAny[ReaderOptions] = Field(
+        default_factory=ReaderOptions,
+        validate_default=True,
+        description="Options of the reader: a path, a column mapping, numbers of rows.",
     )
 
 
@@ -86,7 +89,7 @@ class Split(Table):
     )
     near_duplicate: Share = Field(
         0.85,
-        description="Prompts at least this similar (cosine of character n-gram TF-IDF) get one role, and count as leaked across roles.",
+        description="Prompts at least this similar (cosine of counts of character 5-grams) get one role, and count as leaked across roles.",
     )
 
 

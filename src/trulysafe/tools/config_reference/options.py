@@ -13,38 +13,13 @@ from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from textwrap import dedent, indent
-from typing import Any
+from types import ModuleType
+
+from pydantic.fields import FieldInfo
 
 from trulysafe.methods.method import Confidence, Mask, Online
 
 PACKAGE = Path(__file__).resolve().parents[2]
-FILE_OPTIONS = {
-    "source": "`file` or `hub`; kind `hub` reads the hub, all others read files unless told otherwise.",
-    "folder": "Folder that relative paths start from; the configuration's `data` by default.",
-    "path": "File, pattern or list of them (`.jsonl`, `.json`, `.csv`, `.parquet`; `.gz` too); each kind has its own by default.",
-    "repo": "Dataset on the Hugging Face hub (`source: hub`).",
-    "revision": "Commit or tag of the hub dataset; a branch is refused.",
-    "split": "Split of the hub dataset, `train` by default.",
-    "subset": "Subset (configuration name) of the hub dataset.",
-    "files": "List of file names or patterns of the hub dataset to fetch and read as `split`, where its own description does not say.",
-    "rows": "Use this many rows at most, lowest hashes first.",
-    "max_characters": "Leave out rows with a longer prompt plus response.",
-    "risk": "Risk class of every row, in place of the source's own.",
-    "harmful": "True: every prompt is known to be harmful, so that a labeller chooses among EHD, IHD and MHD.",
-}
-KIND_OPTIONS = {
-    "schema": "`prompts`, `responses` or `pairs`, where the columns do not tell.",
-    "columns": "Our column: the file's column, for example `{prompt: question, response: answer}`.",
-    "risks": "The file's value of `risk`: our class.",
-    "labels": "The file's value of `label`: our label.",
-    "meta": "List of further columns to keep.",
-}
-DEMO_OPTIONS = {
-    "part": "Part of the world.",
-    "world": "Seed of the world: which entities are risky, which questions there are.",
-    "rows": "Number of rows.",
-    "seed": "Seed of the rows.",
-}
 Rows = Sequence[tuple[str, ...]]
 
 
@@ -74,33 +49,39 @@ def _models() -> list[str]:
 
 
 def _datasets() -> list[str]:
-    from trulysafe.data.demo.tables import PARTS
-    from trulysafe.data.sources import SOURCES
+    from trulysafe.data.demo.parts import PARTS
+    from trulysafe.data.readers.demo import Options as Demo
+    from trulysafe.data.readers.jsonl import Options as OwnFiles
+    from trulysafe.data.sources import READERS, SourceOptions
 
-    kinds = [
-        (
-            f"`{kind}`",
-            source.schema_kind or "by `schema`",
-            ", ".join(f"`{path}`" for path in source.path),
-            f"`{source.repo}`" if source.repo else "",
-            ", ".join(f"`{option}`" for option in source.options),
-            _words(source.reader.__doc__),
-        )
-        for kind, source in sorted(SOURCES.items())
-    ]
-    parts = [(f"`{part}`", schema) for part, schema in PARTS.items()]
+    shared, header = set(SourceOptions.model_fields), ("Key", "Meaning")
+    kinds = [_dataset_kind(kind, READERS.module(kind), shared) for kind in READERS.names]
+    own = {key: field for key, field in OwnFiles.model_fields.items() if key not in shared}
+    parts = [(f"`{part}`", table) for part, table in PARTS.items()]
     return [
         _section("datasets.kind", "", ("Kind", "Table", "Default path", "Hub", "Further options", "Meaning"), kinds),
-        _section("datasets.options", "Of all kinds but `demo`.\n\n", ("Key", "Meaning"), _pairs(FILE_OPTIONS)),
-        _section(
-            "datasets.options: own files",
-            "Of kinds without a fixed layout.\n\n",
-            ("Key", "Meaning"),
-            _pairs(KIND_OPTIONS),
-        ),
-        _section("datasets.options: demo", "", ("Key", "Meaning"), _pairs(DEMO_OPTIONS)),
+        _section("datasets.options", "Of all kinds but `demo`.\n\n", header, _meanings(SourceOptions.model_fields)),
+        _section("datasets.options: own files", "Of kinds without a fixed layout.\n\n", header, _meanings(own)),
+        _section("datasets.options: demo", "", header, _meanings(Demo.model_fields)),
         _section("datasets.options: parts of the demo", "", ("Part", "Table"), parts),
     ]
+
+
+def _dataset_kind(kind: str, module: ModuleType, shared: set[str]) -> tuple[str, ...]:
+    fields = module.Options.model_fields
+    paths, repo = (fields[key].default if key in fields else "" for key in ("path", "repo"))
+    return (
+        f"`{kind}`",
+        getattr(module.Options, "TABLE", "by its options"),
+        ", ".join(f"`{path}`" for path in paths),
+        f"`{repo}`" if repo else "",
+        ", ".join(f"`{field.alias or key}`" for key, field in fields.items() if key not in shared),
+        _words(module.__doc__),
+    )
+
+
+def _meanings(fields: Mapping[str, FieldInfo]) -> Rows:
+    return [(f"`{field.alias or key}`", field.description or "") for key, field in fields.items()]
 
 
 def _fit(table: str) -> list[str]:
@@ -193,10 +174,6 @@ def _words(text: str | None) -> str:
     first = " ".join((text or "").strip().split("\n\n")[0].split())
     first = re.sub(r":(?:meth|func|class|mod):`~?([^`]+)`", r"`\1`", first).replace("``", "`")
     return first[:1].upper() + first[1:] if first else ""
-
-
-def _pairs(table: Mapping[str, Any]) -> Rows:
-    return [(f"`{key}`", str(meaning)) for key, meaning in table.items()]
 
 
 def _section(title: str, text: str, header: tuple[str, ...], rows: Rows) -> str:

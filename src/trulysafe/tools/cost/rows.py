@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 
 from trulysafe.common.errors import UserError
-from trulysafe.config.resolved import dataset_options
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import Benchmark
+from trulysafe.data.sources import SourceOptions, files_of, rows_of
 from trulysafe.tools.cost.assumptions import Assumptions
 
 CLASSES = 5
@@ -34,23 +33,14 @@ class Rows:
 
     def _dataset(self, name: str) -> int:
         """Rows of a data set: its option ``rows``, else the rows of its files, else what is assumed."""
-        from trulysafe.data.records import FORMATS, file_rows, find_files
-        from trulysafe.data.sources import from_hub, paths_of
-
-        dataset = self.config.datasets[name]
-        options = dataset_options(self.config, dataset)
-        if dataset.kind == "demo":
-            return int(options["rows"])
-        files: list[Path] = []
-        if not from_hub(dataset.kind, options):
-            with suppress(UserError):  # a plan needs no data; a run says what is missing
-                files = find_files(options.get("folder", ""), paths_of(dataset.kind, options))
-        if not files:
-            if "rows" not in options:
-                self.guessed.append(name)
-            return int(options.get("rows", self.assumptions.unknown_rows))
-        found = sum(1 for _ in file_rows(files, dataset.kind if dataset.kind in FORMATS else ""))
-        return min(found, options.get("rows", found))
+        options = self.config.datasets[name].options.below(self.config.data)
+        most = options.rows
+        if isinstance(options, SourceOptions) and _at_hand(options):
+            found = sum(1 for _ in rows_of(options))
+            return min(found, most or found)
+        if most is None:
+            self.guessed.append(name)
+        return int(most or self.assumptions.unknown_rows)
 
     def with_role(self, names: Iterable[str], role: str) -> int:
         """Rows of data sets whose prompts have a role."""
@@ -90,6 +80,13 @@ class Rows:
         else:
             shares = dict(given)
         return float({str(key): share for key, share in shares.items()}.get(role, 0.0))
+
+
+def _at_hand(options: SourceOptions) -> bool:
+    """Whether there are files to count rows in; a plan needs no data, and a run says what is missing."""
+    with suppress(UserError):
+        return not options.from_hub and bool(files_of(options))
+    return False
 
 
 def _at_most(found: int, rows: int | None) -> int:
