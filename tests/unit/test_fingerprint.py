@@ -8,12 +8,12 @@ from trulysafe.data.sources import READERS
 from trulysafe.workflow.fingerprint import closure, fingerprint
 
 SCRIPTS = sorted(Path(__file__).parents[2].joinpath("workflow", "scripts").glob("*.py"))
-SHARED_BY_READERS = {
-    **dict.fromkeys(("csv", "hub", "json", "jsonl", "parquet"), {"_own_files"}),
-    **dict.fromkeys(("alpaca", "dolly", "lima"), {"_general"}),
-    **dict.fromkeys(("xstest", "xstest_completions"), {"_xstest"}),
+HELPERS = {
+    "_own_files": ("csv", "hub", "json", "jsonl", "parquet"),
+    "_general": ("alpaca", "dolly", "lima"),
+    "_xstest": ("xstest", "xstest_completions"),
 }
-"""Kind of dataset -> what its reader shares with others."""
+"""What readers share -> the kinds that share it."""
 
 
 def test_fingerprint_sees_code_and_not_documentation(tmp_path):
@@ -56,7 +56,7 @@ def test_a_script_is_fingerprinted_without_the_readers_of_datasets(script):
 @pytest.mark.parametrize("kind", READERS.names)
 def test_a_dataset_is_read_again_when_its_own_reader_changes_and_no_other(kind):
     files = closure(next(path for path in SCRIPTS if path.stem == "normalise"), READERS.module_name(kind))
-    assert readers(files) == {kind} | SHARED_BY_READERS.get(kind, set())
+    assert readers(files) == {kind, *(helper for helper, kinds in HELPERS.items() if kind in kinds)}
     assert bool(demo_world(files)) == (kind == "demo")
 
 
