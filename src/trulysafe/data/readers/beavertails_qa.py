@@ -10,8 +10,6 @@ from trulysafe.data.sources import Fields, Files, HubName, SourceOptions
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "responses"
 
     path: Files = ("beavertails/unsafe_qa_sample.jsonl",)

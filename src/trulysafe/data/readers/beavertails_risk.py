@@ -14,8 +14,6 @@ RISKS = {"EHD": "EHD", "IHD": "IHD", "MHD": "MHD", "OTHER": "other", "No risk": 
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "prompts"
     REPEATS = True
 

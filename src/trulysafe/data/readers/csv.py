@@ -8,6 +8,4 @@ __all__ = ["Options", "fields"]
 
 
 class Options(OwnFiles):
-    """Options."""
-
     FORMAT = "csv"

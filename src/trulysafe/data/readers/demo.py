@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 
 class Options(ReaderOptions):
-    """Options."""
-
     part: Part = Field(description="Part of the world, which decides the kind of table.")
     world: StrictInt = Field(description="Seed of the world: which entities are risky, which questions there are.")
     rows: Most = Field(description="Number of rows.")

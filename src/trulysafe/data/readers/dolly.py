@@ -11,8 +11,6 @@ from trulysafe.data.sources import Fields, Files, HubName, SourceOptions
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "responses"
 
     path: Files = ("dolly/dolly_1k_sample.jsonl.gz",)

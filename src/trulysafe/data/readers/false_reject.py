@@ -12,8 +12,6 @@ from trulysafe.data.sources import Fields, HubName, SourceOptions
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "pairs"
 
     repo: HubName = "AmazonScience/FalseReject"

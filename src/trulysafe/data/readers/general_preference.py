@@ -10,8 +10,6 @@ from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "pairs"
 
     path: Files = ("general_preference_demo/dpo_en_demo.jsonl.gz",)

@@ -10,8 +10,6 @@ from trulysafe.data.sources import Fields, Files, HubName, SourceOptions
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "prompts"
 
     path: Files = ("gsm8k/test.jsonl.gz",)

@@ -14,8 +14,6 @@ from trulysafe.data.sources import HARMFUL, Fields, Files, SkipRowError, SourceO
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "prompts"
 
     path: Files = ("harmbench/harmbench_behaviors_text_all.csv",)

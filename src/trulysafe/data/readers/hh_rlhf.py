@@ -14,8 +14,6 @@ _TURN = re.compile(r"\n\n(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)"
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "pairs"
 
     path: Files = ("hh_rlhf/harmless-base_test.jsonl.gz",)

@@ -9,6 +9,4 @@ __all__ = ["Options", "fields"]
 
 
 class Options(OwnFiles):
-    """Options."""
-
     source: Place = "hub"

@@ -11,8 +11,6 @@ from trulysafe.data.sources import Fields, Files, HubName, SkipRowError, SourceO
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "responses"
 
     path: Files = ("lima/lima.jsonl.gz",)

@@ -10,8 +10,6 @@ from trulysafe.data.sources import Fields, Files, SourceOptions
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "responses"
 
     path: Files = ("pku_saferlhf/safe_sft.jsonl.gz",)

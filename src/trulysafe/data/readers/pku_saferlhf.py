@@ -13,8 +13,6 @@ from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SkipRowError
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "pairs"
 
     path: Files = ("pku_saferlhf/preference_5k.jsonl.gz",)

@@ -10,8 +10,6 @@ from trulysafe.data.sources import HARMFUL, Fields, Files, SourceOptions
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "prompts"
 
     path: Files = ("pku_saferlhf/preference_5k.jsonl.gz",)

@@ -14,8 +14,6 @@ from trulysafe.data.sources import Fields, Files, SourceOptions
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "responses"
 
     path: Files = ("pku_saferlhf/preference_5k.jsonl.gz",)

@@ -10,8 +10,6 @@ from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SourceOption
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "prompts"
 
     path: Files = ("salad_bench/base_subset.jsonl",)

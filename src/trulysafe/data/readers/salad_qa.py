@@ -13,8 +13,6 @@ LABELS = {"0": "safe", "1": "unsafe"}
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "responses"
 
     path: Files = ("salad_bench/example_qa.jsonl",)

@@ -10,8 +10,6 @@ from trulysafe.data.sources import Fields, HubName, SkipRowError, SourceOptions
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "pairs"
 
     repo: HubName = "HuggingFaceH4/ultrafeedback_binarized"

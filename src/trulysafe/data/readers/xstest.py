@@ -15,8 +15,6 @@ from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "prompts"
 
     path: Files = ("xstest/xstest_prompts.csv",)

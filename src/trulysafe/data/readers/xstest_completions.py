@@ -15,8 +15,6 @@ LABELS = {"1_full_compliance": "complies", "2_full_refusal": "refuses", "3_parti
 
 
 class Options(SourceOptions):
-    """Options."""
-
     TABLE = "responses"
 
     path: Files = ("xstest/completions/*.csv",)

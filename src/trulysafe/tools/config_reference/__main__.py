@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,8 @@ def reference(demo: Mapping[str, Any]) -> str:
         tables = tables_in(field.annotation)
         for table, title in zip(tables, SPECIAL.get(key, (key,)), strict=False):
             parts.append(_section(title, table, _example(key, table, demo)))
-            parts += _kinds(title, table) if issubclass(table, OfKind) else []
-        parts += sections(key)
+        parts += (own := sections(key))
+        parts += [text for of in tables if issubclass(of, OfKind) for text in _kinds(key, of, listed=bool(own))]
         if key == "experiments":
             parts.append(_section("policy references", PolicyOf))
         if key == "report":
@@ -62,28 +62,41 @@ def reference(demo: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _section(title: str, table: type[Table], example: str = "") -> str:
-    schema = table.model_json_schema()
+def _section(title: str, table: type[Table], example: str = "", keys: Collection[str] = ()) -> str:
+    schema = table.model_json_schema()["properties"]
+    named = {
+        field.alias or key: field for key, field in table.model_fields.items() if key in (keys or table.model_fields)
+    }
     rows = [
-        (f"`{name}`", _accepts(schema["properties"][name]), _default(field), field.description or "")
-        for name, field in table.model_fields.items()
+        (f"`{name}`", _accepts(schema[name]), _default(field), field.description or "") for name, field in named.items()
     ]
-    text = "" if table is Configuration else f"{table.__doc__}\n\n"
+    text = "" if table is Configuration else f"{table.__doc__ or first_paragraph(table)}\n\n"
     return f"## {title}\n\n{text}{markdown_table(('Key', 'Accepts', 'Default', 'Meaning'), rows)}{example}"
 
 
-def _kinds(title: str, table: type[OfKind]) -> list[str]:
-    """What each kind is, and a section on its options where it has any."""
+def _kinds(title: str, table: type[OfKind], listed: bool) -> list[str]:
+    """What each kind is, unless they are ``listed`` already, and their options: those that kinds share stand once."""
     options = {kind: table.KINDS.options_class(kind) for kind in table.KINDS.names}
     rows = [
         (f"`{kind}`", *(", ".join(f"`{key}`" for key in keys) for keys in (of.NEEDS, of.READS)), first_paragraph(of))
         for kind, of in options.items()
     ]
     kinds = f"### {title}.kind\n\n{markdown_table(('Kind', 'Needs', 'Reads', 'Meaning'), rows)}"
-    return [kinds, *(f"#{_section(f'{title}.options: {kind}', of)}" for kind, of in options.items() if of.model_fields)]
+    classes = dict.fromkeys(of for kind in options.values() for of in reversed(kind.__mro__) if issubclass(of, Options))
+    of_all = tables_in(table.model_fields["options"].annotation)
+    names = {of: "" if of in of_all else f": {of.__module__.rsplit('.', 1)[-1].strip('_')}" for of in classes}
+    sections_of = [
+        f"#{_section(f'{title}.options{names[of]}', of, keys=_own_keys(of))}" for of in classes if _own_keys(of)
+    ]
+    return sections_of if listed else [kinds, *sections_of]
 
 
-def first_paragraph(options: type[Options]) -> str:
+def _own_keys(options: type[Options]) -> set[str]:
+    inherited = {key for base in options.__mro__[1:] if issubclass(base, Table) for key in base.model_fields}
+    return set(options.model_fields) - inherited
+
+
+def first_paragraph(options: type[Table]) -> str:
     """What the module of a kind says that it is."""
     return " ".join((sys.modules[options.__module__].__doc__ or "").split("\n\n")[0].split())
 

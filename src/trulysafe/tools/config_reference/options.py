@@ -8,14 +8,12 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
 from functools import partial
 from pathlib import Path
 from textwrap import dedent, indent
 from types import ModuleType
-
-from pydantic.fields import FieldInfo
 
 from trulysafe.methods.method import Confidence, Mask, Online
 
@@ -50,24 +48,17 @@ def _models() -> list[str]:
 
 def _datasets() -> list[str]:
     from trulysafe.data.demo.parts import PARTS
-    from trulysafe.data.readers.demo import Options as Demo
-    from trulysafe.data.readers.jsonl import Options as OwnFiles
-    from trulysafe.data.sources import READERS, SourceOptions
+    from trulysafe.data.sources import READERS
 
-    shared, header = set(SourceOptions.model_fields), ("Key", "Meaning")
-    kinds = [_dataset_kind(kind, READERS.module(kind), shared) for kind in READERS.names]
-    own = {key: field for key, field in OwnFiles.model_fields.items() if key not in shared}
+    kinds = [_dataset_kind(kind, READERS.module(kind)) for kind in READERS.names]
     parts = [(f"`{part}`", table) for part, table in PARTS.items()]
     return [
-        _section("datasets.kind", "", ("Kind", "Table", "Default path", "Hub", "Further options", "Meaning"), kinds),
-        _section("datasets.options", "Of all kinds but `demo`.\n\n", header, _meanings(SourceOptions.model_fields)),
-        _section("datasets.options: own files", "Of kinds without a fixed layout.\n\n", header, _meanings(own)),
-        _section("datasets.options: demo", "", header, _meanings(Demo.model_fields)),
+        _section("datasets.kind", "", ("Kind", "Table", "Default path", "Hub", "Meaning"), kinds),
         _section("datasets.options: parts of the demo", "", ("Part", "Table"), parts),
     ]
 
 
-def _dataset_kind(kind: str, module: ModuleType, shared: set[str]) -> tuple[str, ...]:
+def _dataset_kind(kind: str, module: ModuleType) -> tuple[str, ...]:
     fields = module.Options.model_fields
     paths, repo = (fields[key].default if key in fields else "" for key in ("path", "repo"))
     return (
@@ -75,13 +66,8 @@ def _dataset_kind(kind: str, module: ModuleType, shared: set[str]) -> tuple[str,
         getattr(module.Options, "TABLE", "by its options"),
         ", ".join(f"`{path}`" for path in paths),
         f"`{repo}`" if repo else "",
-        ", ".join(f"`{field.alias or key}`" for key, field in fields.items() if key not in shared),
         _words(module.__doc__),
     )
-
-
-def _meanings(fields: Mapping[str, FieldInfo]) -> Rows:
-    return [(f"`{field.alias or key}`", field.description or "") for key, field in fields.items()]
 
 
 def _fit(table: str) -> list[str]:
