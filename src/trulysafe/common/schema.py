@@ -84,9 +84,9 @@ def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
         raise UserError(
             f"{where}: column {missing[0]!r} is missing; a {kind} table has {', '.join(schema)}. Found: {', '.join(map(str, frame.columns))}."
         )
-    for column, kind_of in schema.items():
+    for column, column_type in schema.items():
         nulls = frame[column].isna()
-        if kind_of in (_TEXT, _INT) and nulls.any():
+        if column_type in (_TEXT, _INT) and nulls.any():
             row = int(nulls.to_numpy().argmax())
             raise UserError(f"{where}: row {row}, column {column!r} is empty. Fill it or remove the row.")
     return frame[list(schema)].reset_index(drop=True)

@@ -69,6 +69,9 @@ class Dataset(OfKind):
 
     KINDS: ClassVar = READERS
 
+    kind: str = Field(
+        description="Reader that turns the source into a table: the name of a module of `trulysafe.data.readers`."
+    )
     role: Role | dict[FixedRole, Share] = Field(
         description="Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under `split`; "
         "a mapping of roles to shares does so by shares of the dataset's own."
