@@ -2,16 +2,20 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from tests.unit.source_files import read, write
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import pair_id, prompt_id
 from trulysafe.common.schema import SCHEMAS
+from trulysafe.config.load import load
 from trulysafe.data import read as data
 from trulysafe.data.sources import READERS
+from trulysafe.plan.checks import check_inputs
 
 
 def test_the_three_kinds_of_table_have_their_schema(tmp_path):
@@ -187,7 +191,11 @@ BAD_OPTIONS = {
         {"path": "a.jsonl", "columns": ["prompt"]},
         "`columns`: ['prompt'] is not accepted; a mapping",
     ),
-    "a path that is a number": ("jsonl", {"path": 3}, "`path`: 3 is not accepted"),
+    "a path that is a number": (
+        "jsonl",
+        {"path": 3},
+        "`path`: 3 is not accepted; a file, a pattern or a list of them is needed",
+    ),
     "no rows": ("jsonl", {"path": "a.jsonl", "rows": 0}, "`rows`: 0 is not accepted"),
     "rows in words": ("jsonl", {"path": "a.jsonl", "rows": "ten"}, "`rows`: 'ten' is not accepted"),
     "an unknown risk": ("jsonl", {"path": "a.jsonl", "risk": "EDH"}, "Did you mean 'EHD'"),
@@ -208,6 +216,22 @@ def test_validate_stops_before_any_job(tmp_path, case):
     with pytest.raises(UserError) as caught:
         data.validate(kind, options if kind == "demo" else {"folder": str(tmp_path), **options})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("case", BAD_OPTIONS)
+def test_a_wrong_option_is_refused_at_its_key_of_the_configuration(tmp_path, case):
+    write(tmp_path / "a.jsonl", [{"prompt": "a"}])
+    kind, options, message = BAD_OPTIONS[case]
+    raw = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "small.yaml").read_text(encoding="utf-8"))
+    raw["data"] = str(tmp_path)
+    raw["datasets"]["wrong"] = {"kind": kind, "role": "evaluation", "options": options}
+    with pytest.raises(UserError) as caught:
+        check_inputs(load(raw))
+    said = [line for line in str(caught.value).splitlines() if line.startswith("- ")]
+    assert len(said) == 1
+    assert said[0].startswith(("- datasets.wrong.kind: ", "- datasets.wrong.options.", "- datasets.wrong: "))
+    if "Did you mean" in message:
+        assert message in said[0]
 
 
 def test_validate_accepts_what_read_reads(tmp_path):

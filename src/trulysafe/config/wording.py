@@ -40,7 +40,7 @@ def _what_is_wrong(item: Mapping[str, Any], table: type[Table]) -> str:
                 f"the name {item['input']!r} is not accepted. Accepted: letters, digits, '_' and '.', beginning with a letter or digit "
                 "(names are parts of paths)."
             )
-        case "value_error" | "literal_error":
+        case "value_error" | "literal_error" | "dict_type":
             return wrong_value(item)
     if item["type"] in (AT_KEY, UNKNOWN_KIND):
         return str(item["msg"])

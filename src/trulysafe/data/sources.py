@@ -40,6 +40,8 @@ Most = Annotated[StrictInt, Field(ge=1)]
 
 
 def _listed(given: Any) -> Any:
+    if not isinstance(given, str | list | tuple):
+        raise ValueError(f"{given!r} is not accepted; a file, a pattern or a list of them is needed.")
     return (given,) if isinstance(given, str) else given
 
 
