@@ -218,6 +218,11 @@ def test_validate_stops_before_any_job(tmp_path, case):
     assert message in str(caught.value)
 
 
+def test_options_that_are_no_mapping_are_refused():
+    with pytest.raises(UserError, match=r"`options`: \['a\.jsonl'\] is not accepted"):
+        data.validate("jsonl", ["a.jsonl"])
+
+
 @pytest.mark.parametrize("case", BAD_OPTIONS)
 def test_a_wrong_option_is_refused_at_its_key_of_the_configuration(tmp_path, case):
     write(tmp_path / "a.jsonl", [{"prompt": "a"}])

@@ -100,7 +100,7 @@ def _options(kind: str, given: Mapping[str, Any], where: str) -> ReaderOptions:
 
 def _what_is_wrong(item: Mapping[str, Any], where: str) -> str:
     """One sentence on an error of pydantic's about an option."""
-    option = item["loc"][0]
+    option = item["loc"][0] if item["loc"] else "options"
     if item["type"] == "extra_forbidden":
         return str(not_accepted(f"{where}, option", option, item["ctx"]["accepted"]))
     if item["type"] == "missing":
