@@ -36,7 +36,7 @@ WRONG = {
         {"llms": {"reviewer": SERVED}, "labellers": {"risk": {**REVIEWER, "options": {"features": []}}}},
         ["labellers.risk", "'features'", "attempts"],
     ),
-    "an unknown backend": ({"llms": {"reviewer": {**SERVED, "backend": "http"}}}, ["llms.reviewer", "'local', 'endpoint'"]),
+    "an unknown backend": ({"llms": {"reviewer": {**SERVED, "backend": "http"}}}, ["llms.reviewer.backend: 'http' is not accepted. Accepted: local, endpoint."]),
     "a key of the other backend": ({"llms": {"reviewer": {**LOCAL, "base_url": "x"}}}, ["llms.reviewer.base_url: unknown key"]),
     "a key in the configuration": ({"llms": {"reviewer": {**SERVED, "key": "sk-1"}}}, ["llms.reviewer.key: unknown key"]),
     "an undefined model": ({"llms": {"reviewer": {**LOCAL, "model": "qwen"}}}, ["llms.reviewer.model", "'qwen'"]),

@@ -175,11 +175,11 @@ def test_reading_rewards_from_the_training_forward_is_metered(model, tokenizer, 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"online": Online(samples=1)}, "online.samples"),
-        ({"online": Online(samples=4, temperature=0)}, "online.temperature"),
+        ({"online": {"samples": 1}}, "online.samples"),
+        ({"online": {"samples": 4, "temperature": 0}}, "online.temperature"),
         ({"online": Online(samples=4), "mask": Mask(rule="hysteresis")}, "no token rewards"),
-        ({"online": Online(judge="oracle")}, "nothing to judge"),
-        ({"online": Online(samples=4, judge="oracle", min_gap=1)}, "would drop every pair"),
+        ({"online": {"judge": "oracle"}}, "nothing to judge"),
+        ({"online": {"samples": 4, "judge": "oracle", "min_gap": 1}}, "would drop every pair"),
         (
             {"online": Online(samples=4, judge="oracle"), "confidence": Confidence(kind="label", states="reference")},
             "gives no rewards",

@@ -31,6 +31,11 @@ def not_accepted(where: str, value: object, accepted: Iterable[object], *, do: s
     return UserError(f"{where}: {value!r} is not accepted.{choices(value, accepted)}{' ' + do if do else ''}")
 
 
+def refusal(heading: str, problems: Iterable[object]) -> UserError:
+    """One error that lists every problem below a heading."""
+    return UserError("\n- ".join([heading, *map(str, problems)]))
+
+
 def choices(value: object, accepted: Iterable[object]) -> str:
     """Everything that would have been accepted in place of a value, the nearest first, as sentences after a space."""
     names = [str(item) for item in accepted]

@@ -18,15 +18,11 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from trulysafe.common.errors import choices, not_accepted
-from trulysafe.common.options import Table, TableOfKinds, check_keys, keys_beside
-
-UNKNOWN_KIND = "kind"
-"""Type of pydantic's error about a kind that there is not."""
-
+from trulysafe.common.options import Table, TableOfKinds
 
 class Options(Table):
     """Options of one kind."""
@@ -73,16 +69,10 @@ class Kinds:
         """Check the options of a kind.
 
         Raises:
-            ValidationError: an option is unknown, missing or not accepted; of an unknown one it knows those that are ``accepted``.
+            ValidationError: an option is unknown, missing or not accepted.
             UserError: there is no such kind.
         """
-        accepts = self.options_class(kind)
-        try:
-            return accepts.model_validate(given)
-        except ValidationError as error:
-            raise ValidationError.from_exception_data(
-                error.title, [_detailed(item, accepts) for item in error.errors()]
-            ) from None
+        return self.options_class(kind).model_validate(given)
 
     def options_class(self, kind: str) -> type[Options]:
         """The class of a kind's options.
@@ -92,15 +82,6 @@ class Kinds:
         """
         found: type[Options] = self.module(kind).Options
         return found
-
-
-def _detailed(item: Mapping[str, Any], accepts: type[Options]) -> InitErrorDetails:
-    """An error of pydantic's as it was; one about an unknown key gets those that are accepted beside it."""
-    about = dict(item.get("ctx", {}))
-    if item["type"] == "extra_forbidden":
-        about["accepted"] = keys_beside(accepts, item["loc"])
-    same = PydanticCustomError(item["type"], "{message}", {**about, "message": item["msg"]})
-    return InitErrorDetails(type=same, loc=item["loc"], input=item["input"])
 
 
 class OfKind(TableOfKinds):
@@ -121,7 +102,7 @@ class OfKind(TableOfKinds):
     def _is_there(cls, kind: str) -> str:
         if kind not in cls.KINDS.names:
             said = f"{kind!r} is not accepted.{choices(kind, cls.KINDS.names)}"
-            raise PydanticCustomError(UNKNOWN_KIND, "{said}", {"said": said})
+            raise PydanticCustomError("kind", "{said}", {"said": said})
         return kind
 
     @field_validator("options", mode="plain")
@@ -134,7 +115,7 @@ class OfKind(TableOfKinds):
 
     @model_validator(mode="after")
     def _has_what_the_kind_reads(self) -> Self:
-        check_keys(self, "kind", self.KINDS.names, self._keys_of, among=self.BY_KIND)
+        self.check_keys("kind", self.KINDS.names, self._keys_of, among=self.BY_KIND)
         return self
 
     @classmethod

@@ -7,10 +7,12 @@ micro-batches whatever the number of processes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from trulysafe.common.errors import UserError, not_accepted
 
-ENGINES = ("single", "ddp", "zero2", "zero3")
+Engine = Literal["single", "ddp", "zero2", "zero3"]
+ENGINES = get_args(Engine)
 
 
 @dataclass(frozen=True)

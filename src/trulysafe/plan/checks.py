@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from trulysafe.common.errors import UserError
+from trulysafe.common.errors import UserError, refusal
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import HubModel
-from trulysafe.config.wording import refusal
 from trulysafe.plan.consistency import consistency_problems
 from trulysafe.prefetch.hub import unpinned
 
@@ -50,14 +49,7 @@ def _problems(config: Configuration) -> Iterator[str]:
 
 
 def _models(config: Configuration) -> Iterator[str]:
-    from trulysafe.models import pretrain
-
     for name, model in config.models.items():
-        if model.source == "train":
-            try:
-                pretrain.check_options(model.architecture, model.training)
-            except UserError as error:
-                yield f"models.{name}.{error}"
         if model.source == "path":
             yield from _directory_problems(name, model)
         if model.source == "hub" and (

@@ -71,7 +71,7 @@ def _refit_problems(config: Configuration) -> Iterator[str]:
     for name, table in config.methods.items():
         confidence = method_of(config, name).confidence
         refits = confidence.kind == "label" and confidence.online and confidence.calibrate_every
-        if refits and table.reward and config.rewards[table.reward].fit.get("validation_share") == 0:
+        if refits and table.reward and config.rewards[table.reward].fit.validation_share == 0:
             yield (
                 f"methods.{name}.confidence.calibrate_every: {refits} refits the calibration of {table.reward!r} on held-out pairs, and "
                 f"rewards.{table.reward}.fit.validation_share is 0. Set calibrate_every to 0, or hold pairs out."

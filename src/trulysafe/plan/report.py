@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trulysafe.config.dependencies import builds_on, reached
+from trulysafe.config.order import builds_on, reached
 from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.plan.models import Models
@@ -66,7 +66,7 @@ class Report:
     def kept_tokens_mask(self) -> dict[str, Any] | None:
         """Options of the mask that the figure of kept tokens shows."""
         shown = self.config.report.kept_tokens
-        return asdict(method_of(self.config, shown.method))["mask"] if shown else None
+        return method_of(self.config, shown.method).mask.model_dump() if shown else None
 
     def pair_work(self) -> dict[str, dict[str, Any]]:
         """What led to each trained arm's policies: trainings with their steps, number of rounds, jobs that made its pairs.

@@ -60,7 +60,7 @@ class Reward:
                 (item.reward or item.default, _fitted_as(item), item.fit or {}, item.baseline),
             ):
                 reward = self.config.rewards[states]
-                options = {"fit": {**reward.fit, **fit}, "test_share": reward.test_share, "seed": reward.seed}
+                options = {"fit": reward.fit.model_dump() | fit, "test_share": reward.test_share, "seed": reward.seed}
                 found.setdefault(states, {})[name] = {"options": options, "baseline": baseline}
         return found
 

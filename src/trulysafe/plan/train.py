@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from trulysafe.config.resolved import method_of, training_of
@@ -79,7 +79,7 @@ class Train:
 
     def method(self, job: str) -> dict[str, Any]:
         """Every option of the method of a training job."""
-        return asdict(method_of(self.config, self.policies.method(job)))
+        return method_of(self.config, self.policies.method(job)).model_dump()
 
     def gamma_of(self, job: str) -> str | None:
         """The experiment whose mean gamma a training job takes as its constant."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from trulysafe.methods.method import FORMS
 from trulysafe.models.load import load_model, load_token_classifier
 from trulysafe.models.scoring import token_log_odds, token_logps
 from trulysafe.models.tokens import Encoded
 from trulysafe.reward.evaluate import reward_scores
 from trulysafe.reward.stage import SCALES
-from trulysafe.reward.token_scale import FORMS, fit_scale, implicit, save_scales
+from trulysafe.reward.token_scale import fit_scale, implicit, save_scales
 
 if TYPE_CHECKING:
     from trulysafe.models.load import Spec

@@ -95,7 +95,7 @@ def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
             logger.info("%s is finished and kept", run.folder)
         else:
             _start_or_go_on(run)
-            launch, method, data = Launch(**run.launch), Method.from_mapping(run.method), dataset()
+            launch, method, data = Launch(**run.launch), Method(**run.method), dataset()
             memory = check_limits(run.model, run.training, launch, _lengths(data, method))
             if torch.cuda.device_count() > launch.per_node:
                 logger.warning(
@@ -118,7 +118,7 @@ def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
 
 def train_here(run: TrainingRun, dataset: Dataset, parent: int | None = None) -> None:
     """Train in this process (one of ``launch.processes``) and, in the first of them, write the log."""
-    method = Method.from_mapping(run.method)
+    method = Method(**run.method)
     reward = load_reward(run.reward, run.reward_identity) if run.reward else None
     launch = Launch(**run.launch)
     spec = {**run.model, "dtype": weights_dtype(run.model, run.training, launch)}

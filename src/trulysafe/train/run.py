@@ -168,6 +168,7 @@ def _arguments(options: Mapping[str, Any], seed: int, work: Path, launch: Launch
         learning_rate=options["learning_rate"],
         warmup_steps=options["warmup_share"],
         lr_scheduler_type=options["schedule"],
+        lr_scheduler_kwargs={key: value for key, value in options["schedule_options"].items() if value is not None},
         weight_decay=options["weight_decay"],
         max_grad_norm=options["max_grad_norm"],
         beta=options["beta"],

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from trulysafe.common.errors import UserError
 from trulysafe.reward.calibration import calibrate
-from trulysafe.reward.loss import reward_margin_loss
-from trulysafe.reward.model import HybridReward
+from trulysafe.reward.model import HybridReward, reward_margin_loss
 from trulysafe.reward.states import paired_states
 
 FOLDER = "online_reward"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -35,7 +34,7 @@ class MasksTokens(OverProcesses):
         rows = in_scope.repeat(2)
         if options.rule == "batch_mean":  # over all processes, and over the pairs that the reward speaks about
             baseline = self._mean(token_rewards[response.bool() & rows[:, None]].detach()) or 0.0
-            options = replace(options, rule="threshold", baseline=baseline)
+            options = options.model_copy(update={"rule": "threshold", "baseline": baseline})
         mask, fell_back = training_mask(token_rewards, response, chosen, options)
         if options.control == "random":
             mask = random_control(mask, response, draws, options.eos)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from trulysafe.common.options import Count, Name, Risk, Table
+from trulysafe.common.options import Count, Name, PartOf, Risk, Table
+from trulysafe.reward.options import FitOptions
 
 
 class Judge(Table):
@@ -88,7 +89,7 @@ class RewardAblation(Table):
 
     choice: str = Field(description="What is chosen otherwise, for reading.")
     reward: Name | None = Field(None, description="Reward with the other choice; this, `fit` or `baseline`.")
-    fit: dict[str, Any] | None = Field(
+    fit: Annotated[dict[str, Any], PartOf(FitOptions)] | None = Field(
         None, description="Options of the fit that differ, on the states of the default: `{two_stage: true}`."
     )
     baseline: Literal["best_layer", "concatenated", "mean_of_layers"] | None = Field(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from trulysafe.common.options import Count, Name, Share, Table, TableOfKinds
+from trulysafe.reward.options import FitOptions
 
 
 class Pool(Table):
@@ -45,9 +46,7 @@ class Reward(Table):
     test_share: Share = Field(
         0.2, description="Share of the pairs (by prompt) held out of the fit, for the reported accuracies."
     )
-    fit: dict[str, Any] = Field(
-        default_factory=dict, description="Options of `trulysafe.reward.fit.fit_hybrid_reward`."
-    )
+    fit: FitOptions = Field(FitOptions(), description="How it is fitted (`trulysafe.reward.fit.fit_hybrid_reward`).")
     token_positions: int = Field(
         4,
         ge=0,

@@ -7,24 +7,18 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny
 
 from trulysafe.common.kinds import OfKind
-from trulysafe.common.options import Count, FixedRole, Name, Role, Share, Size, Table, TableOfKinds
+from trulysafe.common.options import Count, FixedRole, Name, PlainPaths, Role, Share, Size, Table, TableOfKinds
 from trulysafe.data.sources import READERS, ReaderOptions
+from trulysafe.models.options import FromScratch
 
 
-class TrainedModel(Table):
+class TrainedModel(FromScratch):
     """A tiny model that a rule trains from scratch (demo and small real-text runs)."""
 
     source: Literal["train"] = Field(
         description="`train`: a rule builds the tokenizer and trains the model from scratch."
     )
     corpus: list[Name] = Field(min_length=1, description="Datasets with prompts and responses to train on.")
-    architecture: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Size of the Llama-style model: `hidden_size`, `num_hidden_layers`, `vocab_size`, ...",
-    )
-    training: dict[str, Any] = Field(
-        default_factory=dict, description="`steps`, `batch_size`, `learning_rate`, `max_length`, ..."
-    )
     seed: int = Field(0, description="Seed of the weights and of the order of the data.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="Precision of every forward pass after training."
@@ -61,7 +55,7 @@ class HubModel(Table):
     )
 
 
-Model = Annotated[TrainedModel | HubModel, Field(discriminator="source")]
+Model = Annotated[Annotated[TrainedModel | HubModel, Field(discriminator="source")], PlainPaths]
 
 
 class Dataset(OfKind):
@@ -138,7 +132,7 @@ class EndpointLlm(_Llm):
     first_wait: float = Field(1.0, gt=0, description="Upper end of the first wait, s.")
 
 
-Llm = Annotated[LocalLlm | EndpointLlm, Field(discriminator="backend")]
+Llm = Annotated[Annotated[LocalLlm | EndpointLlm, Field(discriminator="backend")], PlainPaths]
 
 
 class Labeller(TableOfKinds):

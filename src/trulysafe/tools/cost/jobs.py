@@ -61,10 +61,8 @@ class Jobs(TrainingJobs):
             if model.source == "hub":
                 yield Job("prefetch_model", disk=self.size(name).bytes)
             if model.source == "train":
-                from trulysafe.models.pretrain import TRAINING
-
-                options = {**TRAINING, **model.training}
-                tokens = options["steps"] * options["batch_size"] * options["max_length"]
+                made = model.training
+                tokens = made.steps * made.batch_size * made.max_length
                 size = self.size(name)
                 yield Job(
                     "train_base", size, 0, trained_tokens=tokens, trained=self._whole(size), disk=size.bytes

@@ -11,7 +11,6 @@ from typing import Any
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.tables.configuration import Configuration
-from trulysafe.models.pretrain import ARCHITECTURE
 from trulysafe.train.memory import BYTES
 
 _ASPECT = 128
@@ -47,7 +46,7 @@ def size_of(config: Configuration, name: str) -> Size:
     """
     model = config.models[name]
     if model.source == "train":
-        shape = {**ARCHITECTURE, **model.architecture}
+        shape = model.architecture.model_dump()
         return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
     folder = Path(model.name) if model.source == "path" else _in_cache(model.name, str(model.revision))
     if folder and (folder / "config.json").is_file():
