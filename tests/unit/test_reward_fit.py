@@ -164,7 +164,7 @@ def test_bad_options() -> None:
         fit_hybrid_reward(*both, early_stopping="best")
     with pytest.raises(UserError, match="leaves no pairs"):
         fit_hybrid_reward(*both, validation_share=0)
-    with pytest.raises(UserError, match="validation_share: 1.0 is not accepted. Accepted: a number below 1"):
+    with pytest.raises(UserError, match=r"validation_share: 1\.0 is not accepted\. Accepted: a number below 1"):
         fit_hybrid_reward(*both, validation_share=1.0)
     with pytest.raises(UserError, match=r"validation_share: 0\.999 of 20 pairs in 20 groups leaves none"):
         fit_hybrid_reward(*both, validation_share=0.999)
@@ -173,7 +173,7 @@ def test_bad_options() -> None:
     for margin in (float("nan"), float("inf"), -float("inf")):
         with pytest.raises(UserError, match=f"margin: {margin}"):
             fit_hybrid_reward(*both, margin=margin)
-    with pytest.raises(UserError, match="epochs: 0 is not accepted. Accepted: a number, 1 or more"):
+    with pytest.raises(UserError, match=r"epochs: 0 is not accepted\. Accepted: a number, 1 or more"):
         fit_hybrid_reward(*both, epochs=0)
     with pytest.raises(UserError, match="one group"):
         fit_hybrid_reward(*both, groups=["a"] * 20)

@@ -10,8 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from trulysafe.common.errors import UserError
 from trulysafe.reward.baselines import mean_of_layers
 from trulysafe.reward.fit import fit_hybrid_reward
-from trulysafe.reward.model import reward_margin_loss
-from trulysafe.reward.model import HybridReward
+from trulysafe.reward.model import HybridReward, reward_margin_loss
 from trulysafe.reward.probes import STRENGTH, classifier, layer_probes
 
 LAYERS = 3

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -36,38 +37,79 @@ def _no_flag(given: Any) -> Any:
     return given
 
 
+NO_FLAG = BeforeValidator(_no_flag)
+"""Refuses true and false where a number is asked for, which pydantic would take for 1 and 0."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
 
 
 FixedRole = Literal["corpus", "labeller", "reward", "pairs", "judge", "evaluation"]
+Role = Literal[FixedRole, "split"]
 
 
-Role = Literal["corpus", "labeller", "reward", "pairs", "judge", "evaluation", "split"]
+HarmfulRisk = Literal["EHD", "IHD", "MHD"]
+HarmlessRisk = Literal["look_alike", "general", "other"]
+Risk = Literal[HarmfulRisk, HarmlessRisk]
 
 
-Risk = Literal["EHD", "IHD", "MHD", "look_alike", "general", "other"]
+Axis = Literal["safety", "over_refusal", "helpfulness"]
+"""What a good answer to a prompt is."""
+
+
+ContrastMetric = Literal[
+    "safe", "complies", "mixed", "over_refusal", "not_complying", "helpful", "malformed", "truly_safe"
+]
+
+
+Purpose = Literal["test", "development"]
+
+
+Pooling = Literal["eos", "mean", "mean_all"]
+"""Position(s) of a response whose hidden state is read."""
+
+
+PairRule = Literal["best_worst", "top_k_bottom_k", "best_vs_random"]
+
+
+MixRule = Literal["quota", "random", "ratio"]
+
+
+Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 Flag = Annotated[bool, Field(strict=True)]
 
 
-Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_no_flag)]
+Share = Annotated[float, Field(ge=0, le=1), NO_FLAG]
 
 
-Count = Annotated[int, Field(ge=1), BeforeValidator(_no_flag)]
+Count = Annotated[int, Field(ge=1), NO_FLAG]
 
 
-Whole = Annotated[int, Field(ge=0), BeforeValidator(_no_flag)]
+Whole = Annotated[int, Field(ge=0), NO_FLAG]
 """0 or more."""
 
 
-Positive = Annotated[float, Field(gt=0), BeforeValidator(_no_flag)]
+Positive = Annotated[float, Field(gt=0), NO_FLAG]
 
 
-NotNegative = Annotated[float, Field(ge=0), BeforeValidator(_no_flag)]
+NotNegative = Annotated[float, Field(ge=0), NO_FLAG]
 
 
-Number = Annotated[float, BeforeValidator(_no_flag)]
+Below1 = Annotated[float, Field(ge=0, lt=1), NO_FLAG]
+
+
+Number = Annotated[float, NO_FLAG]
+
+
+def _sum_to_a_share(shares: dict[Any, float]) -> dict[Any, float]:
+    if not 0 < sum(shares.values()) <= 1 + 1e-6:
+        said = f"the shares sum to {sum(shares.values()):g}. Accepted: shares above 0 in all and 1 at most; the rest is nobody's."
+        raise PydanticCustomError("shares", "{said}", {"said": said})
+    return shares
+
+
+Shares = Annotated[dict[FixedRole, Share], AfterValidator(_sum_to_a_share)]
+"""Role -> share of the prompts."""
 
 
 Size = Literal["tiny", "1b", "8b", "13b", "70b"]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.options import HarmfulRisk, Risk
 
 UNPARSED = "unparsed"
 """Risk class of a prompt whose labeller gave no answer that could be read; no mix draws it."""
-RISKS = ("EHD", "IHD", "MHD", "look_alike", "general", "other", UNPARSED, "")
+RISKS = (*get_args(Risk), UNPARSED, "")
 """Risk classes: explicit, implicit and mixed harm (paper B), harmless look-alikes, general, other, unreadable, not labelled."""
-HARMFUL_RISKS = ("EHD", "IHD", "MHD")
+HARMFUL_RISKS = get_args(HarmfulRisk)
 UNLABELLED = "not labelled"
 """What the risk class ``""`` is called wherever classes are counted or measured."""
 VERDICTS = ("complies", "safe_completion", "refuses", "mixed", "malformed")

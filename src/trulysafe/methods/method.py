@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from trulysafe.common.options import (
+    NO_FLAG,
     Count,
     Flag,
     NotNegative,
@@ -61,7 +62,7 @@ class Confidence(TableOfKinds, PublicTable):
     )
     value: Share = Field(0.9, description="Gamma of `fixed`.")
     alpha: Positive = Field(7.5, description="Slope of `label`.")
-    floor: Annotated[Number, Field(ge=0, le=0.5)] = Field(
+    floor: Annotated[float, Field(ge=0, le=0.5), NO_FLAG] = Field(
         0.5, description="Smallest gamma; 0.5 never flips a label, 0 lets it."
     )
     per_pair: Flag = Field(
@@ -157,7 +158,7 @@ class Online(PublicTable):
     )
     temperature: Positive = Field(1.0, description="Of the samples.")
     top_k: Whole = Field(0, description="Sample among the k likeliest tokens; 0 is all.")
-    top_p: Annotated[Number, Field(gt=0, le=1)] = Field(1.0, description="Nucleus mass.")
+    top_p: Annotated[float, Field(gt=0, le=1), NO_FLAG] = Field(1.0, description="Nucleus mass.")
     repetition_penalty: Positive = Field(1.0, description="Penalty on tokens that already occur.")
     max_new_tokens: Count = Field(256, description="Token limit; a response that reaches it is not judged.")
     min_gap: NotNegative = Field(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.options import Dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ADAPTER_FILE = "adapter_config.json"
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = get_args(Dtype)
 Spec = Mapping[str, Any]
 """How to load a model: source, revision, chat_template, end_of_turn, dtype."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trulysafe.common.options import Count, NotNegative, Number, Positive, PublicTable, Table
+from trulysafe.common.options import Below1, Count, NotNegative, Positive, PublicTable, Table
 
 
 class Architecture(Table):
@@ -38,9 +38,7 @@ class Pretraining(Table):
     steps: Count = Field(900, description="Optimiser steps.")
     batch_size: Count = Field(32, description="Conversations per step.")
     learning_rate: Positive = Field(4e-3, description="Peak of AdamW, cosine decay.")
-    warmup_ratio: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        0.1, description="Share of the steps with rising learning rate."
-    )
+    warmup_ratio: Below1 = Field(0.1, description="Share of the steps with rising learning rate.")
     weight_decay: NotNegative = Field(0.01, description="Of AdamW.")
     max_length: Count = Field(256, description="Longer conversations are cut, tokens.")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="`bfloat16` means autocast.")

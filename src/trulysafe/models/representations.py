@@ -6,7 +6,7 @@ One forward through the base model without its LM head; batches hold conversatio
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import stable_seed
+from trulysafe.common.options import Pooling
 from trulysafe.models.layer_states import LayerStates, find_decoder, gather_positions
 from trulysafe.models.load import context_of
 from trulysafe.models.tokens import Encoded, encode, end_of_turn_id
@@ -28,7 +29,7 @@ __all__ = [
     "token_positions",
 ]
 
-POOLINGS = ("eos", "mean", "mean_all")
+POOLINGS = get_args(Pooling)
 """State of the end-of-turn token, mean over the response tokens (it included), mean over prompt and response."""
 Conversation = Sequence[Any]
 """A (prompt, response) pair, the prompt being a text or the messages so far; or all messages, the assistant's answer last."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trulysafe.common.options import Count, Flag, NotNegative, Number, PublicTable, error_at
+from trulysafe.common.options import Below1, Count, Flag, NotNegative, Number, PublicTable, error_at
+
+Baseline = Literal["best_layer", "concatenated", "mean_of_layers"]
+"""What a hybrid reward may be compared with, see :data:`trulysafe.reward.baselines.BASELINES`."""
 
 
 class FitOptions(PublicTable):
@@ -42,9 +45,7 @@ class FitOptions(PublicTable):
         "training pairs and stored in the model.",
     )
     calibrate: Flag = Field(True, description="Fit offset and temperature on the validation pairs.")
-    validation_share: Annotated[Number, Field(ge=0, lt=1)] = Field(
-        0.1, description="Share of the pairs (or groups) held out."
-    )
+    validation_share: Below1 = Field(0.1, description="Share of the pairs (or groups) held out.")
     early_stopping: Literal["soft", "hard", "true"] | None = Field(
         None,
         description="Keep the epoch with the best `soft`, `hard` or `true` accuracy of the raw reward on the validation pairs (ties: the lower loss); none "

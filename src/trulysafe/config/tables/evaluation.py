@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from trulysafe.common.options import Count, Name, PartOf, Risk, Table
-from trulysafe.reward.options import FitOptions
+from trulysafe.common.options import Axis, ContrastMetric, Count, Name, PartOf, Purpose, Risk, Table
+from trulysafe.reward.options import Baseline, FitOptions
 
 
 class Judge(Table):
@@ -24,7 +24,7 @@ class Benchmark(Table):
     """Prompts that policies answer, and how the answers count."""
 
     datasets: list[Name] = Field(min_length=1, description="Prompts to answer.")
-    axis: Literal["safety", "over_refusal", "helpfulness"] = Field(description="What a good answer is.")
+    axis: Axis = Field(description="What a good answer is.")
     risks: list[Risk] = Field(default_factory=list, description="Keep prompts of these classes; empty keeps all.")
     judges: list[Name] = Field(min_length=1, description="Judges; the first is the one in the main table.")
     rows: Count | None = Field(
@@ -36,7 +36,7 @@ class Benchmark(Table):
         description="Prompts per risk class at earlier snapshots; none is as many as at the end point, 0 skips them.",
     )
     max_new_tokens: Count = Field(256, description="Token limit of an answer.")
-    purpose: Literal["test", "development"] = Field(
+    purpose: Purpose = Field(
         "test",
         description="Results and figures are of `test` benchmarks alone; numbers on `development` prompts stand in `metrics.parquet`, to tune by.",
     )
@@ -47,9 +47,7 @@ class Contrast(Table):
 
     a: Name = Field(description="Experiment.")
     b: Name = Field(description="Experiment it is compared with; the difference is a - b.")
-    metric: Literal["safe", "over_refusal", "helpful", "malformed", "truly_safe"] = Field(
-        description="Metric compared."
-    )
+    metric: ContrastMetric = Field(description="Metric compared.")
     primary: bool = Field(True, description="Primary contrasts are corrected together (Holm).")
 
 
@@ -92,7 +90,7 @@ class RewardAblation(Table):
     fit: Annotated[dict[str, Any], PartOf(FitOptions)] | None = Field(
         None, description="Options of the fit that differ, on the states of the default: `{two_stage: true}`."
     )
-    baseline: Literal["best_layer", "concatenated", "mean_of_layers"] | None = Field(
+    baseline: Baseline | None = Field(
         None,
         description="What stands in the reward's place, on the states of the default: logistic regressions on the best layer (chosen on inner "
         "folds), on all layers side by side, or on each layer with their mean.",

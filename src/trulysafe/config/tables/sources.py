@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny
 
 from trulysafe.common.kinds import OfKind
-from trulysafe.common.options import Count, FixedRole, Name, PlainPaths, Role, Share, Size, Table, TableOfKinds
+from trulysafe.common.options import Count, Dtype, Name, PlainPaths, Role, Share, Shares, Size, Table, TableOfKinds
 from trulysafe.data.sources import READERS, ReaderOptions
 from trulysafe.models.options import FromScratch
 
@@ -20,9 +20,7 @@ class TrainedModel(FromScratch):
     )
     corpus: list[Name] = Field(min_length=1, description="Datasets with prompts and responses to train on.")
     seed: int = Field(0, description="Seed of the weights and of the order of the data.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Precision of every forward pass after training."
-    )
+    dtype: Dtype = Field("float32", description="Precision of every forward pass after training.")
     size: Size = Field("tiny", description="Size class: what its jobs ask a cluster for.")
 
 
@@ -46,9 +44,7 @@ class HubModel(Table):
         None,
         description="Token that the chat template ends the assistant's turn with, where the tokenizer's EOS is another (`<end_of_turn>` for Gemma).",
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "bfloat16", description="Precision of the weights in every forward pass."
-    )
+    dtype: Dtype = Field("bfloat16", description="Precision of the weights in every forward pass.")
     size: Size | None = Field(
         None,
         description="Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); a name without a number is taken for `8b`.",
@@ -66,7 +62,7 @@ class Dataset(OfKind):
     kind: str = Field(
         description="Reader that turns the source into a table: the name of a module of `trulysafe.data.readers`."
     )
-    role: Role | dict[FixedRole, Share] = Field(
+    role: Role | Shares = Field(
         description="Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under `split`; "
         "a mapping of roles to shares does so by shares of the dataset's own."
     )
@@ -80,7 +76,7 @@ class Dataset(OfKind):
 class Split(Table):
     """The one prompt-hash split over all stages."""
 
-    shares: dict[FixedRole, Share] = Field(
+    shares: Shares = Field(
         default_factory=lambda: {"labeller": 0.2, "reward": 0.2, "pairs": 0.4, "judge": 0.1, "evaluation": 0.1},  # type: ignore[arg-type]
         description="Share of prompts per role, for datasets whose role is `split`.",
     )
