@@ -170,7 +170,7 @@ BAD_OPTIONS = {
     "no path": ("jsonl", {}, "`path` is missing"),
     "an unknown kind": ("beavertail_risk", {}, "Did you mean 'beavertails_risk'"),
     "an unknown option": ("jsonl", {"path": "a.jsonl", "colums": {}}, "Did you mean 'columns'"),
-    "an option of another reader": ("xstest", {"categories": []}, "'categories' is not accepted"),
+    "an option of another reader": ("xstest", {"categories": []}, "`categories`: unknown key. Accepted: files, folder, "),
     "a field that no table has": (
         "jsonl",
         {"path": "a.jsonl", "columns": {"promt": "prompt"}},
@@ -189,7 +189,7 @@ BAD_OPTIONS = {
     "columns in a list": (
         "jsonl",
         {"path": "a.jsonl", "columns": ["prompt"]},
-        "`columns`: ['prompt'] is not accepted; a mapping",
+        "`columns`: ['prompt'] is not accepted. Accepted: a mapping",
     ),
     "a path that is a number": (
         "jsonl",

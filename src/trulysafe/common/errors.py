@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
-
-_TEXT = re.compile(r"'([^']*)'")
 
 
 class UserError(Exception):
@@ -42,18 +38,6 @@ def choices(value: object, accepted: Iterable[object]) -> str:
     near = _nearest(str(value), names)
     hint = f" Did you mean {near!r}?" if near else ""
     return f"{hint} Accepted: {', '.join(names) if names else '(nothing is defined)'}."
-
-
-def wrong_value(item: Mapping[str, Any]) -> str:
-    """A sentence on a value that pydantic refuses, from an entry of its list of errors: what was found, what is accepted."""
-    match item["type"]:
-        case "literal_error":
-            return f"{item['input']!r} is not accepted.{choices(item['input'], _TEXT.findall(item['ctx']['expected']))}"
-        case "value_error":
-            return str(item["ctx"]["error"])
-        case "dict_type":
-            return f"{item['input']!r} is not accepted; a mapping is needed, such as {{key: value}}."
-    return f"{item['input']!r} is not accepted; {item['msg'][:1].lower()}{item['msg'][1:]}."
 
 
 def _nearest(value: str, names: Iterable[str]) -> str | None:

@@ -18,11 +18,12 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, GetJsonSchemaHandler, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from trulysafe.common.errors import choices, not_accepted
 from trulysafe.common.options import Table, TableOfKinds
+
 
 class Options(Table):
     """Options of one kind."""
@@ -96,6 +97,20 @@ class OfKind(TableOfKinds):
     options: SerializeAsAny[Options] = Field(
         default_factory=Options, validate_default=True, description="Options of the kind."
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """What editors are told: the kinds of the room, and the options of each."""
+        made = handler.resolve_ref_schema(handler(schema))
+        made["properties"]["kind"]["enum"] = list(cls.KINDS.names)
+        made["allOf"] = [
+            {
+                "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+                "then": {"properties": {"options": handler(cls.KINDS.options_class(kind).__pydantic_core_schema__)}},
+            }
+            for kind in cls.KINDS.names
+        ]
+        return made
 
     @field_validator("kind")
     @classmethod

@@ -261,7 +261,7 @@ def error_at(key: str, said: str) -> PydanticCustomError:
     return PydanticCustomError(AT_KEY, "{said}", {"key": key, "said": said})
 
 
-def explain(item: ErrorDetails, under: str = "") -> str:
+def explain(item: Mapping[str, Any], under: str = "") -> str:
     """One line about what pydantic found wrong.
 
     Args:
@@ -274,10 +274,11 @@ def explain(item: ErrorDetails, under: str = "") -> str:
             keys.append(item["ctx"]["key"])
         case "union_tag_invalid" | "union_tag_not_found":
             keys.append(item["ctx"]["discriminator"].strip("'"))
-    return f"{'.'.join([*([under] if under else []), *keys]) or '(top level)'}: {_what_is_wrong(item)}"
+    return f"{'.'.join([*([under] if under else []), *keys]) or '(top level)'}: {what_is_wrong(item)}"
 
 
-def _what_is_wrong(item: ErrorDetails) -> str:
+def what_is_wrong(item: Mapping[str, Any]) -> str:
+    """What an entry of pydantic's list of errors says of a value: what was found, what is accepted, what to do."""
     ctx = item.get("ctx", {})
     if "said" in ctx:
         return str(ctx["said"])
@@ -296,7 +297,7 @@ def _what_is_wrong(item: ErrorDetails) -> str:
         case "value_error":
             return str(ctx["error"])
     given = item.get("input")
-    found = type(given).__name__ if isinstance(given, BaseModel | dict | list) else repr(given)
+    found = type(given).__name__ if isinstance(given, BaseModel | dict) else repr(given)
     if item["type"] in _ACCEPTED:
         return f"{found} is not accepted. Accepted: {_ACCEPTED[item['type']].format(**ctx)}."
     return f"{item['msg']}. Found {found}."

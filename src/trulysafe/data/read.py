@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 from pydantic import ValidationError
 
-from trulysafe.common.errors import UserError, not_accepted, wrong_value
+from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import pair_id, prompt_id, response_id, unit_interval
+from trulysafe.common.options import what_is_wrong
 from trulysafe.common.schema import RISKS, check_table
 from trulysafe.data.sources import (
     READERS,
@@ -93,19 +94,17 @@ def _options(kind: str, given: Mapping[str, Any], where: str) -> ReaderOptions:
     try:
         options = READERS.options(kind, given)
     except ValidationError as error:
-        raise UserError("\n".join(_what_is_wrong(item, where) for item in error.errors())) from None
+        raise UserError("\n".join(_said(item, where) for item in error.errors())) from None
     assert isinstance(options, ReaderOptions)
     return options
 
 
-def _what_is_wrong(item: Mapping[str, Any], where: str) -> str:
+def _said(item: Mapping[str, Any], where: str) -> str:
     """One sentence on an error of pydantic's about an option."""
     option = item["loc"][0] if item["loc"] else "options"
-    if item["type"] == "extra_forbidden":
-        return str(not_accepted(f"{where}, option", option, item["ctx"]["accepted"]))
     if item["type"] == "missing":
         return f"{where}: option `{option}` is missing."
-    return f"{where}, option `{option}`: {wrong_value(item)}"
+    return f"{where}, option `{option}`: {what_is_wrong(item)}"
 
 
 def _check_pinned(where: str, options: SourceOptions) -> None:

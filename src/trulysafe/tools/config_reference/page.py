@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 import yaml
 from pydantic.fields import FieldInfo
 
-from trulysafe.common.kinds import OfKind
+from trulysafe.common.kinds import OfKind, Options
 from trulysafe.common.options import PartOf, Table, tables_in
 from trulysafe.config.tables.configuration import Configuration
 
@@ -54,7 +55,7 @@ def _collect(table: type[Table], under: str, found: Titles) -> None:
     for name, field in table.model_fields.items():
         key = f"{under}.{name}" if under else name
         for inner in tables_in(field.annotation):
-            if inner not in found:
+            if inner not in found and not issubclass(inner, Options):
                 chooser = _chooser(field.annotation)
                 values = " or ".join(get_args(inner.model_fields[chooser].annotation)) if chooser else ""
                 found[inner] = f"{key}: {chooser} {values}" if chooser else key
@@ -73,7 +74,8 @@ def _chooser(annotation: Any) -> str | None:
 def rows(table: type[Table], titles: Titles) -> Iterator[tuple[str, ...]]:
     """Name, accepted values, default and meaning of each key of a table."""
     schema = table.model_json_schema()["properties"]
-    for name, field in table.model_fields.items():
+    for key, field in table.model_fields.items():
+        name = field.alias or key
         accepts = _accepts(schema[name], tables_in(field.annotation), titles)
         if parts := [part.table for part in _parts(field)]:
             accepts = " or ".join(f"keys of {_link(titles[part])}" for part in parts)
@@ -87,17 +89,39 @@ def _parts(field: FieldInfo) -> list[PartOf]:
 
 
 def _kinds(title: str, table: type[OfKind], titles: Titles) -> Iterator[str]:
-    """Kinds of a component with their meanings, and the options that one or several of them take."""
-    modules = {kind: table.KINDS.module(kind) for kind in table.KINDS.names}
-    meanings = [(f"`{kind}`", _first_sentences(module.__doc__)) for kind, module in modules.items()]
-    yield f"### {title}.kind\n\n{markdown_table(('Kind', 'Meaning'), meanings)}"
-    takers: dict[tuple[str, ...], list[str]] = {}
-    for kind, module in modules.items():
-        for row in rows(module.Options, titles):
-            takers.setdefault(row, []).append(kind)
-    listed = [(row[0], _named(kinds, list(modules)), *row[1:]) for row, kinds in takers.items()]
+    """What each kind is, and the options of all kinds: those that several inherit stand once."""
+    kinds = {kind: table.KINDS.options_class(kind) for kind in table.KINDS.names}
+    meanings = [
+        (f"`{kind}`", _keys_beside(of), _own_defaults(of), _first_sentences(sys.modules[of.__module__].__doc__))
+        for kind, of in kinds.items()
+    ]
+    yield f"### {title}.kind\n\n{markdown_table(('Kind', 'Keys', 'Of its own', 'Meaning'), meanings)}"
+    listed = []
+    for base in dict.fromkeys(base for of in kinds.values() for base in _classes(of)):
+        takers = _named([kind for kind, of in kinds.items() if issubclass(of, base)], list(kinds))
+        inherited = {key for other in _classes(base) if other is not base for key in other.model_fields}
+        keys = zip(base.model_fields, rows(base, titles), strict=True)
+        listed += [(row[0], takers, *row[1:]) for key, row in keys if key not in inherited]
     if listed:
         yield f"### {title}.options\n\n{markdown_table((HEADER[0], 'Kinds', *HEADER[1:]), listed)}"
+
+
+def _classes(options: type[Options]) -> list[type[Options]]:
+    """The class of a kind's options after those that it is made of."""
+    return [base for base in reversed(options.__mro__) if issubclass(base, Options)]
+
+
+def _keys_beside(options: type[Options]) -> str:
+    """Keys beside ``options`` that a kind takes, where not every kind does."""
+    return ", ".join([*(f"`{key}` (needed)" for key in options.NEEDS), *(f"`{key}`" for key in options.READS)])
+
+
+def _own_defaults(options: type[Options]) -> str:
+    """What kind of table a reader gives, and defaults in which a kind differs from those whose options it shares."""
+    gives = [f"gives `{options.TABLE}`"] if hasattr(options, "TABLE") else []
+    inherited = {key: field for base in _classes(options)[:-1] for key, field in base.model_fields.items()}
+    changed = {key: _default(options.model_fields[key]) for key, field in inherited.items()}
+    return ", ".join([*gives, *(f"`{key}`: {new}" for key, new in changed.items() if new != _default(inherited[key]))])
 
 
 def _named(kinds: list[str], known: list[str]) -> str:
@@ -119,7 +143,8 @@ def _accepts(schema: Mapping[str, Any], tables: list[type[Table]], titles: Title
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
-        return _link(next(titles[table] for table in tables if name.endswith(table.__name__)))
+        title = next(titles.get(table) for table in tables if name.endswith(table.__name__))
+        return _link(title) if title else "options of the kind"
     for union in ("anyOf", "oneOf"):
         if union in schema:
             kinds = ["none" if it.get("type") == "null" else _accepts(it, tables, titles) for it in schema[union]]
@@ -170,7 +195,7 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, Table):
         return "see there"
-    if value in ("", None) or value == {} or value == []:
+    if value is None or value in ("", {}, [], ()):
         return "none"
     return f"`{value:g}`" if isinstance(value, float) else f"`{plain(value)}`"
 
