@@ -82,7 +82,7 @@ format: env ## Format the code and mend what can be mended automatically
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt $(RULES)
 
-docs: env ## Write config/README.md, the reference of all configuration keys
+docs: env ## Write config/README.md and config/schema.json, what is known of all configuration keys
 	$(BIN)/python -m trulysafe.tools.config_reference config
 
 lock: ## Resolve the dependencies of pyproject.toml into the locks and the conda file anew (UPGRADE=1 takes newer versions)

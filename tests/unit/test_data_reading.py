@@ -170,7 +170,11 @@ BAD_OPTIONS = {
     "no path": ("jsonl", {}, "`path` is missing"),
     "an unknown kind": ("beavertail_risk", {}, "Did you mean 'beavertails_risk'"),
     "an unknown option": ("jsonl", {"path": "a.jsonl", "colums": {}}, "Did you mean 'columns'"),
-    "an option of another reader": ("xstest", {"categories": []}, "`categories`: unknown key. Accepted: files, folder, "),
+    "an option of another reader": (
+        "xstest",
+        {"categories": []},
+        "`categories`: unknown key. Accepted: files, folder, ",
+    ),
     "a field that no table has": (
         "jsonl",
         {"path": "a.jsonl", "columns": {"promt": "prompt"}},

@@ -34,6 +34,18 @@ def test_fingerprint_sees_code_and_not_documentation(tmp_path):
     assert fingerprint(changed) != first
 
 
+def test_the_description_of_an_option_is_documentation_and_its_default_is_not(tmp_path):
+    def of(name, field):
+        path = tmp_path / f"{name}.py"
+        path.write_text(f"class Options(Base):\n    rows: int = {field}\n", encoding="utf-8")
+        return fingerprint(path)
+
+    first = of("first", 'Field(3, ge=1, description="Rows.")')
+    assert of("reworded", 'Field(3, ge=1, description="Rows of a file.")') == first
+    assert of("changed", 'Field(4, ge=1, description="Rows.")') != first
+    assert of("bounded", 'Field(3, ge=2, description="Rows.")') != first
+
+
 def test_closure_is_what_is_imported_and_no_more():
     names = {path.stem for path in closure("trulysafe.models.sampling")}
     assert {"sampling", "tokens", "ids"} <= names

@@ -32,6 +32,8 @@ SHIFTED_LOSSES = ("kto",)
 """Losses whose log-ratios are taken less :func:`trulysafe.methods.losses.kto_reference_point`."""
 MaskRule = Literal["threshold", "batch_mean", "hysteresis"]
 MaskControl = Literal["none", "random", "shuffled", "ones"]
+TokenSource = Literal["implicit", "token_rm"]
+"""Where token rewards come from beside the hybrid reward."""
 EndOfTurn = Literal["keep", "rule", "drop"]
 Form = Literal["level", "difference"]
 RewardShuffle = Literal["none", "pairs", "responses"]
@@ -113,7 +115,7 @@ class Mask(TableOfKinds, PublicTable):
     )
     baseline: Number = Field(0.0, description="Threshold of `threshold`, middle of the band of `hysteresis`.")
     width: NotNegative = Field(0.3, description="Half-width of the band of `hysteresis`.")
-    token_rewards: Literal["hybrid", "implicit", "token_rm"] = Field(
+    token_rewards: Literal["hybrid", TokenSource] = Field(
         "hybrid",
         description="Where r_t comes from: the `hybrid` reward at every token, the `implicit` reward of a DPO policy, or a token-classification reward "
         "model (`token_rm`). In a configuration it follows from the method's own `token_rewards`.",

@@ -96,6 +96,9 @@ def _syntax_digest(path: Path) -> str:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             # every bare text is documentation: docstrings, and the texts under module constants
             node.body = [item for item in node.body if not _is_text(item)] or [ast.Pass()]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
+            # so is the description of an option
+            node.keywords = [item for item in node.keywords if item.arg != "description"]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 

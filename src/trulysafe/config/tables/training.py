@@ -19,7 +19,7 @@ from trulysafe.common.options import (
 from trulysafe.config.launch import Engine, Launch
 from trulysafe.config.tables.optimisation import Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.preferences import PolicyOf
-from trulysafe.methods.method import Method
+from trulysafe.methods.method import Method, TokenSource
 from trulysafe.token_rewards.options import TokenFit
 
 
@@ -94,7 +94,7 @@ class TokenReward(TableOfKinds):
 
     KEYS: ClassVar = {"kind": {"implicit": (("experiment",), ()), "token_rm": ((), ("fit", "seed"))}}
 
-    kind: Literal["implicit", "token_rm"] = Field(
+    kind: TokenSource = Field(
         description="`implicit`: log-probability of each token under the policy of an experiment less that under the model. "
         "`token_rm`: a token-classification reward model, fitted on the annotated pairs."
     )
