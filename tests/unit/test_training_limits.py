@@ -30,7 +30,7 @@ REAL = world.TRAINING | {"bf16": True, "batch_size": 8, "gradient_checkpointing"
 
 
 def _estimate(engine="single", processes=1, **changes):
-    return limits.estimate(LLAMA_8B, "bfloat16", REAL | changes, Launch(engine, processes), 512)
+    return limits.estimate(LLAMA_8B, "bfloat16", REAL | changes, Launch(engine=engine, processes=processes), 512)
 
 
 def test_weights_are_those_of_the_model_and_none_is_made():
@@ -130,9 +130,9 @@ def test_samples_of_online_pairs_count_as_long_as_they_may_be(tmp_path):
     [
         ("bfloat16", {"lora": None, "bf16": True}, Launch(), "float32"),  # steps of 1e-6 are lost in bfloat16 weights
         ("bfloat16", {"lora": LORA, "bf16": True}, Launch(), "bfloat16"),
-        ("bfloat16", {"lora": None, "bf16": True}, Launch("zero3", 2), "bfloat16"),
-        ("bfloat16", {"lora": None, "bf16": False}, Launch("zero3", 2), "float32"),
-        ("float32", {"lora": None, "bf16": True}, Launch("zero3", 2), "float32"),
+        ("bfloat16", {"lora": None, "bf16": True}, Launch(engine="zero3", processes=2), "bfloat16"),
+        ("bfloat16", {"lora": None, "bf16": False}, Launch(engine="zero3", processes=2), "float32"),
+        ("float32", {"lora": None, "bf16": True}, Launch(engine="zero3", processes=2), "float32"),
     ],
 )
 def test_weights_that_are_trained_are_kept_in_float32(dtype, training, launch, expected):
@@ -144,7 +144,7 @@ def test_weights_that_are_trained_are_kept_in_float32(dtype, training, launch, e
     [
         ({"engine": "zero4"}, "Did you mean 'zero"),
         ({"processes": 2}, "engine 'single'"),
-        ({"processes": 0}, "at least 1"),
+        ({"processes": 0}, "training.processes: 0 is not accepted. Accepted: a number, 1 or more"),
     ],
 )
 def test_launches_that_cannot_be_are_refused(options, message):
@@ -153,6 +153,6 @@ def test_launches_that_cannot_be_are_refused(options, message):
 
 
 def test_a_micro_batch_is_spread_evenly_or_refused():
-    assert Launch("ddp", 4).per_process(8) == 2
+    assert Launch(engine="ddp", processes=4).per_process(8) == 2
     with pytest.raises(UserError, match="micro-batch of 8 pairs cannot be spread over 3 processes"):
-        Launch("ddp", 3).per_process(8)
+        Launch(engine="ddp", processes=3).per_process(8)

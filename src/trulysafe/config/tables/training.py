@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from trulysafe.common.errors import UserError
 from trulysafe.common.options import (
     Count,
     Name,
@@ -15,15 +13,16 @@ from trulysafe.common.options import (
     Share,
     Table,
     TableOfKinds,
+    error_at,
 )
-from trulysafe.config.launch import Engine, Launch
+from trulysafe.config.launch import Launch, uneven
 from trulysafe.config.tables.optimisation import Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.methods.method import Method, TokenSource
 from trulysafe.token_rewards.options import TokenFit
 
 
-class Training(Table):
+class Training(Launch):
     """Optimisation; a method or an experiment may override single keys."""
 
     steps: Count = Field(100, description="Optimiser steps.")
@@ -46,29 +45,16 @@ class Training(Table):
     snapshots: list[Count] = Field(
         default_factory=list, description="Steps at which the policy is kept for the frontier; the last step always is."
     )
-    engine: Engine = Field(
-        "single",
-        description="What trains one policy: `single` is the job's own process, `ddp`, `zero2` and `zero3` (DeepSpeed) are processes started by "
-        "`torchrun`. Changing it reruns nothing.",
-    )
-    processes: Count = Field(
-        1,
-        description="Processes of one training run, one for each GPU; `batch_size` must be a multiple. Changing it reruns nothing.",
-    )
-    nodes: Count = Field(
-        1,
-        description="Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. Changing it reruns nothing.",
-    )
-    checkpoint_steps: int = Field(
-        0,
-        ge=0,
-        description="Optimiser steps between checkpoints under `results/<scenario>/checkpoints/`, from which a failed job goes on; 0 saves one only when the "
-        "job is told to stop (SIGTERM). Changing it reruns nothing.",
-    )
 
     @model_validator(mode="after")
     def _schedule_has_its_options(self) -> Self:
         self.schedule_options.check(self.schedule, self.learning_rate)
+        return self
+
+    @model_validator(mode="after")
+    def _spreads_over_processes(self) -> Self:
+        if self.batch_size % self.processes:
+            raise error_at("batch_size", uneven(self.batch_size, self.processes))
         return self
 
     @property
@@ -76,16 +62,8 @@ class Training(Table):
         """How a run is carried out."""
         return Launch(**self.model_dump(include=set(LAUNCH)))
 
-    @model_validator(mode="after")
-    def _spreads_over_processes(self) -> Training:
-        try:
-            self.launch.per_process(self.batch_size)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return self
 
-
-LAUNCH = tuple(field.name for field in fields(Launch))
+LAUNCH = tuple(Launch.model_fields)
 """Keys of ``training`` that say how a run is carried out and never what it computes: they are in no provenance id."""
 
 

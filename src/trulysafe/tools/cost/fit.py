@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 
 from trulysafe.config.launch import Launch
 from trulysafe.tools.cost.assumptions import Assumptions
@@ -62,5 +61,5 @@ def _spread(trained: Trained, available: float) -> Launch | None:
     """The fewest processes of ZeRO-3 among which the training fits, on as many nodes as it has."""
     batch, nodes = int(trained.options["batch_size"]), trained.launch.nodes
     counts = [count for count in range(nodes, batch + 1, nodes) if batch % count == 0 and not trained.alone]
-    launches = (replace(trained.launch, engine="zero3", processes=count) for count in counts)
+    launches = (trained.launch.model_copy(update={"engine": "zero3", "processes": count}) for count in counts)
     return next((launch for launch in launches if trained.memory(launch).total <= available), None)
