@@ -44,9 +44,11 @@ def test_profile_as_a_list_of_assignments(tmp_path):
     [
         ("none", "REQUEUE", "", None),
         ("partition_prio", "OFF", "", None),
-        ("partition_prio", "REQUEUE", "", "note: gpu preempts jobs, for which Snakemake would wait for ever: set slurm-requeue: true"),
+        ("partition_prio", "REQUEUE", "",
+            "note: gpu preempts jobs, for which Snakemake would wait for ever: set slurm-requeue: true"),
         ("partition_prio", "REQUEUE", "slurm-requeue: true", "ok: preempted jobs of gpu are requeued"),
-        ("qos", "CANCEL", "slurm-requeue: true", "note: gpu preempts jobs, for which Snakemake would wait for ever: then Ctrl-C"),
+        ("qos", "CANCEL", "slurm-requeue: true",
+            "note: gpu preempts jobs, for which Snakemake would wait for ever: then Ctrl-C"),
     ],
 )  # fmt: skip
 def test_preemption(tmp_path, monkeypatch, kind, mode, setting, expected):
@@ -169,11 +171,14 @@ def test_partitions_are_read_with_types_that_have_hyphens(monkeypatch):
     [
         ("slurm_partition: 'cpu,gpu', gpu_partition: gpu", ""),
         ("gpu_partition: gpu", ""),
-        ("slurm_partition: down, gpu_partition: gpu", "down is inact, SLURM starts no job there. Wait until it is up, or set it to one of: cpu, gpu"),
+        ("slurm_partition: down, gpu_partition: gpu",
+            "down is inact, SLURM starts no job there. Wait until it is up, or set it to one of: cpu, gpu"),
         ("slurm_partition: cpu", "cpu has none; set gpu_partition"),
-        ("slurm_partition: 'cpu,none', gpu_partition: gpu", "slurm_partition: none is not here. Set it to one of: cpu, gpu, down"),
+        ("slurm_partition: 'cpu,none', gpu_partition: gpu",
+            "slurm_partition: none is not here. Set it to one of: cpu, gpu, down"),
         ("gpu_partition: gpu, gpu_type: a100", "gpu_type: a100 is not in gpu. Set it to none or one of: h100"),
-        ("gpu_partition: gpu, gpu_type: nvidia_a100-sxm4-80gb", "plugin takes letters, digits, _ and . alone. Set it to none, and gpu_constraint"),
+        ("gpu_partition: gpu, gpu_type: nvidia_a100-sxm4-80gb",
+            "plugin takes letters, digits, _ and . alone. Set it to none, and gpu_constraint"),
     ],
 )  # fmt: skip
 def test_partitions_against_the_site_block(tmp_path, monkeypatch, site, said):
@@ -235,7 +240,8 @@ def test_a_cache_that_jobs_could_not_use(monkeypatch):
     ("extra", "values", "said"),
     [
         ("--signal=TERM@300 --gres=gpu:1", {}, "Snakemake would not submit it: The --gres option is not allowed"),
-        ("--signal=TERM@300", {"gpu": 1, "gpu_model": "a100-sxm"}, "Snakemake would not submit it: Invalid GPU model format: a100-sxm"),
+        ("--signal=TERM@300", {"gpu": 1, "gpu_model": "a100-sxm"},
+            "Snakemake would not submit it: Invalid GPU model format: a100-sxm"),
         ("--comment='open", {}, "Snakemake would not submit it: The --comment option"),
         ("--hold='open", {}, "Snakemake would not submit it: No closing quotation"),
         ("", {"runtime": 61}, "asks for 61 minutes, short gives 60: it would wait for ever"),
@@ -309,7 +315,8 @@ LIMITS = """partitions:
 @pytest.mark.parametrize(
     "values",
     [{"runtime": 30}, {"runtime": 90}, {"runtime": 90, "gpu": 1}, {"runtime": 60, "gres": "gpu:a100:2"},
-     {"runtime": 90, "mem_mb": 90000}, {"runtime": 90, "gpu": 8}, {"runtime": 5000}, {"runtime": 30, "cpus_per_task": 48}],
+     {"runtime": 90, "mem_mb": 90000}, {"runtime": 90, "gpu": 8}, {"runtime": 5000},
+     {"runtime": 30, "cpus_per_task": 48}],
 )  # fmt: skip
 def test_the_partition_is_the_one_that_the_plugin_chooses_by_limits(tmp_path, values):
     from snakemake.iocontainers import ResourceList

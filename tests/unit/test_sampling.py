@@ -1,4 +1,6 @@
-"""Responses in blocks: the same whatever the shards; endpoints are told from the token limit. Scores are the model's own."""
+"""Responses in blocks: the same whatever the shards; endpoints are told from the token limit. Scores are the model's
+own.
+"""
 
 import pandas as pd
 import pytest

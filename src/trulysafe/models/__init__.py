@@ -1,1 +1,3 @@
-"""Language models: loading, tokens, hidden states, sampling, log-probabilities, and training a tiny one from scratch."""
+"""Language models: loading, tokens, hidden states, sampling, log-probabilities, and training a tiny one from
+scratch.
+"""

@@ -1,7 +1,7 @@
 """Forwards over given conversations: what preference training needs from the frozen reference model.
 
-Token log-probabilities depend on the model alone, rewards on the reward model too; both are computed once per pair table and shared by
-all experiments that use it.
+Token log-probabilities depend on the model alone, rewards on the reward model too; both are computed once per pair
+table and shared by all experiments that use it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Rewards:
-    """Rewards of one response: calibrated at its endpoint, raw prefix values after each of its tokens (end of turn included)."""
+    """Rewards of one response: calibrated at its endpoint, raw prefix values after each of its tokens (end of turn
+    included).
+    """
 
     endpoint: float
     token_values: list[float]

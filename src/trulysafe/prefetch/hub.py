@@ -1,7 +1,8 @@
 """Models and data sets of the hub, fetched once at pinned revisions on a machine with network; jobs then need none.
 
-Files go into the Hugging Face cache (`cache` in the configuration, else the user's own), where all that reads the hub finds
-them with ``HF_HUB_OFFLINE=1``. What was fetched is written down with checksums. The access token is used here alone.
+Files go into the Hugging Face cache (`cache` in the configuration, else the user's own), where all that reads the hub
+finds them with ``HF_HUB_OFFLINE=1``. What was fetched is written down with checksums. The access token is used here
+alone.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def fetch(repo: str, revision: str, kind: str, patterns: Sequence[str] = ()) -> 
     from huggingface_hub import HfApi, snapshot_download
 
     try:
-        found = HfApi().repo_info(repo, revision=revision, repo_type=kind).siblings or []
-        names = wanted((file.rfilename for file in found), kind, patterns)
+        found = HfApi().list_repo_files(repo, revision=revision, repo_type=kind)
+        names = wanted(found, kind, patterns)
         folder = Path(snapshot_download(repo, revision=revision, repo_type=kind, allow_patterns=names))
     except UserError as error:
         raise UserError(f"{kind} {repo}@{revision}: {error}") from None

@@ -1,7 +1,8 @@
 """Which of a failed job's inputs are damaged: cut short by a full disk, a broken copy or a killed program.
 
-Only what a file says about itself is looked at (the end of a Parquet file, the lengths in a safetensors header, the syntax
-of JSON), which is quick even for a large model; a file of the right length with wrong bytes in it goes unnoticed.
+Only what a file says about itself is looked at (the end of a Parquet file, the lengths in a safetensors header, the
+syntax of JSON), which is quick even for a large model; a file of the right length with wrong bytes in it goes
+unnoticed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,8 @@ def tell_of_damage(inputs: Any, told: str = "") -> None:
             remedy = "No rule of this workflow made it: fetch or copy it again, then run the same command again"
             if made is not None:
                 remedy = f"Delete {made} and run the same command again"
-                try:
+                with suppress(UserError):  # its manifest may be damaged too
                     remedy += f": rule {read_manifest(made)['rule']} makes it anew"
-                except UserError:  # its manifest is damaged too
-                    pass
             logger.error("%s is cut short or damaged (%s). %s.", file, reason, remedy)
 
 

@@ -1,7 +1,7 @@
 """What every job has in common: private outputs renamed last, a log, one clear error message, a manifest.
 
-A script wraps its work in :func:`job`. Outputs are written under temporary names beside their final ones and renamed when all
-work is done, so that a killed job leaves nothing under a final name.
+A script wraps its work in :func:`job`. Outputs are written under temporary names beside their final ones and renamed
+when all work is done, so that a killed job leaves nothing under a final name.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Run:
         logger.info("%s", ", ".join(f"{key}: {value}" for key, value in facts.items()))
 
     def scratch(self, final: Path) -> Path:
-        """A folder for work that a failure must not lose (checkpoints), owned by this job until it ends; success removes it.
+        """A folder for work that a failure must not lose (checkpoints), owned by this job until it ends; success
+        removes it.
 
         Args:
             final: the output it belongs to; the folder lies at :func:`scratch_path`.
@@ -134,8 +135,8 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
     Yields:
         The :class:`Run`; write to ``run.output.<name>`` (or ``run.outputs``), which are private paths.
 
-    A :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the rule's
-    log, with the names of damaged inputs, and in both cases (and on SIGTERM) nothing is left behind.
+    A :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the
+    rule's log, with the names of damaged inputs, and in both cases (and on SIGTERM) nothing is left behind.
     """
     _log_to(snakemake.log[0] if snakemake.log else None)
     signal.signal(signal.SIGTERM, _terminate)
@@ -162,8 +163,10 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
         logger.error("%s", traceback.format_exc())
         if disk_is_full(error):
             logger.error(
-                "The disk is full, or your quota on it is used up: %s could not be written. Free space (`df`, `quota`), or "
-                "move results/ to another disk and put a link in its place; then run the same command again. Finished jobs "
+                "The disk is full, or your quota on it is used up: %s could not be written. Free space (`df`, "
+                "`quota`), or "
+                "move results/ to another disk and put a link in its place; then run the same command again. Finished "
+                "jobs "
                 "stay finished.",
                 ", ".join(map(str, run.final)),
             )

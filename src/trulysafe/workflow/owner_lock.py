@@ -1,8 +1,8 @@
 """One owner at a time for a folder that outlives its job: who works here, and whether they are still alive.
 
-An owner is a process: host, process id and start time (ids are used again), and the SLURM job it belongs to. A dead owner's
-lock is taken over; a living one's is respected, and the message says who it is. The lock is a file made by ``link``, which
-is atomic on NFS and Lustre too, where ``flock`` may not be, and which is whole from its first moment.
+An owner is a process: host, process id and start time (ids are used again), and the SLURM job it belongs to. A dead
+owner's lock is taken over; a living one's is respected, and the message says who it is. The lock is a file made by
+``link``, which is atomic on NFS and Lustre too, where ``flock`` may not be, and which is whole from its first moment.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def _free_or_refuse(lock: Path, aside: Path) -> None:
         job = f", SLURM job {owner['job']}" if owner.get("job") else ""
         who = f"process {owner['pid']} on {owner['host']}{job} works here since {owner['since']}"
         raise UserError(
-            f"{lock.parent}: {who}. Wait until it ends, or end it, and run the same command again. If you know that it is "
+            f"{lock.parent}: {who}. Wait until it ends, or end it, and run the same command again. If you know that it "
+            "is "
             f"gone, delete {lock} first."
         )
     try:
