@@ -98,7 +98,7 @@ def test_slurm_granted_what_the_table_and_the_profile_ask_for(demo, cluster_with
             assert found == (asked.cores, asked.memory_gb * 1000, asked.minutes), record
         elif rule in LIGHT:
             assert (megabytes(tres["mem"]), int(minutes)) == (4000, 60), record
-        else:  # jobs of a group: the memory of those that run side by side is added up, and the time of those that do not
+        else:  # jobs of a group: those side by side add up their memory, those one after the other their time
             assert megabytes(tres["mem"]) % 4000 == 0, record
             assert int(minutes) % 60 == 0, record
 
