@@ -26,8 +26,8 @@ RULES = {
 LABELLING = ["fit_labeller", "label_prompts", "annotated_pairs"]
 """Rules that generate where a labeller asks a local language model, and load none elsewhere."""
 PLUGINS_OWN = re.compile(
-    r"--(?:job-name|output|error|export|comment|workdir|account|partition|mem|mem-per-cpu|ntasks|ntasks-per-gpu|time|qos|"
-    r"cpus-per-task|cpus-per-gpu|constraint|nodes|clusters|gres|gpus)(?=[=\s])|--parsable|-J|-[oeDApnctCN](?=\s)"
+    r"--(?:job-name|output|error|export|comment|workdir|account|partition|mem|mem-per-cpu|ntasks|ntasks-per-gpu|time|"
+    r"qos|cpus-per-task|cpus-per-gpu|constraint|nodes|clusters|gres|gpus)(?=[=\s])|--parsable|-J|-[oeDApnctCN](?=\s)"
 )
 """Options of sbatch that Snakemake's plugin sets itself and refuses in ``slurm_extra``."""
 

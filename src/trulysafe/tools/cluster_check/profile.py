@@ -18,13 +18,10 @@ from snakemake.resources import Resource, Resources
 
 from trulysafe.common.errors import UserError
 from trulysafe.plan.resources import Site
+from trulysafe.workflow.fingerprint import SOURCE
 
-RULE_FILES = Path(__file__).resolve().parents[4] / "workflow" / "rules"
-FORMS = {
-    "default-resources": ("slurm_partition: cpu", "[^=]+=.*"),
-    "set-resources": ("train: {runtime: 60}", "[^:=]+:[^=]+=.*"),
-}
-"""Settings of resources: the form of their lines, and of an assignment where they are a list."""
+FORMS = {"default-resources": r"[^=]+=.*", "set-resources": r"[^:=]+:[^=]+=.*"}
+"""Settings of resources: the form of an assignment, where they are a list of those."""
 RESOURCES = {field.name for field in fields(Site)}.union(
     "slurm_partition slurm_account slurm_extra qos constraint cluster clusters gpu gpu_model gres".split(),
     "nodes tasks tasks_per_node tasks_per_gpu mpi cpus_per_task cpus_per_gpu mem mem_mb mem_mib mem_mb_per_cpu".split(),
@@ -85,14 +82,13 @@ def read_profile(folder: Path) -> Profile:
     if not versions:
         raise UserError(f"{folder} holds no config.yaml; name the folder of a profile (--profile profiles/slurm).")
     file = max(sorted(versions), key=versions.__getitem__)
-    settings = _settings(file)
+    settings, of_rules = _settings(file), dict[str, list[str]]()
     try:
         with file.open(encoding="utf-8") as stream:
             lines = ProfileConfigFileParser().parse(stream)
-        defaults = Resources.parse(lines.get("default-resources", []), allow_expressions=True)
-        of_rules: dict[str, list[str]] = {}
         for rule, _, assigned in (line.partition(":") for line in lines.get("set-resources", [])):
             of_rules.setdefault(rule, []).append(assigned)
+        defaults = Resources.parse(lines.get("default-resources", []), allow_expressions=True)
         parsed = {rule: Resources.parse(own, allow_expressions=True) for rule, own in of_rules.items()}
     except Exception as error:  # Snakemake raises many kinds, of which the user needs the message
         raise UserError(f"{file}: Snakemake cannot read its resources: {_one_line(error)}. Mend it there.") from None
@@ -113,20 +109,20 @@ def _settings(file: Path) -> Mapping[str, Any]:
     if not isinstance(settings, dict):
         found = "empty" if settings is None else "no mapping"
         raise UserError(f"{file} is {found}. Accepted: lines of the form `key: value`.")
-    for key, (form, assignment) in FORMS.items():
-        value, wrong = settings.get(key), []
-        if isinstance(value, dict):
-            wrong = [item for item in value.values() if key == "set-resources" and not isinstance(item, dict)]
-        elif isinstance(value, list):
-            wrong = [line for line in value if not re.fullmatch(assignment, str(line), re.DOTALL)]
-        elif value is not None:
-            wrong = [value]
+    for key, form in FORMS.items():
+        value = settings.get(key, {})
+        wrong = [] if value is None or isinstance(value, dict | list) else [value]
+        if isinstance(value, list):
+            wrong = [line for line in value if not re.fullmatch(form, str(line), re.DOTALL)]
+        elif isinstance(value, dict) and key == "set-resources":
+            wrong = [own for own in value.values() if not isinstance(own, dict)]
         if wrong:
-            accepted = f"Accepted: lines of the form `{form}` below it"
+            line = "train: {runtime: 60}" if key == "set-resources" else "slurm_partition: cpu"
+            accepted = f"Accepted: lines of the form `{line}` below it"
             raise UserError(f"{key}: {wrong[0]!r} is not accepted. {accepted}. Mend it in {file}.")
     for key in ("retries", "slurm-init-seconds-before-status-checks"):
-        if isinstance(value := settings.get(key, 0), bool) or not str(value or 0).isdecimal():
-            raise UserError(f"{key}: {value!r} is no whole number. Mend it in {file}.")
+        if not re.fullmatch(r"\d+|None", str(settings.get(key))):
+            raise UserError(f"{key}: {settings[key]!r} is no whole number. Mend it in {file}.")
     return settings
 
 
@@ -139,23 +135,20 @@ def unknown_keys(profile: Profile) -> Iterator[Finding]:
         options = {key for action in parser._actions for key in parser.get_possible_config_keys(action)}
     except OSError:  # the plugin found no command of SLURM
         options = set(profile.settings)
-    for key in profile.settings:
-        if key not in options and not str(key).startswith("__"):
-            yield mend("profile", f"{key} is no option of Snakemake, which would not start.{_near(key, options)}")
-    for rule in profile.of_rules:
-        if rule not in rule_names():
-            yield mend("profile", f"set-resources: there is no rule {rule}.{_near(rule, rule_names())}")
+    for key in (key for key in profile.settings if key not in options and not str(key).startswith("__")):
+        yield mend("profile", f"{key} is no option of Snakemake, which would not start.{_near(key, options)}")
+    for rule in sorted(profile.of_rules.keys() - rule_names()):
+        yield mend("profile", f"set-resources: there is no rule {rule}.{_near(rule, rule_names())}")
     of_rules = {f"set-resources.{rule}": own for rule, own in profile.of_rules.items()}
     for where, resources in {"default-resources": profile.defaults, **of_rules}.items():
-        for key in resources:
-            if key not in RESOURCES:
-                yield note("profile", f"{where}.{key}: nothing here reads it.{_near(key, RESOURCES)}")
+        for key in sorted(resources.keys() - RESOURCES):
+            yield note("profile", f"{where}.{key}: nothing here reads it.{_near(key, RESOURCES)}")
 
 
 def rule_names() -> set[str]:
     """Names of the workflow's rules."""
-    texts = [path.read_text(encoding="utf-8") for path in RULE_FILES.glob("*.smk")]
-    return {rule for text in texts for rule in re.findall(r"^rule (\w+):", text, re.MULTILINE)}
+    files = (SOURCE.parent / "workflow" / "rules").glob("*.smk")
+    return {rule for file in files for rule in re.findall(r"^rule (\w+):", file.read_text("utf-8"), re.MULTILINE)}
 
 
 def _near(key: object, known: set[str]) -> str:
