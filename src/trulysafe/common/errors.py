@@ -40,7 +40,7 @@ def choices(value: object, accepted: Iterable[object]) -> str:
 
 
 def wrong_value(item: Mapping[str, Any]) -> str:
-    """A sentence on a value that pydantic refuses, from an entry of its list of errors: what was found, what is accepted."""
+    """What was found and what is accepted, from an entry of pydantic's list of errors."""
     match item["type"]:
         case "literal_error":
             return f"{item['input']!r} is not accepted.{choices(item['input'], _TEXT.findall(item['ctx']['expected']))}"
