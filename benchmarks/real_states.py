@@ -169,8 +169,7 @@ def layer_rows(rewards: pd.DataFrame, layers: list[int], hybrid_name: str) -> pd
 
 def write_report(rewards: pd.DataFrame, groups: np.ndarray, layers: list[int], output: Path) -> str:
     """Write accuracies.csv, less_best_layer.csv, less_paper.csv, less_default.csv, report.md and the figure of the
-    layers; return the report.
-    """
+    layers; return the report."""
     folds, repeats = rewards["fold"].nunique(), rewards["repeat"].nunique()
     rewards = in_order(rewards, layers)
     tables = {"accuracies": ("Accuracies", accuracies(rewards))}

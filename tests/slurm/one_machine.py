@@ -67,8 +67,7 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """Variables that SLURM's commands need. ``SLURM_CONF`` does not reach the step in a job, hence the wrapper on
-        PATH.
-        """
+        PATH."""
         return {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{self.folder / 'bin'}:{_path()}"}
 
     def run(self, *command: str, check: bool = True, seconds: float = 30) -> str:
@@ -117,8 +116,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Kill clients that still run, cancel all jobs, stop all daemons, last started first, and kill what is left of
-        jobs on lost nodes.
-        """
+        jobs on lost nodes."""
         for client in self.clients:
             client.kill()
             client.wait()

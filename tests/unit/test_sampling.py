@@ -1,6 +1,5 @@
 """Responses in blocks: the same whatever the shards; endpoints are told from the token limit. Scores are the model's
-own.
-"""
+own."""
 
 import pandas as pd
 import pytest

@@ -37,8 +37,7 @@ FAMILIES = tuple(CONFIGS)
 
 def tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer with one token per word, its own pad token, and a chat template that ends a turn with the EOS
-    token.
-    """
+    token."""
     words = ["<pad>", "<bos>", "<|end|>", "<unk>", "<|user|>", "<|assistant|>", *WORDS]
     core = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -67,8 +67,7 @@ def fit_and_test(
     if train["label"].nunique() < 2 or test.empty:
         raise UserError(
             f"{where}: {len(train)} rows of classes {sorted(set(train['label']))} to train on and {len(test)} to test "
-            "on are too few. "
-            "Give more labelled prompts of at least two classes, or another `test_share`."
+            "on are too few. Give more labelled prompts of at least two classes, or another `test_share`."
         )
     scores, held_out, fitted = {}, test[["prompt_id", "label"]].reset_index(drop=True), {}
     for name in features:
@@ -111,8 +110,7 @@ def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
 
 def save_tested(tested: Tested, folder: Path) -> None:
     """Write the classifier and ``held_out.csv``: ids, true labels and predictions, from which intervals can be
-    computed.
-    """
+    computed."""
     tested.classifier.save(folder)
     tested.held_out.to_csv(folder / "held_out.csv", index=False)
 

@@ -17,8 +17,7 @@ UNPARSED = "unparsed"
 """Risk class of a prompt whose labeller gave no answer that could be read; no mix draws it."""
 RISKS = ("EHD", "IHD", "MHD", "look_alike", "general", "other", UNPARSED, "")
 """Risk classes: explicit, implicit and mixed harm (paper B), harmless look-alikes, general, other, unreadable, not
-labelled.
-"""
+labelled."""
 HARMFUL_RISKS = ("EHD", "IHD", "MHD")
 UNLABELLED = "not labelled"
 """What the risk class ``""`` is called wherever classes are counted or measured."""

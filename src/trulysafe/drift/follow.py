@@ -1,6 +1,5 @@
 """What is read of a policy to follow it: likelihoods of a fixed pool, and new samples to held-out prompts (see
-:mod:`trulysafe.drift.measures`).
-"""
+:mod:`trulysafe.drift.measures`)."""
 
 from __future__ import annotations
 

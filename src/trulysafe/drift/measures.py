@@ -173,8 +173,7 @@ def _limits(
     measure: str, values: pd.Series, seeds: pd.Series | None = None, families: pd.Series | None = None
 ) -> tuple[float, float]:
     """Limits of a mean, within what the measure can be; NaN where all values are the same and the measure is no
-    share.
-    """
+    share."""
     bounds = RANGES.get(measure, (-np.inf, np.inf))
     found = interval(values, seeds=seeds, families=families, answers=measure == "same_best", bounds=bounds)
     return found.low, found.high

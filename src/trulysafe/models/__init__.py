@@ -1,3 +1,2 @@
 """Language models: loading, tokens, hidden states, sampling, log-probabilities, and training a tiny one from
-scratch.
-"""
+scratch."""

@@ -45,8 +45,7 @@ def find_decoder(model: Any) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
 
 def gather_positions(hidden: Tensor, positions: Tensor) -> Tensor:
     """Pick positions of each row: hidden [B, T, D] with positions [B] -> [B, D], or with positions [B, K] -> [B, K,
-    D].
-    """
+    D]."""
     index = positions.to(hidden.device)
     picked = hidden.gather(1, index.reshape(len(index), -1, 1).expand(-1, -1, hidden.shape[-1]))
     return picked[:, 0] if index.dim() == 1 else picked

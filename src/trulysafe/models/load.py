@@ -129,8 +129,7 @@ def _below(spec: Spec) -> Spec:
 
 def _merged(spec: Spec) -> PreTrainedModel:
     """A LoRA policy with its adapter merged into what it was trained on, which may be a LoRA policy itself (later
-    rounds).
-    """
+    rounds)."""
     from peft import PeftModel
 
     source = str(spec["source"])

@@ -39,8 +39,7 @@ ARCHITECTURE: dict[str, int] = {
     "max_position_embeddings": 512,
 }
 """Defaults of ``architecture``; the names are those of ``transformers.LlamaConfig``. The vocabulary may come out
-smaller.
-"""
+smaller."""
 
 TRAINING: dict[str, Any] = {
     "steps": 900,
@@ -212,8 +211,7 @@ def _examples(
 
 def _model(tokenizer: PreTrainedTokenizerFast, shape: Mapping[str, int]) -> LlamaForCausalLM:
     """Initialise with standard deviation width**-0.5: the usual 0.02 suits widths of thousands and slows narrow models
-    down.
-    """
+    down."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes: dict[str, Any] = {**shape, "vocab_size": len(tokenizer)}

@@ -34,8 +34,7 @@ POOLINGS = ("eos", "mean", "mean_all")
 """State of the end-of-turn token, mean over the response tokens (it included), mean over prompt and response."""
 Conversation = Sequence[Any]
 """A (prompt, response) pair, the prompt being a text or the messages so far; or all messages, the assistant's answer
-last.
-"""
+last."""
 
 
 def extract(

@@ -65,8 +65,7 @@ def usable(samples: pd.DataFrame) -> pd.DataFrame:
 
 def block_numbers(rows: pd.DataFrame, size: int) -> list[int]:
     """Number of the block that each row's prompt falls into, where the prompts of the rows are cut into blocks of
-    ``size``.
-    """
+    ``size``."""
     cut = enumerate(blocks(rows.drop_duplicates("prompt_id"), size))
     number = {prompt: place for place, block in cut for prompt in block["prompt_id"]}
     return [number[prompt] for prompt in rows["prompt_id"]]

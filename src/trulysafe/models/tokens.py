@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 Message = dict[str, str]
 DATE = "26 Jul 2024"
 """What templates that tell the model today's date are given, or prompts would change overnight; Llama 3's where there
-is no clock.
-"""
+is no clock."""
 
 
 @dataclass(frozen=True)

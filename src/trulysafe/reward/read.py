@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Rewards:
     """Rewards of one response: calibrated at its endpoint, raw prefix values after each of its tokens (end of turn
-    included).
-    """
+    included)."""
 
     endpoint: float
     token_values: list[float]

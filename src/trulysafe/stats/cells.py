@@ -80,8 +80,7 @@ def _labels(name: str, groups: ArrayLike) -> np.ndarray:
 
 def mean_variance(cells: Cells, values: pd.Series, resamples: int, seed: int) -> tuple[float, float]:
     """Variance of a mean and degrees of freedom: crossed bootstrap, or independent answers where nothing is clustered;
-    NaN for a single one.
-    """
+    NaN for a single one."""
     independent = float(values.var(ddof=1)) / len(values) if np.ptp(values) or len(values) == 1 else 0.0
     if cells.filled == 1:
         return independent, len(values) - 1

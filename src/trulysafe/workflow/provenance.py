@@ -1,6 +1,5 @@
 """Where results come from: the id of a piece of work, and the manifest and the scratch folder that belong to an
-output.
-"""
+output."""
 
 from __future__ import annotations
 
