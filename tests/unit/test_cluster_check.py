@@ -21,7 +21,17 @@ from trulysafe.tools.cluster_check.slurm import Partition, minutes, preemption, 
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
-    [("30:00", 30), ("12:00:00", 720), ("1-00:00:00", 1440), ("2-12:30:00", 3630), ("infinite", inf), ("n/a", inf)],
+    [
+        ("30:00", 30),
+        ("12:00:00", 720),
+        ("1-00:00:00", 1440),
+        ("2-12:30:00", 3630),
+        ("infinite", inf),
+        ("n/a", inf),
+        ("2-12", 3600),
+        ("90", 90),
+        ("2d12h", 3600),
+    ],
 )
 def test_time_limits(limit, expected):
     assert minutes(limit) == expected
@@ -308,6 +318,7 @@ def test_what_the_plugin_refuses_is_refused_here(tmp_path):
 LIMITS = """partitions:
   short: {max_runtime: "1:00:00", max_threads: 32}
   long: {max_runtime: "2-00:00:00", max_threads: 32, max_mem_mb: 64000}
+  week: {max_runtime: 7d, max_threads: 8}
   gpu: {max_runtime: 1440, max_threads: 64, max_gpu: 4}
 """
 

@@ -61,11 +61,15 @@ def longest(given: str, there: Mapping[str, Partition]) -> float:
 
 
 def minutes(limit: str) -> float:
-    """Minutes of a SLURM time limit (``1-12:00:00``, ``30:00``, ``infinite``), or of a number of them."""
-    if not re.fullmatch(r"[\d:-]+", limit):
-        return float("inf")
-    units = (1.0,) if limit.isdecimal() else (1 / 60, 1.0, 60.0, 1440.0)
-    return sum(int(count) * unit for count, unit in zip(reversed(re.findall(r"\d+", limit)), units, strict=False))
+    """Minutes of a time limit as SLURM (``1-12:00:00``, ``30:00``, ``infinite``) or Snakemake writes it (``2d12h``)."""
+    if named := re.findall(r"(\d+)([dhms])", limit):
+        return sum(int(count) * {"d": 1440, "h": 60, "m": 1, "s": 1 / 60}[unit] for count, unit in named)
+    if limit.isdecimal() or not re.fullmatch(r"[\d:-]+", limit):
+        return float(limit) if limit.isdecimal() else float("inf")
+    days, _, clock = limit.rpartition("-")
+    parts = [int(part) for part in clock.split(":")]
+    hours, mins, _ = [*parts, 0, 0][:3] if days else [0] * (3 - len(parts)) + parts
+    return int(days or 0) * 1440 + hours * 60 + mins
 
 
 def partitions(profile: Profile, there: Mapping[str, Partition]) -> Iterator[Finding]:
