@@ -71,11 +71,12 @@ test-all: env ## Run the slow tests and those on SLURM side by side, as CI does:
 cluster-check: env ## On a login node: does profiles/slurm fit this cluster, and the jobs of CONFIG?
 	@$(BIN)/python -m trulysafe.tools.cluster_check $(CONFIGURED) $(ARGS)
 
-lint: env ## Check style, formatting and types
+lint: env ## Check style, formatting, types and the floors of the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check $(RULES)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 format: env ## Format the code and mend what can be mended automatically
 	$(BIN)/ruff check --fix .

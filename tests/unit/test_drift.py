@@ -33,8 +33,10 @@ def pool(change, seeds=(0, 1), experiment="arm", step=8) -> pd.DataFrame:
                 tokens = 2 + place
                 rows.append(
                     {
-                        "experiment": experiment, "seed": seed, "step": step, "prompt_id": f"p{prompt}", "family": f"f{prompt % 3}",
-                        "response_id": f"p{prompt}r{place}", "risk": "EHD", "tokens": tokens, "logp": now[place] * tokens,
+                        "experiment": experiment, "seed": seed, "step": step, "prompt_id": f"p{prompt}",
+                        "family": f"f{prompt % 3}",
+                        "response_id": f"p{prompt}r{place}", "risk": "EHD", "tokens": tokens,
+                        "logp": now[place] * tokens,
                         "reference_logp": before[place] * tokens,
                     }
                 )  # fmt: skip
@@ -44,8 +46,10 @@ def pool(change, seeds=(0, 1), experiment="arm", step=8) -> pd.DataFrame:
 def fresh(experiment: str, seed: int, ids: list[list[int]], verdicts: list[str], logps: list[float], step: int = 8):
     rows = [
         {
-            "experiment": experiment, "seed": seed, "step": 0 if experiment == REFERENCE else step, "prompt_id": f"q{place}",
-            "sample": 0, "family": f"f{place % 2}", "risk": "EHD", "finished": True, "tokens": len(one), "token_ids": one,
+            "experiment": experiment, "seed": seed, "step": 0 if experiment == REFERENCE else step,
+            "prompt_id": f"q{place}",
+            "sample": 0, "family": f"f{place % 2}", "risk": "EHD", "finished": True, "tokens": len(one),
+            "token_ids": one,
             "verdict": verdict, "reference_logp": logp,
         }
         for place, (one, verdict, logp) in enumerate(zip(ids, verdicts, logps, strict=True))
@@ -185,8 +189,10 @@ def samples() -> pd.DataFrame:
     texts = ["w1 w2 w3", "w4", "w5 w6", "w4", "w7 w8"]
     rows = [
         {
-            "prompt_id": prompt_id(prompt), "prompt": prompt, "response": text, "sample": place, "tokens": len(text.split()) + 1,
-            "response_id": response_id(prompt, text, place), "finished": place != 4, "risk": "EHD", "family": "f", "source": "",
+            "prompt_id": prompt_id(prompt), "prompt": prompt, "response": text, "sample": place,
+            "tokens": len(text.split()) + 1,
+            "response_id": response_id(prompt, text, place), "finished": place != 4, "risk": "EHD", "family": "f",
+            "source": "",
             "meta": "{}",
         }
         for prompt in ("w10 w11", "w12", "w13 w14 w15")

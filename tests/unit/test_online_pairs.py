@@ -11,8 +11,9 @@ import torch
 from tests.unit.online_world import METHOD, ONLINE, PAIRS, dataset, judging_reward, policy, trainer
 from trulysafe.common.errors import UserError
 from trulysafe.methods.method import Confidence, Mask, Method, Online
-from trulysafe.models.scoring import endpoint_rewards, read_rewards, token_logps
+from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import Encoded, encode
+from trulysafe.reward.read import endpoint_rewards, read_rewards
 from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.online_judges import RewardJudge
 from trulysafe.trainers.online_pairs import OnlinePairs

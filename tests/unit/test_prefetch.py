@@ -1,4 +1,5 @@
-"""Fetching from a hub (one that this machine serves): what is fetched, what is refused, where the token goes, and working offline."""
+"""Fetching from a hub (one that this machine serves): what is fetched, what is refused, where the token goes, and
+working offline."""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""A scenario of the hub through Snakemake: fetched once by the login node's jobs, then answered without a request; no token anywhere."""
+"""A scenario of the hub through Snakemake: fetched once by the login node's jobs, then answered without a request; no
+token anywhere.
+"""
 
 import json
 import shutil

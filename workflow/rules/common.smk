@@ -14,7 +14,6 @@ from trulysafe.plan.plan import Plan
 from trulysafe.common.errors import UserError
 from trulysafe.workflow.fingerprint import fingerprint
 from trulysafe.plan.resources import Site, requests
-from trulysafe.workflow.own_source import own_source
 
 # Threads that spin while they wait make a two-thread training ten times slower when another job takes a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -23,7 +22,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 # What the profile says about the site; a local run has no default resources, and no site.
 DEFAULTS = workflow.resource_settings.default_resources or {}
 # Scripts take the package from this clone, also in conda environments and containers, where it is not installed.
-os.environ.update(own_source(Path(workflow.basedir) / "src"))
+sources = [str(Path(workflow.basedir).resolve() / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, sources)))
 
 try:
     CONFIG = load(config)
@@ -34,7 +34,7 @@ except UserError as error:
 
 PLAN = Plan(CONFIG)
 
-# Jobs read the hub's files from the cache and never touch the network; the rules of prefetch.smk take that back for themselves.
+# Jobs read the hub's files from the cache and never touch the network; the rules of prefetch.smk take that back.
 os.environ.setdefault(prefetch.ASKED_OFFLINE, os.environ.get("HF_HUB_OFFLINE", "0"))
 os.environ.update(prefetch.environment(CONFIG.cache, fetched=bool(PLAN.prefetch.records)))
 results = PLAN.results
@@ -69,7 +69,7 @@ def needs(kind, model_of, **processes):
 
 
 def labelling(labeller_of):
-    """Resources of a rule whose labeller may be a language model that the job loads; the profile's own where no configured one is."""
+    """Resources of a rule whose labeller may be a language model that the job loads, if any is."""
     if not any(map(PLAN.label.model, CONFIG.labellers)):
         return {}
     return needs("generate", lambda wildcards: PLAN.label.model(labeller_of(wildcards)))

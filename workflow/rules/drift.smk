@@ -2,7 +2,7 @@
 
 
 rule pool_likelihoods:
-    """Likelihoods of pool responses, and new samples to held-out prompts, of the followed policies of one training job."""
+    """Likelihoods of pool responses, and new samples, of the followed policies of one training job."""
     input:
         unpack(lambda wildcards: PLAN.drift.inputs(wildcards.job)),
     output:

@@ -1,4 +1,4 @@
-"""What comes from the hub, fetched on the machine where Snakemake itself runs; all other jobs are kept off the network."""
+"""What comes from the hub, fetched where Snakemake itself runs; all other jobs are kept off the network."""
 
 
 localrules:

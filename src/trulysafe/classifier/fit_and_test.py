@@ -1,7 +1,8 @@
 """Choose, fit and test a text classifier so that the reported scores are of the very classifier that is used.
 
-Prompts (with their near-duplicates) are held out by hash. On the rest every feature set gets its strength of penalty by grouped
-cross-validation, which also chooses the feature set; then all feature sets, the baseline among them, are scored on the held-out rows.
+Prompts (with their near-duplicates) are held out by hash. On the rest every feature set gets its strength of penalty by
+grouped cross-validation, which also chooses the feature set; then all feature sets, the baseline among them, are scored
+on the held-out rows.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def fit_and_test(
         where: what is fitted, for errors.
 
     Returns:
-        The chosen classifier (not refitted on the held-out rows), the metrics (``chosen``, ``strength``, ``n_train``, ``scores`` per
-        feature set with their ``cross_validated`` macro-F1), and the held-out rows.
+        The chosen classifier (not refitted on the held-out rows), the metrics (``chosen``, ``strength``, ``n_train``,
+        ``scores`` per feature set with their ``cross_validated`` macro-F1), and the held-out rows.
 
     Raises:
         UserError: fewer than two classes, or nothing to train or test on.
@@ -65,8 +66,8 @@ def fit_and_test(
     train, test = rows[~out], rows[out]
     if train["label"].nunique() < 2 or test.empty:
         raise UserError(
-            f"{where}: {len(train)} rows of classes {sorted(set(train['label']))} to train on and {len(test)} to test on are too few. "
-            "Give more labelled prompts of at least two classes, or another `test_share`."
+            f"{where}: {len(train)} rows of classes {sorted(set(train['label']))} to train on and {len(test)} to test "
+            "on are too few. Give more labelled prompts of at least two classes, or another `test_share`."
         )
     scores, held_out, fitted = {}, test[["prompt_id", "label"]].reset_index(drop=True), {}
     for name in features:
@@ -108,7 +109,8 @@ def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
 
 
 def save_tested(tested: Tested, folder: Path) -> None:
-    """Write the classifier and ``held_out.csv``: ids, true labels and predictions, from which intervals can be computed."""
+    """Write the classifier and ``held_out.csv``: ids, true labels and predictions, from which intervals can be
+    computed."""
     tested.classifier.save(folder)
     tested.held_out.to_csv(folder / "held_out.csv", index=False)
 

@@ -1,7 +1,8 @@
-"""A text classifier for labels and judges: TF-IDF features and logistic regression (scikit-learn), stored without pickle.
+"""A text classifier for labels and judges: TF-IDF features and logistic regression (scikit-learn), stored without
+pickle.
 
-``classifier.json`` holds the settings and the vocabulary, ``classifier.safetensors`` the numbers; a reloaded classifier gives the very
-same probabilities.
+``classifier.json`` holds the settings and the vocabulary, ``classifier.safetensors`` the numbers; a reloaded classifier
+gives the very same probabilities.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ def choices(value: object, accepted: Iterable[object]) -> str:
 
 
 def _nearest(value: str, names: Iterable[str]) -> str | None:
-    """The name that is most likely meant, whatever its case: the shortest that begins with the value, else one spelt much like it."""
+    """The name that is most likely meant, whatever its case: the shortest that begins with the value, else one spelt
+    much like it."""
     spelt = {name.lower(): name for name in names}
     begun = sorted((name for name in spelt if value and name.startswith(value.lower())), key=len)
     near = begun or get_close_matches(value.lower(), spelt, n=1)

@@ -33,7 +33,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     # one row per prompt; family is the resampling unit (topic or template), meta is a JSON object
     "prompts": {"prompt_id": _TEXT, "prompt": _TEXT, **_ORIGIN},
     # one row per given response; label is the human or released label of the response ("" if none)
-    "responses": {"prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "label": _TEXT, **_ORIGIN},
+    "responses": {"prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "label": _TEXT,
+        **_ORIGIN},
     # one row per sampled response; finished is false where the token limit cut it off
     "samples": {
         "prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "sample": _INT,
@@ -46,7 +47,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     },
     # one row per prompt of a labelled set: which role of the split may see it
     "split": {"prompt_id": _TEXT, "group_id": _TEXT, "role": _TEXT},
-    # one row per drawn pair; draw is the seed of the draw, flipped is true where the label is to be turned round on purpose
+    # one row per drawn pair; draw is the seed of the draw, flipped is true where the label is to be turned round on
+    # purpose
     "mix": {"draw": _INT, "pair_id": _TEXT, "risk": _TEXT, "pairs": _TEXT, "flipped": _FLAG},
     # one row per answer of a policy to a benchmark prompt
     "answers": {
@@ -70,10 +72,12 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
 def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
     """Return ``frame`` with exactly the columns of schema ``kind``, in order and typed.
 
-    Missing ``meta`` becomes ``{}``, missing ``risk``/``family``/``source``/``label`` the empty text, missing ``flipped`` false.
+    Missing ``meta`` becomes ``{}``, missing ``risk``/``family``/``source``/``label`` the empty text, missing
+    ``flipped`` false.
 
     Raises:
-        UserError: a column is missing, a text is null, or a value does not fit its type; names ``where``, row and column.
+        UserError: a column is missing, a text is null, or a value does not fit its type; names ``where``, row and
+            column.
     """
     schema = SCHEMAS[kind]
     frame = frame.copy()
@@ -83,7 +87,8 @@ def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
     missing = [column for column in schema if column not in frame]
     if missing:
         raise UserError(
-            f"{where}: column {missing[0]!r} is missing; a {kind} table has {', '.join(schema)}. Found: {', '.join(map(str, frame.columns))}."
+            f"{where}: column {missing[0]!r} is missing; a {kind} table has {', '.join(schema)}. Found: "
+            f"{', '.join(map(str, frame.columns))}."
         )
     for column, column_type in schema.items():
         nulls = frame[column].isna()

@@ -1,4 +1,5 @@
-"""What is read of a policy to follow it: likelihoods of a fixed pool, and new samples to held-out prompts (see :mod:`trulysafe.drift.measures`)."""
+"""What is read of a policy to follow it: likelihoods of a fixed pool, and new samples to held-out prompts (see
+:mod:`trulysafe.drift.measures`)."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Follower:
     batch_size: int
 
     def pool(self, samples: pd.DataFrame, prompts: int) -> pd.DataFrame:
-        """Distinct finished responses of at most ``prompts`` prompts (lowest hashes first), with ``reference_logp``, nats.
+        """Distinct finished responses of at most ``prompts`` prompts (lowest hashes first), with ``reference_logp``,
+        nats.
 
         Raises:
             UserError: no response of the pool is finished.
@@ -98,14 +100,15 @@ class Follower:
         """Read one policy.
 
         Args:
-            policy: experiment, seed, step and ``model``, how to load it; without that it is the reference (:data:`REFERENCES`).
+            policy: experiment, seed, step and ``model``, how to load it; without that it is the reference
+                (:data:`REFERENCES`).
             pool: from :meth:`pool`.
             prompts: a prompts table.
             options: ``decoding``, ``block``, ``seed`` and ``judge``, see :meth:`fresh`.
 
         Returns:
-            Likelihoods of the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has them) and new samples
-            (:data:`FRESH_COLUMNS`), both with experiment, seed and step.
+            Likelihoods of the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has
+            them) and new samples (:data:`FRESH_COLUMNS`), both with experiment, seed and step.
         """
         place = {key: policy[key] for key in ("experiment", "seed", "step")}
         model = load_model(policy["model"]) if "model" in policy else self.reference

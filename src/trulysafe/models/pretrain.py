@@ -24,14 +24,16 @@ BOS, USER, ASSISTANT, END, PAD = SPECIAL_TOKENS = ("<|bos|>", "<|user|>", "<|ass
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'user' %}<|user|>{{ message['content'] }}"
-    "{% elif message['role'] == 'assistant' %}<|assistant|>{% generation %}{{ message['content'] }}{{ eos_token }}{% endgeneration %}"
+    "{% elif message['role'] == 'assistant' %}<|assistant|>{% generation %}{{ message['content'] }}{{ eos_token }}{% "
+    "endgeneration %}"
     "{% else %}{{ raise_exception('Only the roles user and assistant are supported.') }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
 _IGNORED = -100
 _ADAM_BETA2 = 0.95
-"""Shorter memory of the squared gradient than the usual 0.999: trainings of a few hundred steps learn faster with it."""
+"""Shorter memory of the squared gradient than the usual 0.999: trainings of a few hundred steps learn faster with it.
+"""
 
 
 def train_base(
@@ -142,7 +144,8 @@ def _examples(
 
 
 def _model(tokenizer: PreTrainedTokenizerFast, shape: Mapping[str, int]) -> LlamaForCausalLM:
-    """Initialise with standard deviation width**-0.5: the usual 0.02 suits widths of thousands and slows narrow models down."""
+    """Initialise with standard deviation width**-0.5: the usual 0.02 suits widths of thousands and slows narrow models
+    down."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes: dict[str, Any] = {**shape, "vocab_size": len(tokenizer)}
@@ -212,8 +215,8 @@ pipeline_tag: text-generation
 ---
 # Base model, trained from scratch
 
-A tiny Llama-style model made by `trulysafe.models.pretrain.train_base` to study alignment methods on a CPU. It is no assistant:
-it may say anything that its corpus says. Chat format: `<|bos|><|user|>...<|assistant|>...<|end|>`.
+A tiny Llama-style model made by `trulysafe.models.pretrain.train_base` to study alignment methods on a CPU. It is no
+assistant: it may say anything that its corpus says. Chat format: `<|bos|><|user|>...<|assistant|>...<|end|>`.
 
 | | |
 | --- | --- |

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 Message = dict[str, str]
 DATE = "26 Jul 2024"
-"""What templates that tell the model today's date are given, or prompts would change overnight; Llama 3's where there is no clock."""
+"""What templates that tell the model today's date are given, or prompts would change overnight; Llama 3's where there
+is no clock."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ def as_messages(prompt: str | Sequence[Message]) -> list[Message]:
 def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], response: str | None = None) -> Encoded:
     """Tokenise a prompt and, if given, its response.
 
-    The response starts where the tokenised prompt and the tokenised conversation diverge, as in TRL, and what a template
-    writes after the end-of-turn token (a newline, say) is left out: the last id is always the end of turn.
+    The response starts where the tokenised prompt and the tokenised conversation diverge, as in TRL, and what a
+    template writes after the end-of-turn token (a newline, say) is left out: the last id is always the end of turn.
 
     Args:
         tokenizer: a tokenizer with a chat template.
@@ -66,8 +67,10 @@ def up_to_end_of_turn(tokenizer: PreTrainedTokenizerBase, response_ids: Sequence
     ids, end = list(response_ids), end_of_turn_id(tokenizer)
     if end not in ids:
         raise UserError(
-            f"The chat template of {tokenizer.name_or_path!r} does not end an assistant turn with {tokenizer.eos_token!r}. "
-            "Set models.<name>.end_of_turn (in a script tokenizer.eos_token) to the token that it writes there, or models.<name>.chat_template "
+            f"The chat template of {tokenizer.name_or_path!r} does not end an assistant turn with "
+            f"{tokenizer.eos_token!r}. "
+            "Set models.<name>.end_of_turn (in a script tokenizer.eos_token) to the token that it writes there, or "
+            "models.<name>.chat_template "
             "to a template that writes the EOS."
         )
     return ids[: len(ids) - ids[::-1].index(end)]

@@ -31,10 +31,10 @@ def paired_difference(
 
     Returns:
         For 0/1 outcomes of one seed without families (or with one prompt in each): McNemar's exact p-value and the
-        interval of Agresti and Min (2005). For other unclustered values Student's paired test. With clusters the crossed
-        bootstrap of the differences and its t-test. Where every difference is the same, McNemar's test and the
-        interval count (seed, family) cells in place of prompts for 0/1 outcomes; other outcomes have neither limits nor a
-        p-value (NaN) there, nor where there is a single one.
+        interval of Agresti and Min (2005). For other unclustered values Student's paired test. With clusters the
+        crossed bootstrap of the differences and its t-test. Where every difference is the same, McNemar's test and the
+        interval count (seed, family) cells in place of prompts for 0/1 outcomes; other outcomes have neither limits nor
+        a p-value (NaN) there, nor where there is a single one.
 
     Raises:
         UserError: as :func:`trulysafe.stats.intervals.interval`.
@@ -58,7 +58,8 @@ def paired_product_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """Difference of two products of shares (see :func:`trulysafe.stats.intervals.product_interval`) on the same seeds, prompts and families."""
+    """Difference of two products of shares (see :func:`trulysafe.stats.intervals.product_interval`) on the same seeds,
+    prompts and families."""
     groups_a, groups_b = (folded(a[0]), folded(a[1])), (folded(b[0]), folded(b[1]))
     of_a, of_b, sizes = product_of(groups_a), product_of(groups_b), product_sizes(groups_a)
     if sizes != product_sizes(groups_b):

@@ -12,9 +12,9 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.schema import RISKS
 from trulysafe.judges.outcomes import AXES
 from trulysafe.judges.registry import judged
-from trulysafe.models.scoring import endpoint_rewards
 from trulysafe.models.tokens import Encoded
 from trulysafe.reward.model import HybridReward
+from trulysafe.reward.read import endpoint_rewards
 from trulysafe.trainers.meter import Meter
 
 PROMPT, META = "judged_prompt", "judged_meta"

@@ -1,8 +1,9 @@
 """Code fingerprints: what a stage computes, and nothing about how it is written down.
 
-Snakemake does not see edits in imported modules. Every rule therefore carries the fingerprint of its script in ``params``:
-a hash over the syntax trees, without docstrings and comments, of the script and of all of the package that it
-imports, directly or not. Reformatting or documenting code reruns nothing; changing what it does reruns exactly the rules that use it.
+Snakemake does not see edits in imported modules. Every rule therefore carries the fingerprint of its script in
+``params``: a hash over the syntax trees, without docstrings and comments, of the script and of all of the package that
+it imports, directly or not. Reformatting or documenting code reruns nothing; changing what it does reruns exactly the
+rules that use it.
 """
 
 from __future__ import annotations

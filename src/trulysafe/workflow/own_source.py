@@ -1,4 +1,5 @@
-"""Jobs take the package from the clone that they run in, also where it is not installed: conda environments, containers."""
+"""Jobs take the package from the clone that they run in, also where it is not installed: conda environments,
+containers."""
 
 from __future__ import annotations
 
