@@ -95,7 +95,7 @@ def test_lint_finds_nothing(project):
 WRONG = {
     "a method name with a typo": (("experiments", "ama", "method", "ama_dop"), ["experiments.ama.method", "Did you mean 'ama_dpo'", "Accepted: dpo, cdpo"]),
     "an unknown key": (("pools", "harmful", "temprature", 1.0), ["pools.harmful.temprature", "Did you mean 'temperature'"]),
-    "no shards": (("pools", "harmful", "shards", 0), ["pools.harmful.shards", "greater than or equal to 1"]),
+    "no shards": (("pools", "harmful", "shards", 0), ["pools.harmful.shards: 0 is not accepted. Accepted: a number, 1 or more"]),
     "a wrong type": (("training", "learning_rate", "fast"), ["training.learning_rate", "'fast'"]),
     "an unknown mask rule": (("methods", "ama_dpo", "mask", {"rule": "hysterisis"}), ["methods.ama_dpo.mask.rule", "Did you mean 'hysteresis'"]),
     "token rewards without a source": (
@@ -111,7 +111,7 @@ WRONG = {
     "an unknown judge": (("judges", "oracle", "kind", "oracel"), ["judges.oracle", "Did you mean 'oracle'"]),
     "an unknown option of the architecture": (
         ("models", "tiny", "architecture", {"layers": 2}),
-        ["models.tiny", "'layers'", "num_hidden_layers"],
+        ["models.tiny.architecture.layers: unknown key", "num_hidden_layers"],
     ),
     "a mix without a method": (("experiments", "base", "mix", "random"), ["experiments.base", "mix and method belong together"]),
     "a method that lacks its reward": (("methods", "ama_dpo", {"mask": {"rule": "hysteresis"}}), ["methods.ama_dpo.reward", "hybrid"]),
