@@ -15,8 +15,7 @@ from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import Encoded, encode
 from trulysafe.reward.read import endpoint_rewards, read_rewards
 from trulysafe.trainers.meter import Meter
-from trulysafe.trainers.online_judges import RewardJudge
-from trulysafe.trainers.online_pairs import OnlinePairs
+from trulysafe.trainers.online_pairs import OnlinePairs, RewardJudge
 from trulysafe.trainers.step_cost import COST_FILE, flops_per_step
 
 
@@ -31,8 +30,9 @@ def reward():
 
 
 def pairs_of(model, tokenizer, reward, options=ONLINE) -> OnlinePairs:
-    judge = RewardJudge(model, reward, tokenizer.pad_token_id)
-    return OnlinePairs(model, judge, tokenizer, options, Meter())
+    meter = Meter()
+    judge = RewardJudge(model, reward, tokenizer.pad_token_id, meter)
+    return OnlinePairs(model, judge, tokenizer, options, meter)
 
 
 def test_fresh_pairs_hold_finished_responses_best_above_worst(model, tokenizer, reward):

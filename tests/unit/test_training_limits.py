@@ -18,7 +18,8 @@ from trulysafe.models.load import load_model
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.jobs import Jobs
 from trulysafe.train import limits
-from trulysafe.train.jobs import train_run, weights_dtype
+from trulysafe.train.jobs import train_run
+from trulysafe.train.run import weights_dtype
 
 ROOT = Path(__file__).resolve().parents[2]
 LLAMA_8B = LlamaConfig(

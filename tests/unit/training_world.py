@@ -18,7 +18,7 @@ from trulysafe.models.tokens import encode
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import ENDPOINT, SCALES, VALIDATION
 from trulysafe.reward.token_scale import TokenScale, save_scales
-from trulysafe.train.jobs import TrainingRun
+from trulysafe.train.run import TrainingRun
 from trulysafe.trainers.step_cost import COST_FILE
 
 TRAINING: dict[str, Any] = {
