@@ -1,8 +1,8 @@
-"""The arms of a report: what they are called, what they start from, and tables with one line per arm."""
+"""The arms of a report: what they are called and what they start from. How they are drawn is in :mod:`trulysafe.report.style`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -31,15 +31,6 @@ def in_order(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     return found.assign(label=[label_of(arms, name) for name in found["experiment"]])
 
 
-def line_per_arm(cells: pd.DataFrame, columns: Iterable[str], about: Mapping[str, str]) -> pd.DataFrame:
-    """Lay cells out for reading: one line per arm, in the order in which the arms occur.
-
-    Args:
-        cells: columns experiment, column, text, and those that ``about`` names; at most one row per experiment and column.
-        columns: values of ``column`` in the order to show them; those that no arm has are left out.
-        about: column that is the same in all cells of an arm -> its header, in front of the cells.
-    """
-    wide = cells.pivot(index="experiment", columns="column", values="text")
-    wide = wide.reindex(columns=[column for column in columns if column in wide]).fillna("")
-    head = cells.drop_duplicates("experiment").set_index("experiment")[list(about)].rename(columns=about)
-    return head.join(wide).rename_axis(columns=None).reset_index(drop=True)
+def at_last_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each experiment at its last step."""
+    return rows[rows["step"] == rows.groupby("experiment")["step"].transform("max")]

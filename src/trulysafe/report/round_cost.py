@@ -17,13 +17,20 @@ from typing import Any
 import pandas as pd
 
 from trulysafe.report.arms import Arms, label_of
-from trulysafe.report.cost import OVERHEAD, outcome_text, outcomes_of
+from trulysafe.report.cost import OVERHEAD, numbers, outcome_cells, outcomes_of
 from trulysafe.report.job_times import job_seconds
 from trulysafe.trainers.step_cost import FORWARD, reading_flops
 from trulysafe.workflow.provenance import manifest_path, read_manifest
 
 KINDS = ("sampling", "states", "ranking", "reference")
 """Jobs that make pairs."""
+CAPTION = (
+    "Cost of pairs over whole trainings, rounds of re-ranking beside online sampling. Training: optimiser steps of the arm and of the earlier rounds that it "
+    "builds on, without what is done for pairs (mean step of each arm over seeds, times its steps). Pairs, re-ranked: sampling the pool once, and per round its states, "
+    "ranking, and the reference's forward over the table's pairs (of the arm's first seed); whole jobs take in the start of the libraries and the loading of the "
+    "model, work leaves out the former. Pairs, online: sampling, judging and the reference's forward within the steps. Reading of rewards within steps counts as "
+    "pairs. FLOPs are estimated as in the table per step. Seconds are of one machine and vary from run to run. Shares with 95% intervals over seeds and prompt families."
+)
 
 
 @dataclass(frozen=True)
@@ -154,19 +161,19 @@ def _of_steps(means: Mapping[str, Mapping[str, Mapping[str, float]]], work: ArmW
 
 def whole_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay :func:`whole_rows` out for reading, one line per arm."""
-    text = pd.DataFrame(
+    return pd.DataFrame(
         {
             "Arm": [label_of(arms, name) for name in rows["experiment"]],
             "Rounds": ["online" if row["online"] else str(row["rounds"]) for row in rows.to_dict("records")],
-            "training, s": [f"{value:.3g}" for value in rows["training_seconds"]],
-            "pairs, whole jobs, s": [f"{value:.3g}" for value in rows["pairs_job_seconds"]],
-            "pairs, work, s": [f"{value:.3g}" for value in rows["pairs_seconds"]],
-            "training, FLOPs": [f"{value:.2e}" for value in rows["training_flops"]],
-            "pairs, FLOPs": [f"{value:.2e}" for value in rows["pairs_flops"]],
-            "pairs / training": [f"{value:.3g}" for value in rows["pairs_flops"] / rows["training_flops"]],
+            "training, s": numbers(rows["training_seconds"], ".3g"),
+            "pairs, whole jobs, s": numbers(rows["pairs_job_seconds"], ".3g"),
+            "pairs, work, s": numbers(rows["pairs_seconds"], ".3g"),
+            "training, FLOPs": numbers(rows["training_flops"], ".2e"),
+            "pairs, FLOPs": numbers(rows["pairs_flops"], ".2e"),
+            "pairs / training": numbers(rows["pairs_flops"] / rows["training_flops"], ".3g"),
+            **outcome_cells(rows),
         }
     )
-    return text.assign(**outcome_text(rows))
 
 
 def whole_ratios(rows: pd.DataFrame) -> pd.DataFrame:

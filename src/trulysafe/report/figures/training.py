@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,8 @@ from matplotlib.axes import Axes
 
 from trulysafe.common.errors import UserError
 from trulysafe.report.arms import Arms, label_of
-from trulysafe.report.style import Look, count_note, looks, new_panels, write_figure
+from trulysafe.report.run import Run
+from trulysafe.report.style import Drawing, Look, arm_looks, count_note, new_panels
 from trulysafe.stats.intervals import interval
 
 LOGGED = {
@@ -29,21 +29,23 @@ LOGGED = {
 """What the trainers log, and the axis labels."""
 SHARES = ("confidence", "kept_share", "reward_model")
 """Beginnings of the names of what cannot be above 1."""
+CAPTION = "What the trainer logged: mean over seeds with 95% interval, single seeds as thin lines. Only methods that use a quantity log it."
 
 
-def training_curves(
-    log: pd.DataFrame,
-    arms: Arms,
-    stem: Path | str,
-    *,
-    names: Mapping[str, str] = LOGGED,
-) -> list[Path]:
+def figure(run: Run) -> dict[str, Drawing] | None:
+    """One figure per group of arms that logged anything."""
+    if run.log.empty:
+        return None
+    logged = set(run.log["experiment"])
+    return {group: training_curves(run.log, arms) for group, arms in run.groups.items() if logged & set(arms)}
+
+
+def training_curves(log: pd.DataFrame, arms: Arms, names: Mapping[str, str] = LOGGED) -> Drawing:
     """One panel per logged quantity, one line per arm: the mean over seeds, its interval, and single seeds faintly.
 
     Args:
         log: columns experiment, seed, step, name, value.
         arms: experiments to draw, in order.
-        stem: path without ending.
         names: logged name -> axis label with its unit, one panel each; names that were never logged are left out.
 
     Raises:
@@ -56,7 +58,7 @@ def training_curves(
         raise UserError(f"training curves: none of {', '.join(names)} was logged for the arms. Logged: {logged}.")
     drawn = [name for name in arms if name in set(rows["experiment"])]
     figure, grid = new_panels(len(panels), 3, 1.7, 0.3 + 0.16 * ceil(len(drawn) / 3), "Training step", sharex=True)
-    all_looks = looks(arms)
+    all_looks = arm_looks(arms)
     for axes, panel in zip(grid, panels, strict=True):
         of_panel = rows[rows["name"] == panel]
         for name in drawn:
@@ -72,7 +74,7 @@ def training_curves(
     seeds = rows.groupby("experiment")["seed"].nunique()
     title = f"Mean over seeds ({count_note(seeds)}) with 95% interval; thin lines: single seeds"
     figure.legend(handles=handles, loc="outside lower center", ncols=3, title=title, title_fontsize=7)
-    return write_figure(figure, stem, rows.sort_values(["name", "experiment", "seed", "step"], ignore_index=True))
+    return Drawing(figure, rows.sort_values(["name", "experiment", "seed", "step"], ignore_index=True))
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, look: Look) -> None:

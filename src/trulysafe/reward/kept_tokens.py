@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,20 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN = ("look_alike", "general")
 """Risk classes of the examples; harmful pairs are never shown."""
-COLUMNS = [
-    "example",
-    "pair_id",
-    "risk",
-    "prompt",
-    "side",
-    "place",
-    "token",
-    "reward",
-    "state",
-    "kept",
-    "band_low",
-    "band_high",
-]
+COLUMNS = "example pair_id risk prompt side place token reward state kept band_low band_high".split()
 
 
 def kept_tokens(
@@ -85,11 +71,6 @@ def kept_tokens(
         for side in ("chosen", "rejected")
     ]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
-
-
-def read_kept_tokens(path: Path | str) -> pd.DataFrame:
-    """Read the table of :func:`kept_tokens` from CSV; a token may be the text ``nan`` or nothing but white space."""
-    return pd.read_csv(path, keep_default_na=False)
 
 
 def _response(

@@ -5,7 +5,6 @@ An end point alone is arbitrary, since more steps move every arm along the plane
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,23 +14,36 @@ from trulysafe.common.errors import UserError
 from trulysafe.evaluate.frontiers import points
 from trulysafe.evaluate.metrics import POOLED
 from trulysafe.report.arms import Arms, bases_of, label_of
-from trulysafe.report.style import COLUMN, GREY, Look, count_note, looks, new_figure, shares, write_figure
+from trulysafe.report.run import Run
+from trulysafe.report.style import COLUMN, GREY, Drawing, Look, arm_looks, count_note, new_figure, shares
+
+CAPTION = (
+    "Safety against over-refusal. Lines join the snapshots of an arm, from the base model (star) to the end of training (filled marker, with 95% "
+    "intervals both ways); small faint markers are the end points of single seeds. Intervals that leave the frame are in the tables. Up and to the "
+    "left is better."
+)
 
 LEAST_WIDTH = 0.05
 """The axis of over-refusal shows this much at least, and every point. Intervals may leave it: that of a base model alone would press all arms together."""
 
 
-def plane(metrics: pd.DataFrame, arms: Arms, stem: Path | str) -> list[Path]:
+def figure(run: Run) -> dict[str, Drawing]:
+    """One plane per group of arms, where both axes are measured."""
+    if not {"test/safety", "test/over_refusal"} <= set(run.metrics["benchmark"]):
+        return {}
+    return {group: plane(run.metrics, arms) for group, arms in run.groups.items()}
+
+
+def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     """Safety against over-refusal: one frontier over training steps per arm, intervals and single seeds at its end.
 
     Args:
         metrics: table of schema ``metrics`` with summary rows.
         arms: experiments to draw, in order; those without metrics are left out. A ``base`` is drawn as a star, and each frontier begins at the
             end of the arm's ``start``.
-        stem: path without ending.
 
     Returns:
-        Paths of the PDF, the PNG and the CSV (:func:`trulysafe.evaluate.frontiers.points`).
+        The figure with its numbers (:func:`trulysafe.evaluate.frontiers.points`).
 
     Raises:
         UserError: no arm has been measured on both axes.
@@ -41,7 +53,7 @@ def plane(metrics: pd.DataFrame, arms: Arms, stem: Path | str) -> list[Path]:
     measured, stars = set(pooled["experiment"]), bases_of(arms)
     drawn = [name for name in arms if name in measured and name not in stars]
     figure, grid = new_figure(COLUMN, COLUMN + 0.16 * (len(drawn) // 2 + 1))
-    axes, all_looks = grid[0, 0], looks(arms)
+    axes, all_looks = grid[0, 0], arm_looks(arms)
     ends = found.sort_values("step").drop_duplicates(["experiment", "seed"], keep="last")
     limits = ends[ends["seed"] == POOLED]
     for name in (name for name in stars if name in measured):
@@ -55,7 +67,7 @@ def plane(metrics: pd.DataFrame, arms: Arms, stem: Path | str) -> list[Path]:
     axes.set_ylabel(f"Harmful prompts handled safely (share, {count_note(limits['y_n'])})")
     axes.set_title("\N{NORTH WEST ARROW} better", loc="left", fontsize=7, color=GREY, fontweight="normal")
     figure.legend(loc="outside lower center", ncols=2, handlelength=2.6, columnspacing=1.2)
-    return write_figure(figure, stem, found)
+    return Drawing(figure, found)
 
 
 def _points_of(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
