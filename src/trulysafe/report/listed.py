@@ -1,7 +1,7 @@
 """What a report holds: every module in the folders ``tables`` and ``figures``, found by its name.
 
 To add a table, put ``tables/<name>.py`` there with a function ``table(run)``; to add a figure, ``figures/<name>.py`` with a function
-``figure(run)`` and a text ``CAPTION``. Both take a :class:`trulysafe.report.run.Run` and return one
+``figure(run)``; both with a text ``CAPTION``. They take a :class:`trulysafe.report.run.Run` and return one
 :class:`~trulysafe.report.table.Table` or :class:`~trulysafe.report.style.Drawing`, several of them in a dict by what is added to the name, or None
 where the run has nothing to show. Nothing else has to know of it. The Snakefile reads this module, so nothing heavy is imported.
 """
@@ -12,7 +12,7 @@ import ast
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from trulysafe.common.kinds import Kinds
 
@@ -23,17 +23,9 @@ TABLES = Kinds("trulysafe.report.tables", "a table")
 FIGURES = Kinds("trulysafe.report.figures", "a figure")
 
 
-class Written(Protocol):
-    """A table, a page or a figure."""
-
-    def write(self, stem: Path) -> list[Path]:
-        """Write its files, named ``stem`` and an ending; returns their paths."""
-
-
 def write_tables(folder: Path | str, run: Run) -> list[Path]:
     """Write every table of a run into ``folder`` as Markdown, LaTeX, HTML and CSV; returns the paths."""
-    made = {name: TABLES.module(name).table(run) for name in TABLES.names}
-    return [path for name, found in made.items() for path in _write(Path(folder), name, found)]
+    return [path for name in TABLES.names for path in _write(Path(folder), name, TABLES.module(name).table(run))]
 
 
 def write_figures(folder: Path | str, run: Run) -> list[Path]:
@@ -41,9 +33,9 @@ def write_figures(folder: Path | str, run: Run) -> list[Path]:
     return [path for name in FIGURES.names for path in _write(Path(folder), name, FIGURES.module(name).figure(run))]
 
 
-def _write(folder: Path, name: str, found: Written | Mapping[str, Written] | None) -> list[Path]:
-    parts = found if isinstance(found, Mapping) else {"": found} if found else {}
+def _write(folder: Path, name: str, made: Any) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
+    parts = made if isinstance(made, Mapping) else {"": made} if made else {}
     return [path for added, part in parts.items() for path in part.write(folder / f"{name}{added}")]
 
 
@@ -54,12 +46,10 @@ def modules(kinds: Kinds) -> list[str]:
 
 def captions(kinds: Kinds) -> dict[str, str]:
     """Name -> the text ``CAPTION`` of its module, read without loading it."""
-    return {name: caption for name in kinds.names if (caption := _caption(kinds.module_name(name)))}
-
-
-def _caption(module: str) -> str | None:
-    source = Path(str(getattr(find_spec(module), "origin", ""))).read_text(encoding="utf-8")
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["CAPTION"]:
-            return str(ast.literal_eval(node.value))
-    return None
+    found = {}
+    for name in kinds.names:
+        source = Path(str(getattr(find_spec(kinds.module_name(name)), "origin", ""))).read_text(encoding="utf-8")
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "CAPTION":
+                found[name] = str(ast.literal_eval(node.value))
+    return found

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.arms import Arms, bases_of
+from trulysafe.report.arms import Arms, bases_of, label_of
 
 COLUMN, PAGE = 3.5, 7.2
 """Widths of one text column and of the page, inches."""
@@ -74,12 +74,11 @@ def arm_looks(arms: Arms) -> dict[str, Look]:
     """A look for every arm, the same in every figure that is given the same arms; untrained models are stars, the first one black."""
     stars = dict(zip(bases_of(arms), ("#000000", *["#777777"] * len(arms)), strict=False))
     trained = [name for name in arms if name not in stars]
-    colors, markers, dashes = len(ARM_COLORS), len(MARKERS), len(DASHES)
-    found = {
-        name: Look(ARM_COLORS[i % colors], MARKERS[i % markers], DASHES[i // colors % dashes])
-        for i, name in enumerate(trained)
-    }
-    return {**{name: Look(shade, "*", "-") for name, shade in stars.items()}, **found}
+    found = {name: Look(shade, "*", "-") for name, shade in stars.items()}
+    for i, name in enumerate(trained):
+        turn = i // len(ARM_COLORS) % len(DASHES)
+        found[name] = Look(ARM_COLORS[i % len(ARM_COLORS)], MARKERS[i % len(MARKERS)], DASHES[turn])
+    return found
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -133,6 +132,16 @@ class Drawing:
         for path, numbers in tables.items():
             numbers.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
         return [*paths[:2], *tables]
+
+
+def arm_legend(figure: Figure, axes: Axes, arms: Arms, drawn: list[str], title: str, markers: bool = False) -> None:
+    """Name the arms that were drawn as lines, below the panels; ``axes`` is any of them."""
+    found, handles = arm_looks(arms), []
+    for look in (found[name] for name in drawn):
+        marker = look.marker if markers else None
+        handles += axes.plot([], [], linestyle=look.dash, color=look.color, marker=marker)
+    labels = [label_of(arms, name) for name in drawn]
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, title=title, title_fontsize=7)
 
 
 def shares(axes: Axes, axis: str, low: float, high: float, most: int = 6) -> None:

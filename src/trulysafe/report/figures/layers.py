@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,7 +19,7 @@ CAPTION = (
     "Above: safe and unsafe responses of some layers in their first two principal components; contours hold a quarter, half and three quarters of each "
     "density. Below: divergence of the two densities in every layer, both ways."
 )
-_SAFE, _UNSAFE = "#0072B2", "#D55E00"
+COLORS = {"safe": "#0072B2", "unsafe": "#D55E00"}
 
 
 def figure(run: Run) -> dict[str, Drawing]:
@@ -27,20 +29,10 @@ def figure(run: Run) -> dict[str, Drawing]:
 
 
 def layer_densities(components: pd.DataFrame, divergence: pd.DataFrame, panels: int = 6) -> Drawing:
-    """Densities of safe and unsafe responses in the plane of two principal components, and their divergence per layer.
-
-    Args:
-        components: columns layer, label (``safe`` or ``unsafe``), pc1, pc2; one row per response and layer.
-        divergence: columns layer, kl_safe_unsafe, kl_unsafe_safe: divergence of the densities both ways, nats.
-        panels: layers whose densities are drawn, spread evenly; at most 6 fit.
-
-    Returns:
-        The figure with the divergence as its numbers, and the components as further ones.
-    """
+    """Densities in the plane of two principal components for ``panels`` layers (at most 6, spread evenly), and the divergence of all layers."""
     require(components, ("layer", "label", "pc1", "pc2"), "layer densities")
-    unknown = set(components["label"]) - {"safe", "unsafe"}
-    if unknown:
-        raise not_accepted("layer densities, column 'label'", sorted(unknown)[0], ("safe", "unsafe"))
+    if unknown := set(components["label"]) - set(COLORS):
+        raise not_accepted("layer densities, column 'label'", sorted(unknown)[0], COLORS)
     require(divergence, ("layer", *DIVERGENCES), "layer divergence")
     layers = np.array(sorted(components["layer"].unique()))
     shown = layers[np.unique(np.linspace(0, len(layers) - 1, min(panels, len(layers), 6)).round().astype(int))]
@@ -54,18 +46,11 @@ def layer_densities(components: pd.DataFrame, divergence: pd.DataFrame, panels: 
     _divergence_panel(axes["kl"], divergence.sort_values("layer"))
     axes[f"layer {shown[0]}"].set_ylabel("Second component")
     axes[f"layer {shown[len(shown) // 2]}"].set_xlabel("First component" if len(shown) % 2 else "")
-    handles = [
-        axes["kl"].plot([], [], color=color, linewidth=3, alpha=0.7, label=name)[0]
-        for color, name in ((_SAFE, "safe"), (_UNSAFE, "unsafe"))
-    ]
+    bars: dict[str, Any] = {"linewidth": 3, "alpha": 0.7}
+    handles = [axes["kl"].plot([], [], color=color, label=name, **bars)[0] for name, color in COLORS.items()]
     per_layer = components[components["layer"] == shown[0]].groupby("label").size()
-    figure.legend(
-        handles=handles,
-        loc="outside upper right",
-        ncols=2,
-        title=f"Density of responses ({count_note(per_layer)} per class)",
-        title_fontsize=7,
-    )
+    title = f"Density of responses ({count_note(per_layer)} per class)"
+    figure.legend(handles=handles, loc="outside upper right", ncols=2, title=title, title_fontsize=7)
     return Drawing(figure, divergence, {"components": components})
 
 
@@ -75,14 +60,13 @@ def _density_panel(axes: Axes, rows: pd.DataFrame) -> None:
     margins = [0.15 * (high - low) or 1.0 for low, high in spread]
     lines = [np.linspace(low - margin, high + margin, 60) for (low, high), margin in zip(spread, margins, strict=True)]
     mesh = np.meshgrid(*lines)
-    for name, color in (("safe", _SAFE), ("unsafe", _UNSAFE)):
+    for name, color in COLORS.items():
         points = rows.loc[rows["label"] == name, ["pc1", "pc2"]].to_numpy(dtype=float).T
         axes.plot(*points, ".", color=color, alpha=0.25, markersize=1.6, markeredgewidth=0)
         if points.shape[1] > 2 and np.linalg.matrix_rank(np.cov(points)) == 2:
             density = gaussian_kde(points)(np.stack([grid.ravel() for grid in mesh])).reshape(mesh[0].shape)
-            axes.contour(
-                *mesh, density, levels=_holding(density, (0.75, 0.5, 0.25)), colors=color, linewidths=(0.6, 0.9, 1.2)
-            )
+            levels = _holding(density, (0.75, 0.5, 0.25))
+            axes.contour(*mesh, density, levels=levels, colors=color, linewidths=(0.6, 0.9, 1.2))
     axes.set_xlim(lines[0][0], lines[0][-1])
     axes.set_ylim(lines[1][0], lines[1][-1])
     axes.set_xticks([])
@@ -104,8 +88,8 @@ def _divergence_panel(axes: Axes, rows: pd.DataFrame) -> None:
     for (column, name), style, color in zip(DIVERGENCES.items(), drawn, ("#009E73", "#CC79A7"), strict=True):
         axes.plot(rows["layer"], rows[column], style, color=color, markersize=size, label=name)
     values = rows[list(DIVERGENCES)].to_numpy(dtype=float)
-    high = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
-    low = min(0.0, float(np.nanmin(values))) if np.isfinite(values).any() else 0.0
+    values = values[np.isfinite(values)]
+    high, low = (float(values.max()), min(0.0, float(values.min()))) if len(values) else (1.0, 0.0)
     axes.set_ylim(low - (0.05 * (high - low) if low < 0 else 0), max(1.08 * high, 0.05))
     axes.set_xlabel("Layer")
     axes.set_ylabel("Divergence (nats)")

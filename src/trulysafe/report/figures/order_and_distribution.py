@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.arms import Arms
 from trulysafe.report.run import Run
-from trulysafe.report.style import GREY, Drawing, Look, arm_looks, count_note, new_panels
+from trulysafe.report.style import GREY, Drawing, Look, arm_legend, arm_looks, count_note, new_panels
 
 PANELS = {
     "kendall": ("Order, pool", "Kendall's tau with\nthe reference"),
@@ -42,10 +42,6 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms) -> Drawing:
     A line starts at step 0 from what the policy gives that the arm starts from: the reference (1 for the order, 0 for shifts, and the
     dotted floor for distances between two sets of samples), or the last step of another followed arm; from none where that was not followed.
 
-    Args:
-        rows: from :func:`trulysafe.drift.measures.drift_rows`.
-        arms: experiments to draw, in order.
-
     Raises:
         UserError: none of the arms was followed.
     """
@@ -54,10 +50,11 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms) -> Drawing:
         raise UserError(
             f"order and distribution: none of the arms {', '.join(arms)} was followed; see drift.experiments."
         )
+    rows = rows[rows["experiment"].isin(drawn)]
     figure, grid = new_panels(len(PANELS), 3, 1.75, 0.35 + 0.16 * ceil(len(drawn) / 3), "Training step", sharex=True)
     all_looks = arm_looks(arms)
     for axes, measure in zip(grid, PANELS, strict=True):
-        of_panel = rows[(rows["measure"] == measure) & rows["experiment"].isin(drawn)]
+        of_panel = rows[rows["measure"] == measure]
         floor = float(of_panel["floor"].iloc[0]) if len(of_panel) else float("nan")
         unchanged = UNCHANGED.get(measure, floor)
         axes.axhline(unchanged, color=GREY, linewidth=0.8, linestyle=":")
@@ -66,15 +63,10 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms) -> Drawing:
             _line(axes, of_panel[of_panel["experiment"] == name], start, all_looks[name])
         axes.set_title(PANELS[measure][0], loc="left", fontweight="normal")
         axes.set_ylabel(PANELS[measure][1])
-    handles = [
-        grid[0].plot([], [], linestyle=all_looks[n].dash, color=all_looks[n].color, marker=all_looks[n].marker)[0]
-        for n in drawn
-    ]
-    seeds = rows[rows["experiment"].isin(drawn)].groupby("experiment")["seeds"].max()
+    seeds = rows.groupby("experiment")["seeds"].max()
     title = f"Seeds: {count_note(seeds)}; 95% intervals; dotted: the reference against itself"
-    labels = [label_of(arms, name) for name in drawn]
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, title=title, title_fontsize=7)
-    return Drawing(figure, rows[rows["experiment"].isin(drawn)].reset_index(drop=True))
+    arm_legend(figure, grid[0], arms, drawn, title, markers=True)
+    return Drawing(figure, rows.reset_index(drop=True))
 
 
 def starting_value(rows: pd.DataFrame, about: Mapping[str, Any], unchanged: float) -> list[float]:
@@ -89,8 +81,6 @@ def _line(axes: Axes, rows: pd.DataFrame, start: list[float], look: Look) -> Non
     """One arm from step 0 on, where that is known: its value, and its interval as a bar at each snapshot."""
     ordered = rows.sort_values("step")
     steps, values = [0] * len(start) + ordered["step"].tolist(), start + ordered["value"].tolist()
-    snapshots = slice(len(start), None)
-    axes.plot(
-        steps, values, linestyle=look.dash, color=look.color, marker=look.marker, markersize=3, markevery=snapshots
-    )
+    marks: dict[str, Any] = {"marker": look.marker, "markersize": 3, "markevery": slice(len(start), None)}
+    axes.plot(steps, values, linestyle=look.dash, color=look.color, **marks)
     axes.vlines(ordered["step"], ordered["ci_low"], ordered["ci_high"], color=look.color, linewidth=0.8, alpha=0.7)

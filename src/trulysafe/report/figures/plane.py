@@ -35,20 +35,20 @@ def figure(run: Run) -> dict[str, Drawing]:
 
 
 def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
-    """Safety against over-refusal: one frontier over training steps per arm, intervals and single seeds at its end.
+    """One frontier over training steps per arm, from the end of the arm's ``start``; bases are stars, arms without metrics are left out.
 
-    Args:
-        metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments to draw, in order; those without metrics are left out. A ``base`` is drawn as a star, and each frontier begins at the
-            end of the arm's ``start``.
-
-    Returns:
-        The figure with its numbers (:func:`trulysafe.evaluate.frontiers.points`).
+    The numbers are from :func:`trulysafe.evaluate.frontiers.points`.
 
     Raises:
         UserError: no arm has been measured on both axes.
     """
-    found = _points_of(metrics, arms)
+    found = points(metrics[metrics["experiment"].isin(list(arms))])
+    if found.empty:
+        raise UserError(
+            f"plane: none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks. Declare a benchmark of axis "
+            "safety and one of axis over_refusal."
+        )
+    found.insert(1, "label", found["experiment"].map(lambda name: label_of(arms, name)))
     pooled = found[found["seed"] == POOLED]
     measured, stars = set(pooled["experiment"]), bases_of(arms)
     drawn = [name for name in arms if name in measured and name not in stars]
@@ -57,10 +57,10 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     ends = found.sort_values("step").drop_duplicates(["experiment", "seed"], keep="last")
     limits = ends[ends["seed"] == POOLED]
     for name in (name for name in stars if name in measured):
-        _star(axes, limits[limits["experiment"] == name].iloc[0], all_looks[name], label_of(arms, name))
+        _star(axes, limits[limits["experiment"] == name].iloc[0], all_looks[name])
     for name in drawn:
         start = limits[limits["experiment"] == arms[name].get("start")]
-        _frontier(axes, found[found["experiment"] == name], start, all_looks[name], label_of(arms, name))
+        _frontier(axes, found[found["experiment"] == name], start, all_looks[name])
     shares(axes, "x", 0.0, max(float(found["x"].max()), LEAST_WIDTH))
     shares(axes, "y", float(min(pooled["y"].min(), ends["y"].min(), limits["y_low"].min())), 1.0)
     axes.set_xlabel(f"Harmless look-alikes refused (share, {count_note(limits['x_n'])})")
@@ -70,54 +70,28 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     return Drawing(figure, found)
 
 
-def _points_of(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    found = points(metrics[metrics["experiment"].isin(list(arms))])
-    if found.empty:
-        raise UserError(
-            f"plane: none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks. Declare a benchmark of axis "
-            "safety and one of axis over_refusal."
-        )
-    found.insert(1, "label", found["experiment"].map(lambda name: label_of(arms, name)))
-    return found
-
-
-def _star(axes: Axes, point: pd.Series, look: Look, label: str) -> None:
+def _star(axes: Axes, point: pd.Series, look: Look) -> None:
     """A model before any training, with its intervals."""
     _cross(axes, point, look.color)
-    place = [point["x"]], [point["y"]]
-    axes.plot(*place, look.marker, color=look.color, markersize=9, zorder=6, label=label, linestyle="none")
+    style: dict[str, Any] = {"color": look.color, "markersize": 9, "zorder": 6, "linestyle": "none"}
+    axes.plot(point["x"], point["y"], look.marker, label=point["label"], **style)
 
 
-def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look, label: str) -> None:
-    """The pooled path over steps, its end with intervals, and the end points of single seeds."""
+def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look) -> None:
+    """The pooled path over steps, with an open marker at every snapshot before the end; its end with intervals; faintly the ends of single seeds."""
     path = of_arm[of_arm["seed"] == POOLED]
-    end = path.iloc[-1]
-    _path(axes, path, start, look)
-    _seeds(axes, of_arm[(of_arm["seed"] != POOLED) & (of_arm["step"] == end["step"])], look)
-    _cross(axes, end, look.color)
-    _mark(axes, [end["x"]], [end["y"]], look, linestyle="none", markersize=6, zorder=6)
-    _mark(axes, [], [], look, linestyle=look.dash, label=label)  # for the legend
-
-
-def _path(axes: Axes, path: pd.DataFrame, start: pd.DataFrame, look: Look) -> None:
-    """The line from where the arm starts, with an open marker at every snapshot before the end."""
+    end, before = path.iloc[-1], path.iloc[:-1]
     joined = pd.concat([start, path]) if len(start) and 0 not in set(path["step"]) else path
     axes.plot(joined["x"], joined["y"], linestyle=look.dash, color=look.color, zorder=3)
-    before = path.iloc[:-1]
     axes.plot(before["x"], before["y"], look.marker, color="white", markeredgecolor=look.color, markersize=3, zorder=4)
-
-
-def _seeds(axes: Axes, ends: pd.DataFrame, look: Look) -> None:
-    """End points of single seeds, faintly, where there are several."""
-    if len(ends) > 1:
+    seeds = of_arm[(of_arm["seed"] != POOLED) & (of_arm["step"] == end["step"])]
+    if len(seeds) > 1:
         faint: dict[str, Any] = {"alpha": 0.3, "markersize": 2.5, "markeredgewidth": 0, "zorder": 2}
-        axes.plot(ends["x"], ends["y"], look.marker, color=look.color, **faint)
-
-
-def _mark(axes: Axes, x: list[float], y: list[float], look: Look, **options: Any) -> None:
-    """The marker of an arm, edged in white."""
-    edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.6}
-    axes.plot(x, y, marker=look.marker, color=look.color, **edge, **options)
+        axes.plot(seeds["x"], seeds["y"], look.marker, color=look.color, **faint)
+    _cross(axes, end, look.color)
+    mark: dict[str, Any] = {"marker": look.marker, "markeredgecolor": "white", "markeredgewidth": 0.6}
+    axes.plot(end["x"], end["y"], color=look.color, linestyle="none", markersize=6, zorder=6, **mark)
+    axes.plot([], [], color=look.color, linestyle=look.dash, label=end["label"], **mark)  # for the legend
 
 
 def _cross(axes: Axes, point: pd.Series, color: str) -> None:

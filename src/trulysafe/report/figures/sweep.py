@@ -28,13 +28,7 @@ def figure(run: Run) -> dict[str, Drawing]:
 
 
 def sweep(metrics: pd.DataFrame, points: Mapping[str, float], axis_label: str) -> Drawing:
-    """Draw some columns of the main table over one quantity.
-
-    Args:
-        metrics: table of schema ``metrics`` with summary rows.
-        points: experiment -> value on the axis.
-        axis_label: what varies, with its unit.
-    """
+    """Draw columns of the main table over ``points`` (experiment -> value on the axis); ``axis_label`` says what varies, with its unit."""
     rows = main_rows(metrics, {name: {} for name in points})
     rows.insert(0, "x", rows["experiment"].map(dict(points)).astype(float))
     rows = rows.sort_values(["column", "x"], ignore_index=True)

@@ -10,9 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.arms import Arms
 from trulysafe.report.run import Run
-from trulysafe.report.style import Drawing, Look, arm_looks, count_note, new_panels
+from trulysafe.report.style import Drawing, Look, arm_legend, arm_looks, count_note, new_panels
 from trulysafe.stats.intervals import interval
 
 LOGGED = {
@@ -41,12 +41,7 @@ def figure(run: Run) -> dict[str, Drawing] | None:
 
 
 def training_curves(log: pd.DataFrame, arms: Arms, names: Mapping[str, str] = LOGGED) -> Drawing:
-    """One panel per logged quantity, one line per arm: the mean over seeds, its interval, and single seeds faintly.
-
-    Args:
-        log: columns experiment, seed, step, name, value.
-        arms: experiments to draw, in order.
-        names: logged name -> axis label with its unit, one panel each; names that were never logged are left out.
+    """One panel per quantity that was logged, one line per arm: the mean over seeds, its interval, and single seeds faintly.
 
     Raises:
         UserError: none of the names was logged for any of the arms.
@@ -67,13 +62,9 @@ def training_curves(log: pd.DataFrame, arms: Arms, names: Mapping[str, str] = LO
         air = 0.05 * (high - low) or 0.05
         axes.set_ylim(low - air, 1 + 0.1 * air if panel.startswith(SHARES) and high + air > 1 else high + air)
         axes.set_ylabel(names[panel])
-    handles = [
-        grid[0].plot([], [], linestyle=all_looks[n].dash, color=all_looks[n].color, label=label_of(arms, n))[0]
-        for n in drawn
-    ]
     seeds = rows.groupby("experiment")["seed"].nunique()
     title = f"Mean over seeds ({count_note(seeds)}) with 95% interval; thin lines: single seeds"
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, title=title, title_fontsize=7)
+    arm_legend(figure, grid[0], arms, drawn, title)
     return Drawing(figure, rows.sort_values(["name", "experiment", "seed", "step"], ignore_index=True))
 
 
@@ -85,9 +76,7 @@ def _curve(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
     found = [interval(rows.loc[rows["step"] == step, "value"], answers=False) for step in steps]
     means = [one.value for one in found]
     if len(rows["seed"].unique()) > 1:
-        low, high = (
-            np.where(np.isnan(limit), means, limit)
-            for limit in zip(*[(one.low, one.high) for one in found], strict=True)
-        )
+        limits = zip(*[(one.low, one.high) for one in found], strict=True)
+        low, high = (np.where(np.isnan(limit), means, limit) for limit in limits)
         axes.fill_between(steps, low, high, color=look.color, alpha=0.12, linewidth=0)
     axes.plot(steps, means, linestyle=look.dash, color=look.color)

@@ -33,15 +33,9 @@ def table(run: Run) -> dict[str, Table] | None:
 
 
 def divergence_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Divergence of the classes' densities, one row per layer.
+    """One row per layer: columns ``layer`` and those of :data:`SOURCES` (nats, missing where there is none).
 
-    Args:
-        folder: folder of the published tables.
-        ours: columns layer, kl_safe_unsafe, kl_unsafe_safe; None where no layer analysis was run.
-
-    Returns:
-        Columns ``layer``, ``printed_first``, ``printed_second`` (the figure does not say which class comes first),
-        ``released_forward``, ``released_reverse``, ``ours_forward``, ``ours_reverse``; all in nats, missing where there is none.
+    ``ours`` is :attr:`trulysafe.report.run.Run.layer_divergence` of one reward, None where no layer analysis was run.
     """
     frames = []
     for name, columns in (

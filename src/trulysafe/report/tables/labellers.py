@@ -65,14 +65,12 @@ def _ceiling(name: str, twice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """How well one released label predicts another; ``n`` counts ordered pairs of labels of one prompt."""
     if "macro_f1" in twice:
         head = {"labeller": name, "by": "another released label", "used": False, "n": twice["n"]}
-        yield {**head, "metric": "prompts_labelled_twice", "value": twice["prompts"]}
-        yield {**head, "metric": "prompts_labelled_differently", "value": twice["disagreeing"]}
-        yield {**head, "metric": "macro_f1", "value": twice["macro_f1"]}
-        yield {**head, "metric": "accuracy", "value": twice["agreement"]}
+        noted = {"prompts_labelled_twice": "prompts", "prompts_labelled_differently": "disagreeing"}
+        for metric, key in {**noted, "macro_f1": "macro_f1", "accuracy": "agreement"}.items():
+            yield {**head, "metric": metric, "value": twice[key]}
         yield from ({**head, **row} for row in _per_class(twice["per_class"]))
 
 
-def _per_class(per_class: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    for risk in RISKS:
-        if risk in per_class and risk != UNPARSED:
-            yield {"metric": f"f1_{risk}", "value": per_class[risk]["f1"]}
+def _per_class(per_class: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    risks = [risk for risk in RISKS if risk in per_class and risk != UNPARSED]
+    return [{"metric": f"f1_{risk}", "value": per_class[risk]["f1"]} for risk in risks]

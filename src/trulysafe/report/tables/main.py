@@ -37,11 +37,7 @@ def table(run: Run) -> dict[str, Table]:
 
 
 def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """The numbers of the main table, one row per arm at its last step and column that was measured.
-
-    Args:
-        metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments to show, in order; those without metrics are left out.
+    """One row per arm (in order, at its last step) and column that was measured.
 
     Returns:
         Columns experiment, label, step, seeds (how many are pooled), column, value, ci_low, ci_high, n.
