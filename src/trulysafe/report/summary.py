@@ -18,6 +18,7 @@ from trulysafe.report.tables import contrasts, main, matched_safety
 from trulysafe.stats.limits import SIGNIFICANT
 
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "complies", "mixed")
+NOTE = "Shares of prompts; brackets hold 95% intervals over training seeds and prompt families. The main table has them all."
 
 
 def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
@@ -32,20 +33,14 @@ def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
         Markdown that also reads well in a terminal.
     """
     rows = main.main_rows(run.metrics, run.arms)
-    parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(_short(rows))]
-    parts.append(
-        "Shares of prompts; brackets hold 95% intervals over training seeds and prompt families. The main table has them all."
-    )
+    parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(_short(rows)), NOTE]
     if declared := contrasts.table(run):
         parts += ["## Declared contrasts", to_markdown(declared.shown), _counted(run.contrasts)]
     if matched := matched_safety.table(run):
         parts += ["## Over-refusal at matched safety", to_markdown(matched.shown)]
     against = [*_against(run.contrasts, run.arms), *_costs(rows, run.arms)]
-    parts += [
-        "## Findings against, as measured",
-        "\n".join(f"- {line}" for line in against) or "- None of the checks found one.",
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    found = "\n".join(f"- {line}" for line in against or ["None of the checks found one."])
+    return "\n\n".join([*parts, "## Findings against, as measured", found]) + "\n"
 
 
 def _short(rows: pd.DataFrame) -> pd.DataFrame:
@@ -68,11 +63,10 @@ def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
 def _counted(rows: pd.DataFrame) -> str:
     primary = rows[rows["primary"].astype(bool)]
     shown = int((primary["p_holm"] < SIGNIFICANT).sum())
-    counted = (
+    differ = (
         f"{shown} of {len(primary)} primary contrasts differ at the {SIGNIFICANT:.0%} level after Holm's correction."
     )
-    if primary.empty:
-        counted = "No contrast was declared primary."
+    counted = "No contrast was declared primary." if primary.empty else differ
     return f"{counted} Exploratory contrasts, uncorrected: {len(rows) - len(primary)}."
 
 
@@ -85,9 +79,8 @@ def _against(rows: pd.DataFrame, arms: Arms) -> list[str]:
         worse = (row["difference"] > 0) == (row["metric"] in LOWER_IS_BETTER)
         a, b = (label_of(arms, row[side]) for side in ("a", "b"))
         kind = "primary" if row["primary"] else "exploratory"
-        measured = (
-            f"{row['metric'].replace('_', ' ')} ({row['risk']}): {text}, p {p_text(p_value)}, n {row['n']}, {kind}"
-        )
+        metric = f"{row['metric'].replace('_', ' ')} ({row['risk']})"
+        measured = f"{metric}: {text}, p {p_text(p_value)}, n {row['n']}, {kind}"
         if p_value >= SIGNIFICANT:
             lines.append(f"No difference shown, {a} - {b}, {measured}.")
         elif worse and row["difference"] != 0:

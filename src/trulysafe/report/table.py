@@ -111,16 +111,13 @@ class Table:
 
     def write(self, stem: Path, label: str = "") -> list[Path]:
         """Write ``stem`` as md, tex, html and csv; ``label`` is LaTeX's, ``tab:<name>`` where it is not given."""
-        written = {
+        texts = {
             "md": f"{to_markdown(self.shown)}\n\n{self.caption}\n",
             "tex": to_latex(self.shown, self.caption, label or f"tab:{stem.name}"),
             "html": to_html(self.shown, self.caption),
             "csv": self.numbers.to_csv(index=False, lineterminator="\n", float_format="%.6g"),
         }
-        paths = [Path(f"{stem}.{ending}") for ending in written]
-        for path, content in zip(paths, written.values(), strict=True):
-            path.write_text(content, encoding="utf-8", newline="\n")
-        return paths
+        return [write_text(Path(f"{stem}.{ending}"), text) for ending, text in texts.items()]
 
 
 @dataclass(frozen=True)
@@ -131,9 +128,13 @@ class Page:
 
     def write(self, stem: Path) -> list[Path]:
         """Write ``stem.html``."""
-        path = Path(f"{stem}.html")
-        path.write_text(self.html, encoding="utf-8", newline="\n")
-        return [path]
+        return [write_text(Path(f"{stem}.html"), self.html)]
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a text with the line ends of Unix; returns the path."""
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
 
 
 def to_markdown(shown: pd.DataFrame) -> str:

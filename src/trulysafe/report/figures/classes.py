@@ -22,7 +22,7 @@ def figure(run: Run) -> dict[str, Drawing]:
 
 
 def classes(metrics: pd.DataFrame, arms: Arms) -> Drawing:
-    """Draw :func:`trulysafe.report.tables.main.main_rows`."""
+    """One dot with its interval per arm in the panel of each column."""
     rows = main_rows(metrics, arms)
     panels = [column for column in COLUMNS if column in set(rows["column"])]
     names = list(dict.fromkeys(rows["experiment"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import pandas as pd
 from matplotlib.artist import Artist
@@ -36,9 +37,8 @@ def figure(run: Run) -> Drawing | None:
         of_example = table[table["example"] == example]
         for axes, side in zip(grid[row], KEPT, strict=True):
             _panel(axes, of_example[of_example["side"] == side], KEPT[side])
-            axes.annotate(
-                side, (1, 1), (-2, -7), "axes fraction", "offset points", ha="right", fontsize=7, color=KEPT[side]
-            )
+            at: dict[str, Any] = {"ha": "right", "fontsize": 7, "color": KEPT[side]}
+            axes.annotate(side, (1, 1), (-2, -7), "axes fraction", "offset points", **at)
         prompt = textwrap.shorten(str(of_example["prompt"].iloc[0]), 62, placeholder="…")
         title = grid[row, 0].set_title(f"{example}. {prompt}", loc="left", fontsize=7, fontweight="normal")
         title.set_in_layout(False)  # it may reach over the edge of its panel; the next line keeps its height free

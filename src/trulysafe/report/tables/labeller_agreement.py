@@ -41,8 +41,8 @@ def table(run: Run) -> Table | None:
 def _parts(run: Run) -> Iterator[pd.DataFrame]:
     """Rows of each labeller and the released labels, of each two labellers, of labelled pools, and of prompts that were labelled twice."""
     for name, metrics, held_out in run.labellers:
-        own = held_out[["prompt_id", "label", metrics["chosen"]]].set_axis(["prompt_id", RELEASED, name], axis=1)
-        yield agreement_rows(own, "held out")
+        own = held_out[["prompt_id", "label", metrics["chosen"]]]
+        yield agreement_rows(own.set_axis(["prompt_id", RELEASED, name], axis=1), "held out")
     for one, other in combinations(run.labellers, 2):
         yield agreement_rows(_classes(one).merge(_classes(other), on="prompt_id"), "held out")
     for name, (labeller, found) in run.labelled_pools.items():
