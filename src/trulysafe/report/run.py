@@ -45,7 +45,7 @@ class Run:
 
     Args:
         inputs: name -> path or paths, as a rule declares them; a name is that of the attribute below.
-        params: ``arms`` (experiments to show, in order: :attr:`trulysafe.plan.plan.Plan.arms`), and where there are any, ``sweeps``,
+        params: ``arms`` (experiments to show, in order: :attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``,
             ``published`` and ``labelled_pools``; others are not read.
     """
 
