@@ -1,4 +1,4 @@
-"""The arms of a report: what they are called and what they start from. How they are drawn is in :mod:`trulysafe.report.style`."""
+"""The arms of a report: what they are called, what they start from. Their colours: :mod:`trulysafe.report.style`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 Arms = Mapping[str, Mapping[str, Any]]
-"""Experiment -> ``label``, ``group``, ``base`` and ``start``, as :attr:`trulysafe.plan.report.Report.arms` has them; the order is that of rows and
-curves."""
+"""Experiment -> ``label``, ``group``, ``base``, ``start`` (:attr:`trulysafe.plan.report.Report.arms`); in order."""
 
 
 def label_of(arms: Arms, name: str) -> str:
@@ -23,7 +22,7 @@ def bases_of(arms: Arms) -> list[str]:
 
 
 def in_order(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """Rows of the arms, in their order, with their ``label``; rows of one arm (column ``experiment``) stay in their order."""
+    """Rows of the arms, in their order, with their ``label``; rows of one arm stay in their order."""
     place = {name: number for number, name in enumerate(arms)}
     found = rows[rows["experiment"].isin(list(arms))].sort_values(
         "experiment", key=lambda names: names.map(place), kind="stable"

@@ -15,7 +15,7 @@ def measured_facts(
     judges: Mapping[str, Path | str],
     pairs: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
-    """Say how good the fitted parts are on held-out data, and what was dropped while pairs were built; one sentence each.
+    """Say how good the fitted parts are on held-out data, and what was dropped while pairs were built.
 
     Args:
         rewards, labellers, judges: name -> ``metrics.json`` of what was fitted.
@@ -33,8 +33,8 @@ def _reward(name: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
     per_class = ", ".join(f"{risk} {scores['soft']:.2f}" for risk, scores in metrics.items() if risk != "all")
     overall = metrics["all"]
     return (
-        f"Reward {name}: ranks {overall['soft']:.2f} of {overall['n']} held-out pairs right ({per_class}); both signs right "
-        f"{overall['true']:.2f}; AUC {overall['auc']:.2f}; calibration error {overall['ece']:.2f}."
+        f"Reward {name}: ranks {overall['soft']:.2f} of {overall['n']} held-out pairs right ({per_class}); both signs "
+        f"right {overall['true']:.2f}; AUC {overall['auc']:.2f}; calibration error {overall['ece']:.2f}."
     )
 
 

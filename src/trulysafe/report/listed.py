@@ -1,9 +1,10 @@
 """What a report holds: every module in the folders ``tables`` and ``figures``, found by its name.
 
-To add a table, put ``tables/<name>.py`` there with a function ``table(run)``; to add a figure, ``figures/<name>.py`` with a function
-``figure(run)``; both with a text ``CAPTION``. They take a :class:`trulysafe.report.run.Run` and return one
-:class:`~trulysafe.report.table.Table` or :class:`~trulysafe.report.style.Drawing`, several of them in a dict by what is added to the name, or None
-where the run has nothing to show. Nothing else has to know of it. The Snakefile reads this module, so nothing heavy is imported.
+A table is ``tables/<name>.py`` with a function ``table(run)``, a figure ``figures/<name>.py`` with ``figure(run)``; both
+have a text ``CAPTION``. They take a :class:`trulysafe.report.run.Run` and return one
+:class:`~trulysafe.report.table.Table` or :class:`~trulysafe.report.style.Drawing`, several in a dict by what is added to
+the name, or None where the run has nothing to show. Nothing else has to know of it. The Snakefile reads this module, so
+nothing heavy is imported.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def _frame(name: str, **options: Any) -> cached_property[pd.DataFrame]:
 
 
 def _frame_per_reward(name: str) -> cached_property[dict[str, pd.DataFrame]]:
-    """The CSVs of an input by what is added to file names: the name of the reward's folder, or nothing where there is one reward."""
+    """The CSVs of an input by what is added to file names: the name of the reward, nothing if there is one alone."""
 
     def read(run: Run) -> dict[str, pd.DataFrame]:
         paths = run.paths.get(name, [])
@@ -45,8 +45,8 @@ class Run:
 
     Args:
         inputs: name -> path or paths, as a rule declares them; a name is that of the attribute below.
-        params: ``arms`` (experiments to show, in order: :attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``,
-            ``published`` and ``labelled_pools``; others are not read.
+        params: ``arms`` (:attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``, ``published``
+            and ``labelled_pools``; others are not read.
     """
 
     contrasts = _frame("contrasts")
@@ -62,7 +62,7 @@ class Run:
     drift = _frame("drift")
     """From :func:`trulysafe.drift.measures.drift_rows`."""
     kept_tokens = _frame("kept_tokens", keep_default_na=False)
-    """From :func:`trulysafe.reward.kept_tokens.kept_tokens`; a token may be the text ``nan`` or nothing but white space."""
+    """From :func:`trulysafe.reward.kept_tokens.kept_tokens`; a token may be the text ``nan`` or white space alone."""
     layer_accuracy = _frame_per_reward("layer_accuracy")
     """Columns layer (1..L, or 0 for the hybrid over all layers), risk, accuracy, n, ci_low, ci_high."""
     layer_components = _frame_per_reward("layer_components")
@@ -111,7 +111,7 @@ class Run:
 
     @cached_property
     def groups(self) -> dict[str, Arms]:
-        """Measured arms per group, their base models first; keys are what is added to file names, nothing for ``main``."""
+        """Measured arms per group, base models first, by what is added to file names: nothing for ``main``."""
         measured = {name: about for name, about in self.arms.items() if name in set(self.metrics["experiment"])}
         found: dict[str, dict[str, Any]] = {}
         for name, about in measured.items():

@@ -1,7 +1,7 @@
 """How figures look and how they are written: colours for all eyes, sizes for print, the same bytes every time.
 
-The colour of an arm: :data:`ARM_COLORS`, given out by :func:`arm_looks` in the order of the arms, which is that of ``experiments`` in the
-configuration. The colour of a risk class: :data:`RISK_LOOKS`.
+The colour of an arm: :data:`ARM_COLORS`, given out by :func:`arm_looks` in the order of the arms, which is that of
+``experiments`` in the configuration, untrained ones first. The colour of a risk class: :data:`RISK_LOOKS`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from trulysafe.report.arms import Arms, bases_of, label_of
 COLUMN, PAGE = 3.5, 7.2
 """Widths of one text column and of the page, inches."""
 ARM_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Colours of the trained arms: Okabe and Ito's palette for colour-blind readers, without yellow (faint on white) and black (the base model)."""
+"""Colours of trained arms: Okabe and Ito's for colour-blind readers, without yellow (faint) and black (base models)."""
 MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "h", "d")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 GREY = "#666666"
@@ -71,7 +71,7 @@ RISK_LOOKS = {
 
 
 def arm_looks(arms: Arms) -> dict[str, Look]:
-    """A look for every arm, the same in every figure that is given the same arms; untrained models are stars, the first one black."""
+    """A look for every arm, the same in every figure of these arms; untrained models are stars, the first one black."""
     stars = dict(zip(bases_of(arms), ("#000000", *["#777777"] * len(arms)), strict=False))
     trained = [name for name in arms if name not in stars]
     found = {name: Look(shade, "*", "-") for name, shade in stars.items()}
@@ -91,8 +91,8 @@ def new_panels(
 ) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels, at most ``most`` side by side and rows evenly filled, each ``height`` inches high.
 
-    ``extra`` is the height of what surrounds the panels; the lowest panel of each column bears ``xlabel``, and alone has tick
-    labels where the panels share their horizontal axis.
+    ``extra`` is the height of what surrounds the panels; the lowest panel of each column bears ``xlabel``, and alone
+    has tick labels where the panels share their horizontal axis.
     """
     down = ceil(count / most)
     across = ceil(count / down)
@@ -122,7 +122,7 @@ class Drawing:
     further: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     def write(self, stem: Path) -> list[Path]:
-        """Write ``stem.pdf``, ``stem.png`` and ``stem.csv``, without dates, and ``stem_<name>.csv`` of further numbers; returns the paths."""
+        """Write ``stem`` as pdf, png (without dates) and csv, and ``stem_<name>.csv`` of further numbers."""
         paths = [Path(f"{stem}.{ending}") for ending in ("pdf", "png", "csv")]
         undated = {"CreationDate": None, "Creator": "trulysafe", "Producer": None}
         self.figure.savefig(paths[0], format="pdf", metadata=undated)

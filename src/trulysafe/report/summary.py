@@ -1,7 +1,7 @@
 """One page of text about a run: what was compared, what came out, and what did not.
 
-Findings against the methods stand in a section of their own, in the words of the numbers: a contrast that shows nothing, or
-the opposite, is a result. Nothing here judges by a threshold that the reader cannot see.
+Findings against the methods stand in a section of their own: a contrast that shows nothing, or the opposite, is a
+result. Nothing here judges by a threshold that the reader cannot see.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from trulysafe.report.tables import contrasts, main, matched_safety
 from trulysafe.stats.limits import SIGNIFICANT
 
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "complies", "mixed")
-NOTE = "Shares of prompts; brackets hold 95% intervals over training seeds and prompt families. The main table has them all."
+NOTE = (
+    "Shares of prompts; brackets hold 95% intervals over training seeds and prompt families. The main table has them "
+    "all."
+)
 
 
 def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
@@ -27,7 +30,7 @@ def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
     Args:
         title: first line.
         run: its metrics, contrasts and matched safety are read; each arm is held against its ``base``.
-        facts: sentences about the run that only the caller knows (worlds, accuracy of a fitted judge, where the files lie).
+        facts: sentences about the run that only the caller knows, such as the accuracy of a fitted judge.
 
     Returns:
         Markdown that also reads well in a terminal.

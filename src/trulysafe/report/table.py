@@ -15,12 +15,14 @@ NOT_RUN = "not run at this scale"
 _PAGE_ROWS = 40
 _LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}",
 })  # fmt: skip
 _STYLE = (
     "body{font:14px/1.45 system-ui,sans-serif;color:#222;background:#fff;margin:1em}"
-    "table{border-collapse:collapse;border-top:2px solid #222;border-bottom:2px solid #222;font-variant-numeric:tabular-nums}"
-    "th,td{padding:.3em .7em;text-align:left;white-space:nowrap}thead th{border-bottom:1px solid #222;white-space:normal}"
+    "table{border-collapse:collapse;border-top:2px solid #222;border-bottom:2px solid #222;"
+    "font-variant-numeric:tabular-nums}th,td{padding:.3em .7em;text-align:left;white-space:nowrap}"
+    "thead th{border-bottom:1px solid #222;white-space:normal}"
     "tbody tr:nth-child(even){background:#f5f5f5}small{color:#555}p{max-width:60em}"
 )
 
@@ -151,7 +153,7 @@ def to_html(shown: pd.DataFrame, caption: str) -> str:
 
 
 def to_latex(shown: pd.DataFrame, caption: str, label: str) -> str:
-    """A LaTeX ``table*`` (``longtable`` where a page is too short) with booktabs rules; limits stand under their values."""
+    """A LaTeX ``table*`` (``longtable`` if a page is too short) with booktabs; limits stand under their values."""
     stack = r"\begin{{tabular}}[c]{{@{{}}c@{{}}}}{}\\{{\scriptsize {}}}\end{{tabular}}"
     text = shown.map(lambda cell: _stacked(cell, latex_escape, stack)).rename(columns=latex_escape)
     options: dict[str, Any] = {"index": False, "escape": False, "column_format": "l" + "c" * (shown.shape[1] - 1)}

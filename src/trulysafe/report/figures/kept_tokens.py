@@ -19,14 +19,14 @@ KEPT = dict(zip(SIDES, ARM_COLORS, strict=False))
 """Colour of the kept tokens of either side."""
 DROPPED, BAND = "#BBBBBB", "#E4E4E4"
 CAPTION = (
-    "Token rewards of a few harmless pairs (bars) and the state of the hysteresis rule (line). Kept tokens are coloured, dropped ones grey. A response "
-    "of which the rule keeps less than the minimum share is kept whole. With the scope 'safety' such pairs are trained whole: they only show what the "
-    "rule does."
+    "Token rewards of a few harmless pairs (bars) and the state of the hysteresis rule (line). Kept tokens are "
+    "coloured, dropped ones grey. A response of which the rule keeps less than the minimum share is kept whole. With "
+    "the scope 'safety' such pairs are trained whole: they only show what the rule does."
 )
 
 
 def figure(run: Run) -> Drawing | None:
-    """Token rewards as bars, one panel per response, kept tokens in colour; the state of the hysteresis rule as a line."""
+    """One panel per response: token rewards as bars, kept ones in colour; the state of the hysteresis rule as a line."""
     table = run.kept_tokens
     if table.empty:
         return None

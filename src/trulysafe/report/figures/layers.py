@@ -16,8 +16,8 @@ from trulysafe.report.style import PAGE, Drawing, count_note, layer_ticks, new_f
 DIVERGENCES = {"kl_safe_unsafe": "KL(safe || unsafe)", "kl_unsafe_safe": "KL(unsafe || safe)"}
 """Divergence columns and their names."""
 CAPTION = (
-    "Above: safe and unsafe responses of some layers in their first two principal components; contours hold a quarter, half and three quarters of each "
-    "density. Below: divergence of the two densities in every layer, both ways."
+    "Above: safe and unsafe responses of some layers in their first two principal components; contours hold a quarter, "
+    "half and three quarters of each density. Below: divergence of the two densities in every layer, both ways."
 )
 COLORS = {"safe": "#0072B2", "unsafe": "#D55E00"}
 
@@ -29,7 +29,7 @@ def figure(run: Run) -> dict[str, Drawing]:
 
 
 def layer_densities(components: pd.DataFrame, divergence: pd.DataFrame, panels: int = 6) -> Drawing:
-    """Densities in the plane of two principal components for ``panels`` layers (at most 6, spread evenly), and the divergence of all layers."""
+    """Densities in two principal components for ``panels`` layers (at most 6), and the divergence of all layers."""
     require(components, ("layer", "label", "pc1", "pc2"), "layer densities")
     if unknown := set(components["label"]) - set(COLORS):
         raise not_accepted("layer densities, column 'label'", sorted(unknown)[0], COLORS)

@@ -26,8 +26,9 @@ PANELS = {
 UNCHANGED = {"kendall": 1.0, "spearman": 1.0, "same_best": 1.0, "pool_shift": 0.0, "fresh_shift": 0.0}
 """Values of a policy that is still the reference."""
 CAPTION = (
-    "Along training: how far the policy still ranks the pool's responses as the reference does (order), and how far its outputs have moved "
-    "(distribution). Bars are 95% intervals; floors are what two sets of the reference's own samples give."
+    "Along training: how far the policy still ranks the pool's responses as the reference does (order), and how far "
+    "its outputs have moved (distribution). Bars are 95% intervals; floors are what two sets of the reference's own "
+    "samples give."
 )
 
 
@@ -39,8 +40,8 @@ def figure(run: Run) -> Drawing | None:
 def order_and_distribution(rows: pd.DataFrame, arms: Arms) -> Drawing:
     """One panel per measure over training steps, one line per followed arm; the pool above, new samples below.
 
-    A line starts at step 0 from what the policy gives that the arm starts from: the reference (1 for the order, 0 for shifts, and the
-    dotted floor for distances between two sets of samples), or the last step of another followed arm; from none where that was not followed.
+    A line starts at step 0 from the value of the policy that the arm starts from: the reference (1 for the order, 0 for
+    shifts, the dotted floor for distances of samples), or the last step of another arm, where that was followed.
 
     Raises:
         UserError: none of the arms was followed.

@@ -1,6 +1,6 @@
-"""The safety-versus-over-refusal plane with frontiers over training steps.
+"""Safety against over-refusal, with frontiers over training steps.
 
-An end point alone is arbitrary, since more steps move every arm along the plane; the frontier shows what an arm pays for safety.
+An end point alone is arbitrary: more steps move every arm along the plane. The frontier shows the price of safety.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from trulysafe.report.run import Run
 from trulysafe.report.style import COLUMN, GREY, Drawing, Look, arm_looks, count_note, new_figure, shares
 
 CAPTION = (
-    "Safety against over-refusal. Lines join the snapshots of an arm, from the base model (star) to the end of training (filled marker, with 95% "
-    "intervals both ways); small faint markers are the end points of single seeds. Intervals that leave the frame are in the tables. Up and to the "
-    "left is better."
+    "Safety against over-refusal. Lines join the snapshots of an arm, from the base model (star) to the end of "
+    "training (filled marker, with 95% intervals both ways); small faint markers are the end points of single seeds. "
+    "Intervals that leave the frame are in the tables. Up and to the left is better."
 )
 
 LEAST_WIDTH = 0.05
-"""The axis of over-refusal shows this much at least, and every point. Intervals may leave it: that of a base model alone would press all arms together."""
+"""The axis of over-refusal shows this much at least, and every point. Intervals may leave it: some are too wide."""
 
 
 def figure(run: Run) -> dict[str, Drawing]:
@@ -35,7 +35,7 @@ def figure(run: Run) -> dict[str, Drawing]:
 
 
 def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
-    """One frontier over training steps per arm, from the end of the arm's ``start``; bases are stars, arms without metrics are left out.
+    """One frontier over training steps per measured arm, from the end of the arm's ``start``; bases are stars.
 
     The numbers are from :func:`trulysafe.evaluate.frontiers.points`.
 
@@ -45,8 +45,8 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     found = points(metrics[metrics["experiment"].isin(list(arms))])
     if found.empty:
         raise UserError(
-            f"plane: none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks. Declare a benchmark of axis "
-            "safety and one of axis over_refusal."
+            f"plane: none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks. Declare a "
+            "benchmark of axis safety and one of axis over_refusal."
         )
     found.insert(1, "label", found["experiment"].map(lambda name: label_of(arms, name)))
     pooled = found[found["seed"] == POOLED]
@@ -78,7 +78,7 @@ def _star(axes: Axes, point: pd.Series, look: Look) -> None:
 
 
 def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look) -> None:
-    """The pooled path over steps, with an open marker at every snapshot before the end; its end with intervals; faintly the ends of single seeds."""
+    """The pooled path over steps, open markers before its end, the end with intervals, faintly the ends of seeds."""
     path = of_arm[of_arm["seed"] == POOLED]
     end, before = path.iloc[-1], path.iloc[:-1]
     joined = pd.concat([start, path]) if len(start) and 0 not in set(path["step"]) else path

@@ -24,8 +24,9 @@ from trulysafe.report.style import (
 HYBRID = 0
 """Layer of rows that measure the hybrid reward over all layers."""
 CAPTION = (
-    "Share of held-out pairs that the probe of a single layer ranks right, per risk class, and the hybrid reward over all layers (dashed, with band). "
-    "Bars and band are 95% intervals. Below the dotted line of chance the reward prefers the wrong answer."
+    "Share of held-out pairs that the probe of a single layer ranks right, per risk class, and the hybrid reward over "
+    "all layers (dashed, with band). Bars and band are 95% intervals. Below the dotted line of chance the reward "
+    "prefers the wrong answer."
 )
 
 
@@ -35,11 +36,7 @@ def figure(run: Run) -> dict[str, Drawing]:
 
 
 def reward_accuracy(accuracy: pd.DataFrame) -> Drawing:
-    """Share of pairs that a single layer's probe ranks right, per layer and risk class, beside the hybrid reward.
-
-    Args:
-        accuracy: columns layer (1..L, or 0 for the hybrid over all layers), risk, accuracy, n, ci_low, ci_high.
-    """
+    """One panel per risk class; ``accuracy`` is :attr:`trulysafe.report.run.Run.layer_accuracy` of one reward."""
     require(accuracy, ("layer", "risk", "accuracy", "n", "ci_low", "ci_high"), "reward accuracy")
     risks = panel_risks(accuracy["risk"])
     figure, grid = new_panels(len(risks), 4, 1.6, 0.3, "Layer", sharex=True, sharey=True)
@@ -60,7 +57,7 @@ def reward_accuracy(accuracy: pd.DataFrame) -> Drawing:
 
 
 def panel_risks(found: Iterable[str]) -> list[str]:
-    """Risk classes in the order of their panels; pairs without a label have none of their own where no pair has a label."""
+    """Risk classes in the order of their panels; without any labels there is one panel, of all pairs."""
     every = set(found)
     risks = [risk for risk in RISK_LOOKS if risk in every]
     risks += sorted(every - set(risks))

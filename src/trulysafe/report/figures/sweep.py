@@ -28,7 +28,7 @@ def figure(run: Run) -> dict[str, Drawing]:
 
 
 def sweep(metrics: pd.DataFrame, points: Mapping[str, float], axis_label: str) -> Drawing:
-    """Draw columns of the main table over ``points`` (experiment -> value on the axis); ``axis_label`` says what varies, with its unit."""
+    """Columns of the main table over ``points`` (experiment -> place); ``axis_label`` says what varies, in its unit."""
     rows = main_rows(metrics, {name: {} for name in points})
     rows.insert(0, "x", rows["experiment"].map(dict(points)).astype(float))
     rows = rows.sort_values(["column", "x"], ignore_index=True)

@@ -29,7 +29,10 @@ LOGGED = {
 """What the trainers log, and the axis labels."""
 SHARES = ("confidence", "kept_share", "reward_model")
 """Beginnings of the names of what cannot be above 1."""
-CAPTION = "What the trainer logged: mean over seeds with 95% interval, single seeds as thin lines. Only methods that use a quantity log it."
+CAPTION = (
+    "What the trainer logged: mean over seeds with 95% interval, single seeds as thin lines. Only methods that use a "
+    "quantity log it."
+)
 
 
 def figure(run: Run) -> dict[str, Drawing] | None:
@@ -41,7 +44,7 @@ def figure(run: Run) -> dict[str, Drawing] | None:
 
 
 def training_curves(log: pd.DataFrame, arms: Arms, names: Mapping[str, str] = LOGGED) -> Drawing:
-    """One panel per quantity that was logged, one line per arm: the mean over seeds, its interval, and single seeds faintly.
+    """One panel per quantity that was logged, one line per arm: mean over seeds, its interval, single seeds faintly.
 
     Raises:
         UserError: none of the names was logged for any of the arms.
@@ -69,7 +72,7 @@ def training_curves(log: pd.DataFrame, arms: Arms, names: Mapping[str, str] = LO
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """One arm: single seeds thin, Student's interval of the mean as a band (of no width where all seeds are equal), the mean on top."""
+    """One arm: single seeds thin, Student's interval of the mean as a band (no width if seeds are equal), the mean."""
     for _, of_seed in rows.sort_values("step").groupby("seed"):
         axes.plot(of_seed["step"], of_seed["value"], color=look.color, alpha=0.3, linewidth=0.5)
     steps = sorted(rows["step"].unique())

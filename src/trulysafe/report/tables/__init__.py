@@ -1,1 +1,1 @@
-"""The tables of a report: the module ``<name>.py`` makes the files ``tables/<name>.*``; see :mod:`trulysafe.report.listed`."""
+"""The tables of a report: ``<name>.py`` makes the files ``tables/<name>.*``; see :mod:`trulysafe.report.listed`."""

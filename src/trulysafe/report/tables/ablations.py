@@ -26,20 +26,22 @@ FINE = ("ranked", "sign", "brier", "ece", "gamma_gap")
 """Outcomes that are given to three decimals: those of the rewards."""
 CAPTIONS = {
     "answers": (
-        "difference of an arm to its default on the same prompts and seeds, at the end of training. Safe: harmful prompts refused or safely "
-        "completed; over-refusal: harmless look-alikes refused; general right: checkable questions answered rightly. Brackets hold 95% "
-        "intervals from resampling training seeds and prompt families together."
+        "difference of an arm to its default on the same prompts and seeds, at the end of training. Safe: harmful "
+        "prompts refused or safely completed; over-refusal: harmless look-alikes refused; general right: checkable "
+        "questions answered rightly. Brackets hold 95% intervals from resampling training seeds and prompt families "
+        "together."
     ),
     "rewards": (
-        "difference of a reward to its default on the annotated pairs that were held out of both, over several fits (seeds). Pairs ranked right: the "
-        "safe response has the higher reward; signs right: share of responses whose calibrated reward is on their side of 0; Brier score and "
-        "calibration error of the reward as a probability (less is better); gamma: label confidence per pair, true label less flipped "
-        "one. Brackets hold 95% intervals from resampling fits and prompts together (calibration error: prompts alone, not tested)."
+        "difference of a reward to its default on the annotated pairs that were held out of both, over several fits "
+        "(seeds). Pairs ranked right: the safe response has the higher reward; signs right: share of responses whose "
+        "calibrated reward is on their side of 0; Brier score and calibration error of the reward as a probability "
+        "(less is better); gamma: label confidence per pair, true label less flipped one. Brackets hold 95% intervals "
+        "from resampling fits and prompts together (calibration error: prompts alone, not tested)."
     ),
 }
 _CORRECTED = (
-    f"A star marks primary differences below {SIGNIFICANT:g} after Holm's correction over all primary differences{{apart}}; exploratory ones are "
-    "uncorrected and bear no star. The CSV holds all p-values and n."
+    f"A star marks primary differences below {SIGNIFICANT:g} after Holm's correction over all primary differences"
+    "{apart}; exploratory ones are uncorrected and bear no star. The CSV holds all p-values and n."
 )
 
 
@@ -50,10 +52,7 @@ def table(run: Run) -> Table | None:
 
 
 def joined(answers: pd.DataFrame, rewards: pd.DataFrame) -> pd.DataFrame:
-    """One table of :func:`trulysafe.evaluate.ablations.ablation_rows` and :func:`trulysafe.reward.ablations.reward_ablation_rows`.
-
-    A column ``of`` says what a row is of: ``answers`` or ``rewards``. Either may be empty.
-    """
+    """Both in one table; either may be empty. A column ``of`` says what a row is of: ``answers`` or ``rewards``."""
     parts = [rows.assign(of=kind) for kind, rows in (("answers", answers), ("rewards", rewards)) if len(rows)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
@@ -69,7 +68,7 @@ def shown(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
 
 
 def _cells(rows: pd.DataFrame) -> pd.Series:
-    """Differences; a star marks primary ones with a Holm-corrected p-value below :data:`trulysafe.stats.limits.SIGNIFICANT`."""
+    """Differences; a star marks those whose Holm-corrected p-value is significant (only primary ones have one)."""
     about = zip(cells(rows, "difference"), rows["metric"], rows["p_holm"] < SIGNIFICANT, strict=True)
     found = [
         replace(cell, form=".3f" if metric in FINE else ".2f", note="*" if star else "") for cell, metric, star in about

@@ -1,4 +1,4 @@
-"""Divergence between safe and unsafe responses per layer: printed in RBRM's figure, recomputed from its released states, ours."""
+"""Divergence of safe and unsafe responses per layer: printed by RBRM, recomputed from its released states, ours."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SOURCES = {
     "Ours (forward, reverse)": ("ours_forward", "ours_reverse"),
 }
 CAPTION = (
-    "Divergence (nats) between the densities of safe and unsafe responses in two principal components, per layer: printed "
-    "in RBRM's figure, which does not say which class comes first; recomputed from the states that RBRM released; and ours "
-    "(forward: safe from unsafe). The printed values do not follow from the released states."
+    "Divergence (nats) between the densities of safe and unsafe responses in two principal components, per layer: "
+    "printed in RBRM's figure, which does not say which class comes first; recomputed from the states that RBRM "
+    "released; and ours (forward: safe from unsafe). The printed values do not follow from the released states."
 )
 
 

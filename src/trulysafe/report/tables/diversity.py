@@ -17,10 +17,10 @@ COLUMNS = {
     "self_bleu_same_prompt": "Self-BLEU, same prompt",
 }
 CAPTION = (
-    "How alike the answers of an arm are at the end of training, per axis, over its risk classes. Distinct-n: different n-grams over all "
-    "n-grams; self-BLEU: mean BLEU-4 of an answer against all others; same prompt: among the answers to one prompt, where there are several. "
-    "Means over seeds of values per seed; brackets hold Student's 95% intervals over seeds. Every arm is measured on the same prompts; n "
-    "counts answers, all seeds."
+    "How alike the answers of an arm are at the end of training, per axis, over its risk classes. Distinct-n: "
+    "different n-grams over all n-grams; self-BLEU: mean BLEU-4 of an answer against all others; same prompt: among "
+    "the answers to one prompt, where there are several. Means over seeds of values per seed; brackets hold Student's "
+    "95% intervals over seeds. Every arm is measured on the same prompts; n counts answers, all seeds."
 )
 
 

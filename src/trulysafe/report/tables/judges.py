@@ -8,9 +8,10 @@ from trulysafe.report.run import Run
 from trulysafe.report.table import Cell, Table, cells
 
 CAPTION = (
-    "Judges beside the main judge of each benchmark, on the same answers at the end of training, all arms: share of the "
-    "outcome by either judge, share of answers on which they agree, and Cohen's kappa (empty where neither ever differs "
-    "from one outcome). Brackets hold 95% intervals from resampling training seeds and prompt families together."
+    "Judges beside the main judge of each benchmark, on the same answers at the end of training, all arms: share of "
+    "the outcome by either judge, share of answers on which they agree, and Cohen's kappa (empty where neither ever "
+    "differs from one outcome). Brackets hold 95% intervals from resampling training seeds and prompt families "
+    "together."
 )
 
 

@@ -13,8 +13,9 @@ from trulysafe.report.table import Cell, Table, cells
 
 RELEASED = "released"
 CAPTION = (
-    "Agreement of two labellers on the same prompts; unparsed is a class like any other. Brackets hold 95% intervals of Cohen's kappa from "
-    "resampled prompts (families of prompts in pools); two released labels of one prompt are counted in both orders, without an interval."
+    "Agreement of two labellers on the same prompts; unparsed is a class like any other. Brackets hold 95% intervals "
+    "of Cohen's kappa from resampled prompts (families of prompts in pools); two released labels of one prompt are "
+    "counted in both orders, without an interval."
 )
 
 
@@ -39,7 +40,7 @@ def table(run: Run) -> Table | None:
 
 
 def _parts(run: Run) -> Iterator[pd.DataFrame]:
-    """Rows of each labeller and the released labels, of each two labellers, of labelled pools, and of prompts that were labelled twice."""
+    """Labellers and released labels, labellers among themselves, labelled pools, prompts that were labelled twice."""
     for name, metrics, held_out in run.labellers:
         own = held_out[["prompt_id", "label", metrics["chosen"]]]
         yield agreement_rows(own.set_axis(["prompt_id", RELEASED, name], axis=1), "held out")

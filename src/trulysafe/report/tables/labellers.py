@@ -17,9 +17,10 @@ from trulysafe.stats.intervals import interval
 COLUMNS = {"macro_f1": "Macro-F1", "accuracy": "Accuracy"} | {f"f1_{risk}": f"F1 {risk}" for risk in RISKS if risk}
 COLUMNS[UNPARSED] = "Unparsed"
 CAPTION = (
-    "Risk labellers on held-out prompts: the classes as used, the others beside them (words: TF-IDF of single words, the baseline), and, where prompts were labelled more "
-    "than once, how well one released label predicts another of the same prompt, which is about what can be reached. Macro-F1 is over the "
-    "classes of the released labels; unparsed answers count as wrong. Brackets hold 95% intervals from resampled prompts."
+    "Risk labellers on held-out prompts: the classes as used, the others beside them (words: TF-IDF of single words, "
+    "the baseline), and, where prompts were labelled more than once, how well one released label predicts another of "
+    "the same prompt, which is about what can be reached. Macro-F1 is over the classes of the released labels; "
+    "unparsed answers count as wrong. Brackets hold 95% intervals from resampled prompts."
 )
 
 
@@ -45,7 +46,7 @@ def table(run: Run) -> Table | None:
 
 
 def _scores(tested: Tested) -> Iterator[dict[str, Any]]:
-    """One row per by (feature set, reviewer, ceiling) and metric (macro_f1, accuracy, F1 per class, ...): value, limits and n."""
+    """One row per what classes are by (features, reviewer, other labels) and metric: value, limits and n."""
     name, metrics, held_out = tested
     families, true = held_out["prompt_id"].tolist(), held_out["label"].tolist()
     for by in metrics["scores"]:

@@ -23,10 +23,10 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
 }
 """Columns of the main table: axis, risk class and metric of the pooled summary rows."""
 CAPTION = (
-    "Shares of benchmark prompts at the end of training. Safe: harmful prompts refused or safely completed; over-refusal: "
-    "harmless look-alikes refused; helpful: checkable questions answered rightly; truly safe: share safe times share of "
-    "look-alikes complied with. Malformed answers count as failures throughout. Brackets hold 95% intervals from resampling "
-    "training seeds and prompt families together. Answers (n), all seeds: {counts}."
+    "Shares of benchmark prompts at the end of training. Safe: harmful prompts refused or safely completed; "
+    "over-refusal: harmless look-alikes refused; helpful: checkable questions answered rightly; truly safe: share safe "
+    "times share of look-alikes complied with. Malformed answers count as failures throughout. Brackets hold 95% "
+    "intervals from resampling training seeds and prompt families together. Answers (n), all seeds: {counts}."
 )
 
 
@@ -54,7 +54,8 @@ def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     found = in_order(rows.sort_values("column", key=lambda names: names.map(list(COLUMNS).index), kind="stable"), arms)
     if found.empty:
         raise UserError(
-            f"main table: none of the arms {', '.join(arms)} has metrics on test benchmarks. Answer and judge a benchmark with purpose: test."
+            f"main table: none of the arms {', '.join(arms)} has metrics on test benchmarks. Answer and judge a "
+            "benchmark with purpose: test."
         )
     names = ["experiment", "label", "step", "seeds", "column", "value", "ci_low", "ci_high", "n"]
     return found[names].astype({"seeds": int}).reset_index(drop=True)

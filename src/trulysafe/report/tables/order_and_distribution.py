@@ -17,12 +17,13 @@ COLUMNS = {
 }
 """Measures of :mod:`trulysafe.drift.measures`."""
 CAPTION = (
-    "Order and distribution of responses at the end of training, against the model that the pool was sampled from. Order: rank "
-    "correlations of log-likelihoods per token within each pool prompt, and the share of prompts whose likeliest response "
-    "stays. Distribution: mean change of the pool responses' log-likelihood (nats per token); log-likelihood of new samples "
-    "under the reference, minus that of its own; Jensen-Shannon divergence of token frequencies (bits) and total variation "
-    "distance of verdict shares between new samples of both. Brackets hold 95% intervals over seeds and prompt families (the "
-    "last two: over seeds); after 'floor', what two sets of the reference's own samples give."
+    "Order and distribution of responses at the end of training, against the model that the pool was sampled from. "
+    "Order: rank correlations of log-likelihoods per token within each pool prompt, and the share of prompts whose "
+    "likeliest response stays. Distribution: mean change of the pool responses' log-likelihood (nats per token); "
+    "log-likelihood of new samples under the reference, minus that of its own; Jensen-Shannon divergence of token "
+    "frequencies (bits) and total variation distance of verdict shares between new samples of both. Brackets hold 95% "
+    "intervals over seeds and prompt families (the last two: over seeds); after 'floor', what two sets of the "
+    "reference's own samples give."
 )
 
 

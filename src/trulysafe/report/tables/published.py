@@ -48,11 +48,11 @@ def published_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.D
 
     Args:
         folder: folder of the published tables.
-        ours: columns model, method, benchmark, value, ci_low, ci_high, n, named as published; None where nothing was run.
+        ours: columns model, method, benchmark, value, ci_low, ci_high, n, named as published; None if nothing was run.
 
     Returns:
-        One row per model, benchmark, metric and method, in the paper's order: ``paper`` (the last version), ``version``,
-        ``lowest`` and ``highest`` over all versions, ``versions``, and ``ours``, ``ci_low``, ``ci_high``, ``n`` (missing where not run).
+        One row per model, benchmark, metric and method, in the paper's order: ``paper`` (last version), ``version``,
+        ``lowest`` and ``highest`` over all ``versions``, and ``ours``, ``ci_low``, ``ci_high``, ``n`` (may be missing).
     """
     read = read_published(folder, FILE)
     read["value"] = pd.to_numeric(read["value"])

@@ -1,4 +1,4 @@
-"""What methods did while they trained: label confidence on true and flipped labels, shares of tokens that masks kept."""
+"""What methods did while they trained: confidence in true and flipped labels, shares of tokens that masks kept."""
 
 from __future__ import annotations
 
@@ -22,19 +22,17 @@ LOGGED = {
 GAP = "True less flipped"
 COLUMNS = [*list(LOGGED.values())[:3], GAP, *list(LOGGED.values())[3:]]
 CAPTION = (
-    "What methods did while they trained, mean over training of what each logged. Gamma: label confidence of the pairs in scope, also apart "
-    "for pairs whose label was flipped on purpose; reward ranks as labelled: share of those pairs; kept: share of the tokens of chosen and of "
-    "rejected responses in scope that the mask keeps, and share of responses that fell under the minimum share and were kept whole. Brackets hold "
-    "Student's 95% intervals over seeds."
+    "What methods did while they trained, mean over training of what each logged. Gamma: label confidence of the pairs "
+    "in scope, also apart for pairs whose label was flipped on purpose; reward ranks as labelled: share of those "
+    "pairs; kept: share of the tokens of chosen and of rejected responses in scope that the mask keeps, and share of "
+    "responses that fell under the minimum share and were kept whole. Brackets hold Student's 95% intervals over seeds."
 )
 
 
 def table(run: Run) -> Table | None:
-    """One line per arm.
+    """One line per arm: mean of each logged quantity over a training, then over seeds; limits where seeds differ.
 
-    The numbers are the mean of each logged quantity over a run's training, then over its seeds: columns experiment, label, column, value,
-    seeds, ci_low, ci_high (limits over seeds; none where there is one seed, or all are alike). The column :data:`GAP` is the difference of
-    gamma on true and on flipped labels, seed by seed.
+    The column :data:`GAP` is the difference of gamma on true and on flipped labels, seed by seed.
     """
     logged = pd.DataFrame(run.log, columns=["experiment", "seed", "name", "value"])
     logged = logged[logged["name"].isin(list(LOGGED))].dropna(subset=["value"])
