@@ -26,7 +26,7 @@ CAPTION = (
 
 
 def figure(run: Run) -> Drawing | None:
-    """One panel per response: token rewards as bars, kept ones in colour; the state of the hysteresis rule as a line."""
+    """One panel per response: token rewards as bars, kept ones in colour; state of the hysteresis rule as a line."""
     table = run.kept_tokens
     if table.empty:
         return None
