@@ -3,8 +3,9 @@
 A table is ``tables/<name>.py`` with a function ``table(run)``, a figure ``figures/<name>.py`` with ``figure(run)``;
 both have a text ``CAPTION``. They take a :class:`trulysafe.report.run.Run` and return one
 :class:`~trulysafe.report.table.Table` or :class:`~trulysafe.report.style.Drawing`, several in a dict by what is added
-to the name, or None where the run has nothing to show. Nothing else has to know of it. The Snakefile reads this module, so
-nothing heavy is imported.
+to the name, or None where the run has nothing to show. Nothing else has to know of it.
+
+The Snakefile reads this module, so nothing heavy is imported.
 """
 
 from __future__ import annotations
