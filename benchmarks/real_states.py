@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.layer_figures import reward_accuracy
+from trulysafe.report.figures.reward_accuracy import reward_accuracy
 from trulysafe.reward.baselines import BASELINES, Fitter, hybrid, single_layer
 from trulysafe.reward.crossval import MEASURES, candidate_difference, candidate_interval, compare_rewards, summarise
 
@@ -184,7 +184,7 @@ def write_report(rewards: pd.DataFrame, groups: np.ndarray, layers: list[int], o
         table.to_csv(output / f"{name}.csv", index=False, float_format="%.4f")
         text += f"\n{caption}:\n\n{markdown(wide(table) if 'measure' in table else table)}\n"
     (output / "report.md").write_text(text, encoding="utf-8")
-    reward_accuracy(layer_rows(rewards, layers, DEFAULT), output / "layers")
+    reward_accuracy(layer_rows(rewards, layers, DEFAULT)).write(output / "layers")
     return text
 
 

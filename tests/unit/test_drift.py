@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from tests.unit import tiny
+from tests.unit.report_world import run_of, texts
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id, response_id
 from trulysafe.drift.follow import FRESH_COLUMNS, REFERENCES, Follower, policy_seed
 from trulysafe.drift.measures import COLUMNS, REFERENCE, class_distance, drift_rows, order_values, token_divergence
 from trulysafe.models.sampling import Decoding
-from trulysafe.report.drift_figure import drift_text, order_and_distribution, starting_value
+from trulysafe.report.figures.order_and_distribution import order_and_distribution, starting_value
+from trulysafe.report.tables import order_and_distribution as table_of_drift
 
 PROMPTS, RESPONSES = 6, 4
 
@@ -275,18 +277,18 @@ def report_rows() -> pd.DataFrame:
 
 def test_figure_and_table_are_written(tmp_path):
     rows = report_rows()
-    paths = order_and_distribution(rows, ARMS, tmp_path / "figure")
+    paths = order_and_distribution(rows, ARMS).write(tmp_path / "figure")
     assert all(path.stat().st_size for path in paths)
-    text = drift_text(rows, ARMS)
+    text = texts(table_of_drift.table(run_of(ARMS, drift=rows)).shown)
     assert text["Arm"].tolist() == ["An arm"]
     assert text["Step"].tolist() == [8]
     assert any("floor 0.50" in column for column in text.columns)
     assert text["Kendall's tau"].item().startswith("1.00")
 
 
-def test_figure_of_arms_that_nobody_followed_is_refused(tmp_path):
+def test_figure_of_arms_that_nobody_followed_is_refused():
     with pytest.raises(UserError, match=r"drift\.experiments"):
-        order_and_distribution(report_rows(), {"other": {}}, tmp_path / "figure")
+        order_and_distribution(report_rows(), {"other": {}})
 
 
 @pytest.mark.parametrize(

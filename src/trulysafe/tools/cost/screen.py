@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from trulysafe.report.tables import duration
+from trulysafe.report.job_times import duration
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.estimate import Gpu
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.arms import Arms, label_of
-from trulysafe.report.style import Look, count_note, looks, new_panels, write_figure
+from trulysafe.report.arms import Arms
+from trulysafe.report.run import Run
+from trulysafe.report.style import Drawing, Look, arm_legend, arm_looks, count_note, new_panels
 from trulysafe.stats.intervals import interval
 
 LOGGED = {
@@ -29,22 +29,22 @@ LOGGED = {
 """What the trainers log, and the axis labels."""
 SHARES = ("confidence", "kept_share", "reward_model")
 """Beginnings of the names of what cannot be above 1."""
+CAPTION = (
+    "What the trainer logged: mean over seeds with 95% interval, single seeds as thin lines. Only methods that use a "
+    "quantity log it."
+)
 
 
-def training_curves(
-    log: pd.DataFrame,
-    arms: Arms,
-    stem: Path | str,
-    *,
-    names: Mapping[str, str] = LOGGED,
-) -> list[Path]:
-    """One panel per logged quantity, one line per arm: the mean over seeds, its interval, and single seeds faintly.
+def figure(run: Run) -> dict[str, Drawing] | None:
+    """One figure per group of arms that logged anything."""
+    if run.log.empty:
+        return None
+    logged = set(run.log["experiment"])
+    return {group: training_curves(run.log, arms) for group, arms in run.groups.items() if logged & set(arms)}
 
-    Args:
-        log: columns experiment, seed, step, name, value.
-        arms: experiments to draw, in order.
-        stem: path without ending.
-        names: logged name -> axis label with its unit, one panel each; names that were never logged are left out.
+
+def training_curves(log: pd.DataFrame, arms: Arms, names: Mapping[str, str] = LOGGED) -> Drawing:
+    """One panel per quantity that was logged, one line per arm: mean over seeds, its interval, single seeds faintly.
 
     Raises:
         UserError: none of the names was logged for any of the arms.
@@ -56,7 +56,7 @@ def training_curves(
         raise UserError(f"training curves: none of {', '.join(names)} was logged for the arms. Logged: {logged}.")
     drawn = [name for name in arms if name in set(rows["experiment"])]
     figure, grid = new_panels(len(panels), 3, 1.7, 0.3 + 0.16 * ceil(len(drawn) / 3), "Training step", sharex=True)
-    all_looks = looks(arms)
+    all_looks = arm_looks(arms)
     for axes, panel in zip(grid, panels, strict=True):
         of_panel = rows[rows["name"] == panel]
         for name in drawn:
@@ -65,27 +65,21 @@ def training_curves(
         air = 0.05 * (high - low) or 0.05
         axes.set_ylim(low - air, 1 + 0.1 * air if panel.startswith(SHARES) and high + air > 1 else high + air)
         axes.set_ylabel(names[panel])
-    handles = [
-        grid[0].plot([], [], linestyle=all_looks[n].dash, color=all_looks[n].color, label=label_of(arms, n))[0]
-        for n in drawn
-    ]
     seeds = rows.groupby("experiment")["seed"].nunique()
     title = f"Mean over seeds ({count_note(seeds)}) with 95% interval; thin lines: single seeds"
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, title=title, title_fontsize=7)
-    return write_figure(figure, stem, rows.sort_values(["name", "experiment", "seed", "step"], ignore_index=True))
+    arm_legend(figure, grid[0], arms, drawn, title)
+    return Drawing(figure, rows.sort_values(["name", "experiment", "seed", "step"], ignore_index=True))
 
 
 def _curve(axes: Axes, rows: pd.DataFrame, look: Look) -> None:
-    """One arm: single seeds thin, Student's interval of the mean as a band (of no width where all seeds are equal), the mean on top."""
+    """One arm: single seeds thin, Student's interval of the mean as a band (no width if seeds are equal), the mean."""
     for _, of_seed in rows.sort_values("step").groupby("seed"):
         axes.plot(of_seed["step"], of_seed["value"], color=look.color, alpha=0.3, linewidth=0.5)
     steps = sorted(rows["step"].unique())
     found = [interval(rows.loc[rows["step"] == step, "value"], answers=False) for step in steps]
     means = [one.value for one in found]
     if len(rows["seed"].unique()) > 1:
-        low, high = (
-            np.where(np.isnan(limit), means, limit)
-            for limit in zip(*[(one.low, one.high) for one in found], strict=True)
-        )
+        limits = zip(*[(one.low, one.high) for one in found], strict=True)
+        low, high = (np.where(np.isnan(limit), means, limit) for limit in limits)
         axes.fill_between(steps, low, high, color=look.color, alpha=0.12, linewidth=0)
     axes.plot(steps, means, linestyle=look.dash, color=look.color)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.arms import Arms, in_order, label_of, line_per_arm
-from trulysafe.report.style import GREY, Look, count_note, looks, new_panels, write_figure
-from trulysafe.report.tables import at_last_step, intervals
+from trulysafe.report.arms import Arms
+from trulysafe.report.run import Run
+from trulysafe.report.style import GREY, Drawing, Look, arm_legend, arm_looks, count_note, new_panels
 
 PANELS = {
     "kendall": ("Order, pool", "Kendall's tau with\nthe reference"),
@@ -26,22 +25,23 @@ PANELS = {
 """Drawn measures of :mod:`trulysafe.drift.measures`: title of the panel, label of its axis."""
 UNCHANGED = {"kendall": 1.0, "spearman": 1.0, "same_best": 1.0, "pool_shift": 0.0, "fresh_shift": 0.0}
 """Values of a policy that is still the reference."""
-_HEADERS = {
-    "kendall": "Kendall's tau", "spearman": "Spearman's rho", "same_best": "Same best", "pool_shift": "Pool shift",
-    "fresh_shift": "New samples' shift", "token_js": "Token divergence", "class_tv": "Verdict distance",
-}  # fmt: skip
+CAPTION = (
+    "Along training: how far the policy still ranks the pool's responses as the reference does (order), and how far "
+    "its outputs have moved (distribution). Bars are 95% intervals; floors are what two sets of the reference's own "
+    "samples give."
+)
 
 
-def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str) -> list[Path]:
+def figure(run: Run) -> Drawing | None:
+    """The arms that were followed while they trained."""
+    return None if run.drift.empty else order_and_distribution(run.drift, run.arms)
+
+
+def order_and_distribution(rows: pd.DataFrame, arms: Arms) -> Drawing:
     """One panel per measure over training steps, one line per followed arm; the pool above, new samples below.
 
-    A line starts at step 0 from what the policy gives that the arm starts from: the reference (1 for the order, 0 for shifts, and the
-    dotted floor for distances between two sets of samples), or the last step of another followed arm; from none where that was not followed.
-
-    Args:
-        rows: from :func:`trulysafe.drift.measures.drift_rows`.
-        arms: experiments to draw, in order.
-        stem: path without ending.
+    A line starts at step 0 from the value of the policy that the arm starts from: the reference (1 for the order, 0 for
+    shifts, the dotted floor for distances of samples), or the last step of another arm, where that was followed.
 
     Raises:
         UserError: none of the arms was followed.
@@ -51,10 +51,11 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str) -> 
         raise UserError(
             f"order and distribution: none of the arms {', '.join(arms)} was followed; see drift.experiments."
         )
+    rows = rows[rows["experiment"].isin(drawn)]
     figure, grid = new_panels(len(PANELS), 3, 1.75, 0.35 + 0.16 * ceil(len(drawn) / 3), "Training step", sharex=True)
-    all_looks = looks(arms)
+    all_looks = arm_looks(arms)
     for axes, measure in zip(grid, PANELS, strict=True):
-        of_panel = rows[(rows["measure"] == measure) & rows["experiment"].isin(drawn)]
+        of_panel = rows[rows["measure"] == measure]
         floor = float(of_panel["floor"].iloc[0]) if len(of_panel) else float("nan")
         unchanged = UNCHANGED.get(measure, floor)
         axes.axhline(unchanged, color=GREY, linewidth=0.8, linestyle=":")
@@ -63,15 +64,10 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms, stem: Path | str) -> 
             _line(axes, of_panel[of_panel["experiment"] == name], start, all_looks[name])
         axes.set_title(PANELS[measure][0], loc="left", fontweight="normal")
         axes.set_ylabel(PANELS[measure][1])
-    handles = [
-        grid[0].plot([], [], linestyle=all_looks[n].dash, color=all_looks[n].color, marker=all_looks[n].marker)[0]
-        for n in drawn
-    ]
-    seeds = rows[rows["experiment"].isin(drawn)].groupby("experiment")["seeds"].max()
+    seeds = rows.groupby("experiment")["seeds"].max()
     title = f"Seeds: {count_note(seeds)}; 95% intervals; dotted: the reference against itself"
-    labels = [label_of(arms, name) for name in drawn]
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, title=title, title_fontsize=7)
-    return write_figure(figure, stem, rows[rows["experiment"].isin(drawn)].reset_index(drop=True))
+    arm_legend(figure, grid[0], arms, drawn, title, markers=True)
+    return Drawing(figure, rows.reset_index(drop=True))
 
 
 def starting_value(rows: pd.DataFrame, about: Mapping[str, Any], unchanged: float) -> list[float]:
@@ -86,20 +82,6 @@ def _line(axes: Axes, rows: pd.DataFrame, start: list[float], look: Look) -> Non
     """One arm from step 0 on, where that is known: its value, and its interval as a bar at each snapshot."""
     ordered = rows.sort_values("step")
     steps, values = [0] * len(start) + ordered["step"].tolist(), start + ordered["value"].tolist()
-    snapshots = slice(len(start), None)
-    axes.plot(
-        steps, values, linestyle=look.dash, color=look.color, marker=look.marker, markersize=3, markevery=snapshots
-    )
+    marks: dict[str, Any] = {"marker": look.marker, "markersize": 3, "markevery": slice(len(start), None)}
+    axes.plot(steps, values, linestyle=look.dash, color=look.color, **marks)
     axes.vlines(ordered["step"], ordered["ci_low"], ordered["ci_high"], color=look.color, linewidth=0.8, alpha=0.7)
-
-
-def drift_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """Lay the measures at each arm's last step out for reading, one line per arm."""
-    last = in_order(at_last_step(rows), arms)
-    floors = last.dropna(subset="floor").groupby("measure")["floor"].first()
-    headers = {
-        measure: f"{header} (floor {floors[measure]:.2f})" if measure in floors else header
-        for measure, header in _HEADERS.items()
-    }
-    cells = last.assign(text=intervals(last, "value"), column=last["measure"].map(headers))
-    return line_per_arm(cells, headers.values(), {"label": "Arm", "step": "Step", "seeds": "Seeds"})

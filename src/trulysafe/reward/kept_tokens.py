@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,20 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN = ("look_alike", "general")
 """Risk classes of the examples; harmful pairs are never shown."""
-COLUMNS = [
-    "example",
-    "pair_id",
-    "risk",
-    "prompt",
-    "side",
-    "place",
-    "token",
-    "reward",
-    "state",
-    "kept",
-    "band_low",
-    "band_high",
-]
+COLUMNS = "example pair_id risk prompt side place token reward state kept band_low band_high".split()
 
 
 def kept_tokens(
@@ -47,7 +33,7 @@ def kept_tokens(
 ) -> pd.DataFrame:
     """Token rewards, hysteresis states and the mask of both responses of some harmless pairs.
 
-    The mask is what the rule makes of them. In training with ``reward_scope: safety`` harmless pairs are out of its scope and kept whole.
+    The mask is what the rule makes of them. In training with ``reward_scope: safety`` harmless pairs are kept whole.
 
     Args:
         pairs: table of schema ``pairs``; only the classes :data:`SHOWN` are looked at.
@@ -59,21 +45,22 @@ def kept_tokens(
         examples: pairs to show, lowest hashes first, the classes in turn.
 
     Returns:
-        One row per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule (+1 or -1) whatever the mask's
-        rule, ``band_low`` and ``band_high`` are the edges of its dead band.
+        One row per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule (+1 or -1) whatever the
+        mask's rule, ``band_low`` and ``band_high`` are the edges of its dead band.
 
     Raises:
         UserError: there is no harmless pair, or the rule's baseline is that of a micro-batch.
     """
     if mask.rule == "batch_mean":
         raise UserError(
-            "report.kept_tokens.method: the rule 'batch_mean' has another baseline in each micro-batch, so no mask of single responses. "
-            "Name a method with the rule hysteresis or threshold."
+            "report.kept_tokens.method: the rule 'batch_mean' has another baseline in each micro-batch, so no mask of "
+            "single responses. Name a method with the rule hysteresis or threshold."
         )
     harmless = pairs[pairs["risk"].isin(SHOWN)]
     if harmless.empty:
         raise UserError(
-            f"report.kept_tokens.pairs: the table holds no pair of the classes {', '.join(SHOWN)}. Name pairs that do, or remove the key."
+            f"report.kept_tokens.pairs: the table holds no pair of the classes {', '.join(SHOWN)}. Name pairs that do, "
+            "or remove the key."
         )
     order = harmless["pair_id"].map(lambda pair: unit_interval(pair, "kept tokens"))
     turn = order.groupby(harmless["risk"]).rank()
@@ -85,11 +72,6 @@ def kept_tokens(
         for side in ("chosen", "rejected")
     ]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
-
-
-def read_kept_tokens(path: Path | str) -> pd.DataFrame:
-    """Read the table of :func:`kept_tokens` from CSV; a token may be the text ``nan`` or nothing but white space."""
-    return pd.read_csv(path, keep_default_na=False)
 
 
 def _response(
