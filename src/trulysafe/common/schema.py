@@ -17,7 +17,7 @@ from trulysafe.common.options import HarmfulRisk, Risk
 UNPARSED = "unparsed"
 """Risk class of a prompt whose labeller gave no answer that could be read; no mix draws it."""
 RISKS = (*get_args(Risk), UNPARSED, "")
-"""Risk classes: explicit, implicit and mixed harm (paper B), harmless look-alikes, general, other, unreadable, not labelled."""
+"""Risk classes: explicit, implicit, mixed harm (paper B), harmless look-alikes, general, other, unreadable, none."""
 HARMFUL_RISKS = get_args(HarmfulRisk)
 UNLABELLED = "not labelled"
 """What the risk class ``""`` is called wherever classes are counted or measured."""

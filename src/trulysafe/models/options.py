@@ -26,8 +26,8 @@ class Architecture(Table):
     def _heads_divide_the_width(self) -> Self:
         if self.hidden_size % self.num_attention_heads or self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(
-                f"hidden_size {self.hidden_size} must be a multiple of num_attention_heads {self.num_attention_heads}, and that of "
-                f"num_key_value_heads {self.num_key_value_heads}."
+                f"hidden_size {self.hidden_size} must be a multiple of num_attention_heads {self.num_attention_heads}, "
+                f"and that of num_key_value_heads {self.num_key_value_heads}."
             )
         return self
 

@@ -51,7 +51,7 @@ def train_base(
         corpus: conversations, columns ``prompt`` and ``response`` (both text).
         out: directory to write (safetensors, tokenizer with chat template, model card).
         architecture: see :class:`trulysafe.models.options.Architecture`.
-        training: see :class:`trulysafe.models.options.Pretraining`; sequences longer than ``max_length`` tokens are cut.
+        training: see :class:`trulysafe.models.options.Pretraining`; longer texts than ``max_length`` are cut.
         seed: of initialisation and data order; the same seed, thread count and machine type give the same weights.
         threads: CPU threads; None leaves torch's setting.
 
