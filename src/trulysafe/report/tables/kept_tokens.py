@@ -23,7 +23,8 @@ _STYLE = (
     "body{font:15px/1.4 system-ui,sans-serif;color:#222;background:#fff;margin:1.5em;max-width:70em}"
     "h2{font-size:1em;margin:1.6em 0 .3em}p{max-width:60em}.r{margin:.3em 0;display:flex}"
     ".r b{flex:0 0 5em;font-weight:600}.t{display:inline-block;text-align:center;margin:0 1px .4em;"
-    "padding:0 .25em;border-radius:3px;border:1px solid transparent}.t small{display:block;font-size:10px;color:#555;font-variant-numeric:tabular-nums}"
+    "padding:0 .25em;border-radius:3px;border:1px solid transparent}"
+    ".t small{display:block;font-size:10px;color:#555;font-variant-numeric:tabular-nums}"
     ".chosen.k{background:#cfe6f5;border-color:#0072B2}.rejected.k{background:#fadfcb;border-color:#D55E00}"
     ".d i{color:#777;text-decoration:line-through}i{font-style:normal}"
 )
