@@ -61,7 +61,7 @@ from trulysafe.llm.client import Client
 from trulysafe.llm.messages import Generation, Request
 from trulysafe.llm.endpoint import Endpoint
 url, folder, count = sys.argv[1:]
-backend = Endpoint(url, "m", concurrency=2, first_wait=0.01)
+backend = Endpoint(url, "m", concurrency=2)
 answers = Client(backend, AnswerCache(folder), Generation()).ask([Request.of(user=str(n)) for n in range(int(count))])
 print([answer.text for answer in answers])
 """

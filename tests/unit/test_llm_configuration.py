@@ -59,7 +59,7 @@ def test_what_is_refused_before_any_job(name):
 
 def test_where_an_endpoint_is_and_how_fast_it_is_asked_decide_no_rerun():
     plan = Plan(load(raw(llms={"reviewer": {**SERVED, "key_variable": "KEY"}})))
-    moved = {**SERVED, "base_url": "http://node7:9/v1", "concurrency": 2, "timeout": 9, "attempts": 3, "first_wait": 2}
+    moved = {**SERVED, "base_url": "http://node7:9/v1", "concurrency": 2, "timeout": 9, "attempts": 3}
     assert Plan(load(raw(llms={"reviewer": moved}))).label.llm_options("reviewer") == plan.label.llm_options("reviewer")
     for change in (
         {"name": "n"},
@@ -74,8 +74,8 @@ def test_where_an_endpoint_is_and_how_fast_it_is_asked_decide_no_rerun():
 
 def test_a_client_is_made_from_its_stanza(monkeypatch):
     monkeypatch.setenv("KEY", "sk-2")
-    configured = raw(llms={"near": LOCAL, "far": {**SERVED, "key_variable": "KEY"}})
-    near, far = open_client(configured, "near"), open_client(configured, "far")
+    plan = Plan(load(raw(llms={"near": LOCAL, "far": {**SERVED, "key_variable": "KEY"}})))
+    near, far = (open_client(**plan.label.llm_client(name)) for name in ("near", "far"))
     assert isinstance(near.backend, LocalModel)
     assert near.generation == Generation(max_new_tokens=7)
     assert near.backend.identity()["source"] == "results/small/models/tiny"
@@ -83,7 +83,7 @@ def test_a_client_is_made_from_its_stanza(monkeypatch):
     assert far.cache.folder == Path("results/small/llm_cache/far")
     monkeypatch.delenv("KEY")
     with pytest.raises(UserError, match="KEY, which `key_variable` names"):
-        open_client(configured, "far")
+        open_client(**plan.label.llm_client("far"))
 
 
 def test_a_labeller_waits_for_the_model_that_it_asks():

@@ -35,7 +35,7 @@ def asked_prompt(body):
 
 
 def client(served, folder, **options):
-    backend = Endpoint(served.url, "reviewer-1", first_wait=0.01, concurrency=4, **options)
+    backend = Endpoint(served.url, "reviewer-1", concurrency=4, **options)
     return Client(backend, AnswerCache(folder), Generation())
 
 

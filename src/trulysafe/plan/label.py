@@ -11,7 +11,7 @@ from trulysafe.config.tables.sources import EndpointLlm, LocalLlm
 from trulysafe.plan.models import Models
 from trulysafe.plan.paths import Results
 
-PACE = ("concurrency", "timeout", "attempts", "first_wait")
+PACE = ("concurrency", "timeout", "attempts")
 """Options of a language model that decide how fast it is asked, never what it says."""
 
 
@@ -66,3 +66,14 @@ class Label:
         llm = self.config.llms[name]
         options = {"name": name, "model": llm.name if isinstance(llm, EndpointLlm) else self.models.spec(llm.model)}
         return options | llm.model_dump(exclude={"name", "model", "base_url", "key_variable", *PACE})
+
+    def llm_client(self, name: str) -> dict[str, Any]:
+        """Arguments of :func:`trulysafe.llm.opening.open_client`, with what decides no answer, and so is no parameter of a rule."""
+        llm = self.config.llms[name]
+        spec = self.models.spec(llm.model) if isinstance(llm, LocalLlm) else None
+        return {
+            "name": name,
+            "stanza": llm.model_dump(),
+            "cache": self.results(f"llm_cache/{name}"),
+            "spec": spec,
+        }

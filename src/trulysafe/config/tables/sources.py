@@ -125,7 +125,6 @@ class EndpointLlm(_Llm):
     concurrency: Count = Field(8, description="Requests in flight at most.")
     timeout: float = Field(120.0, gt=0, description="Seconds to wait for an answer.")
     attempts: Count = Field(6, description="Attempts per request, with waits that double.")
-    first_wait: float = Field(1.0, gt=0, description="Upper end of the first wait, s.")
 
 
 Llm = Annotated[Annotated[LocalLlm | EndpointLlm, Field(discriminator="backend")], PlainPaths]
