@@ -34,8 +34,13 @@ WRONG = {
     "a classifier without labels": ({"labellers": {"risk": {"kind": "classifier"}}}, ["labellers.risk.datasets: missing"]),
     "an option of another kind": (
         {"llms": {"reviewer": SERVED}, "labellers": {"risk": {**REVIEWER, "options": {"features": []}}}},
-        ["labellers.risk", "'features'", "attempts"],
+        ["labellers.risk.options.features: unknown key. Accepted: attempts, "],
     ),
+    "a value of an option": (
+        {"labellers": {"risk": {"kind": "classifier", "datasets": ["risk_labels"], "options": {"features": ["word"]}}}},
+        ["labellers.risk.options.features.0: 'word' is not accepted. Did you mean 'words'?"],
+    ),
+    "an unknown kind": ({"labellers": {"risk": {"kind": "lm"}}}, ["labellers.risk.kind: 'lm' is not accepted.", "Accepted: classifier, llm, released."]),
     "an unknown backend": ({"llms": {"reviewer": {**SERVED, "backend": "http"}}}, ["llms.reviewer.backend: 'http' is not accepted. Accepted: local, endpoint."]),
     "a key of the other backend": ({"llms": {"reviewer": {**LOCAL, "base_url": "x"}}}, ["llms.reviewer.base_url: unknown key"]),
     "a key in the configuration": ({"llms": {"reviewer": {**SERVED, "key": "sk-1"}}}, ["llms.reviewer.key: unknown key"]),

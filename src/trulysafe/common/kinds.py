@@ -85,6 +85,10 @@ class Kinds:
         return found
 
 
+LABELLERS = Kinds("trulysafe.label.labellers", "a labeller")
+TOKEN_REWARDS = Kinds("trulysafe.token_rewards.sources", "a source of token rewards")
+
+
 class OfKind(TableOfKinds):
     """A component whose ``kind`` decides which ``options`` it takes, and which of the keys beside them."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trulysafe.label.labellers import agreement
+from trulysafe.label.ceiling import agreement
 from trulysafe.stats.bootstrap import Array
 from trulysafe.stats.intervals import statistic_interval
 from trulysafe.stats.limits import Interval
@@ -26,7 +26,7 @@ def agreement_interval(first: Sequence[str], second: Sequence[str], families: Se
         families: resampling unit of each entry; an empty one stands for itself.
 
     Returns:
-        ``n``, ``agreement`` and ``kappa`` as :func:`trulysafe.label.labellers.agreement`, ``kappa_low`` and ``kappa_high``, the 95% limits of
+        ``n``, ``agreement`` and ``kappa`` as :func:`trulysafe.label.ceiling.agreement`, ``kappa_low`` and ``kappa_high``, the 95% limits of
         kappa (NaN where it is undefined).
     """
     found = agreement(first, second)

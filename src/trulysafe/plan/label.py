@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from trulysafe.common.kinds import LABELLERS
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import EndpointLlm, LocalLlm
 from trulysafe.plan.models import Models
@@ -38,6 +39,15 @@ class Label:
     def pools(self) -> dict[str, str]:
         """Pools whose prompts a labeller labels: pool -> labeller."""
         return {name: pool.labeller for name, pool in self.config.pools.items() if pool.labeller}
+
+    def kind(self, labeller: str | None) -> str | None:
+        """The kind of a labeller."""
+        return self.config.labellers[labeller].kind if labeller else None
+
+    def code(self, labeller: str | None) -> list[str]:
+        """Module of a labeller's kind, which a job loads by its name, for the fingerprint of its code."""
+        kind = self.kind(labeller)
+        return [LABELLERS.module_name(kind)] if kind else []
 
     def llm(self, labeller: str | None) -> str | None:
         """The language model that a labeller asks."""
