@@ -1,4 +1,4 @@
-"""Word counts and logistic regression, fitted on released labels."""
+"""TF-IDF features and logistic regression, fitted on released labels."""
 
 from __future__ import annotations
 
