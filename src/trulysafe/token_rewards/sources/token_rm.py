@@ -1,4 +1,4 @@
-"""A token-classification reward model: is what has been said so far part of a safe or of an unsafe response (token rewards for AMA).
+"""A token-classification reward model, fitted on the annotated pairs: is what has been said so far part of a safe or an unsafe response.
 
 The simplest thing that is one: a head on the base model, every response token of an annotated pair bears the label of its response, and the
 token's reward is the log-odds of safe after consuming it. Equilibrate RLHF releases none; a precursor used a 1B model and 3M preferences.
@@ -6,18 +6,62 @@ token's reward is the log-odds of safe after consuming it. Equilibrate RLHF rele
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trulysafe.common.errors import UserError
-from trulysafe.models.tokens import Encoded
+from trulysafe.common.kinds import Options as Base
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from trulysafe.models.load import Spec
+    from trulysafe.models.tokens import Encoded
+
+MODEL = "model"
+"""Folder of the fitted model within the artefact."""
 LABELS = {0: "unsafe", 1: "safe"}
 _IGNORED = -100
+
+
+class Options(Base):
+    """None."""
+
+    READS: ClassVar = ("fit", "seed")
+
+
+def fit(
+    model: Spec,
+    tokenizer: PreTrainedTokenizerBase,
+    safe: Sequence[Encoded],
+    unsafe: Sequence[Encoded],
+    artefact: Path,
+    seed: int,
+    **options: Any,
+) -> float:
+    """Load a model, give it a head and fit it by :func:`fit_token_rm`, whose ``options`` these are.
+
+    Returns:
+        Loss of the last tenth of the steps, nats per token.
+    """
+    import torch
+
+    from trulysafe.models.load import load_token_classifier
+
+    torch.manual_seed(seed)
+    return fit_token_rm(load_token_classifier(model), tokenizer, safe, unsafe, artefact / MODEL, seed=seed, **options)
+
+
+def reader(
+    artefact: Path | str, model: Spec, policy: Spec | None, pad: int, batch_size: int
+) -> Callable[[Sequence[Encoded]], list[list[float]]]:
+    """Reader of the log-odds of safe after each response token; the fitted model is loaded here."""
+    from trulysafe.models.load import load_token_classifier
+    from trulysafe.models.scoring import token_log_odds
+
+    fitted = load_token_classifier({"source": str(Path(artefact) / MODEL)})
+    return lambda conversations: token_log_odds(fitted, conversations, pad, batch_size)
 
 
 def fit_token_rm(
