@@ -10,7 +10,7 @@ from tests.unit.report_world import run_of, texts
 from tests.unit.test_diversity import BENCHMARKS, answers
 from tests.unit.test_labellers import labelled
 from trulysafe.evaluate.diversity import diversity_rows, pooled_rows
-from trulysafe.label import labellers
+from trulysafe.label import labelling
 from trulysafe.report.facts import measured_facts
 from trulysafe.report.listed import write_tables
 from trulysafe.report.run import Run
@@ -24,7 +24,7 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("labellers")
     frame = labelled()
     twice = frame.iloc[::10].assign(risk=["IHD", *frame["risk"].iloc[10::10]])
-    metrics = labellers.fit(pd.concat([frame, twice], ignore_index=True), root / "fitted", {"strengths": [1.0]})
+    metrics = labelling.fit(pd.concat([frame, twice], ignore_index=True), root / "fitted", {"strengths": [1.0]})
     held_out = pd.read_csv(root / "fitted" / "held_out.csv", dtype=str)
     read = held_out[["prompt_id", "label", "words"]].assign(llm=held_out["label"])
     read.loc[:4, "llm"] = "unparsed"
