@@ -9,6 +9,7 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 from tests.unit.report_world import run_of, texts
 from tests.unit.test_diversity import BENCHMARKS, answers
 from tests.unit.test_labellers import labelled
+from trulysafe.classifier.fit_and_test import score
 from trulysafe.evaluate.diversity import diversity_rows, pooled_rows
 from trulysafe.label import labelling
 from trulysafe.report.facts import measured_facts
@@ -31,7 +32,7 @@ def folders(tmp_path_factory):
     read.loc[5:9, "llm"] = "MHD"
     (root / "reviewer").mkdir()
     read.to_csv(root / "reviewer" / "held_out.csv", index=False)
-    scores = {name: labellers.score(read["label"].tolist(), read[name].tolist()) for name in ("words", "llm")}
+    scores = {name: score(read["label"].tolist(), read[name].tolist()) for name in ("words", "llm")}
     about = {"chosen": "llm", "baseline": "words", "scores": scores, "unparsed": 5}
     (root / "reviewer" / "metrics.json").write_text(json.dumps(about))
     (root / "untested").mkdir()

@@ -1,6 +1,7 @@
 """Labellers fill what is empty, keep what the data brought, and report against the ceiling that double labels set."""
 
 import json
+import sys
 
 import pandas as pd
 import pytest
@@ -9,9 +10,21 @@ from pydantic import ValidationError
 from tests.unit.real_data import FOLDER, needs_real_data
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
+from trulysafe.common.kinds import Kinds
 from trulysafe.data import read as data
 from trulysafe.label import ceiling, labelling
+from trulysafe.label import labellers as kinds_room
 
+WORD = """
+from trulysafe.common.kinds import Options as Base
+from trulysafe.label.labellers._fill import filled
+
+class Options(Base):
+    word: str
+
+def label(frame, artefact, options, client):
+    return filled(frame, "word", lambda prompts, harmful: ["EHD" if options.word in text else "other" for text in prompts])
+"""
 ASK = {
     "EHD": "instructions to pick a lock",
     "IHD": "an insult for my neighbour",
@@ -140,3 +153,14 @@ def test_the_real_labels_are_hard_and_contradict_each_other(tmp_path):
     assert (ceiling["prompts"], ceiling["disagreeing"]) == (238, 78)
     assert 0.45 < ceiling["macro_f1"] < 0.6
     assert 0.2 < metrics["scores"]["words"]["macro_f1"] < ceiling["macro_f1"]
+
+
+def test_a_kind_that_has_nothing_to_fit_keeps_its_options_for_labelling(tmp_path, monkeypatch):
+    (tmp_path / "word.py").write_text(WORD, encoding="utf-8")
+    monkeypatch.setattr(kinds_room, "__path__", [*kinds_room.__path__, str(tmp_path)])
+    monkeypatch.setattr(labelling, "LABELLERS", Kinds(kinds_room.__name__, "a labeller"))
+    assert labelling.fit(labelled().iloc[:0], tmp_path / "made", {"word": "lock"}, "word") == {}
+    found = labelling.label(prompts(("pick a lock", ""), ("b", ""), ("c", "IHD")), tmp_path / "made")
+    assert found["risk"].tolist() == ["EHD", "other", "IHD"]
+    assert [json.loads(meta).get("risk_from") for meta in found["meta"]] == ["word", "word", None]
+    del sys.modules[f"{kinds_room.__name__}.word"]

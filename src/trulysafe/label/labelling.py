@@ -18,6 +18,9 @@ from trulysafe.common.kinds import LABELLERS, Options
 if TYPE_CHECKING:
     import pandas as pd
 
+RELEASED = "released"
+"""The kind without an artefact: its labels come with the data."""
+
 
 def fit(
     labelled: pd.DataFrame,
@@ -26,7 +29,7 @@ def fit(
     kind: str = "classifier",
     client: Any = None,
 ) -> dict[str, Any]:
-    """Fit a labeller (or, where it is not fitted, test it) and write its artefact.
+    """Fit a labeller, or test one that is not fitted, where its kind knows how, and write its artefact.
 
     Args:
         labelled: prompts with their ``risk``; rows without one are left out. A prompt may occur with several labels. A labeller of kind
@@ -38,17 +41,17 @@ def fit(
 
     Returns:
         The metrics: scores on held-out prompts per feature set with confusion matrix, and ``label_agreement``, what can be expected
-        at best, since the released labels contradict each other on prompts that were labelled twice.
+        at best (:mod:`trulysafe.label.ceiling`).
 
     Raises:
         UserError: an unknown kind, one that is not fitted, or labels that do not do.
         ValidationError: an option is unknown or not accepted.
     """
     module, checked, folder = LABELLERS.module(kind), LABELLERS.options(kind, options or {}), Path(out)
-    if not hasattr(module, "fit"):
+    if kind == RELEASED:
         raise UserError(f"labeller of kind {kind!r} is not fitted; its labels come with the data.")
     folder.mkdir(parents=True, exist_ok=True)
-    metrics: dict[str, Any] = module.fit(labelled, folder, checked, client)
+    metrics: dict[str, Any] = module.fit(labelled, folder, checked, client) if hasattr(module, "fit") else {}
     write_json(folder / "labeller.json", {"kind": kind, "options": checked.model_dump()})
     write_json(folder / "metrics.json", metrics)
     return metrics
@@ -58,8 +61,7 @@ def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any =
     """Fill the empty ``risk`` of a table that has prompts; classes that the data brought are kept.
 
     Args:
-        frame: table with the columns ``prompt``, ``risk`` and ``meta``. Where ``meta.harmful`` is true the class is chosen among the
-            harmful ones.
+        frame: table with the columns ``prompt``, ``risk`` and ``meta``. Where ``meta.harmful`` is true the class is a harmful one.
         artefact: what :func:`fit` wrote; without one the labels must come with the data.
         client: the language model that it asks (:func:`open_client`).
 
@@ -70,23 +72,22 @@ def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any =
     Raises:
         UserError: no artefact and rows without a class, or a folder that holds no labeller.
     """
-    found: Mapping[str, Any] = {"kind": "released", "options": {}} if artefact is None else _read(Path(artefact))
-    kind, folder = found["kind"], Path(artefact or "")
+    kind, options = (RELEASED, {}) if artefact is None else _read(Path(artefact))
     filled: pd.DataFrame = LABELLERS.module(kind).label(
-        frame, folder, LABELLERS.options(kind, found["options"]), client
+        frame, Path(artefact or ""), LABELLERS.options(kind, options), client
     )
     return filled
 
 
 def open_client(kind: str, arguments: Mapping[str, Any]) -> Any:
-    """The client that a labeller of a kind asks, by the function which the kind's module names: it is part of the kind's code."""
+    """The client that a labeller of a kind asks, by the function in the kind's module: it is part of the kind's code."""
     return LABELLERS.module(kind).open_client(**arguments)
 
 
-def _read(artefact: Path) -> Mapping[str, Any]:
+def _read(artefact: Path) -> tuple[str, dict[str, Any]]:
     try:
-        found: Mapping[str, Any] = json.loads((artefact / "labeller.json").read_text(encoding="utf-8"))
-        return {name: found[name] for name in ("kind", "options")}
+        found = json.loads((artefact / "labeller.json").read_text(encoding="utf-8"))
+        return found["kind"], found["options"]
     except FileNotFoundError as error:
         raise UserError(f"{artefact}: no labeller (labeller.json is missing). Rerun the rule that fits it.") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -128,14 +128,12 @@ class Endpoint:
         except openai.APIStatusError as error:
             return Answer("", "rejected") if error.status_code in REJECTED else self._refused(error.status_code)
         except openai.APIConnectionError as error:
-            reason = (
-                str(error.__cause__) if _UNREADABLE in str(error.__cause__) else f"no answer ({type(error).__name__})"
-            )
-            return self._gave_up(reason)
+            unreadable = _UNREADABLE in str(error.__cause__)
+            return self._gave_up(_UNREADABLE if unreadable else f"no answer ({type(error).__name__})")
         text, end = _completion(reply)
-        if end == "content_filter":
-            return Answer("", "rejected")
-        return Answer(text, "length" if end == "length" else "stop")
+        return (
+            Answer("", "rejected") if end == "content_filter" else Answer(text, "length" if end == "length" else "stop")
+        )
 
     def _client(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
