@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from trulysafe.classifier.text_classifier import FEATURES, STRENGTH, TextClassifier, pipeline
+from trulysafe.classifier.options import FEATURE_SETS, STRENGTHS, TEST_SHARE
+from trulysafe.classifier.text_classifier import STRENGTH, TextClassifier, pipeline
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id, unit_interval
 from trulysafe.data.similarity import groups
 
 NEAR_DUPLICATE = 0.85
-STRENGTHS = (0.3, 3.0)
 FOLDS = 3
 
 
@@ -37,8 +37,8 @@ def fit_and_test(
     texts: Sequence[str],
     labels: Sequence[str],
     *,
-    test_share: float = 0.25,
-    features: Sequence[str] = tuple(FEATURES),
+    test_share: float = TEST_SHARE,
+    features: Sequence[str] = FEATURE_SETS,
     strengths: Sequence[float] = STRENGTHS,
     where: str = "text classifier",
 ) -> Tested:

@@ -149,15 +149,14 @@ class Endpoint:
     def _refused(self, status: int) -> UserError:
         if status == 429 or status >= 500:
             return self._gave_up(f"status {status}")
-        if status in (401, 403):
-            advice = "The endpoint refuses the key. Check the environment variable that `key_variable` names."
-        elif status == 404:
-            advice = (
-                f"Check `base_url` (it ends before /chat/completions) and whether the endpoint serves {self._model!r}."
-            )
-        else:
-            advice = "Check `base_url` and `name` in the stanza under llms."
-        return UserError(f"{self._url}/chat/completions: status {status}. {advice}")
+        advice = {
+            404: f"Check `base_url` (it ends before /chat/completions) and whether the endpoint serves {self._model!r}.",
+            **dict.fromkeys((401, 403), "The endpoint refuses the key. Check the environment variable that `key_variable` names."),
+        }  # fmt: skip
+        return UserError(
+            f"{self._url}/chat/completions: status {status}. "
+            f"{advice.get(status, 'Check `base_url` and `name` in the stanza under llms.')}"
+        )
 
     def _gave_up(self, reason: str) -> UserError:
         return UserError(

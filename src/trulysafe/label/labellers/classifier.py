@@ -33,9 +33,8 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Any) -> 
     from trulysafe.label.ceiling import about
 
     rows = labelled[labelled["risk"].isin(options.classes or get_args(Risk))]
-    prompts = rows["prompt"].tolist()
-    where = "labeller of kind 'classifier'"
-    tested = fit_and_test(prompts, prompts, rows["risk"].tolist(), where=where, **options.of_fit())
+    prompts, labels = rows["prompt"].tolist(), rows["risk"].tolist()
+    tested = fit_and_test(prompts, prompts, labels, where="labeller of kind 'classifier'", **options.of_fit())
     save_tested(tested, folder)
     return {**tested.metrics, **about(rows)}
 

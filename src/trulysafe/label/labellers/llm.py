@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from trulysafe.classifier.options import TestShare
+from trulysafe.classifier.options import TEST_SHARE, TestShare
 from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Options as Base
 from trulysafe.common.options import Count
@@ -35,7 +35,7 @@ class Options(Base):
     rows: Count | None = Field(
         None, description="Held-out prompts that it is tested on at most, lowest hashes first; none is all."
     )
-    test_share: TestShare = 0.25
+    test_share: TestShare = TEST_SHARE
 
 
 def open_client(**arguments: Any) -> Client:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +11,7 @@ from trulysafe.common.kinds import Options as Base
 if TYPE_CHECKING:
     from trulysafe.models.load import Spec
     from trulysafe.models.tokens import Encoded
+    from trulysafe.token_rewards.artefact import Reader, Values
 
 
 class Options(Base):
@@ -19,9 +20,7 @@ class Options(Base):
     NEEDS: ClassVar = ("experiment",)
 
 
-def reader(
-    artefact: Path | str, model: Spec, policy: Spec, pad: int, batch_size: int
-) -> Callable[[Sequence[Encoded]], list[list[float]]]:
+def reader(artefact: Path | str, model: Spec, policy: Spec, pad: int, batch_size: int) -> Reader:
     """Reader of log pi - log ref after each response token; both models are loaded here."""
     from trulysafe.models.load import load_model
     from trulysafe.models.scoring import token_logps
@@ -29,7 +28,7 @@ def reader(
 
     policy_model, reference = load_model(policy), load_model(model)
 
-    def read(conversations: Sequence[Encoded]) -> list[list[float]]:
+    def read(conversations: Sequence[Encoded]) -> Values:
         both = [token_logps(one, conversations, pad, batch_size) for one in (policy_model, reference)]
         return [implicit(*pair) for pair in zip(*both, strict=True)]
 

@@ -6,7 +6,7 @@ token's reward is the log-odds of safe after consuming it. Equilibrate RLHF rele
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from trulysafe.models.load import Spec
     from trulysafe.models.tokens import Encoded
+    from trulysafe.token_rewards.artefact import Reader
 
 MODEL = "model"
 """Folder of the fitted model within the artefact."""
@@ -53,9 +54,7 @@ def fit(
     return fit_token_rm(load_token_classifier(model), tokenizer, safe, unsafe, artefact / MODEL, seed=seed, **options)
 
 
-def reader(
-    artefact: Path | str, model: Spec, policy: Spec | None, pad: int, batch_size: int
-) -> Callable[[Sequence[Encoded]], list[list[float]]]:
+def reader(artefact: Path | str, model: Spec, policy: Spec | None, pad: int, batch_size: int) -> Reader:
     """Reader of the log-odds of safe after each response token; the fitted model is loaded here."""
     from trulysafe.models.load import load_token_classifier
     from trulysafe.models.scoring import token_log_odds
