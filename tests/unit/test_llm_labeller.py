@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from pydantic import ValidationError
 
 from tests.unit import tiny
 from tests.unit.endpoint_server import Reply, serve
@@ -181,7 +180,7 @@ def test_a_model_that_talks_nonsense_labels_nothing(tmp_path):
 
 
 def test_bad_options_and_a_missing_client(tmp_path):
-    with pytest.raises(ValidationError, match="Did you mean 'attempts'"):
+    with pytest.raises(UserError, match="Did you mean 'attempts'"):
         labelling.fit(labelled(), tmp_path, {"attemps": 2}, "llm")
     with pytest.raises(UserError, match="no client was given"):
         labelling.fit(labelled(), tmp_path, {}, "llm")

@@ -19,6 +19,7 @@ from trulysafe.models.tokens import encode
 from trulysafe.reward.stage import SCALES, held_out_rows
 from trulysafe.reward.token_scale import load_scale
 from trulysafe.token_rewards.artefact import write_source
+from trulysafe.token_rewards.options import TokenFit
 from trulysafe.token_rewards.sources import implicit, token_rm
 from trulysafe.token_rewards.sources.token_rm import fit_token_rm
 
@@ -60,10 +61,12 @@ def test_token_reward_model_learns_to_tell_the_words_apart(tokenizer, pairs, tmp
     model, split = classifier(), (list(range(12)), list(range(12, 20)))
     safe, unsafe = ([side[row] for row in split[0]] for side in pairs)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    loss = fit_token_rm(model, tokenizer, safe, unsafe, tmp_path / "model", epochs=30, batch_size=8, learning_rate=2e-2)
+    loss = fit_token_rm(
+        model, tokenizer, safe, unsafe, tmp_path / "model", TokenFit(epochs=30, batch_size=8, learning_rate=2e-2)
+    )
     assert loss < 0.2
     assert all(not torch.equal(value, before[name]) for name, value in model.named_parameters())
-    read = token_rm.reader(tmp_path, {}, None, tokenizer.pad_token_id, batch_size=4)
+    read = token_rm.reader(token_rm.Options(), tmp_path, {}, None, tokenizer.pad_token_id, batch_size=4)
     metrics = write_source(read, *pairs, ["EHD"] * 16 + ["IHD"] * 4, split, tmp_path)
     assert metrics == json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["all"]["soft"] == 1.0
@@ -91,12 +94,19 @@ def test_implicit_rewards_are_the_difference_of_the_log_probabilities(tokenizer,
     for name, model in zip(("reference", "policy"), models, strict=True):
         model.save_pretrained(tmp_path / name)
     read = implicit.reader(
-        tmp_path, {"source": str(tmp_path / "reference")}, {"source": str(tmp_path / "policy")}, 0, 8
+        implicit.Options(),
+        tmp_path,
+        {"source": str(tmp_path / "reference")},
+        {"source": str(tmp_path / "policy")},
+        0,
+        8,
     )
     reference, policy = (token_logps(model, pairs[0], 0, 5) for model in models)
     for found, ref, pol in zip(read(pairs[0]), reference, policy, strict=True):
         assert found == pytest.approx([p - r for p, r in zip(pol, ref, strict=True)], abs=1e-5)
-    same = implicit.reader(tmp_path, {"source": str(tmp_path / "policy")}, {"source": str(tmp_path / "policy")}, 0, 8)
+    same = implicit.reader(
+        implicit.Options(), tmp_path, {"source": str(tmp_path / "policy")}, {"source": str(tmp_path / "policy")}, 0, 8
+    )
     assert all(value == 0 for values in same(pairs[0]) for value in values)
 
 
@@ -111,6 +121,6 @@ def test_the_mean_logged_gamma_of_one_experiment():
 
 def test_bad_input(tokenizer, pairs, tmp_path):
     with pytest.raises(UserError, match="0 unsafe responses"):
-        fit_token_rm(classifier(), tokenizer, pairs[0], [], tmp_path)
+        fit_token_rm(classifier(), tokenizer, pairs[0], [], tmp_path, TokenFit())
     with pytest.raises(UserError, match=r"token_rewards\.rm: 3 annotated pairs"):
         held_out_rows(pd.DataFrame({"prompt_id": ["a", "b", "c"]}), 0.3, "token_rewards.rm")

@@ -47,6 +47,7 @@ rule read_token_rewards:
         model=lambda wildcards: PLAN.models.spec(CONFIG.token_rewards[wildcards.source].model),
         policy=lambda wildcards: PLAN.token_rewards.policy(wildcards.source),
         kind=lambda wildcards: CONFIG.token_rewards[wildcards.source].kind,
+        options=lambda wildcards: options(CONFIG.token_rewards[wildcards.source].options),
         batch_size=CONFIG.batching.forward_batch,
         code=lambda wildcards: code("read_token_rewards", PLAN.token_rewards.code(wildcards.source)),
     script:

@@ -19,10 +19,10 @@ with job(snakemake) as run:
         for side in ("chosen", "rejected")
     )
     folder.mkdir()
-    kind = TOKEN_REWARDS.module(options["kind"])
+    kind, of_kind = TOKEN_REWARDS.module(options["kind"]), TOKEN_REWARDS.options(options["kind"], options["options"])
     if hasattr(kind, "fit"):
         sides = ([side[row] for row in split[0]] for side in (safe, unsafe))
-        run.note(loss=kind.fit(spec, tokenizer, *sides, folder, options["seed"], **options["fit"]))
-    read = kind.reader(folder, spec, run.params.policy, tokenizer.pad_token_id, run.params.batch_size)
+        run.note(loss=kind.fit(options, spec, tokenizer, *sides, folder))
+    read = kind.reader(of_kind, folder, spec, run.params.policy, tokenizer.pad_token_id, run.params.batch_size)
     metrics = write_source(read, safe, unsafe, pairs["risk"].replace("", UNLABELLED).tolist(), split, folder)
     run.note(pairs=len(pairs), dropped=drop_table(drops), held_out=metrics["all"])

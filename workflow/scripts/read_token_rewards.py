@@ -9,8 +9,9 @@ from trulysafe.workflow.job import job
 with job(snakemake) as run:
     pairs = read_table(run.input.pairs, "pairs")
     tokenizer = load_tokenizer(run.params.model)
-    kind, model, policy = TOKEN_REWARDS.module(run.params.kind), run.params.model, run.params.policy
-    read = kind.reader(run.input.source, model, policy, tokenizer.pad_token_id, run.params.batch_size)
+    options = TOKEN_REWARDS.options(run.params.kind, run.params.options)
+    open_reader, pad = TOKEN_REWARDS.module(run.params.kind).reader, tokenizer.pad_token_id
+    read = open_reader(options, run.input.source, run.params.model, run.params.policy, pad, run.params.batch_size)
     table = pairs[["pair_id"]].copy()
     for side in ("chosen", "rejected"):
         encoded = [encode(tokenizer, prompt, text) for prompt, text in zip(pairs["prompt"], pairs[side], strict=True)]

@@ -44,10 +44,9 @@ def fit(
         at best (:mod:`trulysafe.label.ceiling`).
 
     Raises:
-        UserError: an unknown kind, one that is not fitted, or labels that do not do.
-        ValidationError: an option is unknown or not accepted.
+        UserError: an unknown kind or option, a kind that is not fitted, or labels that do not do.
     """
-    module, checked, folder = LABELLERS.module(kind), LABELLERS.options(kind, options or {}), Path(out)
+    module, checked, folder = LABELLERS.module(kind), LABELLERS.checked(kind, options or {}), Path(out)
     if kind == RELEASED:
         raise UserError(f"labeller of kind {kind!r} is not fitted; its labels come with the data.")
     folder.mkdir(parents=True, exist_ok=True)

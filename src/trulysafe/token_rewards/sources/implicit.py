@@ -20,7 +20,7 @@ class Options(Base):
     NEEDS: ClassVar = ("experiment",)
 
 
-def reader(artefact: Path | str, model: Spec, policy: Spec, pad: int, batch_size: int) -> Reader:
+def reader(options: Options, artefact: Path | str, model: Spec, policy: Spec, pad: int, batch_size: int) -> Reader:
     """Reader of log pi - log ref after each response token; both models are loaded here."""
     from trulysafe.models.load import load_model
     from trulysafe.models.scoring import token_logps

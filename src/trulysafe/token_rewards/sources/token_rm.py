@@ -6,12 +6,13 @@ token's reward is the log-odds of safe after consuming it. Equilibrate RLHF rele
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Options as Base
+from trulysafe.token_rewards.options import TokenFit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,28 +34,26 @@ class Options(Base):
 
 
 def fit(
+    stanza: Mapping[str, Any],
     model: Spec,
     tokenizer: PreTrainedTokenizerBase,
     safe: Sequence[Encoded],
     unsafe: Sequence[Encoded],
     artefact: Path,
-    seed: int,
-    **options: Any,
 ) -> float:
-    """Load a model, give it a head and fit it by :func:`fit_token_rm`, whose ``options`` these are.
-
-    Returns:
-        Loss of the last tenth of the steps, nats per token.
-    """
+    """Load a model, give it a head and fit it by :func:`fit_token_rm`, as ``fit`` and ``seed`` of the stanza say; its loss."""
     import torch
 
     from trulysafe.models.load import load_token_classifier
 
-    torch.manual_seed(seed)
-    return fit_token_rm(load_token_classifier(model), tokenizer, safe, unsafe, artefact / MODEL, seed=seed, **options)
+    torch.manual_seed(stanza["seed"])
+    how, classifier = TokenFit(**stanza["fit"]), load_token_classifier(model)
+    return fit_token_rm(classifier, tokenizer, safe, unsafe, artefact / MODEL, how, stanza["seed"])
 
 
-def reader(artefact: Path | str, model: Spec, policy: Spec | None, pad: int, batch_size: int) -> Reader:
+def reader(
+    options: Options, artefact: Path | str, model: Spec, policy: Spec | None, pad: int, batch_size: int
+) -> Reader:
     """Reader of the log-odds of safe after each response token; the fitted model is loaded here."""
     from trulysafe.models.load import load_token_classifier
     from trulysafe.models.scoring import token_log_odds
@@ -69,11 +68,7 @@ def fit_token_rm(
     safe: Sequence[Encoded],
     unsafe: Sequence[Encoded],
     output: Path,
-    *,
-    epochs: int = 3,
-    batch_size: int = 16,
-    learning_rate: float = 1e-4,
-    weight_decay: float = 0.01,
+    how: TokenFit,
     seed: int = 0,
 ) -> float:
     """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and write it with ``save_pretrained``.
@@ -81,13 +76,9 @@ def fit_token_rm(
     Args:
         model: a token-classification model with two labels (:func:`trulysafe.models.load.load_token_classifier`); it is changed.
         tokenizer: its tokenizer.
-        safe: tokenised safe responses.
-        unsafe: tokenised unsafe responses.
+        safe, unsafe: tokenised responses of each side.
         output: folder to write.
-        epochs: passes over the responses.
-        batch_size: responses per step.
-        learning_rate: peak of AdamW, linear decay.
-        weight_decay: of AdamW.
+        how: passes, batch and optimiser.
         seed: order of the responses and dropout.
 
     Returns:
@@ -105,14 +96,14 @@ def fit_token_rm(
             f"token reward model: {len(safe)} safe and {len(unsafe)} unsafe responses; both are needed. Add annotated pairs."
         )
     examples = [_example(item, label) for label, side in ((1, safe), (0, unsafe)) for item in side]
-    steps = -(-len(examples) // batch_size) * epochs
+    steps = -(-len(examples) // how.batch_size) * how.epochs
     with TemporaryDirectory() as scratch:
         arguments = TrainingArguments(
             output_dir=scratch,
-            num_train_epochs=epochs,
-            per_device_train_batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
+            num_train_epochs=how.epochs,
+            per_device_train_batch_size=how.batch_size,
+            learning_rate=how.learning_rate,
+            weight_decay=how.weight_decay,
             seed=seed,
             logging_steps=max(1, steps // 10),
             save_strategy="no",
