@@ -1,4 +1,5 @@
-"""A job's fingerprint covers the kind that it uses and no other: the script names none, the rule adds the kind's module."""
+"""A job's fingerprint covers the kind that it uses and no other: the script names none, the rule adds the kind's
+module."""
 
 from pathlib import Path
 

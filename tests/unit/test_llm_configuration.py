@@ -26,12 +26,14 @@ def raw(**tables):
 
 WRONG = {
     "no language model": ({"labellers": {"risk": {"kind": "llm"}}}, ["labellers.risk.llm: missing"]),
-    "an undefined one": ({"labellers": {"risk": REVIEWER}}, ["labellers.risk.llm", "'reviewer'", "Define it under llms"]),
+    "an undefined one": ({"labellers": {"risk": REVIEWER}},
+        ["labellers.risk.llm", "'reviewer'", "Define it under llms"]),
     "one for another kind": (
         {"llms": {"reviewer": SERVED}, "labellers": {"risk": {**REVIEWER, "kind": "classifier"}}},
         ["labellers.risk.llm: only the kind 'llm'"],
     ),
-    "a classifier without labels": ({"labellers": {"risk": {"kind": "classifier"}}}, ["labellers.risk.datasets: missing"]),
+    "a classifier without labels": ({"labellers": {"risk": {"kind": "classifier"}}},
+        ["labellers.risk.datasets: missing"]),
     "an option of another kind": (
         {"llms": {"reviewer": SERVED}, "labellers": {"risk": {**REVIEWER, "options": {"features": []}}}},
         ["labellers.risk.options.features: unknown key. Accepted: attempts, "],
@@ -40,10 +42,14 @@ WRONG = {
         {"labellers": {"risk": {"kind": "classifier", "datasets": ["risk_labels"], "options": {"features": ["word"]}}}},
         ["labellers.risk.options.features.0: 'word' is not accepted. Did you mean 'words'?"],
     ),
-    "an unknown kind": ({"labellers": {"risk": {"kind": "lm"}}}, ["labellers.risk.kind: 'lm' is not accepted.", "Accepted: classifier, llm, released."]),
-    "an unknown backend": ({"llms": {"reviewer": {**SERVED, "backend": "http"}}}, ["llms.reviewer.backend: 'http' is not accepted. Accepted: local, endpoint."]),
-    "a key of the other backend": ({"llms": {"reviewer": {**LOCAL, "base_url": "x"}}}, ["llms.reviewer.base_url: unknown key"]),
-    "a key in the configuration": ({"llms": {"reviewer": {**SERVED, "key": "sk-1"}}}, ["llms.reviewer.key: unknown key"]),
+    "an unknown kind": ({"labellers": {"risk": {"kind": "lm"}}},
+        ["labellers.risk.kind: 'lm' is not accepted.", "Accepted: classifier, llm, released."]),
+    "an unknown backend": ({"llms": {"reviewer": {**SERVED, "backend": "http"}}},
+        ["llms.reviewer.backend: 'http' is not accepted. Accepted: local, endpoint."]),
+    "a key of the other backend": ({"llms": {"reviewer": {**LOCAL, "base_url": "x"}}},
+        ["llms.reviewer.base_url: unknown key"]),
+    "a key in the configuration": ({"llms": {"reviewer": {**SERVED, "key": "sk-1"}}},
+        ["llms.reviewer.key: unknown key"]),
     "an undefined model": ({"llms": {"reviewer": {**LOCAL, "model": "qwen"}}}, ["llms.reviewer.model", "'qwen'"]),
     "a password in the address": (
         {"llms": {"reviewer": {**SERVED, "base_url": "https://me:secret@host/v1"}}},

@@ -1,4 +1,5 @@
-"""Sources of token rewards: read after the token, equal to a plain forward, constants of the training rows, honest scores."""
+"""Sources of token rewards: read after the token, equal to a plain forward, constants of the training rows, honest
+scores."""
 
 from __future__ import annotations
 

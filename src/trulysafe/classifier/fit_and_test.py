@@ -122,7 +122,7 @@ def prompt_groups(prompts: Sequence[str]) -> list[str]:
 
 
 def _fitted(train: pd.DataFrame, features: str, strengths: Sequence[float]) -> tuple[TextClassifier, float, float]:
-    """The classifier with the strength that is best in grouped cross-validation, the strength, and its mean macro-F1 there."""
+    """The classifier of the strength that is best in grouped cross-validation, the strength, its macro-F1 there."""
     from sklearn.model_selection import GridSearchCV, GroupKFold
 
     texts, labels = train["text"].tolist(), train["label"].tolist()

@@ -1,7 +1,7 @@
-"""A text classifier for labels and judges: a pipeline of scikit-learn's, TF-IDF features and logistic regression, stored without pickle.
+"""A text classifier for labels and judges: TF-IDF features and logistic regression, stored without pickle.
 
-`skops` stores it, in a file that can name types but run no code; types that scikit-learn does not bring are refused on loading. scikit-learn is
-imported where it is used, since judging by phrases needs none.
+`skops` stores it, in a file that can name types but run no code; types that scikit-learn does not bring are refused on
+loading. scikit-learn is imported where it is used, since judging by phrases needs none.
 """
 
 from __future__ import annotations
@@ -125,12 +125,13 @@ class TextClassifier:
             return found
         except Exception as error:  # a damaged file fails in as many ways as it has parts
             raise UserError(
-                f"{path}: not a classifier that can be read ({type(error).__name__}: {error}). Delete {folder} and rerun the rule that fits it."
+                f"{path}: not a classifier that can be read ({type(error).__name__}: {error}). Delete {folder} and "
+                "rerun the rule that fits it."
             ) from error
 
 
 def _skops() -> ModuleType:
-    """`skops.io`. As it lists the types of all of scikit-learn, one module there would load torch, seconds that no judge needs."""
+    """`skops.io`, without torch: it looks through all of scikit-learn for types, where one module would load it."""
     hidden = "sklearn.externals.array_api_compat.torch"
     known = hidden in sys.modules
     if not known:

@@ -18,11 +18,12 @@ def about(labelled: pd.DataFrame) -> dict[str, Any]:
 
 
 def label_agreement(labelled: pd.DataFrame) -> dict[str, Any]:
-    """How well one released label predicts another of the same prompt: the ceiling of every labeller that sees prompts alone.
+    """How well one released label predicts another of the same prompt: the most that a labeller of prompts can reach.
 
     Returns:
-        ``prompts`` labelled more than once, of these ``disagreeing``; over all ordered pairs of their labels ``n``, ``agreement`` and
-        ``kappa``, and ``macro_f1`` and ``per_class`` as of a labeller. Only the counts where no prompt is labelled twice.
+        ``prompts`` labelled more than once, of these ``disagreeing``; over all ordered pairs of their labels ``n``,
+        ``agreement`` and ``kappa``, and ``macro_f1`` and ``per_class`` as of a labeller. Only the counts where no
+        prompt is labelled twice.
     """
     several = [risks for risks in labelled.groupby("prompt_id")["risk"].agg(list) if len(risks) > 1]
     counts = {"prompts": len(several), "disagreeing": sum(len(set(risks)) > 1 for risks in several)}

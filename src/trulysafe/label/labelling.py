@@ -1,7 +1,7 @@
 """Risk labellers (FDC, Equilibrate RLHF): which kind of harm does a prompt carry, EHD, IHD or MHD?
 
-What a fit writes is a labeller's artefact, a folder whose ``labeller.json`` names its kind and options. The kinds are in
-:mod:`trulysafe.label.labellers`; the one that a labeller is of is loaded, and no other.
+What a fit writes is a labeller's artefact, a folder whose ``labeller.json`` names its kind and options. The kinds are
+in :mod:`trulysafe.label.labellers`; the one that a labeller is of is loaded, and no other.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ def fit(
     """Fit a labeller, or test one that is not fitted, where its kind knows how, and write its artefact.
 
     Args:
-        labelled: prompts with their ``risk``; rows without one are left out. A prompt may occur with several labels. A labeller of kind
-            ``llm`` does without: it is then not tested.
+        labelled: prompts with their ``risk``; rows without one are left out. A prompt may occur with several labels. A
+            labeller of kind ``llm`` does without: it is then not tested.
         out: folder of the artefact: ``labeller.json``, ``metrics.json``, ``held_out.csv`` and the classifier.
         options: of the kind.
         kind: a module of :mod:`trulysafe.label.labellers`.
         client: the language model that it asks (:func:`open_client`).
 
     Returns:
-        The metrics: scores on held-out prompts per feature set with confusion matrix, and ``label_agreement``, what can be expected
-        at best (:mod:`trulysafe.label.ceiling`).
+        The metrics: scores on held-out prompts per feature set with confusion matrix, and ``label_agreement``, what
+        can be expected at best (:mod:`trulysafe.label.ceiling`).
 
     Raises:
         UserError: an unknown kind or option, a kind that is not fitted, or labels that do not do.
@@ -60,13 +60,14 @@ def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any =
     """Fill the empty ``risk`` of a table that has prompts; classes that the data brought are kept.
 
     Args:
-        frame: table with the columns ``prompt``, ``risk`` and ``meta``. Where ``meta.harmful`` is true the class is a harmful one.
+        frame: table with the columns ``prompt``, ``risk`` and ``meta``. Where ``meta.harmful`` is true the class is a
+            harmful one.
         artefact: what :func:`fit` wrote; without one the labels must come with the data.
         client: the language model that it asks (:func:`open_client`).
 
     Returns:
-        The table with every ``risk`` filled; ``meta.risk_from`` names the kind of labeller of the rows that it filled. What a language
-        model says without its being readable is of class ``unparsed``.
+        The table with every ``risk`` filled; ``meta.risk_from`` names the kind of labeller of the rows that it filled.
+        What a language model says without its being readable is of class ``unparsed``.
 
     Raises:
         UserError: no artefact and rows without a class, or a folder that holds no labeller.
@@ -79,7 +80,7 @@ def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any =
 
 
 def open_client(kind: str, arguments: Mapping[str, Any]) -> Any:
-    """The client that a labeller of a kind asks, by the function in the kind's module: it is part of the kind's code."""
+    """The client that a labeller of a kind asks; the kind's own module opens it, so that it is part of its code."""
     return LABELLERS.module(kind).open_client(**arguments)
 
 

@@ -1,8 +1,9 @@
 """An OpenAI-compatible endpoint (`/chat/completions`): vLLM, SGLang, llama.cpp, a commercial one.
 
-The `openai` package asks it, and tries again after waits that double, or after what the server asks for in ``Retry-After``: too many
-requests (429), server errors (5xx), time-outs, lost connections and unreadable bodies. The key comes from an environment variable; it is in
-no error, log or manifest, nor is any text of an error body, since bodies quote keys and prompts.
+The `openai` package asks it, and tries again after waits that double, or after what the server asks for in
+``Retry-After``: too many requests (429), server errors (5xx), time-outs, lost connections and unreadable bodies. The
+key comes from an environment variable; it is in no error, log or manifest, nor is any text of an error body, since
+bodies quote keys and prompts.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ class Endpoint:
         concurrency: requests in flight at most.
         timeout: s to wait for a connection and for an answer.
         attempts: attempts per request.
-        request: further fields of the request body, such as ``{"response_format": {"type": "json_object"}}``; None leaves a field out that
-            the endpoint does not take, such as ``{"max_tokens": None, "max_completion_tokens": 512}``.
+        request: further fields of the request body, such as ``{"response_format": {"type": "json_object"}}``; None
+            leaves a field out that the endpoint does not take, such as ``{"max_tokens": None, "max_completion_tokens":
+            512}``.
 
     Raises:
         UserError: the address is no http(s) URL or holds a user or password, or the environment variable is not set.
@@ -72,8 +74,8 @@ class Endpoint:
         """Answers as they come.
 
         Raises:
-            UserError: an address, model or key that is refused, or a request that failed at every attempt. Answers to requests in
-                flight are waited for and yielded first; no other request is sent.
+            UserError: an address, model or key that is refused, or a request that failed at every attempt. Answers to
+                requests in flight are waited for and yielded first; no other request is sent.
         """
         stream = self._answers(requests, generation)
 
@@ -105,7 +107,7 @@ class Endpoint:
             raise failure
 
     async def _answer(self, client: AsyncOpenAI, request: Request, generation: Generation) -> Answer | UserError:
-        """The answer, or what is wrong; an error of the client's holds request and body, so that none is kept or passed on."""
+        """The answer, or what is wrong; no error of the client's is passed on, since it holds request and body."""
         import httpx2
         import openai
 
@@ -149,14 +151,12 @@ class Endpoint:
     def _refused(self, status: int) -> UserError:
         if status == 429 or status >= 500:
             return self._gave_up(f"status {status}")
-        advice = {
-            404: f"Check `base_url` (it ends before /chat/completions) and whether the endpoint serves {self._model!r}.",
-            **dict.fromkeys((401, 403), "The endpoint refuses the key. Check the environment variable that `key_variable` names."),
-        }  # fmt: skip
-        return UserError(
-            f"{self._url}/chat/completions: status {status}. "
-            f"{advice.get(status, 'Check `base_url` and `name` in the stanza under llms.')}"
-        )
+        advice = "Check `base_url` and `name` in the stanza under llms."
+        if status in (401, 403):
+            advice = "The endpoint refuses the key. Check the environment variable that `key_variable` names."
+        if status == 404:
+            advice = f"Check `base_url` (it ends before /chat/completions) and that {self._model!r} is served there."
+        return UserError(f"{self._url}/chat/completions: status {status}. {advice}")
 
     def _gave_up(self, reason: str) -> UserError:
         return UserError(

@@ -19,8 +19,8 @@ _OF_ENDPOINT = ("revision", "key_variable", "concurrency", "timeout", "attempts"
 def open_client(name: str, stanza: Mapping[str, Any], cache: Path | str, spec: Spec | None = None) -> Client:
     """Open the client of a stanza.
 
-    A script takes the arguments from the configuration (``Plan.label.llm_client``), not from the parameters of its rule: where an endpoint is
-    and how many requests it takes at once decide no result, and must rerun nothing.
+    A script takes the arguments from the configuration (``Plan.label.llm_client``), not from the parameters of its
+    rule: where an endpoint is and how many requests it takes at once decide no result, and must rerun nothing.
 
     Args:
         name: key under ``llms``, for the progress bar and errors.

@@ -1,4 +1,4 @@
-"""Answers of a given form: JSON, validated; where an answer is not of the form, the model is told why and asked again."""
+"""Answers of a given form: validated JSON. Where an answer is not of the form, the model is told why and asked again."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def ask_for(
     Args:
         client: who is asked.
         requests: what is asked; the form of the answer has to be described there.
-        forms: pydantic model of the answer, or one per request. The keys have to come in the order of its fields, so that a model that is
-            to think first writes its thoughts first.
+        forms: pydantic model of the answer, or one per request. The keys have to come in the order of its fields, so
+            that a model that is to think first writes its thoughts first.
         attempts: how often each request is asked at most, each time with the last answer and what was wrong with it.
 
     Returns:

@@ -78,7 +78,8 @@ class Label:
         return options | llm.model_dump(exclude={"name", "model", "base_url", "key_variable", *PACE})
 
     def llm_client(self, name: str) -> dict[str, Any]:
-        """Arguments of :func:`trulysafe.llm.opening.open_client`, with what decides no answer, and so is no parameter of a rule."""
+        """Arguments of :func:`trulysafe.llm.opening.open_client`, with what decides no answer, and so is no parameter
+        of a rule."""
         llm = self.config.llms[name]
         spec = self.models.spec(llm.model) if isinstance(llm, LocalLlm) else None
         return {

@@ -34,7 +34,8 @@ class TokenRewards:
         return inputs
 
     def policy(self, name: str) -> dict[str, Any] | None:
-        """How to load the policy that ``implicit`` token rewards are read from: the experiment's first seed, its last step."""
+        """How to load the policy that ``implicit`` token rewards are read from: the experiment's first seed, its last
+        step."""
         source = self.config.token_rewards[name]
         if not source.experiment:
             return None

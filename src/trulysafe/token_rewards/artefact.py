@@ -1,4 +1,4 @@
-"""What is kept of a source of token rewards: constants of the training split, which centre and scale its values, and held-out scores."""
+"""What is kept of a source of token rewards: constants that centre and scale its values, and held-out scores."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def write_source(
         output: folder that gets ``token_scales.json`` and ``metrics.json``.
 
     Returns:
-        Per risk class and for ``all``: scores (:func:`trulysafe.reward.evaluate.reward_scores`) of the mean scaled value of a response,
-        and its AUC by fifths of the response, ``auc_1`` to ``auc_5``.
+        Per risk class and for ``all``: scores (:func:`trulysafe.reward.evaluate.reward_scores`) of the mean scaled
+        value of a response, and its AUC by fifths of the response, ``auc_1`` to ``auc_5``.
     """
     fitted, held_out = split
     values = [read(side) for side in (safe, unsafe)]

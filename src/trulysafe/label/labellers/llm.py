@@ -49,14 +49,15 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Client |
     """Score the model on held-out prompts beside the baseline of a fitted labeller, and write ``held_out.csv``.
 
     Args:
-        labelled: prompts with their ``risk``; classes that the reviewer cannot name are left out. Without any, nothing is tested.
+        labelled: prompts with their ``risk``; classes that the reviewer cannot name are left out. Without any, nothing
+            is tested.
         folder: where ``held_out.csv`` goes: prompt_id, label, and the classes by baseline and reviewer.
         options: how much is held out, and how the model is asked.
         client: the model.
 
     Returns:
-        Metrics as of a fitted labeller; ``unparsed`` counts the held-out rows without a readable answer, which count as wrong, and
-        ``problems`` says why.
+        Metrics as of a fitted labeller; ``unparsed`` counts the held-out rows without a readable answer, which count as
+        wrong, and ``problems`` says why.
     """
     from trulysafe.classifier.fit_and_test import fit_and_test, score
     from trulysafe.common.schema import UNPARSED

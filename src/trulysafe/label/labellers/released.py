@@ -26,7 +26,8 @@ def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Any) ->
     if missing.any():
         example = frame.loc[missing].iloc[0]
         raise UserError(
-            f"labeller of kind 'released': {int(missing.sum())} of {len(frame)} prompts carry no risk class, for example "
-            f"{example['prompt_id']} of {example['source']}. Use a labeller of kind 'classifier' or 'llm', or set `risk` in the dataset's options."
+            f"labeller of kind 'released': {int(missing.sum())} of {len(frame)} prompts carry no risk class, for "
+            f"example {example['prompt_id']} of {example['source']}. Use a labeller of kind 'classifier' or 'llm', or "
+            "set `risk` in the dataset's options."
         )
     return frame

@@ -1,4 +1,4 @@
-"""The implicit reward of an experiment's policy: log-probability of each token under it less that under the model, nats."""
+"""The implicit reward of an experiment's policy: log-probability of each token under it less that under the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Options(Base):
 
 
 def reader(options: Options, artefact: Path | str, model: Spec, policy: Spec, pad: int, batch_size: int) -> Reader:
-    """Reader of log pi - log ref after each response token; both models are loaded here."""
+    """Reader of log pi - log ref of each response token, nats; both models are loaded here."""
     from trulysafe.models.load import load_model
     from trulysafe.models.scoring import token_logps
     from trulysafe.reward.token_scale import implicit

@@ -1,7 +1,8 @@
-"""A token-classification reward model, fitted on the annotated pairs: is what has been said so far part of a safe or an unsafe response.
+"""A token-classification reward model, fitted on the annotated pairs: is the response so far part of a safe one?
 
-The simplest thing that is one: a head on the base model, every response token of an annotated pair bears the label of its response, and the
-token's reward is the log-odds of safe after consuming it. Equilibrate RLHF releases none; a precursor used a 1B model and 3M preferences.
+The simplest thing that is one: a head on the base model, every response token of an annotated pair bears the label of
+its response, and the token's reward is the log-odds of safe after consuming it. Equilibrate RLHF releases none; a
+precursor used a 1B model and 3M preferences.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def fit(
     unsafe: Sequence[Encoded],
     artefact: Path,
 ) -> float:
-    """Load a model, give it a head and fit it by :func:`fit_token_rm`, as ``fit`` and ``seed`` of the stanza say; its loss."""
+    """Load a model, give it a head and fit it as ``fit`` and ``seed`` of the stanza say; returns the loss."""
     import torch
 
     from trulysafe.models.load import load_token_classifier
@@ -71,10 +72,11 @@ def fit_token_rm(
     how: TokenFit,
     seed: int = 0,
 ) -> float:
-    """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and write it with ``save_pretrained``.
+    """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and save it.
 
     Args:
-        model: a token-classification model with two labels (:func:`trulysafe.models.load.load_token_classifier`); it is changed.
+        model: a token-classification model with two labels (:func:`trulysafe.models.load.load_token_classifier`); it is
+            changed.
         tokenizer: its tokenizer.
         safe, unsafe: tokenised responses of each side.
         output: folder to write.
@@ -93,7 +95,8 @@ def fit_token_rm(
 
     if not safe or not unsafe:
         raise UserError(
-            f"token reward model: {len(safe)} safe and {len(unsafe)} unsafe responses; both are needed. Add annotated pairs."
+            f"token reward model: {len(safe)} safe and {len(unsafe)} unsafe responses; both are needed. Add annotated "
+            "pairs."
         )
     examples = [_example(item, label) for label, side in ((1, safe), (0, unsafe)) for item in side]
     steps = -(-len(examples) // how.batch_size) * how.epochs
