@@ -1,4 +1,4 @@
-"""Answers of a given form: validated JSON. Where an answer is not of the form, the model is told why and asked again."""
+"""Answers of a given form: validated JSON. Where one is not of it, the model is told why and asked again."""
 
 from __future__ import annotations
 
