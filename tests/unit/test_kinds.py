@@ -117,8 +117,14 @@ def explained(room):
 
 def test_an_unknown_option_and_kind_are_named_with_those_that_there_are(explained):
     assert explained(kind="plain", options={"rows": 1, "shaer": 1, "inner": {"dep": 1}}) == [
-        "things.one.options.inner.dep: unknown key. Did you mean 'deep'? Accepted: deep. config/README.md explains them.",
-        "things.one.options.shaer: unknown key. Did you mean 'share'? Accepted: inner, rows, share. config/README.md explains them.",
+        (
+            "things.one.options.inner.dep: unknown key. Did you mean 'deep'? Accepted: deep. config/README.md explains "
+            "them."
+        ),
+        (
+            "things.one.options.shaer: unknown key. Did you mean 'share'? Accepted: inner, rows, share. config/README.md "
+            "explains them."
+        ),
     ]
     assert explained(kind="plian") == [
         "things.one.kind: 'plian' is not accepted. Did you mean 'plain'? Accepted: needy, plain."
@@ -134,5 +140,8 @@ def test_a_kind_says_which_keys_beside_its_options_it_needs_and_reads(explained)
     assert explained(kind="needy", datasets=["a"], llm=None) == []
     assert explained(kind="needy") == ["things.one.datasets: missing. The kind 'needy' needs it."]
     assert explained(kind="plain", options={"rows": 1}, llm="b") == [
-        "things.one.llm: only the kind 'needy' reads it, not 'plain'. Leave it out (null in an overlay), or choose another kind."
+        (
+            "things.one.llm: only the kind 'needy' reads it, not 'plain'. Leave it out (null in an overlay), or choose "
+            "another kind."
+        )
     ]

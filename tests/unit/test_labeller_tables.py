@@ -9,8 +9,9 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 from tests.unit.report_world import run_of, texts
 from tests.unit.test_diversity import BENCHMARKS, answers
 from tests.unit.test_labellers import labelled
+from trulysafe.classifier.fit_and_test import score
 from trulysafe.evaluate.diversity import diversity_rows, pooled_rows
-from trulysafe.label import labellers
+from trulysafe.label import labelling
 from trulysafe.report.facts import measured_facts
 from trulysafe.report.listed import write_tables
 from trulysafe.report.run import Run
@@ -24,14 +25,14 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("labellers")
     frame = labelled()
     twice = frame.iloc[::10].assign(risk=["IHD", *frame["risk"].iloc[10::10]])
-    metrics = labellers.fit(pd.concat([frame, twice], ignore_index=True), root / "fitted", {"strengths": [1.0]})
+    metrics = labelling.fit(pd.concat([frame, twice], ignore_index=True), root / "fitted", {"strengths": [1.0]})
     held_out = pd.read_csv(root / "fitted" / "held_out.csv", dtype=str)
     read = held_out[["prompt_id", "label", "words"]].assign(llm=held_out["label"])
     read.loc[:4, "llm"] = "unparsed"
     read.loc[5:9, "llm"] = "MHD"
     (root / "reviewer").mkdir()
     read.to_csv(root / "reviewer" / "held_out.csv", index=False)
-    scores = {name: labellers.score(read["label"].tolist(), read[name].tolist()) for name in ("words", "llm")}
+    scores = {name: score(read["label"].tolist(), read[name].tolist()) for name in ("words", "llm")}
     about = {"chosen": "llm", "baseline": "words", "scores": scores, "unparsed": 5}
     (root / "reviewer" / "metrics.json").write_text(json.dumps(about))
     (root / "untested").mkdir()

@@ -37,7 +37,6 @@ def endpoint(url: str, **options) -> dict:
         "base_url": url,
         "name": "reviewer-1",
         "key_variable": "REVIEWER_KEY",
-        "first_wait": 0.01,
         **options,
     }
 

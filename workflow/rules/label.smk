@@ -19,9 +19,9 @@ rule fit_labeller:
         **labelling(lambda wildcards: wildcards.labeller),
     params:
         kind=lambda wildcards: CONFIG.labellers[wildcards.labeller].kind,
-        options=lambda wildcards: CONFIG.labellers[wildcards.labeller].options,
+        options=lambda wildcards: options(CONFIG.labellers[wildcards.labeller].options),
         llm=lambda wildcards: PLAN.label.llm_options(CONFIG.labellers[wildcards.labeller].llm),
-        code=code("fit_labeller"),
+        code=lambda wildcards: code("fit_labeller", *PLAN.label.code(wildcards.labeller)),
     script:
         "../scripts/fit_labeller.py"
 
@@ -44,7 +44,8 @@ rule label_prompts:
         **labelling(lambda wildcards: CONFIG.pools[wildcards.pool].labeller),
     params:
         rows=lambda wildcards: CONFIG.pools[wildcards.pool].rows,
+        kind=lambda wildcards: PLAN.label.kind(CONFIG.pools[wildcards.pool].labeller),
         llm=lambda wildcards: PLAN.label.llm(CONFIG.pools[wildcards.pool].labeller),
-        code=code("label_prompts"),
+        code=lambda wildcards: code("label_prompts", *PLAN.label.code(CONFIG.pools[wildcards.pool].labeller)),
     script:
         "../scripts/label_prompts.py"

@@ -50,8 +50,9 @@ rule annotated_pairs:
         options=lambda wildcards: options(
             CONFIG.pairs[wildcards.pairs], "model", "datasets", "labeller", "pool", "reward"
         ),
+        kind=lambda wildcards: PLAN.label.kind(CONFIG.pairs[wildcards.pairs].labeller),
         llm=lambda wildcards: PLAN.label.llm(CONFIG.pairs[wildcards.pairs].labeller),
-        code=code("annotated_pairs"),
+        code=lambda wildcards: code("annotated_pairs", *PLAN.label.code(CONFIG.pairs[wildcards.pairs].labeller)),
     script:
         "../scripts/annotated_pairs.py"
 

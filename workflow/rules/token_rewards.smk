@@ -22,7 +22,7 @@ rule fit_token_rewards:
         policy=lambda wildcards: PLAN.token_rewards.policy(wildcards.source),
         options=lambda wildcards: options(CONFIG.token_rewards[wildcards.source], "model", "datasets", "experiment"),
         batch_size=CONFIG.batching.forward_batch,
-        code=code("fit_token_rewards"),
+        code=lambda wildcards: code("fit_token_rewards", PLAN.token_rewards.code(wildcards.source)),
     script:
         "../scripts/fit_token_rewards.py"
 
@@ -47,7 +47,8 @@ rule read_token_rewards:
         model=lambda wildcards: PLAN.models.spec(CONFIG.token_rewards[wildcards.source].model),
         policy=lambda wildcards: PLAN.token_rewards.policy(wildcards.source),
         kind=lambda wildcards: CONFIG.token_rewards[wildcards.source].kind,
+        options=lambda wildcards: options(CONFIG.token_rewards[wildcards.source].options),
         batch_size=CONFIG.batching.forward_batch,
-        code=code("read_token_rewards"),
+        code=lambda wildcards: code("read_token_rewards", PLAN.token_rewards.code(wildcards.source)),
     script:
         "../scripts/read_token_rewards.py"

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from trulysafe.classifier.text_classifier import FEATURES, TextClassifier
+from trulysafe.classifier.options import FEATURE_SETS, STRENGTHS, TEST_SHARE
+from trulysafe.classifier.text_classifier import STRENGTH, TextClassifier, pipeline
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id, unit_interval
 from trulysafe.data.similarity import groups
 
 NEAR_DUPLICATE = 0.85
-STRENGTHS = (0.3, 3.0)
 FOLDS = 3
 
 
@@ -37,8 +37,8 @@ def fit_and_test(
     texts: Sequence[str],
     labels: Sequence[str],
     *,
-    test_share: float = 0.25,
-    features: Sequence[str] = tuple(FEATURES),
+    test_share: float = TEST_SHARE,
+    features: Sequence[str] = FEATURE_SETS,
     strengths: Sequence[float] = STRENGTHS,
     where: str = "text classifier",
 ) -> Tested:
@@ -71,10 +71,7 @@ def fit_and_test(
         )
     scores, held_out, fitted = {}, test[["prompt_id", "label"]].reset_index(drop=True), {}
     for name in features:
-        strength, cross_validated = _best_strength(train, name, strengths)
-        fitted[name] = TextClassifier.fit(
-            train["text"].tolist(), train["label"].tolist(), features=name, strength=strength
-        )
+        fitted[name], strength, cross_validated = _fitted(train, name, strengths)
         held_out[name] = fitted[name].predict(test["text"].tolist())
         scores[name] = {
             "strength": strength,
@@ -124,26 +121,18 @@ def prompt_groups(prompts: Sequence[str]) -> list[str]:
     return [str(name[identifier]) for identifier in frame["id"]]
 
 
-def _best_strength(train: pd.DataFrame, features: str, strengths: Sequence[float]) -> tuple[float, float]:
-    """Strength with the best macro-F1 in grouped cross-validation, and that macro-F1."""
-    from sklearn.metrics import f1_score
-    from sklearn.model_selection import GroupKFold
+def _fitted(train: pd.DataFrame, features: str, strengths: Sequence[float]) -> tuple[TextClassifier, float, float]:
+    """The classifier of the strength that is best in grouped cross-validation, the strength, its macro-F1 there."""
+    from sklearn.model_selection import GridSearchCV, GroupKFold
 
+    texts, labels = train["text"].tolist(), train["label"].tolist()
     folds = min(FOLDS, train["group"].nunique())
-    if folds < 2:
-        return strengths[0], float("nan")
-    found = {}
-    for strength in strengths:
-        predicted = np.full(len(train), "", dtype=object)
-        for fit, test in GroupKFold(folds).split(train, groups=train["group"]):
-            part = train.iloc[fit]
-            if part["label"].nunique() > 1:
-                model = TextClassifier.fit(
-                    part["text"].tolist(), part["label"].tolist(), features=features, strength=strength
-                )
-                predicted[test] = model.predict(train["text"].iloc[test].tolist())
-        found[strength] = float(
-            f1_score(train["label"], predicted, average="macro", labels=sorted(set(train["label"])), zero_division=0.0)
-        )
-    best = max(strengths, key=lambda strength: found[strength])
-    return best, found[best]
+    cut = list(GroupKFold(folds).split(texts, groups=train["group"])) if folds > 1 else []
+    cut = [(rows, held) for rows, held in cut if train["label"].iloc[rows].nunique() > 1]
+    if not cut:
+        return TextClassifier.fit(texts, labels, features=features, strength=strengths[0]), strengths[0], float("nan")
+    search = GridSearchCV(
+        pipeline(features), {STRENGTH: list(strengths)}, scoring="f1_macro", cv=cut, error_score="raise"
+    )
+    search.fit(texts, labels)
+    return TextClassifier(search.best_estimator_), float(search.best_params_[STRENGTH]), float(search.best_score_)

@@ -18,11 +18,19 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, GetJsonSchemaHandler, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from trulysafe.common.errors import choices, not_accepted
-from trulysafe.common.options import Table, TableOfKinds
+from trulysafe.common.errors import UserError, choices, not_accepted
+from trulysafe.common.options import Table, TableOfKinds, explain
 
 
 class Options(Table):
@@ -75,6 +83,18 @@ class Kinds:
         """
         return self.options_class(kind).model_validate(given)
 
+    def checked(self, kind: str, given: Mapping[str, Any] | Options) -> Options:
+        """The options of a kind, for code that is given them by people.
+
+        Raises:
+            UserError: an option is unknown, missing or not accepted, or there is no such kind.
+        """
+        try:
+            return self.options(kind, given)
+        except ValidationError as error:
+            said = "; ".join(explain(item, "options") for item in error.errors())
+            raise UserError(f"{self.what} of kind {kind!r}: {said}") from None
+
     def options_class(self, kind: str) -> type[Options]:
         """The class of a kind's options.
 
@@ -83,6 +103,10 @@ class Kinds:
         """
         found: type[Options] = self.module(kind).Options
         return found
+
+
+LABELLERS = Kinds("trulysafe.label.labellers", "a labeller")
+TOKEN_REWARDS = Kinds("trulysafe.token_rewards.sources", "a source of token rewards")
 
 
 class OfKind(TableOfKinds):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from trulysafe.common.errors import choices
+from trulysafe.common.kinds import TOKEN_REWARDS
 from trulysafe.common.options import (
     NO_FLAG,
     Count,
@@ -32,15 +35,26 @@ SHIFTED_LOSSES = ("kto",)
 """Losses whose log-ratios are taken less :func:`trulysafe.methods.losses.kto_reference_point`."""
 MaskRule = Literal["threshold", "batch_mean", "hysteresis"]
 MaskControl = Literal["none", "random", "shuffled", "ones"]
-TokenSource = Literal["implicit", "token_rm"]
-"""Where token rewards come from beside the hybrid reward."""
 EndOfTurn = Literal["keep", "rule", "drop"]
 Form = Literal["level", "difference"]
 RewardShuffle = Literal["none", "pairs", "responses"]
 LOSSES, MASK_RULES, MASK_CONTROLS = get_args(Loss), get_args(MaskRule), get_args(MaskControl)
 EOS_OPTIONS, FORMS, REWARD_SHUFFLES = get_args(EndOfTurn), get_args(Form), get_args(RewardShuffle)
+TOKEN_SOURCES = ("hybrid", *TOKEN_REWARDS.names)
 REWARD_JUDGE = "reward"
 """Name of the hybrid reward among the judges of online pairs."""
+
+
+def _token_source(name: str) -> str:
+    if name not in TOKEN_SOURCES:
+        raise PydanticCustomError(
+            "kind", "{said}", {"said": f"{name!r} is not accepted.{choices(name, TOKEN_SOURCES)}"}
+        )
+    return name
+
+
+TokenSource = Annotated[str, AfterValidator(_token_source), Field(json_schema_extra={"enum": [*TOKEN_SOURCES]})]
+"""Where token rewards come from: the hybrid reward or a kind of source."""
 
 
 class Confidence(TableOfKinds, PublicTable):
@@ -115,7 +129,7 @@ class Mask(TableOfKinds, PublicTable):
     )
     baseline: Number = Field(0.0, description="Threshold of `threshold`, middle of the band of `hysteresis`.")
     width: NotNegative = Field(0.3, description="Half-width of the band of `hysteresis`.")
-    token_rewards: Literal["hybrid", TokenSource] = Field(
+    token_rewards: TokenSource = Field(
         "hybrid",
         description="Where r_t comes from: the `hybrid` reward at every token, the `implicit` reward of a DPO policy, or a token-classification reward "
         "model (`token_rm`). In a configuration it follows from the method's own `token_rewards`.",

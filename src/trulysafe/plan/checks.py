@@ -26,7 +26,6 @@ def check_inputs(config: Configuration) -> None:
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
     from trulysafe.judges import registry as judges
-    from trulysafe.label import labellers
 
     for name, dataset in config.datasets.items():
         try:
@@ -38,11 +37,6 @@ def _problems(config: Configuration) -> Iterator[str]:
             judges.validate(judge.kind, judge.options)
         except UserError as error:
             yield f"judges.{name}: {error}"
-    for name, labeller in config.labellers.items():
-        try:
-            labellers.validate(labeller.kind, labeller.options)
-        except UserError as error:
-            yield f"labellers.{name}: {error}"
     yield from _endpoints(config)
     yield from _models(config)
     yield from consistency_problems(config)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from trulysafe.common.kinds import LABELLERS
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import EndpointLlm, LocalLlm
 from trulysafe.plan.models import Models
 from trulysafe.plan.paths import Results
 
-PACE = ("concurrency", "timeout", "attempts", "first_wait")
+PACE = ("concurrency", "timeout", "attempts")
 """Options of a language model that decide how fast it is asked, never what it says."""
 
 
@@ -38,6 +39,15 @@ class Label:
     def pools(self) -> dict[str, str]:
         """Pools whose prompts a labeller labels: pool -> labeller."""
         return {name: pool.labeller for name, pool in self.config.pools.items() if pool.labeller}
+
+    def kind(self, labeller: str | None) -> str | None:
+        """The kind of a labeller."""
+        return self.config.labellers[labeller].kind if labeller else None
+
+    def code(self, labeller: str | None) -> list[str]:
+        """Module of a labeller's kind, which a job loads by its name, for the fingerprint of its code."""
+        kind = self.kind(labeller)
+        return [LABELLERS.module_name(kind)] if kind else []
 
     def llm(self, labeller: str | None) -> str | None:
         """The language model that a labeller asks."""
@@ -66,3 +76,15 @@ class Label:
         llm = self.config.llms[name]
         options = {"name": name, "model": llm.name if isinstance(llm, EndpointLlm) else self.models.spec(llm.model)}
         return options | llm.model_dump(exclude={"name", "model", "base_url", "key_variable", *PACE})
+
+    def llm_client(self, name: str) -> dict[str, Any]:
+        """Arguments of :func:`trulysafe.llm.opening.open_client`, with what decides no answer, and so is no parameter
+        of a rule."""
+        llm = self.config.llms[name]
+        spec = self.models.spec(llm.model) if isinstance(llm, LocalLlm) else None
+        return {
+            "name": name,
+            "stanza": llm.model_dump(),
+            "cache": self.results(f"llm_cache/{name}"),
+            "spec": spec,
+        }

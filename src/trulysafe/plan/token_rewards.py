@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from trulysafe.common.kinds import TOKEN_REWARDS
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.plan.models import Models
 from trulysafe.plan.paths import Results
@@ -20,6 +21,10 @@ class TokenRewards:
     models: Models
     policies: Policies
 
+    def code(self, name: str) -> str:
+        """Module of a source's kind, which a job loads by its name, for the fingerprint of its code."""
+        return TOKEN_REWARDS.module_name(self.config.token_rewards[name].kind)
+
     def inputs(self, name: str) -> dict[str, Any]:
         """What a source reads beside annotated pairs: the model, and for ``implicit`` a policy."""
         source = self.config.token_rewards[name]
@@ -29,7 +34,8 @@ class TokenRewards:
         return inputs
 
     def policy(self, name: str) -> dict[str, Any] | None:
-        """How to load the policy that ``implicit`` token rewards are read from: the experiment's first seed, its last step."""
+        """How to load the policy that ``implicit`` token rewards are read from: the experiment's first seed, its last
+        step."""
         source = self.config.token_rewards[name]
         if not source.experiment:
             return None

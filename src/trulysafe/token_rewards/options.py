@@ -8,7 +8,7 @@ from trulysafe.common.options import Count, NotNegative, Positive, Table
 
 
 class TokenFit(Table):
-    """What :func:`trulysafe.token_rewards.classifier.fit_token_rm` takes beside model, responses and seed."""
+    """How :func:`trulysafe.token_rewards.sources.token_rm.fit_token_rm` fits."""
 
     epochs: Count = Field(3, description="Passes over the responses.")
     batch_size: Count = Field(16, description="Responses per step.")

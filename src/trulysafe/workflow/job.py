@@ -194,7 +194,7 @@ def _log_to(path: str | None) -> None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
-    for noisy in ("httpx", "filelock", "datasets", "fsspec", "urllib3", "matplotlib", "fontTools"):
+    for noisy in ("httpx", "httpx2", "filelock", "datasets", "fsspec", "urllib3", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 

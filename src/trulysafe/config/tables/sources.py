@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializeAsAny
 
-from trulysafe.common.kinds import OfKind
-from trulysafe.common.options import Count, Dtype, Name, PlainPaths, Role, Share, Shares, Size, Table, TableOfKinds
+from trulysafe.common.kinds import LABELLERS, OfKind
+from trulysafe.common.options import Count, Dtype, Name, PlainPaths, Role, Share, Shares, Size, Table
 from trulysafe.data.sources import READERS, ReaderOptions
 from trulysafe.models.options import FromScratch
 
@@ -125,26 +125,19 @@ class EndpointLlm(_Llm):
     concurrency: Count = Field(8, description="Requests in flight at most.")
     timeout: float = Field(120.0, gt=0, description="Seconds to wait for an answer.")
     attempts: Count = Field(6, description="Attempts per request, with waits that double.")
-    first_wait: float = Field(1.0, gt=0, description="Upper end of the first wait, s.")
 
 
 Llm = Annotated[Annotated[LocalLlm | EndpointLlm, Field(discriminator="backend")], PlainPaths]
 
 
-class Labeller(TableOfKinds):
+class Labeller(OfKind):
     """A risk labeller (FDC, paper B)."""
 
-    KEYS: ClassVar = {
-        "kind": {"released": ((), ()), "classifier": (("datasets",), ()), "llm": (("llm",), ("datasets",))}
-    }
+    KINDS: ClassVar = LABELLERS
+    BY_KIND: ClassVar = ("datasets", "llm")
 
-    kind: Literal["released", "classifier", "llm"] = Field(
-        description="`released`: labels come with the prompts. `classifier`: fitted on released labels. `llm`: a language model in the "
-        "role of a safety reviewer, which analyses first and decides second; what cannot be read as such is of class `unparsed`."
-    )
     datasets: list[Name] = Field(
         default_factory=list,
         description="Labelled prompts to fit and test the labeller on (not `released`); `llm` is only tested on them.",
     )
     llm: Name | None = Field(None, description="Language model that is asked (only `llm`).")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the kind.")

@@ -6,19 +6,19 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from trulysafe.common.kinds import TOKEN_REWARDS, OfKind
 from trulysafe.common.options import (
     Count,
     Name,
     PartOf,
     Share,
     Table,
-    TableOfKinds,
     error_at,
 )
 from trulysafe.config.launch import Launch, uneven
 from trulysafe.config.tables.optimisation import Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.preferences import PolicyOf
-from trulysafe.methods.method import Method, TokenSource
+from trulysafe.methods.method import Method
 from trulysafe.token_rewards.options import TokenFit
 
 
@@ -67,15 +67,12 @@ LAUNCH = tuple(Launch.model_fields)
 """Keys of ``training`` that say how a run is carried out and never what it computes: they are in no provenance id."""
 
 
-class TokenReward(TableOfKinds):
+class TokenReward(OfKind):
     """A source of token rewards for AMA, beside the token-level probes of a hybrid reward (paper B)."""
 
-    KEYS: ClassVar = {"kind": {"implicit": (("experiment",), ()), "token_rm": ((), ("fit", "seed"))}}
+    KINDS: ClassVar = TOKEN_REWARDS
+    BY_KIND: ClassVar = ("experiment", "fit", "seed")
 
-    kind: TokenSource = Field(
-        description="`implicit`: log-probability of each token under the policy of an experiment less that under the model. "
-        "`token_rm`: a token-classification reward model, fitted on the annotated pairs."
-    )
     model: Name = Field(description="Model whose tokens are rewarded: the reference, and where `token_rm` starts from.")
     datasets: list[Name] = Field(
         min_length=1, description="Annotated pairs (role `reward`): the training split that fits, centres and scales."

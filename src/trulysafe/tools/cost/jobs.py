@@ -69,7 +69,7 @@ class Jobs(TrainingJobs):
                 )  # fmt: skip
         for name in self.plan.label.fitted:
             labeller = self.config.labellers[name]
-            rows, asked = sum(map(self.rows.dataset, labeller.datasets)), labeller.options.get("rows")
+            rows, asked = sum(map(self.rows.dataset, labeller.datasets)), getattr(labeller.options, "rows", None)
             yield self._labelling("fit_labeller", name, rows if asked is None else min(rows, asked))
 
     def _pools(self) -> Iterator[Job]:

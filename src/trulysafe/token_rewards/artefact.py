@@ -1,48 +1,26 @@
-"""Sources of token rewards as artefacts: values of every response token, constants of the training split, held-out scores."""
+"""What is kept of a source of token rewards: constants that centre and scale its values, and held-out scores."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from trulysafe.common.files import write_json
 from trulysafe.methods.method import FORMS
-from trulysafe.models.load import load_model, load_token_classifier
-from trulysafe.models.scoring import token_log_odds, token_logps
 from trulysafe.models.tokens import Encoded
 from trulysafe.reward.evaluate import reward_scores
 from trulysafe.reward.stage import SCALES
-from trulysafe.reward.token_scale import fit_scale, implicit, save_scales
+from trulysafe.reward.token_scale import fit_scale, save_scales
 
-if TYPE_CHECKING:
-    from trulysafe.models.load import Spec
-
-MODEL, METRICS = "model", "metrics.json"
+METRICS = "metrics.json"
 FIFTHS = 5
 Values = list[list[float]]
 Reader = Callable[[Sequence[Encoded]], Values]
 """Gives each response the values after each of its tokens, uncentred."""
-
-
-def implicit_reader(model: Spec, policy: Spec, pad: int, batch_size: int) -> Reader:
-    """Reader of log pi - log ref per token, nats; both models are loaded here."""
-    policy_model, reference = load_model(policy), load_model(model)
-
-    def read(conversations: Sequence[Encoded]) -> Values:
-        both = [token_logps(one, conversations, pad, batch_size) for one in (policy_model, reference)]
-        return [implicit(*pair) for pair in zip(*both, strict=True)]
-
-    return read
-
-
-def token_rm_reader(folder: Path | str, pad: int, batch_size: int) -> Reader:
-    """Reader of the log-odds of safe after each token; the model is loaded here."""
-    model = load_token_classifier({"source": str(folder)})
-    return lambda conversations: token_log_odds(model, conversations, pad, batch_size)
 
 
 def write_source(
@@ -64,8 +42,8 @@ def write_source(
         output: folder that gets ``token_scales.json`` and ``metrics.json``.
 
     Returns:
-        Per risk class and for ``all``: scores (:func:`trulysafe.reward.evaluate.reward_scores`) of the mean scaled value of a response,
-        and its AUC by fifths of the response, ``auc_1`` to ``auc_5``.
+        Per risk class and for ``all``: scores (:func:`trulysafe.reward.evaluate.reward_scores`) of the mean scaled
+        value of a response, and its AUC by fifths of the response, ``auc_1`` to ``auc_5``.
     """
     fitted, held_out = split
     values = [read(side) for side in (safe, unsafe)]
@@ -77,7 +55,7 @@ def write_source(
         str(name): _scores(*([side[row] for row in rows] for side in sides))
         for name, rows in {"all": range(len(names)), **names.groupby(names).indices}.items()
     }
-    (output / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True), encoding="utf-8")
+    write_json(output / METRICS, metrics)
     return metrics
 
 
