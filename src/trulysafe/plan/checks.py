@@ -25,7 +25,6 @@ def check_inputs(config: Configuration) -> None:
 
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
-    from trulysafe.judges import registry as judges
     from trulysafe.label import labellers
 
     for name, dataset in config.datasets.items():
@@ -33,11 +32,6 @@ def _problems(config: Configuration) -> Iterator[str]:
             data.validate(dataset.kind, dataset.options.below(config.data))
         except UserError as error:
             yield f"datasets.{name}: {error}"
-    for name, judge in config.judges.items():
-        try:
-            judges.validate(judge.kind, judge.options)
-        except UserError as error:
-            yield f"judges.{name}: {error}"
     for name, labeller in config.labellers.items():
         try:
             labellers.validate(labeller.kind, labeller.options)
