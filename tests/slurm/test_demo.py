@@ -69,9 +69,9 @@ def test_every_job_went_through_sbatch_once(demo):
     _, run, output, records = demo
     assert {record["JobId"] for record in records} == run.ids()
     assert {record["JobState"] for record in records} == {"COMPLETED"}
-    ran = re.findall(r"^ *(localrule|rule) (\w+):", output, re.MULTILINE)
-    assert {rule for where, rule in ran if where == "localrule"} == LOCAL
-    assert {rule for where, rule in ran if where == "rule"} == {*KIND, *LIGHT, *GROUPED}
+    ran = re.findall(r"^ *(local)?(?:rule|checkpoint) (\w+):", output, re.MULTILINE)
+    assert {rule for where, rule in ran if where} == LOCAL
+    assert {rule for where, rule in ran if not where} == {*KIND, *LIGHT, *GROUPED}
     alone = [record["Comment"] for record in records if rule_of(record) in {*KIND, *LIGHT}]
     assert len(alone) == len(set(alone)) == sum(rule in {*KIND, *LIGHT} for _, rule in ran)
     assert {rule_of(record).split("_")[0] for record in records if rule_of(record) not in {*KIND, *LIGHT}} == GROUPS

@@ -21,8 +21,7 @@ from trulysafe.config.load import load
 from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.tables.optimisation import SCHEDULES, Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.training import Training
-from trulysafe.evaluate.contrasts import METRIC_AXES
-from trulysafe.judges.outcomes import AXES
+from trulysafe.evaluate.outcomes import AXES, METRIC_AXES
 from trulysafe.methods.method import Confidence, Mask, Method, Online
 from trulysafe.models.pretrain import train_base
 from trulysafe.reward.baselines import BASELINES

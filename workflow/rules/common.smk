@@ -84,6 +84,8 @@ wildcard_constraints:
     pairs="|".join(CONFIG.pairs) or "-",
     mix="|".join(CONFIG.mixes) or "-",
     judge="|".join(CONFIG.judges) or "-",
+    benchmarks="|".join(PLAN.evaluate.benchmark_jobs) or "-",
+    judges="|".join(PLAN.evaluate.judge_jobs) or "-",
     source="|".join(CONFIG.token_rewards) or "-",
     shard=r"\d+",
     shards=r"\d+",

@@ -21,12 +21,15 @@ rule normalise:
         "../scripts/normalise.py"
 
 
-rule split:
+# Another data set makes the split anew. As a checkpoint it lets Snakemake look again at what is to be done: stages take the split itself
+# for `ancient`, and run again where the roles of their own prompts are others.
+checkpoint split:
     """Give every prompt one role, near-duplicates together, so that no stage is judged on what another has seen."""
     input:
         PLAN.data.tables(CONFIG.datasets),
     output:
         table=results("data/split.parquet"),
+        roles=PLAN.data.roles(CONFIG.datasets),
     log:
         logs("split"),
     benchmark:

@@ -5,6 +5,7 @@ rule pool_likelihoods:
     """Likelihoods of pool responses, and new samples, of the followed policies of one training job."""
     input:
         unpack(lambda wildcards: PLAN.drift.inputs(wildcards.job)),
+        split=ancient(results("data/split.parquet")),
     output:
         pool=results("drift/{job}/pool.parquet"),
         fresh=results("drift/{job}/fresh.parquet"),
@@ -22,7 +23,7 @@ rule pool_likelihoods:
         policies=lambda wildcards: PLAN.drift.followed[wildcards.job],
         options=PLAN.drift.options,
         batch_size=CONFIG.batching.forward_batch,
-        code=code("pool_likelihoods"),
+        code=code("pool_likelihoods", *PLAN.evaluate.judge_modules(PLAN.drift.judges)),
     script:
         "../scripts/pool_likelihoods.py"
 

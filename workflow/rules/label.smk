@@ -6,7 +6,8 @@ rule fit_labeller:
     input:
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.labellers[wildcards.labeller].datasets),
         model=lambda wildcards: PLAN.label.llm_files(CONFIG.labellers[wildcards.labeller].llm),
-        split=results("data/split.parquet"),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.labellers[wildcards.labeller].datasets),
     output:
         labeller=directory(results("labellers/{labeller}")),
     log:
@@ -30,7 +31,8 @@ rule label_prompts:
     """Give the prompts of a pool their risk class."""
     input:
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.pools[wildcards.pool].datasets),
-        split=results("data/split.parquet"),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.pools[wildcards.pool].datasets),
         labeller=lambda wildcards: PLAN.label.files(CONFIG.pools[wildcards.pool].labeller),
     output:
         prompts=results("pools/{pool}/prompts.parquet"),

@@ -5,7 +5,8 @@ rule train_base:
     """Build a tokenizer and train a tiny model from scratch on conversations."""
     input:
         corpus=lambda wildcards: PLAN.data.tables(CONFIG.models[wildcards.model].corpus),
-        split=results("data/split.parquet"),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.models[wildcards.model].corpus),
     output:
         model=directory(results("models/{model}")),
     log:

@@ -30,7 +30,8 @@ rule annotated_pairs:
     """Pairs as a dataset gives them, without the unusable ones."""
     input:
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.pairs[wildcards.pairs].datasets),
-        split=results("data/split.parquet"),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.pairs[wildcards.pairs].datasets),
         labeller=lambda wildcards: PLAN.label.files(CONFIG.pairs[wildcards.pairs].labeller),
         model=lambda wildcards: PLAN.models.files(CONFIG.pairs[wildcards.pairs].model),
     output:
@@ -61,7 +62,7 @@ rule mix:
     """Draw one training set per seed by quota or at random."""
     input:
         pairs=lambda wildcards: [results(f"pairs/{name}.parquet") for name in CONFIG.mixes[wildcards.mix].pairs],
-        leakage=results("data/leakage.json"),
+        leakage=ancient(results("data/leakage.json")),  # a gate, not data: it must have been passed
     output:
         mix=results("mixes/{mix}.parquet"),
     log:

@@ -5,7 +5,8 @@ rule reward_states:
     """Layer states of annotated safe and unsafe responses, at their endpoints and at some of their tokens."""
     input:
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.rewards[wildcards.reward].datasets),
-        split=results("data/split.parquet"),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.rewards[wildcards.reward].datasets),
         model=lambda wildcards: PLAN.models.files(CONFIG.rewards[wildcards.reward].model),
     output:
         states=directory(results("rewards/{reward}/states")),
@@ -93,7 +94,8 @@ rule reward_on_policy:
     input:
         reward=results("rewards/{reward}/model"),
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.rewards[wildcards.reward].datasets),
-        split=results("data/split.parquet"),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.rewards[wildcards.reward].datasets),
         model=lambda wildcards: PLAN.models.files(wildcards.policy),
     output:
         metrics=results("rewards/{reward}/on/{policy}.json"),

@@ -6,7 +6,8 @@ rule fit_token_rewards:
     input:
         unpack(lambda wildcards: PLAN.token_rewards.inputs(wildcards.source)),
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.token_rewards[wildcards.source].datasets),
-        split=results("data/split.parquet"),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.token_rewards[wildcards.source].datasets),
     output:
         source=directory(results("token_rewards/{source}")),
     log:

@@ -76,6 +76,6 @@ rule train:
         runs=lambda wildcards: PLAN.train.runs(wildcards.job),
         identity=lambda wildcards: PLAN.reward.identity(PLAN.train.reward(wildcards.job)),
         judge=lambda wildcards: PLAN.train.judge(wildcards.job),
-        code=code("train"),
+        code=lambda wildcards: code("train", *PLAN.evaluate.judge_modules(PLAN.train.judges(wildcards.job))),
     script:
         "../scripts/train.py"

@@ -1,7 +1,7 @@
 """Fit a judge and measure it on held-out responses (rule fit_judge)."""
 
 from trulysafe.data.roles import rows_of_role
-from trulysafe.judges.registry import fit
+from trulysafe.evaluate.judging import fit
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.common.ids import unit_interval
+from trulysafe.common.ids import content_id, unit_interval
 from trulysafe.common.schema import check_table
 from trulysafe.data.similarity import groups
 
@@ -57,6 +57,12 @@ def assign(
         group: _group_role(str(group), [roles[name] for name in names], seed) for group, names in members.items()
     }
     return check_table(prompts.assign(role=prompts["group_id"].map(role_of)), "split", "split")
+
+
+def digest(frame: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Fingerprint of the roles of a dataset's prompts; other datasets change it only where they take prompts to another role."""
+    roles = table.loc[table["prompt_id"].isin(frame["prompt_id"]), ["prompt_id", "role"]].sort_values("prompt_id")
+    return content_id(*roles["prompt_id"], *roles["role"])
 
 
 def summary(tables: Mapping[str, tuple[pd.DataFrame, Role]], table: pd.DataFrame) -> dict[str, Any]:

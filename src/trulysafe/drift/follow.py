@@ -14,7 +14,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.data.roles import at_most
 from trulysafe.drift.measures import REFERENCE
-from trulysafe.judges.registry import judged
+from trulysafe.evaluate.judging import judged
 from trulysafe.models.load import load_model
 from trulysafe.models.sampling import Decoding, blocks, respond, usable
 from trulysafe.models.scoring import token_logps
@@ -88,7 +88,7 @@ class Follower:
         texts = self.tokenizer(rows["response"].tolist(), add_special_tokens=False)["input_ids"]
         ended = zip(texts, rows["finished"], strict=True)
         rows["token_ids"] = [[*ids, end] if finished else list(ids) for ids, finished in ended]
-        rows["verdict"] = judged(rows, judge["kind"], judge["options"])["verdict"]
+        rows["verdict"] = judged(rows, judge)["verdict"]
         rows["reference_logp"] = np.nan
         scored = rows["finished"] & (rows["response"] != "")
         rows.loc[scored, "reference_logp"] = self.logps(self.reference, rows[scored])

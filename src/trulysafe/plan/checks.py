@@ -25,18 +25,12 @@ def check_inputs(config: Configuration) -> None:
 
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
-    from trulysafe.judges import registry as judges
 
     for name, dataset in config.datasets.items():
         try:
             data.validate(dataset.kind, dataset.options.below(config.data))
         except UserError as error:
             yield f"datasets.{name}: {error}"
-    for name, judge in config.judges.items():
-        try:
-            judges.validate(judge.kind, judge.options)
-        except UserError as error:
-            yield f"judges.{name}: {error}"
     yield from _endpoints(config)
     yield from _models(config)
     yield from consistency_problems(config)

@@ -1,4 +1,4 @@
-"""Checks of what the parts of a configuration are to each other: tables and roles of datasets, models of rewards, fits of judges.
+"""Checks of what the parts of a configuration are to each other: tables and roles of datasets, models of rewards, seeds of arms.
 
 Each of these would otherwise end a job in the middle of a run or, where shapes happen to agree, not be noticed at all.
 """
@@ -26,7 +26,6 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
     yield from _comparison_problems(config)
     yield from _seed_problems(config)
     yield from _mix_problems(config)
-    yield from _judge_problems(config)
 
 
 def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterator[str]:
@@ -151,13 +150,3 @@ def _most_pairs(config: Configuration, name: str) -> float:
 
 def _rows(dataset: Dataset) -> float:
     return dataset.options.rows or math.inf
-
-
-def _judge_problems(config: Configuration) -> Iterator[str]:
-    from trulysafe.judges.registry import FITS, JUDGES
-
-    for name, judge in config.judges.items():
-        if judge.kind in FITS and not judge.datasets:
-            yield f"judges.{name}.datasets: missing. A judge of kind {judge.kind!r} is fitted first; name datasets of labelled responses (role judge)."
-        if judge.kind in JUDGES and judge.kind not in FITS and judge.datasets:
-            yield f"judges.{name}.datasets: a judge of kind {judge.kind!r} is not fitted. Remove the key; fitted judges: {', '.join(FITS)}."

@@ -22,6 +22,10 @@ class Data:
         """Tables of data sets."""
         return [self.results(f"data/{name}.parquet") for name in names]
 
+    def roles(self, names: Iterable[str]) -> list[str]:
+        """What tells whether the split gave the prompts of data sets other roles than before."""
+        return [self.results(f"data/roles/{name}.txt") for name in names]
+
     def options(self, name: str) -> dict[str, Any]:
         """Options of a data set's reader, with the data folder as the start of relative paths."""
         return self.config.datasets[name].options.below(self.config.data).model_dump()

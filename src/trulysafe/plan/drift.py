@@ -46,8 +46,13 @@ class Drift:
             "samples": self.pairs.pool_shards(drift.pool, "samples/{shard}-of-{shards}.parquet"),
             "model": self.models.files(self.config.pools[drift.pool].model),
             "datasets": self.data.tables(self.config.benchmarks[drift.benchmark].datasets),
-            "split": self.results("data/split.parquet"),
+            "roles": self.data.roles(self.config.benchmarks[drift.benchmark].datasets),
         }
+
+    @property
+    def judges(self) -> list[str]:
+        """The judge of new samples; none where nothing is followed."""
+        return self.config.benchmarks[self.config.drift.benchmark].judges[:1] if self.config.drift else []
 
     @property
     def options(self) -> dict[str, Any]:
@@ -67,5 +72,5 @@ class Drift:
             "block": pool.block,
             "seed": pool.seed,
             "risks": benchmark.risks,
-            "judge": self.evaluate.judge(benchmark.judges[0]),
+            "judge": self.evaluate.judge(*self.judges),
         }

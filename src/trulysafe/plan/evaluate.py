@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.evaluation import Benchmark, Judge
+from trulysafe.evaluate.judging import JUDGES
 from trulysafe.plan.models import Models
 from trulysafe.plan.paths import Results
 from trulysafe.plan.policies import Policies
@@ -26,16 +30,66 @@ class Evaluate:
             return {"model": self.models.files(self.policies.untrained[job])}
         return {"policies": self.results(f"policies/{job}")}
 
-    def answers(self, job: str, table: str = "answers") -> list[str]:
-        """Answers of a job's policies, or their ``verdicts``, in shards; their number is in the path, as in a pool's."""
+    @cached_property
+    def benchmark_jobs(self) -> dict[str, list[str]]:
+        """Benchmarks that are answered together: those that name a ``job`` under it, each other one under its own name."""
+        return _by_job(self.config.benchmarks)
+
+    @cached_property
+    def judge_jobs(self) -> dict[str, list[str]]:
+        """Judges that judge together, named as :attr:`benchmark_jobs`."""
+        return _by_job(self.config.judges)
+
+    def answers(self, job: str) -> list[str]:
+        """Answers of a job's policies, in shards; their number is in the path, as in a pool's."""
+        return [path for benchmarks in self.benchmark_jobs for path in self._shards(f"answers/{job}/{benchmarks}")]
+
+    def verdicts(self, job: str, judges: Iterable[str] | None = None) -> list[str]:
+        """Verdicts on the answers of a job's policies, of all judges or of the files that hold those of some."""
+        some = set(self.config.judges if judges is None else judges)
+        return [
+            path
+            for benchmarks in self.benchmark_jobs
+            for together in self.judge_jobs
+            if some & self.asked(benchmarks, together).keys()
+            for path in self._shards(f"verdicts/{job}/{benchmarks}/{together}")
+        ]
+
+    def asked(self, benchmarks: str, judges: str) -> dict[str, list[str]]:
+        """Judges of a job of judges -> those of a job's benchmarks that ask them; judges that none asks are left out."""
+        found = {
+            judge: [name for name in self.benchmark_jobs[benchmarks] if judge in self.config.benchmarks[name].judges]
+            for judge in self.judge_jobs[judges]
+        }
+        return {judge: asking for judge, asking in found.items() if asking}
+
+    def datasets(self, benchmarks: str) -> list[str]:
+        """Data sets of the prompts of a job's benchmarks."""
+        named = (self.config.benchmarks[name].datasets for name in self.benchmark_jobs[benchmarks])
+        return sorted({dataset for datasets in named for dataset in datasets})
+
+    def _shards(self, folder: str) -> list[str]:
         count = self.config.batching.answer_shards
-        return [self.results(f"{table}/{job}/{shard}-of-{count}.parquet") for shard in range(count)]
+        return [self.results(f"{folder}/{shard}-of-{count}.parquet") for shard in range(count)]
 
     def judge(self, name: str) -> dict[str, Any]:
         """How to open a judge: kind, options and, of a fitted one, the folder of its fit."""
         judge = self.config.judges[name]
         artefact = self.results(f"judges/{name}") if judge.datasets else None
-        return {"kind": judge.kind, "options": dict(judge.options), "artefact": artefact}
+        return {"kind": judge.kind, "options": judge.options.model_dump(exclude_defaults=True), "artefact": artefact}
+
+    def judge_files(self, names: Iterable[str]) -> list[str]:
+        """What to wait for before judges can judge: the fits of those that are fitted."""
+        return [artefact for name in names if (artefact := self.judge(name)["artefact"])]
+
+    def judge_modules(self, names: Iterable[str]) -> list[str]:
+        """Modules of judges, for the fingerprint of a job that uses them."""
+        return sorted({JUDGES.module_name(self.config.judges[name].kind) for name in names})
+
+    @property
+    def main_judges(self) -> list[str]:
+        """The first judge of every benchmark, by whose verdicts arms are compared."""
+        return list(dict.fromkeys(benchmark.judges[0] for benchmark in self.config.benchmarks.values()))
 
     @property
     def fitted_judges(self) -> list[str]:
@@ -55,3 +109,10 @@ class Evaluate:
         """Jobs that hold the arms and defaults of the ablations."""
         named = {name for item in self.config.report.ablations.values() for name in (item.arm, item.default)}
         return [job for job in self.policies.jobs if named & self.policies.experiments(job).keys()]
+
+
+def _by_job(components: Mapping[str, Benchmark] | Mapping[str, Judge]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, component in components.items():
+        found.setdefault(component.job or name, []).append(name)
+    return found

@@ -91,8 +91,13 @@ class Train:
 
     def judge(self, job: str) -> dict[str, Any] | None:
         """The judge of a training job's online pairs, where it is not the reward, see :meth:`trulysafe.plan.evaluate.Evaluate.judge`."""
+        names = self.judges(job)
+        return self.evaluate.judge(*names) if names else None
+
+    def judges(self, job: str) -> list[str]:
+        """Name of that judge, if there is one."""
         name = method_of(self.config, self.policies.method(job)).online.judge
-        return None if name == REWARD_JUDGE else self.evaluate.judge(name)
+        return [] if name == REWARD_JUDGE else [name]
 
     def launch(self, experiment: str) -> dict[str, Any]:
         """How an experiment's runs are carried out: engine, processes, nodes, checkpoints."""

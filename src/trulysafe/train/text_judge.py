@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from trulysafe.common.schema import RISKS
-from trulysafe.judges.outcomes import AXES
-from trulysafe.judges.registry import judged
+from trulysafe.evaluate.judging import judged
+from trulysafe.evaluate.outcomes import AXES
 from trulysafe.models.tokens import Encoded
 
 PROMPT, META = "judged_prompt", "judged_meta"
@@ -36,6 +35,4 @@ class TextJudge:
         answers = pd.DataFrame({"response": [text.strip() for text in texts], "finished": True})
         answers["prompt"], answers["meta"] = [row[PROMPT] for row in examples], [row[META] for row in examples]
         answers["risk"] = [RISKS[row["risk"]] for row in examples]
-        artefact = Path(self.spec["artefact"]) if self.spec.get("artefact") else None
-        verdicts = judged(answers, self.spec["kind"], dict(self.spec["options"]), artefact)["verdict"]
-        return verdicts.isin(AXES["safety"]["safe"]).astype(float).tolist()
+        return judged(answers, self.spec)["verdict"].isin(AXES["safety"]["safe"]).astype(float).tolist()

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
+from trulysafe.common.kinds import OfKind
 from trulysafe.common.options import Axis, ContrastMetric, Count, Name, PartOf, Purpose, Risk, Table
+from trulysafe.evaluate.judging import JUDGES
 from trulysafe.reward.options import Baseline, FitOptions
 
 
-class Judge(Table):
-    """Something that classes answers."""
+class Judge(OfKind):
+    """Something that classes answers: a module of `src/trulysafe/judges/`."""
 
-    kind: str = Field(description="Judge in `trulysafe.judges.registry.JUDGES`.")
+    KINDS: ClassVar = JUDGES
+    BY_KIND: ClassVar = ("datasets",)
+
     datasets: list[Name] = Field(
         default_factory=list, description="Labelled responses to fit the judge on, where it is fitted."
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the judge.")
+    job: Name | None = Field(
+        None,
+        description="Judges of one `job` judge in one job; none is a job of its own, so that the judge comes and goes without the others "
+        "judging anew. Name one where judging takes seconds.",
+    )
 
 
 class Benchmark(Table):
@@ -40,6 +48,11 @@ class Benchmark(Table):
         "test",
         description="Results and figures are of `test` benchmarks alone; numbers on `development` prompts stand in `metrics.parquet`, to tune by.",
     )
+    job: Name | None = Field(
+        None,
+        description="Benchmarks of one `job` are answered in one job, which loads each policy once; none is a job of its own, so that the "
+        "benchmark comes and goes without the others being answered anew. Name one where answering takes seconds.",
+    )
 
 
 class Contrast(Table):
@@ -59,7 +72,7 @@ class Batching(Table):
         64, description="Prompts per block of answers; blocks of fixed content keep bf16 results stable."
     )
     answer_shards: Count = Field(
-        1, description="Jobs to spread the answers of one batch of policies over, and as many to judge them."
+        1, description="Jobs to spread each job of answers over (see `job` of a benchmark), and as many to judge them."
     )
     forward_batch: Count = Field(
         32, description="Conversations per forward pass of representations and reference log-probabilities."

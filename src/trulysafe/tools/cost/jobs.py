@@ -125,12 +125,14 @@ class Jobs(TrainingJobs):
         for judge in self.config.judges.values():
             if judge.datasets:
                 yield Job("fit_judge")
-        shards = self.config.batching.answer_shards
+        evaluate = self.plan.evaluate
         for batch in self.plan.policies.jobs:
-            answer = self._answer(batch, shards)
-            for _ in range(shards):
-                yield answer
-                yield Job("judge", disk=answer.disk / 10)
+            for benchmarks in evaluate.benchmark_jobs:
+                answer = self._answer(batch, benchmarks)
+                judging = sum(bool(evaluate.asked(benchmarks, judges)) for judges in evaluate.judge_jobs)
+                for _ in range(self.config.batching.answer_shards):
+                    yield answer
+                    yield from (Job("judge", disk=answer.disk / 10) for _ in range(judging))
         asked = {
             "ablations": bool(self.config.report.ablations),
             "reward_ablations": bool(self.config.report.reward_ablations),
@@ -140,12 +142,12 @@ class Jobs(TrainingJobs):
             if asked.get(rule, True):
                 yield Job(rule)
 
-    def _answer(self, batch: str, shards: int) -> Job:
-        model = self.plan.policies.model(batch)
+    def _answer(self, batch: str, benchmarks: str) -> Job:
+        model, shards = self.plan.policies.model(batch), self.config.batching.answer_shards
         policies, size, block = self.plan.models.of_job(batch), self.size(model), self.config.batching.answer_batch
         steps = prompts = tokens = 0.0
         for policy in policies:
-            for benchmark in self.config.benchmarks.values():
+            for benchmark in (self.config.benchmarks[name] for name in self.plan.evaluate.benchmark_jobs[benchmarks]):
                 rows = self.rows.benchmark(benchmark, last=policy["last"])
                 steps += math.ceil(rows / block) * benchmark.max_new_tokens
                 prompts += rows
