@@ -14,8 +14,8 @@ _WORD = re.compile(r"\w+", re.UNICODE)
 def malformed(response: str) -> bool:
     """Whether a response is no answer at all: empty, mostly symbols, or a loop.
 
-    A response is a loop if one run of three words makes up more than half of it (at 12 words or more). Fluent nonsense is not
-    found here: no rule on the surface can tell it from an answer.
+    A response is a loop if one run of three words makes up more than half of it (at 12 words or more). Fluent nonsense
+    is not found here: no rule on the surface can tell it from an answer.
     """
     text = "".join(response.split())
     if sum(character.isalnum() for character in text) < max(MIN_WORD_CHARACTERS, MIN_LETTER_SHARE * len(text)):
