@@ -13,10 +13,9 @@ from tests.unit import training_world as world
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.launch import Launch
-from trulysafe.config.load import load
 from trulysafe.models.load import load_model
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.jobs import Jobs
+from trulysafe.tools.cost.work import Work
 from trulysafe.train import limits
 from trulysafe.train.jobs import train_run
 from trulysafe.train.run import weights_dtype
@@ -58,7 +57,7 @@ def test_estimates_fall_with_what_saves_memory():
 
 def test_the_plan_estimates_what_a_training_is_held_to():
     """The plan knows of the model its number of weights alone, and takes pairs to be as long as they may be."""
-    jobs = Jobs(load(raw_configuration([ROOT / "config/equilibrate.yaml"])), Assumptions()).all()
+    jobs = Work(raw_configuration([ROOT / "config/equilibrate.yaml"]), Assumptions()).jobs()
     planned = next(job.trained for job in jobs if job.trained and job.model and job.model.name == "llama3")
     held = limits.estimate(LLAMA_8B, "bfloat16", planned.options, planned.launch, planned.longest)
     assert planned.longest == 1024

@@ -13,9 +13,8 @@ from snakemake.utils import update_config
 from tests.unit.real_data import FOLDER as DATA
 from tests.workflow.project import ROOT, SMALL, Project
 from trulysafe.config.files import raw_configuration
-from trulysafe.config.load import load
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.jobs import Jobs
+from trulysafe.tools.cost.work import Work
 
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
 NEEDS_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml"}
@@ -46,7 +45,9 @@ def test_configuration_plans(project, configuration):
     for option in options(configuration)[1:]:
         key, value = option.split("=", 1)
         update_config(raw, {key: yaml.safe_load(value)})
-    assert Counter(job.rule for job in Jobs(load(raw), Assumptions()).all()) == planned
+    work = Work(raw, Assumptions())
+    assert Counter(job.rule for job in work.jobs()) == planned
+    assert not work.unknown  # every rule that loads a model is priced
 
 
 def test_branches_in_place_of_commits_are_named_before_any_job(project):

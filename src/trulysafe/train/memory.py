@@ -23,10 +23,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from trulysafe.config.launch import Launch
+from trulysafe.models.sizes import BYTES
 
 GIB = 2**30
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a weight, by precision."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from trulysafe.tools.cluster_check.jobs import jobs_of, submissions
 from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok, read_profile, unknown_keys
 from trulysafe.tools.cluster_check.slurm import account, command, job_states, partitions, preemption, read_partitions
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.jobs import Jobs
-from trulysafe.tools.cost.screen import disk
+from trulysafe.tools.cost.price import disk
+from trulysafe.tools.cost.work import Work
 
 LOCAL = {"tmpfs", "overlay", "overlayfs", "ramfs", "ext2/ext3", "xfs", "btrfs"}
 CACHES = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME", "TMPDIR")
@@ -93,7 +93,7 @@ def folders(config: Configuration | None) -> Iterator[Finding]:
 
 def needed(config: Configuration) -> Needed:
     """What the plan of a configuration says (``make plan``); UserError where the size of a model is not known."""
-    jobs = Jobs(config, Assumptions()).all()
+    jobs = Work(config.model_dump(), Assumptions()).jobs()
     cache = sum(job.disk for job in jobs if job.rule.startswith("prefetch_"))
     return Needed((sum(job.disk for job in jobs) - cache) / 1e9, cache / 1e9)
 

@@ -11,7 +11,6 @@ from trulysafe.common.errors import UserError
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.data.sources import SourceOptions, files_of, rows_of
-from trulysafe.tools.cost.assumptions import Assumptions
 
 CLASSES = 5
 """Risk classes that a benchmark's ``risks`` choose among, taken as equally frequent."""
@@ -22,11 +21,11 @@ class Rows:
 
     Args:
         config: the checked configuration.
-        assumptions: for data sets whose size is not known.
+        unknown: rows of a data set that is not at hand and has no option ``rows``.
     """
 
-    def __init__(self, config: Configuration, assumptions: Assumptions) -> None:
-        self.config, self.assumptions = config, assumptions
+    def __init__(self, config: Configuration, unknown: float) -> None:
+        self.config, self.unknown = config, unknown
         self.dataset = cache(self._dataset)
         self.guessed: list[str] = []
         """Data sets whose size is assumed, as they are not at hand and have no option ``rows``."""
@@ -40,7 +39,7 @@ class Rows:
             return min(found, most or found)
         if most is None:
             self.guessed.append(name)
-        return int(most or self.assumptions.unknown_rows)
+        return int(most or self.unknown)
 
     def with_role(self, names: Iterable[str], role: str) -> int:
         """Rows of data sets whose prompts have a role."""

@@ -1,24 +1,22 @@
-"""Sizes of models, from what is at hand: the architecture, the files, or the configuration's word."""
+"""Sizes of models, without loading them: from the architecture, the files at hand, or the configuration's word."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trulysafe.common.errors import UserError
-from trulysafe.config.tables.configuration import Configuration
-from trulysafe.train.memory import BYTES
 
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a weight, by precision."""
 _ASPECT = 128
 """Width per layer of the usual decoder, for a model of which only the number of weights is known."""
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """Of a model: weights, layers, width of a hidden state, precision, and its name in the configuration."""
 
     parameters: float
@@ -28,23 +26,26 @@ class Size:
     name: str = ""
 
     @property
-    def bytes_per_weight(self) -> int:
-        """Bytes of one weight."""
-        return BYTES[self.dtype]
-
-    @property
     def bytes(self) -> float:
         """Bytes of all weights."""
-        return self.parameters * self.bytes_per_weight
+        return self.parameters * BYTES[self.dtype]
+
+    @property
+    def state_bytes(self) -> float:
+        """Bytes of the states of all layers at one position, in float32."""
+        return self.layers * self.width * 4
 
 
-def size_of(config: Configuration, name: str) -> Size:
-    """Size of a model of the configuration.
+def size_of(model: Any, name: str) -> Size:
+    """Size of a model.
+
+    Args:
+        model: its stanza under ``models``.
+        name: its key there.
 
     Raises:
         UserError: a hub model that was not fetched and has no ``parameters``.
     """
-    model = config.models[name]
     if model.source == "train":
         shape = model.architecture.model_dump()
         return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
@@ -55,8 +56,8 @@ def size_of(config: Configuration, name: str) -> Size:
         return Size(counted, shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
     if model.parameters is None:
         raise UserError(
-            f"models.{name}.parameters: missing, and {model.name} is not in the cache. Give its number of weights, such as 8.03e9, or "
-            "run `make prefetch` first."
+            f"models.{name}.parameters: missing, and {model.name} is not in the cache. "
+            "Give its number of weights, such as 8.03e9, or run `make prefetch` first."
         )
     layers = max(1, round((model.parameters / (12 * _ASPECT**2)) ** (1 / 3)))
     return Size(model.parameters, layers, _ASPECT * layers, model.dtype, name)
@@ -66,8 +67,7 @@ def llama_parameters(shape: Mapping[str, Any]) -> float:
     """Weights of a Llama-style model with tied embeddings, from the keys of its ``config.json``."""
     width, heads = shape["hidden_size"], shape["num_attention_heads"]
     keys = width * shape.get("num_key_value_heads", heads) // heads
-    attention = 2 * width * width + 2 * width * keys
-    layer = attention + 3 * width * shape["intermediate_size"] + 2 * width
+    layer = 2 * width * (width + keys) + 3 * width * shape["intermediate_size"] + 2 * width
     embeddings = shape["vocab_size"] * width * (1 if shape.get("tie_word_embeddings", True) else 2)
     return float(embeddings + shape["num_hidden_layers"] * layer + width)
 
