@@ -1,7 +1,7 @@
 """More pairs asked of a pool than it has prompts for: refused right after labelling, before anything is sampled.
 
-What a pool will give is known only when its samples are ranked, but never more than its prompts of a class times the pairs of a prompt. Whatever
-passes here may still be too much for the rule ``mix``, which counts pairs.
+What a pool will give is known only when its samples are ranked, but never more than its prompts of a class times the
+pairs of a prompt. Whatever passes here may still be too much for the rule ``mix``, which counts pairs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ Read = Callable[[str], pd.DataFrame]
 def refuse_too_many(plan: Plan, pool: str, prompts: pd.DataFrame, read: Read) -> None:
     """Hold the mixes that are drawn from a pool against its labelled prompts.
 
-    A mix is passed over where its bound is not known yet: it draws from another pool as well, or from annotated pairs that a labeller labels.
+    A mix is passed over where its bound is not known yet: it draws from another pool as well, or from annotated pairs
+    that a labeller labels.
 
     Args:
         plan: of the scenario.
@@ -46,8 +47,9 @@ def refuse_too_many(plan: Plan, pool: str, prompts: pd.DataFrame, read: Read) ->
             have = sum(most[risk] for risk in risks)
             if count > have:
                 raise UserError(
-                    f"mixes.{name}.{key}: {count} pairs of class {'/'.join(risks)} asked, but {_source(pool, prompts, risks)} give at most {have}. "
-                    f"Ask for at most {have}, or add prompts of that class (pools.{pool}.datasets, pools.{pool}.rows). Nothing was sampled yet."
+                    f"mixes.{name}.{key}: {count} pairs of class {'/'.join(risks)} asked, but "
+                    f"{_source(pool, prompts, risks)} give at most {have}. Ask for at most {have}, or add prompts of "
+                    f"that class (pools.{pool}.datasets, pools.{pool}.rows). Nothing was sampled yet."
                 )
 
 

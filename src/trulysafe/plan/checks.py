@@ -1,4 +1,4 @@
-"""Checks of what a configuration points at (files, options of readers and judges, local models), before any job runs."""
+"""Checks of what a configuration points at (files, options of readers and judges, local models), before any job."""
 
 from __future__ import annotations
 
@@ -75,11 +75,13 @@ def _directory_problems(name: str, model: HubModel) -> Iterator[str]:
     if not any(path for pattern in _WEIGHTS for path in folder.glob(pattern)):
         yield f"{where}.name: {model.name} holds no weights (*.safetensors). Save the model with save_pretrained."
     if not any((folder / file).is_file() for file in _TOKENIZER):
-        yield f"{where}.name: {model.name} holds no tokenizer. Save it there too: tokenizer.save_pretrained({model.name!r})."
+        save = f"tokenizer.save_pretrained({model.name!r})"
+        yield f"{where}.name: {model.name} holds no tokenizer. Save it there too: {save}."
     elif not model.chat_template and not _has_template(folder):
         yield (
             f"{where}.chat_template: missing, and the tokenizer in {model.name} has no template of its own. "
-            "Give the path of a Jinja file that ends the assistant's turn with the EOS token (or with end_of_turn), or choose an instruction-tuned model."
+            "Give the path of a Jinja file that ends the assistant's turn with the EOS token (or with end_of_turn), "
+            "or choose an instruction-tuned model."
         )
 
 

@@ -1,4 +1,4 @@
-"""Checks of what the parts of a configuration are to each other: tables and roles of datasets, models of rewards, seeds of arms.
+"""Checks of the parts of a configuration against each other: tables and roles of datasets, models of rewards, seeds.
 
 Each of these would otherwise end a job in the middle of a run or, where shapes happen to agree, not be noticed at all.
 """
@@ -36,11 +36,12 @@ def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterato
     given = dataset.role
     unseen = given == "evaluation" if role == "corpus" else given not in (role, "split")
     if isinstance(given, str) and unseen:
-        yield f"{where} has the role {given!r}, this stage sees only {'other roles' if role == 'corpus' else repr(role)}. Change the dataset's role, or name another."
+        seen = "other roles" if role == "corpus" else repr(role)
+        yield f"{where} has the role {given!r}, this stage sees only {seen}. Change the dataset's role, or name another."
 
 
 def _reward_problems(config: Configuration) -> Iterator[str]:
-    """A reward read on the states of another model gives numbers without meaning, and no error where the shapes agree."""
+    """A reward read on the states of another model gives meaningless numbers, and no error where the shapes agree."""
     for name, pairs in config.pairs.items():
         if pairs.pool and pairs.reward:
             user = f"pool {pairs.pool!r}"
@@ -54,8 +55,8 @@ def _reward_problems(config: Configuration) -> Iterator[str]:
     if shown is not None:
         if method_of(config, shown.method).mask.rule == "batch_mean":
             yield (
-                f"report.kept_tokens.method: {shown.method!r} masks by 'batch_mean', whose baseline is another one in each micro-batch, so single "
-                "responses have no mask. Name a method with the rule hysteresis or threshold."
+                f"report.kept_tokens.method: {shown.method!r} masks by 'batch_mean', whose baseline is another one in each "
+                "micro-batch, so single responses have no mask. Name a method with the rule hysteresis or threshold."
             )
         method, model = config.methods[shown.method], config.pairs[shown.pairs].model
         where, user = f"report.kept_tokens.method ({shown.method})", f"table of pairs {shown.pairs!r}"
@@ -72,8 +73,8 @@ def _refit_problems(config: Configuration) -> Iterator[str]:
         refits = confidence.kind == "label" and confidence.online and confidence.calibrate_every
         if refits and table.reward and config.rewards[table.reward].fit.validation_share == 0:
             yield (
-                f"methods.{name}.confidence.calibrate_every: {refits} refits the calibration of {table.reward!r} on held-out pairs, and "
-                f"rewards.{table.reward}.fit.validation_share is 0. Set calibrate_every to 0, or hold pairs out."
+                f"methods.{name}.confidence.calibrate_every: {refits} refits the calibration of {table.reward!r} on "
+                f"held-out pairs, and rewards.{table.reward}.fit.validation_share is 0. Set calibrate_every to 0, or hold pairs out."
             )
 
 
@@ -97,8 +98,8 @@ def _comparison_problems(config: Configuration) -> Iterator[str]:
         reward, default = config.rewards[compared.reward], config.rewards[compared.default]
         if sorted(reward.datasets) != sorted(default.datasets):
             yield (
-                f"report.reward_ablations.{name}: {compared.reward!r} reads the datasets {', '.join(reward.datasets)}, {compared.default!r} "
-                f"{', '.join(default.datasets)}, so no held-out pairs are common. Give both the same datasets."
+                f"report.reward_ablations.{name}: {compared.reward!r} reads the datasets {', '.join(reward.datasets)}, "
+                f"{compared.default!r} {', '.join(default.datasets)}, so no held-out pairs are common. Give both the same datasets."
             )
 
 
@@ -111,8 +112,8 @@ def _seed_problems(config: Configuration) -> Iterator[str]:
         first, second = (config.experiments[name] for name in names)
         if min(first.seeds, second.seeds) > 1 and not set(seeds(first)) & set(seeds(second)):
             yield (
-                f"{where}: {names[0]!r} and {names[1]!r} have no seed in common (from {first.first_seed} and from {second.first_seed} on). "
-                "Give both the same first_seed."
+                f"{where}: {names[0]!r} and {names[1]!r} have no seed in common (from {first.first_seed} and from "
+                f"{second.first_seed} on). Give both the same first_seed."
             )
 
 
@@ -138,7 +139,7 @@ def _mix_problems(config: Configuration) -> Iterator[str]:
 
 
 def _most_pairs(config: Configuration, name: str) -> float:
-    """The number of pairs that a table can hold by the ``rows`` of what it is made of; infinite where those are not given."""
+    """Pairs that a table can hold at most, by the ``rows`` of what it is made of; infinite where those are not given."""
     pairs = config.pairs[name]
     pool = config.pools[pairs.pool] if pairs.pool else None
     rows = sum(_rows(config.datasets[dataset]) for dataset in (pool.datasets if pool else pairs.datasets))

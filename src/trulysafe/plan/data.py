@@ -32,7 +32,10 @@ class Data:
 
     @property
     def used_as(self) -> dict[str, dict[str, Any]]:
-        """Data sets by the role of the stages that read them, ``{"kind": ..., "datasets": [...]}``; what pairs are made of lies in tables of its own."""
+        """Data sets by the role of the stages that read them, ``{"kind": ..., "datasets": [...]}``.
+
+        What pairs are made of is left out: it lies in tables of its own.
+        """
         found: dict[str, dict[str, Any]] = {}
         for use in uses(self.config):
             if use.role != "pairs" and use.datasets:

@@ -62,7 +62,7 @@ class Models:
         return model.size if model.source == "train" else size_class(model.name, model.size)
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
-        """The policies of a job: ``experiment``, ``seed``, ``step``, how to load it (``model``), and whether it is an end point (``last``)."""
+        """The policies of a job: ``experiment``, ``seed``, ``step``, ``model`` (how to load it), ``last`` (the end)."""
         if job in self.policies.untrained:
             (name,) = self.policies.experiments(job)
             model = self.spec(self.policies.untrained[job])

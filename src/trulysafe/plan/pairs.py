@@ -20,7 +20,7 @@ class Pairs:
     models: Models
 
     def pool_shards(self, pool: str, pattern: str) -> list[str]:
-        """All shards of a pool; their number is in the path, so that changing it never mixes old shards with new ones."""
+        """All shards of a pool; their number is in the path, so that changing it never mixes old shards with new."""
         count = self.config.pools[pool].shards
         return [self.results(f"pools/{pool}/{pattern}").format(shard=shard, shards=count) for shard in range(count)]
 

@@ -16,7 +16,7 @@ UNTRAINED = "untrained."
 
 @dataclass(frozen=True)
 class Policies:
-    """Training jobs and their policies. A model that answers as it is has a name among the jobs as well, ``untrained.<experiment>``."""
+    """Training jobs and their policies; a model that answers as it is has a job too, ``untrained.<experiment>``."""
 
     config: Configuration
     results: Results
@@ -102,7 +102,7 @@ class Policies:
 
     @cached_property
     def starts(self) -> dict[str, str]:
-        """Trained experiment -> the experiment whose last step it starts from; nothing where it starts from an earlier step."""
+        """Trained experiment -> the experiment whose last step it starts from; none where that is an earlier step."""
         found = dict(self.bases)
         for name, item in self.config.experiments.items():
             if item.start_from is not None:

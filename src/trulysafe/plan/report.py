@@ -27,7 +27,7 @@ class Report:
 
     @cached_property
     def arms(self) -> dict[str, dict[str, Any]]:
-        """Experiments as tables and figures show them, untrained ones first: label, group, and where there are any, ``base`` and ``start``."""
+        """Experiments as tables and figures show them, untrained first: label, group, any ``base`` and ``start``."""
         further = {"base": self.policies.bases, "start": self.policies.starts}
         untrained_first = sorted(self.config.experiments.items(), key=lambda item: item[1].method is not None)
         return {
@@ -37,7 +37,7 @@ class Report:
         }
 
     def kept_tokens_inputs(self) -> dict[str, Any]:
-        """What the figure of kept tokens is drawn from: pairs, their token ids, values and constants of the token rewards."""
+        """What the figure of kept tokens is drawn from: pairs, their token ids, token rewards and their constants."""
         shown = self.config.report.kept_tokens
         if shown is None:
             return {}
@@ -69,7 +69,7 @@ class Report:
         return method_of(self.config, shown.method).mask.model_dump() if shown else None
 
     def pair_work(self) -> dict[str, dict[str, Any]]:
-        """What led to each trained arm's policies: trainings with their steps, number of rounds, jobs that made its pairs.
+        """What led to each trained arm's policies: trainings with their steps, number of rounds, jobs that made pairs.
 
         A job is (kind, its output, its benchmark file). Arms that sample online have none.
         """

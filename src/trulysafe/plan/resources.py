@@ -1,7 +1,8 @@
 """What a job asks a cluster for: GPUs, cores, memory and time, by kind of work and size of model.
 
-The numbers are starting points for nodes with 80 GB GPUs and for jobs of under an hour to half a day; a profile overrides any of them
-by rule (``set-resources``). They are no parameters of a rule: changing one reruns nothing. On a laptop they are only labels.
+The numbers are starting points for nodes with 80 GB GPUs and for jobs of under an hour to half a day; a profile
+overrides any of them by rule (``set-resources``). They are no parameters of a rule: changing one reruns nothing. On a
+laptop they are only labels.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Request:
     minutes: int
 
 
-# One process holds a whole model on one GPU; a training may have several. Host memory holds the weights once while they load (2 bytes
-# a parameter), and in training the process's share of the gathered checkpoint.
+# One process holds a whole model on one GPU; a training may have several. Host memory holds the weights once while they
+# load (2 bytes a parameter), and in training the process's share of the gathered checkpoint.
 REQUESTS: dict[str, dict[str, Request]] = {
     "forward": {
         "tiny": Request(0, 1, 4, 30),
@@ -120,14 +121,14 @@ def requests(
 ) -> dict[str, Callable[..., Any]]:
     """Resources of a rule, as Snakemake evaluates them for a job.
 
-    Memory and time grow with the attempt, up to the site's limits: a job that ran out of either gets more the next time.
+    Memory and time grow with the attempt, up to the site's limits: a job that ran out of either gets more next time.
 
     Args:
         kind: ``forward``, ``generate`` or ``train``.
         size_of: wildcards of a job -> size class of its model.
         site: partitions and manner of asking.
-        processes_of: wildcards of a job -> number of its processes on each node; each has a GPU, cores and memory of its own.
-        nodes_of: wildcards of a job -> number of its nodes. A job of several starts what runs on the others itself, with srun.
+        processes_of: wildcards of a job -> its processes on each node; each has a GPU, cores and memory of its own.
+        nodes_of: wildcards of a job -> its nodes; a job of several starts what runs on the others itself, with srun.
     """
 
     def asked(wildcards: Any) -> Request:
@@ -156,7 +157,7 @@ def requests(
         ),
         "cpus_per_task": lambda wildcards: asked(wildcards).cores,
         "mem_mb": lambda wildcards, attempt: min(asked(wildcards).memory_gb * attempt, site.most_memory_gb) * 1000,
-        # Snakemake's plugin starts the job's script without srun where "mpi" is set, so that the script's own srun has the nodes to itself.
+        # Snakemake's plugin starts the job's script without srun where "mpi" is set: the script's srun has all nodes.
         "mpi": of_several(lambda nodes: "srun"),
         "nodes": of_several(lambda nodes: nodes),
         "tasks": of_several(lambda nodes: nodes),

@@ -52,7 +52,7 @@ class Reward:
 
     @cached_property
     def compared(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """What is fitted to compare rewards: reward whose states are read -> name of the fit -> ``options`` and ``baseline``."""
+        """What is fitted to compare rewards: reward whose states are read -> name of the fit -> options, baseline."""
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for item in self.config.report.reward_ablations.values():
             for states, name, fit, baseline in (

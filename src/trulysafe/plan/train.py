@@ -52,7 +52,7 @@ class Train:
     def runs(self, job: str) -> list[dict[str, Any]]:
         """What one training job does: per run its experiment, seed, mix, starting point and resolved training options.
 
-        ``model`` is where the run starts and what it is held against; ``reference`` and ``rewards`` are what was computed with it.
+        ``model`` is where the run starts and what it is held against; ``reference`` and ``rewards`` were made with it.
         """
         return [self._run(name, seed) for name, seed in self.policies.trained[job]]
 
@@ -90,7 +90,7 @@ class Train:
         return self.config.methods[self.policies.method(job)].reward
 
     def judge(self, job: str) -> dict[str, Any] | None:
-        """The judge of a training job's online pairs, where it is not the reward, see :meth:`trulysafe.plan.evaluate.Evaluate.judge`."""
+        """The judge of a training job's online pairs, where it is not the reward: how to open it."""
         names = self.judges(job)
         return self.evaluate.judge(*names) if names else None
 
