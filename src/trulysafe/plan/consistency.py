@@ -37,7 +37,8 @@ def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterato
     unseen = given == "evaluation" if role == "corpus" else given not in (role, "split")
     if isinstance(given, str) and unseen:
         seen = "other roles" if role == "corpus" else repr(role)
-        yield f"{where} has the role {given!r}, this stage sees only {seen}. Change the dataset's role, or name another."
+        remedy = "Change the dataset's role, or name another."
+        yield f"{where} has the role {given!r}, this stage sees only {seen}. {remedy}"
 
 
 def _reward_problems(config: Configuration) -> Iterator[str]:
@@ -55,8 +56,9 @@ def _reward_problems(config: Configuration) -> Iterator[str]:
     if shown is not None:
         if method_of(config, shown.method).mask.rule == "batch_mean":
             yield (
-                f"report.kept_tokens.method: {shown.method!r} masks by 'batch_mean', whose baseline is another one in each "
-                "micro-batch, so single responses have no mask. Name a method with the rule hysteresis or threshold."
+                f"report.kept_tokens.method: {shown.method!r} masks by 'batch_mean', whose baseline is another one in "
+                "each micro-batch, so single responses have no mask. "
+                "Name a method with the rule hysteresis or threshold."
             )
         method, model = config.methods[shown.method], config.pairs[shown.pairs].model
         where, user = f"report.kept_tokens.method ({shown.method})", f"table of pairs {shown.pairs!r}"
@@ -73,8 +75,9 @@ def _refit_problems(config: Configuration) -> Iterator[str]:
         refits = confidence.kind == "label" and confidence.online and confidence.calibrate_every
         if refits and table.reward and config.rewards[table.reward].fit.validation_share == 0:
             yield (
-                f"methods.{name}.confidence.calibrate_every: {refits} refits the calibration of {table.reward!r} on "
-                f"held-out pairs, and rewards.{table.reward}.fit.validation_share is 0. Set calibrate_every to 0, or hold pairs out."
+                f"methods.{name}.confidence.calibrate_every: {refits} refits the calibration of {table.reward!r} "
+                f"on held-out pairs, and rewards.{table.reward}.fit.validation_share is 0. "
+                "Set calibrate_every to 0, or hold pairs out."
             )
 
 
@@ -99,7 +102,8 @@ def _comparison_problems(config: Configuration) -> Iterator[str]:
         if sorted(reward.datasets) != sorted(default.datasets):
             yield (
                 f"report.reward_ablations.{name}: {compared.reward!r} reads the datasets {', '.join(reward.datasets)}, "
-                f"{compared.default!r} {', '.join(default.datasets)}, so no held-out pairs are common. Give both the same datasets."
+                f"{compared.default!r} {', '.join(default.datasets)}, so no held-out pairs are common. "
+                "Give both the same datasets."
             )
 
 
@@ -139,7 +143,7 @@ def _mix_problems(config: Configuration) -> Iterator[str]:
 
 
 def _most_pairs(config: Configuration, name: str) -> float:
-    """Pairs that a table can hold at most, by the ``rows`` of what it is made of; infinite where those are not given."""
+    """Pairs that a table can hold at most, by the ``rows`` of what it is made of; infinite where none are given."""
     pairs = config.pairs[name]
     pool = config.pools[pairs.pool] if pairs.pool else None
     rows = sum(_rows(config.datasets[dataset]) for dataset in (pool.datasets if pool else pairs.datasets))
