@@ -23,7 +23,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 DEFAULTS = workflow.resource_settings.default_resources or {}
 # Scripts take the package from this clone, also in conda environments and containers, where it is not installed.
 sources = [str(Path(workflow.basedir).resolve() / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, sources)))
+os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys(filter(None, sources))))
 
 try:
     CONFIG = load(config)
