@@ -132,10 +132,9 @@ class Endpoint:
         except openai.APIConnectionError as error:
             unreadable = _UNREADABLE in str(error.__cause__)
             return self._gave_up(_UNREADABLE if unreadable else f"no answer ({type(error).__name__})")
-        text, end = _completion(reply)
-        return (
-            Answer("", "rejected") if end == "content_filter" else Answer(text, "length" if end == "length" else "stop")
-        )
+        text, reason = _completion(reply)
+        end = {"content_filter": "rejected", "length": "length"}.get(reason, "stop")
+        return Answer("" if end == "rejected" else text, end)
 
     def _client(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
