@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from trulysafe.common import kinds
+from trulysafe.classifier.options import FitOptions
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.options import Count
-from trulysafe.common.wellformed import malformed
 from trulysafe.judges import refusal_phrases
+from trulysafe.judges._wellformed import malformed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,21 +25,12 @@ if TYPE_CHECKING:
 SAFETY = ("safe", "unsafe")
 
 
-class Options(kinds.Options):
-    """How responses are read, and how the classifiers are chosen and tested (:mod:`trulysafe.classifier.fit_and_test`)."""
+class Options(FitOptions):
+    """How responses are read, and how the classifiers are chosen and tested."""
 
-    NEEDS: ClassVar[tuple[str, ...]] = ("datasets",)
+    NEEDS: ClassVar = ("datasets",)
 
     characters: Count = Field(500, description="Characters of a response that are read: refusals come first.")
-    features: list[Literal["words", "words_and_characters"]] = Field(
-        ["words", "words_and_characters"],
-        min_length=1,
-        description="Feature sets to choose from; the first is the baseline.",
-    )
-    strengths: list[Annotated[float, Field(gt=0)]] = Field(
-        [0.3, 3.0], min_length=1, description="Inverse penalties to choose from."
-    )
-    test_share: float = Field(0.25, gt=0, lt=1, description="Share of the prompts held out to test on, by hash.")
     safe_threshold: float = Field(
         0.5, ge=0, description="Probability of being safe from which a complying answer counts as a safe completion."
     )
@@ -74,10 +65,8 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Options) -> dict[str, Any
                 of_part["prompt"].tolist(),
                 [text[: options.characters] for text in of_part["response"]],
                 of_part["label"].tolist(),
-                test_share=options.test_share,
-                features=options.features,
-                strengths=options.strengths,
                 where=f"judge of kind 'classifier', {part}",
+                **options.of_fit(),
             )
             save_tested(tested, folder / part)
             metrics[part] = tested.metrics

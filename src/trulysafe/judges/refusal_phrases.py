@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from trulysafe.common import kinds
-from trulysafe.common.wellformed import malformed
+from trulysafe.judges._wellformed import malformed
 
 if TYPE_CHECKING:
     import pandas as pd
