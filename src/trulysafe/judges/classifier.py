@@ -1,7 +1,8 @@
 """A classifier trained on labelled responses, with its own held-out accuracy beside it.
 
-Two classifiers, as far as labels permit: one of verdicts (from responses labelled complies, refuses, mixed, ...), one of safety (from
-responses labelled safe or unsafe). An answer that complies with a harmful prompt and that the second calls safe is a safe completion.
+Two classifiers, as far as labels permit: one of verdicts (from responses labelled complies, refuses, mixed, ...), one
+of safety (from responses labelled safe or unsafe). An answer that complies with a harmful prompt and that the second
+calls safe is a safe completion.
 """
 
 from __future__ import annotations
@@ -83,13 +84,14 @@ def judge(answers: pd.DataFrame, options: Options, artefact: Path | str | None =
     """Class answers by the fitted classifiers.
 
     Args:
-        answers: table with the columns ``response``, ``risk`` and ``meta`` (a prompt is harmful by its class, or by ``meta.harmful``).
+        answers: table with the columns ``response``, ``risk`` and ``meta`` (a prompt is harmful by its class, or by
+            ``meta.harmful``).
         options: ``safe_threshold``.
         artefact: the folder that :func:`fit` wrote.
 
     Returns:
-        Columns ``verdict`` and ``correct`` (null), on the index of ``answers``. Without a classifier of verdicts the refusal
-        phrases decide.
+        Columns ``verdict`` and ``correct`` (null), on the index of ``answers``. Without a classifier of verdicts the
+        refusal phrases decide.
 
     Raises:
         UserError: no artefact, or a folder that holds none.

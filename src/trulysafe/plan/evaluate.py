@@ -32,7 +32,8 @@ class Evaluate:
 
     @cached_property
     def benchmark_jobs(self) -> dict[str, list[str]]:
-        """Benchmarks that are answered together: those that name a ``job`` under it, each other one under its own name."""
+        """Benchmarks that are answered together: those that name a ``job`` under it, each other one under its own
+        name."""
         return _by_job(self.config.benchmarks)
 
     @cached_property
@@ -56,7 +57,8 @@ class Evaluate:
         ]
 
     def asked(self, benchmarks: str, judges: str) -> dict[str, list[str]]:
-        """Judges of a job of judges -> those of a job's benchmarks that ask them; judges that none asks are left out."""
+        """Judges of a job of judges -> those of a job's benchmarks that ask them; judges that none asks are left
+        out."""
         found = {
             judge: [name for name in self.benchmark_jobs[benchmarks] if judge in self.config.benchmarks[name].judges]
             for judge in self.judge_jobs[judges]
