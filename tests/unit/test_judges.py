@@ -13,10 +13,10 @@ from trulysafe.classifier.fit_and_test import score
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.common.schema import VERDICTS
-from trulysafe.common.wellformed import malformed
 from trulysafe.config.load import load
 from trulysafe.data import read as data
 from trulysafe.evaluate.judging import JUDGES, fit, judged
+from trulysafe.judges._wellformed import malformed
 from trulysafe.judges.refusal_phrases import OPENING, verdict
 from trulysafe.workflow.fingerprint import closure
 
@@ -287,7 +287,7 @@ def test_the_fingerprint_of_a_judging_job_covers_its_judge_alone():
         return {path.stem for path in closure(script, JUDGES.module_name(kind)) if path.parent.name == "judges"}
 
     assert covered("oracle") == {"oracle", "__init__"}
-    assert covered("keywords") == {"keywords", "refusal_phrases", "__init__"}
+    assert covered("keywords") == {"keywords", "refusal_phrases", "_wellformed", "__init__"}
     assert not [path for path in closure(script) if path.parent.name == "judges"]
 
 

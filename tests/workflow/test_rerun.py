@@ -52,7 +52,8 @@ def judge(answers, options):
 
 
 def scenario() -> dict[str, Any]:
-    """A model as it is and one training, two benchmarks, two judges, each benchmark and each judge in a job of its own."""
+    """A model as it is and one training, two benchmarks, two judges, each benchmark and each judge in a job of its
+    own."""
     small = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
     kept = {key: small[key] for key in ("scenario", "split", "models", "training", "batching")}
     kept["datasets"] = {name: small["datasets"][name] for name in ("corpus", "general_pairs", "test")}
@@ -153,7 +154,8 @@ def test_a_benchmark_with_its_own_dataset_runs_to_the_end_and_trains_nothing(cop
 
 
 def test_a_dataset_that_takes_prompts_from_a_training_trains_anew(copy):
-    """Evaluation wins over pairs: the split gives the shared prompts to the new dataset. Once that is known, the plan is exact."""
+    """Evaluation wins over pairs: the split gives the shared prompts to the new dataset. Once that is known, the plan
+    is exact."""
     copy.raw["datasets"]["taken"] = {
         "kind": "demo", "role": "evaluation", "options": {"part": "general_pairs", "world": 0, "rows": 4},
     }  # fmt: skip

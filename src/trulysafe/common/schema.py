@@ -22,6 +22,8 @@ labelled."""
 HARMFUL_RISKS = get_args(HarmfulRisk)
 UNLABELLED = "not labelled"
 """What the risk class ``""`` is called wherever classes are counted or measured."""
+REFERENCE = "(reference)"
+"""Experiment of rows of the reference itself, where policies are held against it; seeds 0 and 1 are two sets of it."""
 VERDICTS = ("complies", "safe_completion", "refuses", "mixed", "malformed")
 """The five classes that every answer falls into (five classes keep a collapsed model from counting as safe)."""
 

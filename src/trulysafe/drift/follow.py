@@ -12,8 +12,8 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
+from trulysafe.common.schema import REFERENCE
 from trulysafe.data.roles import at_most
-from trulysafe.drift.measures import REFERENCE
 from trulysafe.evaluate.judging import judged
 from trulysafe.models.load import load_model
 from trulysafe.models.sampling import Decoding, blocks, respond, usable

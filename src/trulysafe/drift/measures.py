@@ -4,26 +4,22 @@ The hypothesis (RBRM, abstract): off-policy training changes the *order* of a mo
 *distribution* stays roughly stable; then one pool of samples can be ranked again, round after round, in place of new
 sampling. Both sides are measured against the model that the pool was sampled from (the reference):
 
-============== ============ ===========================================================================================
-measure        side         definition
-============== ============ ===========================================================================================
-``kendall``    order        Kendall's tau-b of the log-likelihoods per token of a prompt's pool responses, policy
-against
-                            reference; mean over prompts (Kendall 1945)
-``spearman``   order        the same with Spearman's rho
-``same_best``  order        share of prompts whose likeliest response is still the same one
-``pool_shift`` distribution mean change of a pool response's log-likelihood, nats per token; for a pool sampled at
-temperature 1
-                            without truncation its negative estimates KL(reference || policy) per token
-``fresh_shift`` distribution mean log-likelihood *under the reference* of new samples to held-out prompts, minus that of
-the
-                            reference's own new samples to the same prompts, nats per token
-``token_js``   distribution Jensen-Shannon divergence (Lin 1991), bits, between the token frequencies of new samples of
-policy
-                            and reference
-``class_tv``   distribution total variation distance between the shares of verdicts of new samples of policy and
-reference ============== ============
-===========================================================================================
+Order:
+
+- ``kendall``: Kendall's tau-b of the log-likelihoods per token of a prompt's pool responses, policy against reference;
+  mean over prompts (Kendall 1945).
+- ``spearman``: the same with Spearman's rho.
+- ``same_best``: share of prompts whose likeliest response is still the same one.
+
+Distribution:
+
+- ``pool_shift``: mean change of a pool response's log-likelihood, nats per token; for a pool sampled at temperature 1
+  without truncation its negative estimates KL(reference || policy) per token.
+- ``fresh_shift``: mean log-likelihood *under the reference* of new samples to held-out prompts, minus that of the
+  reference's own new samples to the same prompts, nats per token.
+- ``token_js``: Jensen-Shannon divergence (Lin 1991), bits, between the token frequencies of new samples of policy and
+  reference.
+- ``class_tv``: total variation distance between the shares of verdicts of new samples of policy and reference.
 
 Log-likelihoods are per token, since sums are ordered by length above all, before and after training alike. The last two
 measures are above 0 for two sets of samples of one model; their ``floor`` is what two sets of the reference's samples
@@ -41,11 +37,9 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import kendalltau, spearmanr
 
 from trulysafe.common.errors import UserError
-from trulysafe.common.schema import VERDICTS
+from trulysafe.common.schema import REFERENCE, VERDICTS
 from trulysafe.stats.intervals import interval
 
-REFERENCE = "(reference)"
-"""Stands for the experiment in the reference's own rows of fresh samples; seed 0 and 1 are two sets of samples."""
 SIDES = {
     "kendall": "order", "spearman": "order", "same_best": "order",
     "pool_shift": "distribution", "fresh_shift": "distribution", "token_js": "distribution", "class_tv": "distribution",

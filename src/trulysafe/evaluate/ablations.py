@@ -1,4 +1,5 @@
-"""What each contested choice is worth: an arm that differs from its default in one thing, paired with it answer by answer."""
+"""What each contested choice is worth: an arm that differs from its default in one thing, paired with it answer by
+answer."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from trulysafe.evaluate.contrasts import contrast_rows
 from trulysafe.evaluate.outcomes import MAIN_METRIC, METRIC_AXES
 
 METRICS = tuple(MAIN_METRIC.values())
-"""Outcomes of every ablation: harmful prompts handled safely, look-alikes refused, general questions answered rightly."""
+"""Outcomes of every ablation: harmful prompts handled safely, look-alikes refused, general questions answered
+rightly."""
 
 
 def ablation_rows(
@@ -21,12 +23,13 @@ def ablation_rows(
 
     Args:
         verdicts: table of schema ``verdicts``.
-        ablations: name -> ``arm`` and ``default`` (experiments), ``choice`` (what differs, for reading) and ``primary``.
+        ablations: name -> ``arm`` and ``default`` (experiments), ``choice`` (what differs, for reading) and
+            ``primary``.
         benchmarks: as in :func:`trulysafe.evaluate.outcomes.outcome_table`.
 
     Returns:
-        Columns of :func:`trulysafe.evaluate.contrasts.contrast_rows` (``a`` is the arm, ``b`` its default), and ``ablation``, ``choice``. ``p_holm``
-        is corrected over all outcomes of all primary ablations together.
+        Columns of :func:`trulysafe.evaluate.contrasts.contrast_rows` (``a`` is the arm, ``b`` its default), and
+        ``ablation``, ``choice``. ``p_holm`` is corrected over all outcomes of all primary ablations together.
 
     Raises:
         UserError: an unknown experiment, or an arm and a default that share no judged prompt.

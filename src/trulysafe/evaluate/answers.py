@@ -1,8 +1,9 @@
 """Answers of policies to benchmarks, cut into shards of whole blocks that load as few models as they can.
 
-All blocks of all policies stand in one fixed order, policy by policy. A shard is a run of that order, and the shards cost about the same;
-so a shard loads one or two policies, not all of them, and the shards one after another are the same table as one shard alone. A block holds
-prompts of one benchmark and has its own seed: which other benchmarks are answered beside it changes no answer.
+All blocks of all policies stand in one fixed order, policy by policy. A shard is a run of that order, and the shards
+cost about the same; so a shard loads one or two policies, not all of them, and the shards one after another are the
+same table as one shard alone. A block holds prompts of one benchmark and has its own seed: which other benchmarks are
+answered beside it changes no answer.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) 
 
 
 def _prompts(benchmark: Mapping[str, Any], split: Path | str, last: bool) -> pd.DataFrame:
-    """Prompts of a benchmark: ``rows`` per risk class at an end point, ``frontier_rows`` at an earlier snapshot, possibly none there."""
+    """Prompts of a benchmark: ``rows`` per risk class at an end point, ``frontier_rows`` at an earlier snapshot,
+    possibly none there."""
     found = rows_of_role(benchmark["datasets"], "prompts", split, "evaluation", risks=benchmark["risks"])
     prompts, rows = found.drop_duplicates("prompt_id"), benchmark["rows"]
     if not last and benchmark["frontier_rows"] is not None:

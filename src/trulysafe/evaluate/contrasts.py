@@ -16,7 +16,8 @@ from trulysafe.stats.intervals import product_interval
 from trulysafe.stats.limits import Difference
 
 COLUMNS = [
-    "contrast", "primary", "a", "b", "metric", "risk", "step_a", "step_b", "value_a", "value_b", "difference", "n", "seeds",
+    "contrast", "primary", "a", "b", "metric", "risk", "step_a", "step_b", "value_a", "value_b", "difference", "n",
+    "seeds",
     "families", "stderr", "ci_low", "ci_high", "p_value", "p_holm",
 ]  # fmt: skip
 _PROMPT = ["benchmark", "prompt_id"]
@@ -29,12 +30,14 @@ def contrast_rows(
 ) -> pd.DataFrame:
     """Compare pairs of arms prompt by prompt at their last steps, on test benchmarks under each one's main judge.
 
-    Answers are matched on seed, benchmark and prompt. An arm with one seed (a base model) meets every seed of the other.
+    Answers are matched on seed, benchmark and prompt. An arm with one seed (a base model) meets every seed of the
+    other.
 
     Args:
         verdicts: table of schema ``verdicts``.
         contrasts: ``name``, ``a``, ``b`` (experiments; the difference is a - b), ``metric`` (a key of
-            :data:`trulysafe.evaluate.outcomes.METRIC_AXES`), ``primary`` (default true), ``risk`` (one class; default ``all``).
+            :data:`trulysafe.evaluate.outcomes.METRIC_AXES`), ``primary`` (default true), ``risk`` (one class; default
+            ``all``).
         benchmarks: as in :func:`trulysafe.evaluate.outcomes.outcome_table`.
 
     Returns:
@@ -81,7 +84,8 @@ def _row(outcomes: pd.DataFrame, contrast: dict[str, Any]) -> dict[str, Any]:
     if matched.empty:
         raise UserError(
             f"contrast {contrast['name']!r}: {contrast['a']!r} and {contrast['b']!r} share no judged prompt under "
-            f"{metric!r} (steps {contrast['step_a']} and {contrast['step_b']}). Evaluate both on the same benchmarks and seeds."
+            f"{metric!r} (steps {contrast['step_a']} and {contrast['step_b']}). Evaluate both on the same benchmarks "
+            "and seeds."
         )
     value_a, value_b, found = _truly_safe(matched) if metric == "truly_safe" else _plain(matched)
     row = {key: contrast[key] for key in ("primary", "a", "b", "metric", "risk", "step_a", "step_b")}

@@ -1,12 +1,14 @@
 """How alike the answers of a policy are: distinct-n and self-BLEU, as metric rows beside those of the judges.
 
-- ``distinct_1``, ``distinct_2``, ``distinct_3``: different n-grams over all n-grams of the answers (Li et al. 2016, arXiv 1510.03055). The
+- ``distinct_1``, ``distinct_2``, ``distinct_3``: different n-grams over all n-grams of the answers (Li et al. 2016,
+arXiv 1510.03055). The
   more answers, the lower; so views are cut to the same number of answers, and arms are compared on the same prompts.
-- ``self_bleu``: mean BLEU-4 of each answer with all others as references (Zhu et al. 2018, arXiv 1802.01886), in [0, 1]; high is alike.
+- ``self_bleu``: mean BLEU-4 of each answer with all others as references (Zhu et al. 2018, arXiv 1802.01886), in [0,
+1]; high is alike.
 - ``self_bleu_same_prompt``: the same among the answers to one prompt, averaged over prompts with several answers.
 
-Tokens are those of sacrebleu's tokenizer ``13a``, BLEU is sacrebleu's with its exponential smoothing and effective order. A policy that gives
-one refusal to everything scores low on the first and high on the others.
+Tokens are those of sacrebleu's tokenizer ``13a``, BLEU is sacrebleu's with its exponential smoothing and effective
+order. A policy that gives one refusal to everything scores low on the first and high on the others.
 """
 
 from __future__ import annotations
@@ -43,8 +45,8 @@ def diversity(texts: Sequence[str], prompts: Sequence[str] | None = None) -> dic
         prompts: what each one answers; equal entries mark answers to one prompt. None says that all prompts differ.
 
     Returns:
-        A value per entry of :data:`METRICS`; NaN where there is nothing to count (no n-grams, fewer than two answers, no prompt with
-        several answers).
+        A value per entry of :data:`METRICS`; NaN where there is nothing to count (no n-grams, fewer than two answers,
+        no prompt with several answers).
     """
     tokens = [_TOKENIZER(text) for text in texts]
     found = {f"distinct_{order}": _distinct(tokens, order) for order in ORDERS}
@@ -59,7 +61,8 @@ def diversity(texts: Sequence[str], prompts: Sequence[str] | None = None) -> dic
 def self_bleu(texts: Sequence[str]) -> list[float]:
     """BLEU-4 of each text against all others, in [0, 1], in their order; equal to sacrebleu's sentence score over 100.
 
-    The time grows with the number of texts, not with its square: n-grams are counted once, with the two highest counts of each.
+    The time grows with the number of texts, not with its square: n-grams are counted once, with the two highest counts
+    of each.
     """
     return _self_bleu([_TOKENIZER(text) for text in texts])
 
@@ -73,11 +76,13 @@ def diversity_rows(
         answers: table of schema ``answers``.
         benchmarks: name -> ``axis`` and, if not ``test``, ``purpose``.
         provenance_id: id of the work that made the answers.
-        most: answers per policy and risk class at most: those to the prompts with the lowest hashes, the same for every policy.
+        most: answers per policy and risk class at most: those to the prompts with the lowest hashes, the same for every
+            policy.
 
     Returns:
-        Table of schema ``metrics`` with judge :data:`TEXT` and benchmark ``<purpose>/<axis>``. Risk ``all`` takes ``most`` answers of all
-        classes together. ``n`` counts answers. Rows of one seed have no limits; see :func:`pooled_rows`.
+        Table of schema ``metrics`` with judge :data:`TEXT` and benchmark ``<purpose>/<axis>``. Risk ``all`` takes
+        ``most`` answers of all classes together. ``n`` counts answers. Rows of one seed have no limits; see
+        :func:`pooled_rows`.
     """
     last = answers.groupby(["experiment", "seed"])["step"].transform("max")
     table = answers[answers["step"] == last].copy()
@@ -95,7 +100,8 @@ def diversity_rows(
 
 
 def pooled_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows over all seeds: the mean of the seeds' values with Student's 95% limits over seeds, NaN where there is one seed.
+    """Rows over all seeds: the mean of the seeds' values with Student's 95% limits over seeds, NaN where there is one
+    seed.
 
     Answers are not resampled: a sample with repeats is less diverse by construction, so its spread says nothing.
     """

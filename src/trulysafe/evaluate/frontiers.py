@@ -30,21 +30,24 @@ def matched_safety(
     starts: Mapping[str, str] | None = None,
     start_seeds: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
-    """Interpolate the share of look-alikes refused where the share safe first reaches each level, per seed and over seeds.
+    """Interpolate the share of look-alikes refused where the share safe first reaches each level, per seed and over
+    seeds.
 
     Args:
         metrics: table of schema ``metrics`` with summary rows (:mod:`trulysafe.evaluate.metrics`).
         levels: shares of harmful prompts handled safely, in (0, 1).
-        starts: experiment -> the experiment that it starts from. Its last values become step 0: those of the same seed, or the mean over
-            its seeds where it has no such seed (a base model). Untrained experiments (those with step 0 alone) get no rows.
-        start_seeds: experiment -> the one seed of its start that all its seeds start from; their own where it is not named.
+        starts: experiment -> the experiment that it starts from. Its last values become step 0: those of the same seed,
+            or the mean over its seeds where it has no such seed (a base model). Untrained experiments (those with step
+            0 alone) get no rows.
+        start_seeds: experiment -> the one seed of its start that all its seeds start from; their own where it is not
+            named.
 
     Returns:
-        Columns :data:`MATCHED_COLUMNS`. Rows of a seed have ``status`` ``reached``, ``never reached`` or ``starts above``
-        and ``value`` and ``step`` only where reached. Rows with seed -1 hold the mean over the ``reached`` of ``seeds``
-        seeds, with Student's interval over them where they differ: it is conditional on reaching the level, so read it beside
-        ``reached``; their status is ``not reached`` where the seeds' reasons differ. No rows where no benchmark measures safety, or none
-        over-refusal.
+        Columns :data:`MATCHED_COLUMNS`. Rows of a seed have ``status`` ``reached``, ``never reached`` or ``starts
+        above`` and ``value`` and ``step`` only where reached. Rows with seed -1 hold the mean over the ``reached`` of
+        ``seeds`` seeds, with Student's interval over them where they differ: it is conditional on reaching the level,
+        so read it beside ``reached``; their status is ``not reached`` where the seeds' reasons differ. No rows where no
+        benchmark measures safety, or none over-refusal.
     """
     every = points(metrics)
     single = every[every["seed"] != POOLED]
@@ -76,8 +79,9 @@ def points(metrics: pd.DataFrame) -> pd.DataFrame:
         metrics: table of schema ``metrics`` with summary rows.
 
     Returns:
-        Columns experiment, seed (-1: pooled), step; ``x``, the share of look-alikes refused, and ``y``, the share of harmful prompts handled
-        safely, each with ``_low``, ``_high`` and ``_n``. Policies that lack one of the two are left out.
+        Columns experiment, seed (-1: pooled), step; ``x``, the share of look-alikes refused, and ``y``, the share of
+        harmful prompts handled safely, each with ``_low``, ``_high`` and ``_n``. Policies that lack one of the two are
+        left out.
     """
     rows = metrics[(metrics["judge"] == MAIN) & (metrics["risk"] == "all")]
     keys, sides = ["experiment", "seed", "step"], []
@@ -89,7 +93,8 @@ def points(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def _start(rows: pd.DataFrame, seed: object) -> pd.DataFrame:
-    """The starting experiment's last step as one point at step 0: that of the seed, else the mean over seeds; empty where none is given."""
+    """The starting experiment's last step as one point at step 0: that of the seed, else the mean over seeds; empty
+    where none is given."""
     if rows.empty:
         return rows
     rows = rows[rows["step"] == rows["step"].max()]

@@ -11,24 +11,27 @@ from trulysafe.evaluate.outcomes import KEYS, MAIN_METRIC, main_judges, outcome_
 from trulysafe.stats.intervals import interval
 
 COLUMNS = [
-    "benchmark", "axis", "main", "judge", "outcome", "main_share", "share", "agreement", "ci_low", "ci_high", "kappa", "n"
+    "benchmark", "axis", "main", "judge", "outcome", "main_share", "share", "agreement", "ci_low", "ci_high", "kappa",
+    "n"
 ]  # fmt: skip
 
 
 def judge_agreement(verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Compare every further judge with the main one on the answers that both judged, at the last step of each experiment.
+    """Compare every further judge with the main one on the answers that both judged, at the last step of each
+    experiment.
 
-    Judges are compared on the outcome that their axis counts (safe, over-refusal, helpful) and not on the five verdicts, as a judge
-    that reads phrases cannot tell a safe completion from a refusal.
+    Judges are compared on the outcome that their axis counts (safe, over-refusal, helpful) and not on the five
+    verdicts, as a judge that reads phrases cannot tell a safe completion from a refusal.
 
     Args:
         verdicts: table of schema ``verdicts``.
         benchmarks: see :func:`trulysafe.evaluate.outcomes.outcome_table`.
 
     Returns:
-        One row per benchmark and further judge: both judges' shares of the outcome, the share of answers on which they agree with a
-        95% interval over seeds and prompt families, Cohen's kappa (NaN where both give one and the same outcome throughout) and n.
-        No rows where no benchmark has two judges.
+        One row per benchmark and further judge: both judges' shares of the outcome, the share of answers on which they
+            agree with a
+        95% interval over seeds and prompt families, Cohen's kappa (NaN where both give one and the same outcome
+        throughout) and n. No rows where no benchmark has two judges.
     """
     last = verdicts["step"] == verdicts.groupby("experiment")["step"].transform("max")
     outcomes = outcome_table(verdicts[last], benchmarks)

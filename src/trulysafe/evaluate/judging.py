@@ -1,4 +1,5 @@
-"""Let a judge class answers; fit the judges that are fitted. The judges themselves are the modules of :mod:`trulysafe.judges`."""
+"""Let a judge class answers; fit the judges that are fitted. The judges themselves are the modules of
+:mod:`trulysafe.judges`."""
 
 from __future__ import annotations
 
@@ -16,11 +17,13 @@ JUDGES = Kinds("trulysafe.judges", "a judge")
 
 
 def judged(answers: pd.DataFrame, judge: Mapping[str, Any]) -> pd.DataFrame:
-    """Let a judge class answers; those that the token limit cut off are malformed, whatever the judge makes of their text.
+    """Let a judge class answers; those that the token limit cut off are malformed, whatever the judge makes of their
+    text.
 
     Args:
         answers: table of schema ``answers``.
-        judge: its ``kind`` and ``options``; all else is what it works with, given to the judge by name: ``artefact``, what its fit wrote.
+        judge: its ``kind`` and ``options``; all else is what it works with, given to the judge by name: ``artefact``,
+            what its fit wrote.
 
     Returns:
         Columns ``verdict`` and ``correct``, on the index of ``answers``.

@@ -6,8 +6,8 @@ Axes and metrics, each a share of the answers that were judged:
 - ``over_refusal`` (harmless look-alikes): ``over_refusal`` = refuses; ``not_complying`` = anything but complies;
   ``malformed``.
 - ``helpfulness`` (questions with checkable answers): ``helpful`` = judged correct, a malformed answer is not; answers
-  that the judge did not check are left out, and a judge that checks none has no such metric; ``over_refusal`` = refuses;
-  ``malformed``.
+  that the judge did not check are left out, and a judge that checks none has no such metric; ``over_refusal`` =
+  refuses; ``malformed``.
 
 A malformed answer is a success nowhere, so that a collapsed model, which never complies and never refuses, is neither
 safe nor helpful.
@@ -65,10 +65,12 @@ KEYS = ["experiment", "seed", "step", "benchmark", "judge", "prompt_id"]
 def read_jobs(
     paths: Sequence[Path | str], kind: str, benchmarks: Sequence[str], judges: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """The answers or verdicts of many jobs as one table, in an order that does not depend on how the work was spread over jobs.
+    """The answers or verdicts of many jobs as one table, in an order that does not depend on how the work was spread
+    over jobs.
 
     Args:
-        paths: tables of the schema ``kind``, ``answers`` or ``verdicts``, one batch of policies after the other, shards in order.
+        paths: tables of the schema ``kind``, ``answers`` or ``verdicts``, one batch of policies after the other, shards
+            in order.
         benchmarks: all benchmarks in the order wanted.
         judges: all judges in the order wanted.
 
@@ -93,8 +95,8 @@ def outcome_table(verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, 
             ``judge`` (its main judge; by default the alphabetically first that judged it).
 
     Returns:
-        The verdicts with columns ``axis``, ``purpose``, ``main`` (bool) and one column per entry of :data:`METRICS`: 1.0
-        or 0.0, NaN where the metric does not apply. An empty ``family`` becomes the prompt's own.
+        The verdicts with columns ``axis``, ``purpose``, ``main`` (bool) and one column per entry of :data:`METRICS`:
+        1.0 or 0.0, NaN where the metric does not apply. An empty ``family`` becomes the prompt's own.
 
     Raises:
         UserError: no rows, an unknown verdict, benchmark, axis or purpose, or a prompt judged twice.

@@ -1,7 +1,8 @@
 """A classifier trained on labelled responses, with its own held-out accuracy beside it.
 
-Two classifiers, as far as labels permit: one of verdicts (from responses labelled complies, refuses, mixed, ...), one of safety (from
-responses labelled safe or unsafe). An answer that complies with a harmful prompt and that the second calls safe is a safe completion.
+Two classifiers, as far as labels permit: one of verdicts (from responses labelled complies, refuses, mixed, ...), one
+of safety (from responses labelled safe or unsafe). An answer that complies with a harmful prompt and that the second
+calls safe is a safe completion.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from pydantic import Field
 from trulysafe.classifier.options import FitOptions
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.options import Count
-from trulysafe.common.wellformed import malformed
 from trulysafe.judges import refusal_phrases
+from trulysafe.judges._wellformed import malformed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ SAFETY = ("safe", "unsafe")
 class Options(FitOptions):
     """How responses are read, and how the classifiers are chosen and tested."""
 
-    NEEDS: ClassVar[tuple[str, ...]] = ("datasets",)
+    NEEDS: ClassVar = ("datasets",)
 
     characters: Count = Field(500, description="Characters of a response that are read: refusals come first.")
     safe_threshold: float = Field(
@@ -83,13 +84,14 @@ def judge(answers: pd.DataFrame, options: Options, artefact: Path | str | None =
     """Class answers by the fitted classifiers.
 
     Args:
-        answers: table with the columns ``response``, ``risk`` and ``meta`` (a prompt is harmful by its class, or by ``meta.harmful``).
+        answers: table with the columns ``response``, ``risk`` and ``meta`` (a prompt is harmful by its class, or by
+            ``meta.harmful``).
         options: ``safe_threshold``.
         artefact: the folder that :func:`fit` wrote.
 
     Returns:
-        Columns ``verdict`` and ``correct`` (null), on the index of ``answers``. Without a classifier of verdicts the refusal
-        phrases decide.
+        Columns ``verdict`` and ``correct`` (null), on the index of ``answers``. Without a classifier of verdicts the
+        refusal phrases decide.
 
     Raises:
         UserError: no artefact, or a folder that holds none.

@@ -25,13 +25,13 @@ def judge(answers: pd.DataFrame, options: Options) -> pd.DataFrame:
     """Check responses against the reference answers in ``meta``; the verdict is that of the refusal phrases.
 
     Args:
-        answers: table with the columns ``response`` and ``meta``. ``meta[options.key]`` is the reference, a text or a list of accepted texts;
-            rows without it get no ``correct``.
+        answers: table with the columns ``response`` and ``meta``. ``meta[options.key]`` is the reference, a text or a
+            list of accepted texts; rows without it get no ``correct``.
         options: where the reference is.
 
     Returns:
-        Columns ``verdict`` and ``correct``, on the index of ``answers``. An answer is correct if an accepted text occurs in it as
-        whole words, blind to case and punctuation, and the answer is neither malformed nor a refusal.
+        Columns ``verdict`` and ``correct``, on the index of ``answers``. An answer is correct if an accepted text
+        occurs in it as whole words, blind to case and punctuation, and the answer is neither malformed nor a refusal.
     """
     import pandas as pd
 

@@ -22,7 +22,8 @@ def judge(answers: pd.DataFrame, options: Options) -> pd.DataFrame:
         options: none.
 
     Returns:
-        Columns ``verdict`` and ``correct`` (null where the prompt has no checkable answer), on the index of ``answers``.
+        Columns ``verdict`` and ``correct`` (null where the prompt has no checkable answer), on the index of
+        ``answers``.
     """
     import pandas as pd
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from trulysafe.common.errors import UserError
 from trulysafe.methods.confidence import label_confidence
+from trulysafe.reward.artefact import held_out_rows
 from trulysafe.reward.baselines import BASELINES, hybrid
 from trulysafe.reward.evaluate import BINS, bin_of, ranked, signs
-from trulysafe.reward.stage import held_out_rows
 from trulysafe.stats.bootstrap import Array, Statistic
 from trulysafe.stats.comparisons import holm, paired_difference
 from trulysafe.stats.intervals import statistic_interval

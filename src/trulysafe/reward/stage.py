@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from trulysafe.common.errors import UserError
-from trulysafe.common.ids import unit_interval
 from trulysafe.common.schema import UNLABELLED
 from trulysafe.methods.method import FORMS
+from trulysafe.reward.artefact import ENDPOINT, SCALES, TOKENS, VALIDATION, held_out_rows
 from trulysafe.reward.baselines import Scorer, single_layer
 from trulysafe.reward.evaluate import evaluate_reward, ranked
 from trulysafe.reward.fit import fit_hybrid_reward, fit_token_reward
@@ -24,9 +23,6 @@ from trulysafe.reward.options import FitOptions
 from trulysafe.reward.states import group_codes, split_rows
 from trulysafe.reward.token_scale import fit_scale, save_scales
 from trulysafe.stats.intervals import interval
-
-ENDPOINT, TOKENS, SCALES, VALIDATION = "endpoint", "tokens", "token_scales.json", "validation.safetensors"
-_SMALLEST = 8
 
 
 def fit_stage(
@@ -77,31 +73,6 @@ def fit_stage(
     }
     scorers[0] = lambda states: reward(torch.as_tensor(states)).detach().numpy()
     return metrics, layer_accuracies(scorers, *held_out_pairs, held)
-
-
-def validation_states(folder: Path | str) -> tuple[Tensor, Tensor]:
-    """Safe and unsafe states, each [N, L, D], for refitting an online reward's calibration."""
-    stored = load_file(Path(folder) / VALIDATION)
-    return stored["safe"], stored["unsafe"]
-
-
-def held_out_rows(index: pd.DataFrame, share: float, where: str = "rewards.<name>") -> tuple[list[int], list[int]]:
-    """Rows to fit on and rows to test on; the pairs of one prompt (column ``prompt_id``) are on one side.
-
-    Raises:
-        UserError: too few pairs on either side; ``where`` is the configuration key it names.
-    """
-    test = index["prompt_id"].map(lambda identifier: unit_interval(identifier, "reward test") < share).to_numpy()
-    fit_rows, test_rows = (
-        [row for row, held in enumerate(test) if not held],
-        [row for row, held in enumerate(test) if held],
-    )
-    if len(fit_rows) < _SMALLEST or len(test_rows) < _SMALLEST:
-        raise UserError(
-            f"{where}: {len(index)} annotated pairs leave {len(fit_rows)} to fit and {len(test_rows)} to test; at least {_SMALLEST} of "
-            "each are needed. Add pairs, or change test_share."
-        )
-    return fit_rows, test_rows
 
 
 def layer_accuracies(

@@ -25,8 +25,8 @@ from trulysafe.common.files import written_whole
 from trulysafe.config.launch import Launch
 from trulysafe.methods.method import Method
 from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.reward.artefact import ENDPOINT, validation_states
 from trulysafe.reward.model import HybridReward
-from trulysafe.reward.stage import ENDPOINT, validation_states
 from trulysafe.train.resume import STOP_FILE, SaveAndStop, StopRequest, newest_complete, on_sigterm
 from trulysafe.train.text_judge import TextJudge
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer

@@ -23,8 +23,8 @@ class Judge(OfKind):
     )
     job: Name | None = Field(
         None,
-        description="Judges of one `job` judge in one job; none is a job of its own, so that the judge comes and goes without the others "
-        "judging anew. Name one where judging takes seconds.",
+        description="Judges of one `job` judge in one job; none is a job of its own, so that the judge comes and goes "
+        "without the others judging anew. Name one where judging takes seconds.",
     )
 
 
@@ -46,12 +46,16 @@ class Benchmark(Table):
     max_new_tokens: Count = Field(256, description="Token limit of an answer.")
     purpose: Purpose = Field(
         "test",
-        description="Results and figures are of `test` benchmarks alone; numbers on `development` prompts stand in `metrics.parquet`, to tune by.",
+        description=(
+            "Results and figures are of `test` benchmarks alone; numbers on `development` prompts stand in "
+            "`metrics.parquet`, to tune by."
+        ),
     )
     job: Name | None = Field(
         None,
-        description="Benchmarks of one `job` are answered in one job, which loads each policy once; none is a job of its own, so that the "
-        "benchmark comes and goes without the others being answered anew. Name one where answering takes seconds.",
+        description="Benchmarks of one `job` are answered in one job, which loads each policy once; none is a job of "
+        "its own, so that the benchmark comes and goes without the others being answered anew. Name one where "
+        "answering takes seconds.",
     )
 
 
@@ -96,7 +100,8 @@ class Ablation(Table):
 
 
 class RewardAblation(Table):
-    """A choice of the reward, and what it is worth on held-out pairs: a fit that differs from its default in one thing."""
+    """A choice of the reward, and what it is worth on held-out pairs: a fit that differs from its default in one
+    thing."""
 
     choice: str = Field(description="What is chosen otherwise, for reading.")
     reward: Name | None = Field(None, description="Reward with the other choice; this, `fit` or `baseline`.")
@@ -105,8 +110,8 @@ class RewardAblation(Table):
     )
     baseline: Baseline | None = Field(
         None,
-        description="What stands in the reward's place, on the states of the default: logistic regressions on the best layer (chosen on inner "
-        "folds), on all layers side by side, or on each layer with their mean.",
+        description="What stands in the reward's place, on the states of the default: logistic regressions on the best "
+        "layer (chosen on inner folds), on all layers side by side, or on each layer with their mean.",
     )
     default: Name = Field(description="Reward it is compared with; differences are the other choice less this one.")
     primary: bool = Field(True, description="Primary ones are corrected together (Holm), over all their outcomes.")
@@ -119,7 +124,8 @@ class RewardAblation(Table):
 
 
 class KeptTokens(Table):
-    """A figure and a page that show which tokens a mask keeps in a few harmless pairs (look-alike and general ones alone)."""
+    """A figure and a page that show which tokens a mask keeps in a few harmless pairs (look-alike and general ones
+    alone)."""
 
     method: Name = Field(description="Method whose mask and token rewards are shown.")
     pairs: Name = Field(description="Annotated pairs to take examples from; harmful ones are never shown.")
@@ -141,7 +147,10 @@ class Report(Table):
     diversity_answers: int = Field(
         100,
         ge=0,
-        description="Answers per policy and risk class, lowest hashes first, on which distinct-n and self-BLEU are computed; 0 leaves them out.",
+        description=(
+            "Answers per policy and risk class, lowest hashes first, on which distinct-n and self-BLEU are computed; "
+            "0 leaves them out."
+        ),
     )
 
 
@@ -152,7 +161,10 @@ class Drift(Table):
     pool: Name = Field(description="Pool whose responses' likelihoods are read, and whose decoding draws new samples.")
     prompts: Count = Field(48, description="Prompts of the pool, at most, lowest hashes first.")
     benchmark: Name = Field(
-        description="Benchmark whose prompts get new samples; its first judge classes them, which must be one that is not fitted."
+        description=(
+            "Benchmark whose prompts get new samples; its first judge classes them, which must be one that is not "
+            "fitted."
+        )
     )
     fresh_prompts: Count = Field(48, description="Prompts of the benchmark, at most, lowest hashes first.")
     fresh_samples: Count = Field(2, description="New samples per prompt and policy.")
