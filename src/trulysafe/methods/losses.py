@@ -131,8 +131,8 @@ def _sppo_hard(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
 def _discopop(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     """DiscoPOP (Lu et al., 2024, equation 5): a logistic and an exponential loss, blended by the margin."""
     margin = beta * (chosen - rejected)
-    share = torch.sigmoid(margin / DISCOPOP_TEMPERATURE)
-    return -F.logsigmoid(margin) * (1 - share) + torch.exp(-margin) * share
+    share = margin / DISCOPOP_TEMPERATURE  # in log-odds: the exponential alone overflows where its share is 0
+    return -F.logsigmoid(margin) * torch.sigmoid(-share) + torch.exp(F.logsigmoid(share) - margin)
 
 
 def _kto(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
