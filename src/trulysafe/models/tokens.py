@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from itertools import pairwise
-from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
 from trulysafe.common.errors import UserError
@@ -124,8 +123,8 @@ def end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return int(tokenizer.eos_token_id)
 
 
-def common_prefix_length(first: Sequence[int], second: Sequence[int]) -> int:
-    """Number of leading ids that both sequences share."""
+def common_prefix_length(first: Sequence[Any], second: Sequence[Any]) -> int:
+    """Number of leading ids, or letters, that both sequences share."""
     for position, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:
             return position
@@ -154,7 +153,7 @@ def _answered(tokenizer: PreTrainedTokenizerBase, messages: list[Message], begun
     end = str(tokenizer.eos_token)
     whole = _render(tokenizer, [*messages, {"role": "assistant", "content": response}])
     # a response may begin with what the generation prompt ends in
-    before = max(0, len(commonprefix([begun, whole])) - len(response))
+    before = max(0, common_prefix_length(begun, whole) - len(response))
     place = whole.find(words, before)
     ends = whole.find(end, before if place < 0 else place + len(words))
     if ends < 0:
