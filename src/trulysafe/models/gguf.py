@@ -39,7 +39,7 @@ def convert(file: Path, output: Path) -> dict[str, Any]:
             "Take the file of an instruction-tuned model, or name a Jinja file under models.<name>.chat_template."
         )
     try:
-        model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
     except Exception as error:
         raise _unreadable(file, "weights", error) from error
     # what is written is no longer quantised
