@@ -71,19 +71,20 @@ test-all: env ## Run the slow tests and those on SLURM side by side, as CI does:
 cluster-check: env ## On a login node: does profiles/slurm fit this cluster, and the jobs of CONFIG?
 	@$(BIN)/python -m trulysafe.tools.cluster_check $(CONFIGURED) $(ARGS)
 
-lint: env ## Check style, formatting and types
+lint: env ## Check style, formatting, types and the floors of the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check $(RULES)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 format: env ## Format the code and mend what can be mended automatically
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt $(RULES)
 
-docs: env ## Write config/README.md, the reference of all configuration keys
-	$(BIN)/python -m trulysafe.tools.config_reference config/README.md
+docs: env ## Write config/README.md and config/schema.json, what is known of all configuration keys
+	$(BIN)/python -m trulysafe.tools.config_reference config
 
 lock: ## Resolve the dependencies of pyproject.toml into the locks and the conda file anew (UPGRADE=1 takes newer versions)
 	@envs/bootstrap.sh lock

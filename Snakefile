@@ -27,9 +27,8 @@ localrules:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prefetch.smk"
 include: "workflow/rules/data.smk"
-include: "workflow/rules/model.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/label.smk"
-include: "workflow/rules/sample.smk"
 include: "workflow/rules/reward.smk"
 include: "workflow/rules/pairs.smk"
 include: "workflow/rules/token_rewards.smk"
@@ -53,7 +52,7 @@ rule all:
 rule prefetch:
     """Models and data sets of the hub, on a machine with network."""
     input:
-        PLAN.fetched,
+        PLAN.prefetch.records,
 
 
 rule tables:
@@ -79,4 +78,4 @@ rule pairs:
 rule policies:
     """Every trained policy, before any evaluation."""
     input:
-        expand(results("policies/{batch}"), batch=PLAN.trained),
+        expand(results("policies/{job}"), job=PLAN.policies.trained),

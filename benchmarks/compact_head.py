@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from contextlib import nullcontext
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from trulysafe.trainers.compact_head import response_places_only
+from trulysafe.trainers.step import token_log_probs
 
 ROWS, LENGTH, RESPONSE, ROUNDS = 32, 44, range(18, 36), 15
 
@@ -21,9 +20,11 @@ ROWS, LENGTH, RESPONSE, ROUNDS = 32, 44, range(18, 36), 15
 def step(model: LlamaForCausalLM, ids: torch.Tensor, labels: torch.Tensor, compact: bool) -> float:
     """Processor seconds of one forward and backward pass."""
     start = time.process_time()
-    with response_places_only() if compact else nullcontext():
-        outputs = model(input_ids=ids, labels=labels, fused_lm_head=True, use_cache=False)
-    (-outputs.log_probs.sum()).backward()
+    if compact:
+        log_probs = token_log_probs(model, ids, torch.ones_like(ids), (labels != -100).long())
+    else:
+        log_probs = model(input_ids=ids, labels=labels, fused_lm_head=True, use_cache=False).log_probs
+    (-log_probs.sum()).backward()
     model.zero_grad()
     return time.process_time() - start
 

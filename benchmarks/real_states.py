@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/real_states.py <folder> --output <folder>
 
-The input folder holds safe_first100.safetensors and unsafe_first100.safetensors (hidden_states [100, 16, 4096], layer_index,
-sample_index) from the released repository of RBRM. Rewards are kept as they come, in rewards.csv of the output folder, so that a run
-that was stopped goes on where it was, and more repeats add to it.
+The input folder holds safe_first100.safetensors and unsafe_first100.safetensors (hidden_states [100, 16, 4096],
+layer_index, sample_index) from the released repository of RBRM. Rewards are kept as they come, in rewards.csv of the
+output folder, so that a run that was stopped goes on where it was, and more repeats add to it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.layer_figures import reward_accuracy
+from trulysafe.report.figures.reward_accuracy import reward_accuracy
 from trulysafe.reward.baselines import BASELINES, Fitter, hybrid, single_layer
 from trulysafe.reward.crossval import MEASURES, candidate_difference, candidate_interval, compare_rewards, summarise
 
@@ -124,7 +124,8 @@ def accuracies(rewards: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(rewards: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Paired difference of every candidate that is no fixed layer to ``reference``, with 95% interval; groups are the units.
+    """Paired difference of every candidate that is no fixed layer to ``reference``, with 95% interval; groups are the
+    units.
 
     Both sides are averaged over the repeats that both have.
     """
@@ -167,19 +168,23 @@ def layer_rows(rewards: pd.DataFrame, layers: list[int], hybrid_name: str) -> pd
 
 
 def write_report(rewards: pd.DataFrame, groups: np.ndarray, layers: list[int], output: Path) -> str:
-    """Write accuracies.csv, less_best_layer.csv, less_paper.csv, less_default.csv, report.md and the figure of the layers; return the report."""
+    """Write accuracies.csv, less_best_layer.csv, less_paper.csv, less_default.csv, report.md and the figure of the
+    layers; return the report."""
     folds, repeats = rewards["fold"].nunique(), rewards["repeat"].nunique()
     rewards = in_order(rewards, layers)
     tables = {"accuracies": ("Accuracies", accuracies(rewards))}
     for name, reference in (("less_best_layer", BEST), ("less_paper", PLAIN), ("less_default", DEFAULT)):
         if reference in set(rewards["candidate"]):
             tables[name] = (f"Candidate less {reference}", differences(rewards, reference))
-    text = f"{len(groups)} pairs in {len(set(groups))} groups; {folds} outer folds, at most {repeats} divisions into folds.\n"
+    text = (
+        f"{len(groups)} pairs in {len(set(groups))} groups; {folds} outer folds, at most {repeats} divisions into "
+        "folds.\n"
+    )
     for name, (caption, table) in tables.items():
         table.to_csv(output / f"{name}.csv", index=False, float_format="%.4f")
         text += f"\n{caption}:\n\n{markdown(wide(table) if 'measure' in table else table)}\n"
     (output / "report.md").write_text(text, encoding="utf-8")
-    reward_accuracy(layer_rows(rewards, layers, DEFAULT), output / "layers")
+    reward_accuracy(layer_rows(rewards, layers, DEFAULT)).write(output / "layers")
     return text
 
 

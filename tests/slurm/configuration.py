@@ -90,10 +90,11 @@ def write_configuration(folder: Path, ports: Mapping[str, int], accounting: bool
     values = {"folder": folder, "host": _host(), **ports}
     accounts = ACCOUNTING.format(**values) if accounting else ""
     storage = f"accounting_storage/{'slurmdbd' if accounting else 'none'}"
-    # Weights: without them a job joins the node with the least left, so the order in which jobs come would decide who is on a node
-    # that a test sets down.
+    # Weights: without them a job joins the node with the least left, so the order in which jobs come would decide who
+    # is on a node that a test sets down.
     nodes = [
-        f"NodeName={node} NodeHostname={_host()} NodeAddr=127.0.0.1 Port={ports[node]} CPUs={CPUS} RealMemory={MEMORY_MB} "
+        f"NodeName={node} NodeHostname={_host()} NodeAddr=127.0.0.1 Port={ports[node]} CPUs={CPUS} "
+        f"RealMemory={MEMORY_MB} "
         f"Gres=gpu:fake:1 Weight={weight}"
         for weight, node in enumerate(NODES, start=1)
     ]

@@ -2,7 +2,8 @@
 
 from datasets import load_from_disk
 
-from trulysafe.train.jobs import read_run, train_run
+from trulysafe.train.jobs import train_run
+from trulysafe.train.run import read_run
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:

@@ -1,7 +1,7 @@
 """A real SLURM cluster on this one machine: two nodes with a fake GPU each, three partitions, accounting on or off.
 
-``python -m tests.slurm.one_machine`` starts one, prints the variables that a shell needs, and stops it on Ctrl-C. Nothing outside
-the cluster's folder is touched, ports are free ones, and the daemons are children of this process.
+``python -m tests.slurm.one_machine`` starts one, prints the variables that a shell needs, and stops it on Ctrl-C.
+Nothing outside the cluster's folder is touched, ports are free ones, and the daemons are children of this process.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that SLURM's commands need. ``SLURM_CONF`` does not reach the step in a job, hence the wrapper on PATH."""
+        """Variables that SLURM's commands need. ``SLURM_CONF`` does not reach the step in a job, hence the wrapper on
+        PATH."""
         return {"SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{self.folder / 'bin'}:{_path()}"}
 
     def run(self, *command: str, check: bool = True, seconds: float = 30) -> str:
@@ -114,7 +115,8 @@ class Cluster:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """Kill clients that still run, cancel all jobs, stop all daemons, last started first, and kill what is left of jobs on lost nodes."""
+        """Kill clients that still run, cancel all jobs, stop all daemons, last started first, and kill what is left of
+        jobs on lost nodes."""
         for client in self.clients:
             client.kill()
             client.wait()
@@ -144,7 +146,8 @@ class Cluster:
         # --force: a folder that others may write to is no reason to stop here
         self._daemon(
             "munged", "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={self.folder}/munge.sock",
-            f"--pid-file={self.folder}/munged.pid", f"--log-file={self.folder}/log/munged.log", f"--seed-file={self.folder}/munge.seed",
+            f"--pid-file={self.folder}/munged.pid", f"--log-file={self.folder}/log/munged.log",
+            f"--seed-file={self.folder}/munge.seed",
         )  # fmt: skip
         self.wait_for("munge", "--no-input", f"--socket={self.folder}/munge.sock")
         if self.accounting:
@@ -157,7 +160,8 @@ class Cluster:
     def _start_accounting(self) -> None:
         data, sock = self.folder / "sql", self.folder / "sql.sock"
         self.run(
-            "mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", "--auth-root-authentication-method=normal",
+            "mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
             "--skip-test-db", seconds=120,
         )  # fmt: skip
         self._daemon(

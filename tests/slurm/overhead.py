@@ -1,8 +1,9 @@
-"""What a SLURM job costs beside the same work done locally: ``python -m tests.slurm.overhead``, best on a machine with nothing else to do.
+"""What a SLURM job costs beside the same work done locally: ``python -m tests.slurm.overhead``, best on a machine with
+nothing else to do.
 
 tests/slurm/ten_jobs.yaml runs on a one-machine cluster that keeps accounts, then locally. Per job: seconds of the
-work itself (Snakemake's benchmark file), seconds of the whole SLURM job, and the same in processor time, which a busy machine changes
-less.
+work itself (Snakemake's benchmark file), seconds of the whole SLURM job, and the same in processor time, which a busy
+machine changes less.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ def check(cluster, tmp_path):
         trainings.write_text(json.dumps({"training": training or {}}), encoding="utf-8")
         configuration = [str(ROOT / "tests/slurm/ten_jobs.yaml"), str(trainings)]
         done = subprocess.run(
-            [sys.executable, "-m", "trulysafe.tools.cluster_check", "--profile", str(folder), "--configfile", *configuration],
+            [sys.executable, "-m", "trulysafe.tools.cluster_check", "--profile", str(folder), "--configfile",
+                *configuration],
             cwd=ROOT, env={**os.environ, **cluster.environment, "HF_TOKEN": SECRET, **(environment or {})},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
@@ -68,13 +69,19 @@ def test_a_training_over_several_nodes(check, nodes, refused):
 
 
 BAD = {
-    "an unknown partition": ({"gpu_partition": "a100"}, ["gpu_partition: a100 is not here. Set it to one of: cpu, gpu, short", "train 1b, attempt 1"]),
-    "an unknown type of GPU": ({"gpu_type": "a100"}, ["gpu_type: a100 is not in gpu. Set it to none or one of: fake", "train 1b, attempt 1"]),
-    "a limit above the partition's": ({"longest_minutes": "2000"}, ["longest_minutes: 2000 is above the limit of gpu. Set it to 1440"]),
+    "an unknown partition": ({"gpu_partition": "a100"},
+        ["gpu_partition: a100 is not here. Set it to one of: cpu, gpu, short", "train 1b, attempt 1"]),
+    "an unknown type of GPU": ({"gpu_type": "a100"},
+        ["gpu_type: a100 is not in gpu. Set it to none or one of: fake", "train 1b, attempt 1"]),
+    "a limit above the partition's": ({"longest_minutes": "2000"},
+        ["longest_minutes: 2000 is above the limit of gpu. Set it to 1440"]),
     "a feature that no node has": ({"gpu_constraint": "gpu80gb"}, ["gpu_constraint: gpu80gb is no feature of gpu"]),
-    "a limit below what jobs ask": ({"slurm_partition": "short"}, ["no model, attempt 1: asks for 60 minutes, short gives 5"]),
-    "extra arguments that sbatch refuses": ({"slurm_extra": "\"'--reservation=nothere'\""}, ["no model, attempt 1: Requested reservation is invalid"]),
-    "resources of a rule that do not fit": ({"set-resources": "{train: {mem_mb: 9000000}}"}, ["rule train (train 1b), attempt 1", "--mem 9000000"]),
+    "a limit below what jobs ask": ({"slurm_partition": "short"},
+        ["no model, attempt 1: asks for 60 minutes, short gives 5"]),
+    "extra arguments that sbatch refuses": ({"slurm_extra": "\"'--reservation=nothere'\""},
+        ["no model, attempt 1: Requested reservation is invalid"]),
+    "resources of a rule that do not fit": ({"set-resources": "{train: {mem_mb: 9000000}}"},
+        ["rule train (train 1b), attempt 1", "--mem 9000000"]),
     "more memory than a node has": ({"most_memory_gb": "300"}, ["Set it to 256"]),
     "an unknown flag": ({"gpu_flag": "gpus"}, ["gpu_flag: 'gpus' is not accepted", "Accepted: gpu, gres"]),
 }  # fmt: skip

@@ -1,6 +1,8 @@
-"""The demo through ``snakemake --profile slurm`` to its end, job by job against SLURM's own record, and its tables against a local run.
+"""The demo through ``snakemake --profile slurm`` to its end, job by job against SLURM's own record, and its tables
+against a local run.
 
-Two jobs at a time, which suits two cores; minutes in all. The model counts as one that needs a GPU (tests/slurm/demo_on_gpus.yaml).
+Two jobs at a time, which suits two cores; minutes in all. The model counts as one that needs a GPU
+(tests/slurm/demo_on_gpus.yaml).
 """
 
 import csv
@@ -17,7 +19,8 @@ from trulysafe.trainers.step_cost import COST_FILE  # seconds, which are of the 
 pytestmark = [pytest.mark.slurm, pytest.mark.long, pytest.mark.timeout(5400)]
 CONFIGURATION = (str(ROOT / "config" / "demo.yaml"), str(ROOT / "tests" / "slurm" / "demo_on_gpus.yaml"))
 KIND = {
-    "train_base": "train", "train": "train", "answer": "generate", "sample": "generate", "reward_states": "forward", "pool_states": "forward",
+    "train_base": "train", "train": "train", "answer": "generate", "sample": "generate", "reward_states": "forward",
+    "pool_states": "forward",
     "reference": "forward", "read_rewards": "forward",
 }  # fmt: skip
 LIGHT = {
@@ -42,7 +45,8 @@ def demo(cluster_with_accounting, tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("demo") / "project")
     begun = time.monotonic()
     run = Submitted(
-        cluster_with_accounting, project.folder, "--jobs", "2", "--configfile", *CONFIGURATION, profile="slurm", seconds=3600,
+        cluster_with_accounting, project.folder, "--jobs", "2", "--configfile", *CONFIGURATION, profile="slurm",
+        seconds=3600,
     )  # fmt: skip
     output = run.wait()
     wall, records = time.monotonic() - begun, run.jobs()
@@ -50,7 +54,8 @@ def demo(cluster_with_accounting, tmp_path_factory):
     files = (project.folder / "results" / "demo" / "benchmarks").rglob("*.tsv")
     work = [float(next(csv.DictReader(file.open(encoding="utf-8"), delimiter="\t"))["s"]) for file in files]
     print(
-        f"{wall:.0f} s in all; {len(records)} SLURM jobs of {in_jobs:.0f} s together, {sum(work):.0f} s of them the work of {len(work)} rules' jobs"
+        f"{wall:.0f} s in all; {len(records)} SLURM jobs of {in_jobs:.0f} s together, {sum(work):.0f} s of them the "
+        f"work of {len(work)} rules' jobs"
     )
     return project, run, output, records
 
@@ -64,9 +69,9 @@ def test_every_job_went_through_sbatch_once(demo):
     _, run, output, records = demo
     assert {record["JobId"] for record in records} == run.ids()
     assert {record["JobState"] for record in records} == {"COMPLETED"}
-    ran = re.findall(r"^ *(localrule|rule) (\w+):", output, re.MULTILINE)
-    assert {rule for where, rule in ran if where == "localrule"} == LOCAL
-    assert {rule for where, rule in ran if where == "rule"} == {*KIND, *LIGHT, *GROUPED}
+    ran = re.findall(r"^ *(local)?(?:rule|checkpoint) (\w+):", output, re.MULTILINE)
+    assert {rule for where, rule in ran if where} == LOCAL
+    assert {rule for where, rule in ran if not where} == {*KIND, *LIGHT, *GROUPED}
     alone = [record["Comment"] for record in records if rule_of(record) in {*KIND, *LIGHT}]
     assert len(alone) == len(set(alone)) == sum(rule in {*KIND, *LIGHT} for _, rule in ran)
     assert {rule_of(record).split("_")[0] for record in records if rule_of(record) not in {*KIND, *LIGHT}} == GROUPS
@@ -93,7 +98,7 @@ def test_slurm_granted_what_the_table_and_the_profile_ask_for(demo, cluster_with
             assert found == (asked.cores, asked.memory_gb * 1000, asked.minutes), record
         elif rule in LIGHT:
             assert (megabytes(tres["mem"]), int(minutes)) == (4000, 60), record
-        else:  # jobs of a group: their memory is added up as far as they run side by side, their time as far as they do not
+        else:  # jobs of a group: those side by side add up their memory, those one after the other their time
             assert megabytes(tres["mem"]) % 4000 == 0, record
             assert int(minutes) % 60 == 0, record
 

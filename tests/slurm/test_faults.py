@@ -55,8 +55,9 @@ def said(folder, rule):
 
 
 def test_one_run_seven_accidents(cluster, folder):
-    """A job overruns its time limit, one is told by SIGTERM to stop, one is cancelled, one is on a node that goes down, the script of one
-    is killed, one takes more memory than it asked for, and the controller dies under them and an eighth."""
+    """A job overruns its time limit, one is told by SIGTERM to stop, one is cancelled, one is on a node that goes down,
+    the script of one is killed, one takes more memory than it asked for, and the controller dies under them and an
+    eighth."""
     jobs = ["overruns", "stops", "cancelled", "lost", "killed", "hungry", "untouched"]
     submitted = run(cluster, folder, jobs, seconds=90)
     submitted.until(lambda: set(jobs) <= set(started(folder)), "not all jobs have started")
@@ -114,8 +115,9 @@ def small_disk(folder):
 
 
 def test_snakemake_is_killed_then_three_mistakes(cluster, folder, small_disk):
-    """After the death of Snakemake the documented commands go on. Then a disk is full, an input was cut short, and a job is started
-    while another start of it still works: each says what to do; it is done, and the same command goes on."""
+    """After the death of Snakemake the documented commands go on. Then a disk is full, an input was cut short, and a
+    job is started while another start of it still works: each says what to do; it is done, and the same command goes
+    on."""
     jobs = ["table", "twice"]
     submitted = run(cluster, folder, jobs)
     table = folder / "done" / "table.parquet"

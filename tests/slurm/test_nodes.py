@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from tests.slurm.submitted import Submitted, slurm_log
 from tests.unit import training_world as world
-from trulysafe.train.jobs import CHECKPOINTS, DATA, train_run
+from trulysafe.train.jobs import train_run
+from trulysafe.train.run import CHECKPOINTS, DATA
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 HERE = Path(__file__).resolve().parent

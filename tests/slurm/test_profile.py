@@ -30,7 +30,7 @@ def test_every_job_but_the_local_one_went_through_sbatch(pairs):
     _, run, output, _ = pairs
     records = run.jobs()
     assert {job["JobId"] for job in records} == run.ids()
-    ran = re.findall(r"^(?:local)?rule (\w+):", output, re.MULTILINE)
+    ran = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", output, re.MULTILINE)
     by_slurm = {re.match(r"rule_([a-z_]+?)(_wildcards.*)?$", job["Comment"])[1] for job in records}
     assert by_slurm == {"data_normalise", "split", "train_base", "annotated_pairs", "mixes_leakage_mix"}
     assert set(ran) >= LOCAL_RULES

@@ -1,7 +1,7 @@
 """Settings of all unit tests, and what tests of several files start from.
 
-One thread, as tests run side by side; property tests draw the same examples every time. Fixtures import what they need, so that a test
-that asks for none of them does not wait for it.
+One thread, as tests run side by side; property tests draw the same examples every time. Fixtures import what they need,
+so that a test that asks for none of them does not wait for it.
 """
 
 import os

@@ -60,7 +60,7 @@ def serve(behaviour: Callable[[int, dict[str, Any]], Reply]) -> Iterator[Served]
             with served.lock:
                 number = len(served.bodies)
                 served.bodies.append(body)
-                served.headers.append(dict(self.headers))
+                served.headers.append({name.title(): value for name, value in self.headers.items()})
                 served.in_flight += 1
                 served.most_in_flight = max(served.most_in_flight, served.in_flight)
             reply = behaviour(number, body) if self.path == "/v1/chat/completions" else Reply(status=404, body=b"{}")
@@ -72,9 +72,10 @@ def serve(behaviour: Callable[[int, dict[str, Any]], Reply]) -> Iterator[Served]
                 return
             payload = reply.payload()
             self.send_response(reply.status)
-            for name, value in reply.headers.items():
+            length = str(len(payload))
+            for name, value in {"Content-Length": length, **reply.headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(payload)))
+                self.close_connection |= name == "Content-Length" and value != length
             self.end_headers()
             self.wfile.write(payload)
 

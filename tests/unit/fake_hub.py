@@ -18,7 +18,8 @@ FILE = re.compile(r"/(?:datasets/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>\w
 
 
 class FakeHub(ThreadingHTTPServer):
-    """Serves the folders under ``root`` (``<owner>/<name>``) at one commit; remembers the access tokens it was shown."""
+    """Serves the folders under ``root`` (``<owner>/<name>``) at one commit; remembers the access tokens it was
+    shown."""
 
     def __init__(self, root: Path, gated: str = "") -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

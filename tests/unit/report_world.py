@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trulysafe.evaluate.contrasts import contrast_rows
+from trulysafe.report.arms import Arms
+from trulysafe.report.run import Run
+from trulysafe.report.table import Cell
 
 BENCHMARKS = {
     "harmful": {"axis": "safety", "judge": "oracle"},
@@ -24,6 +28,20 @@ STARTS = dict.fromkeys(("arm_0", "arm_1", "arm_2"), "base")
 TIMES = pd.DataFrame({"rule": ["train", "train", "judge"], "seconds": [60.0, 30.5, 4.25]})
 PUBLISHED = Path(__file__).parents[2] / "resources/published"
 _RISKS = {"harmful": ("EHD", "IHD", "MHD"), "look_alikes": ("look_alike",), "questions": ("general",)}
+
+
+def run_of(arms: Arms = ARMS, published: Path | None = None, sweeps: Any = None, **measured: Any) -> Run:
+    """A run of which nothing is read from files: attribute -> frame."""
+    run = Run({}, {"arms": arms, "published": published, "sweeps": sweeps})
+    for name, frame in measured.items():
+        assert hasattr(Run, name)
+        setattr(run, name, frame)
+    return run
+
+
+def texts(shown: pd.DataFrame) -> pd.DataFrame:
+    """What is read, with numbers as they are written."""
+    return shown.map(lambda cell: str(cell) if isinstance(cell, Cell) else cell)
 
 
 def verdict_table(arms: int = 4, seeds: int = 3, steps: int = 3, prompts: int = 40, families: int = 8) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trulysafe.data import read as data
-from trulysafe.data.sources import Loaded
+from trulysafe.data.read import Loaded
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -9,15 +9,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.unit.report_world import BENCHMARKS, verdict_table
+from tests.unit.report_world import BENCHMARKS, run_of, texts, verdict_table
 from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
 from trulysafe.config.selection import without_removed
 from trulysafe.evaluate.ablations import METRICS, ablation_rows
 from trulysafe.evaluate.contrasts import contrast_rows
 from trulysafe.evaluate.metrics import metric_rows
-from trulysafe.report.ablations import ablation_text, joined
-from trulysafe.report.build import build_figures, build_tables
+from trulysafe.report.listed import write_figures, write_tables
+from trulysafe.report.tables import ablations
 from trulysafe.stats.comparisons import holm
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -66,7 +66,7 @@ def test_an_unknown_arm_is_refused(verdicts: pd.DataFrame) -> None:
 
 def test_text_has_a_line_per_ablation_and_stars_only_for_corrected_primary_ones(rows: pd.DataFrame) -> None:
     marked = rows.assign(p_holm=[0.01, 0.2, 0.3, 0.04, 0.06, 0.9, None, None, None])
-    text = ablation_text(joined(marked, None), ARMS)
+    text = texts(ablations.table(run_of(ARMS, ablations=marked)).shown)
     assert text["Choice"].tolist() == ["First", "Second", "Third"]
     assert text["Arm"].tolist() == ["One", "arm_2", "arm_2"]
     assert text["Declared"].tolist() == ["primary", "primary", "exploratory"]
@@ -85,14 +85,14 @@ def test_the_report_holds_the_table_and_the_kept_tokens(
         {**token, "side": side, "state": 1, "kept": True, "band_low": -0.3, "band_high": 0.3}
         for side in ("chosen", "rejected")
     ]
-    parts = {"metrics": metrics, "arms": ARMS, "kept_tokens": pd.DataFrame(shown)}
-    tables = build_tables(tmp_path / "tables", ablations=rows, **parts)
+    run = run_of(ARMS, metrics=metrics, ablations=rows, kept_tokens=pd.DataFrame(shown))
+    tables = write_tables(tmp_path / "tables", run)
     assert {f"ablations.{ending}" for ending in ("md", "tex", "html", "csv")} | {"kept_tokens.html"} <= {
         path.name for path in tables
     }
     assert all(path.stat().st_size for path in tables)
     assert "| First" in (tmp_path / "tables/ablations.md").read_text(encoding="utf-8")
-    figures = build_figures(tmp_path / "figures", **parts)
+    figures = write_figures(tmp_path / "figures", run)
     assert {"kept_tokens.pdf", "kept_tokens.png", "kept_tokens.csv"} <= {path.name for path in figures}
 
 

@@ -5,11 +5,11 @@ import pytest
 
 from tests.unit import tiny
 from trulysafe.common.ids import prompt_id
-from trulysafe.common.schema import SCHEMAS, read_table, write_table
+from trulysafe.common.schema import SCHEMAS, write_table
 from trulysafe.evaluate import answers as answering
-from trulysafe.evaluate.answers import answers, pieces, stretch
-from trulysafe.evaluate.shards import gathered
-from trulysafe.judges.registry import judged
+from trulysafe.evaluate.answers import answers, blocks_to_answer, shard_of
+from trulysafe.evaluate.judging import judged
+from trulysafe.evaluate.outcomes import read_jobs
 
 JUDGES = ("refusal_phrases", "keywords")
 
@@ -37,48 +37,72 @@ def world(tmp_path_factory):
         "harm": {**shared, "datasets": [folder / "harm.parquet"], "max_new_tokens": 4},
         "plain": {**shared, "datasets": [folder / "plain.parquet"], "max_new_tokens": 6},
     }
-    return folder, policies, pieces(policies, benchmarks, folder / "split.parquet", 4)
+    return policies, lambda *names: blocks_to_answer(
+        policies, {name: benchmarks[name] for name in names}, folder / "split.parquet", 4
+    )
 
 
 @pytest.fixture(scope="module")
 def one(world) -> pd.DataFrame:
-    _, policies, work = world
-    return pd.concat(answers(policies, work), ignore_index=True)
+    policies, work = world
+    return pd.concat(answers(policies, work("harm", "plain")), ignore_index=True)
 
 
 @pytest.mark.parametrize("count", [3, 50])
 def test_another_number_of_shards_gives_the_same_answers(world, one, count):
-    _, policies, work = world
-    shards = [pd.concat(answers(policies, stretch(work, index, count))) for index in range(count)]
+    policies, work = world
+    shards = [pd.concat(answers(policies, shard_of(work("harm", "plain"), index, count))) for index in range(count)]
     together = pd.concat([shard for shard in shards if len(shard)], ignore_index=True)
     pd.testing.assert_frame_equal(together, one)
     assert len(one) == 2 * (6 + 14) + 2 * (6 + 10)
 
 
 def test_shards_cost_alike_and_load_each_of_their_policies_once(world, monkeypatch):
-    _, policies, work = world
+    policies, work = world[0], world[1]("harm", "plain")
     loaded = []
     monkeypatch.setattr(answering, "load_model", lambda spec: loaded.append(spec) or tiny.model("llama"))
-    shards = [stretch(work, index, 4) for index in range(4)]
+    shards = [shard_of(work, index, 4) for index in range(4)]
     for shard in shards:
         loaded.clear()
         list(answers(policies, shard))
-        assert len(loaded) == len({piece.policy for piece in shard}) <= 2
-    costs = [sum(piece.cost for piece in shard) for shard in shards]
-    assert max(costs) - min(costs) <= max(piece.cost for piece in work)
+        assert len(loaded) == len({block.policy for block in shard}) <= 2
+    costs = [sum(block.cost for block in shard) for shard in shards]
+    assert max(costs) - min(costs) <= max(block.cost for block in work)
 
 
-def test_verdicts_of_shards_stand_as_those_of_one_shard(world, one, tmp_path):
-    def judge(rows: pd.DataFrame, path) -> None:
-        path.parent.mkdir(exist_ok=True)
-        tables = [rows.join(judged(rows, name, {})).assign(judge=name) for name in JUDGES]
-        write_table(pd.concat(tables, ignore_index=True), path, "verdicts")
+def test_answers_to_a_benchmark_do_not_depend_on_the_others(world, one):
+    policies, work = world
+    for name in ("harm", "plain"):
+        found = pd.concat(answers(policies, work(name)), ignore_index=True)
+        pd.testing.assert_frame_equal(found, one[one["benchmark"] == name].reset_index(drop=True))
+
+
+def test_tables_of_many_jobs_stand_as_those_of_one(one, tmp_path):
+    """Shards, and jobs of single benchmarks and of single judges, one of which has nothing to judge."""
+    number = iter(range(100))
+
+    def written(rows: pd.DataFrame, judges) -> str:
+        path = tmp_path / f"{next(number)}.parquet"
+        tables = [rows.join(judged(rows, {"kind": name, "options": {}})).assign(judge=name) for name in judges]
+        empty = pd.DataFrame(columns=list(SCHEMAS["verdicts"]))
+        write_table(pd.concat(tables, ignore_index=True) if len(rows) else empty, path, "verdicts")
+        return str(path)
+
+    def read(paths) -> pd.DataFrame:
+        return read_jobs(paths, "verdicts", ["harm", "plain"], JUDGES)
 
     cut = len(one) // 3
-    judge(one, tmp_path / "batch" / "0-of-1.parquet")
-    parts = [tmp_path / "cut" / f"{index}-of-3.parquet" for index in range(3)]
-    judge(one[:cut], parts[0])
-    judge(one[cut:], parts[1])
-    write_table(pd.DataFrame(columns=list(SCHEMAS["verdicts"])), parts[2], "verdicts")
-    whole = read_table(tmp_path / "batch" / "0-of-1.parquet", "verdicts")
-    pd.testing.assert_frame_equal(gathered(parts, JUDGES).reset_index(drop=True), whole)
+    whole = read([written(one, JUDGES)])
+    shards = [written(rows, JUDGES) for rows in (one[:cut], one[cut:], one[:0])]
+    spread = [
+        written(shard[shard["benchmark"] == benchmark], [judge])
+        for benchmark in ("plain", "harm")
+        for judge in reversed(JUDGES)
+        for shard in (one[:cut], one[cut:])
+    ]
+    pd.testing.assert_frame_equal(read(shards), whole)
+    pd.testing.assert_frame_equal(read(spread), whole)
+    assert len(whole) == len(JUDGES) * len(one)
+    of_one_judge = whole[whole["judge"] == JUDGES[0]]
+    assert of_one_judge["prompt_id"].tolist() == one["prompt_id"].tolist()
+    assert of_one_judge["benchmark"].tolist() == one["benchmark"].tolist()

@@ -8,7 +8,8 @@ import sys
 import pandas as pd
 import pytest
 
-from trulysafe.report.arms import bases_of, in_order, label_of, line_per_arm
+from trulysafe.report.arms import bases_of, in_order, label_of
+from trulysafe.report.table import spread
 
 ARMS = {"base": {"label": "Base model"}, "late": {"label": "", "base": "base"}, "early": {"base": "base"}, "never": {}}
 CELLS = pd.DataFrame(
@@ -19,12 +20,12 @@ CELLS = pd.DataFrame(
         ("unknown", "Safe", "0.1", 1),
         ("base", "Safe", "0.2", 3),
     ],
-    columns=["experiment", "column", "text", "seeds"],
+    columns=["experiment", "column", "cell", "seeds"],
 )
 
 
 def test_lines_are_in_the_order_of_the_arms_and_empty_where_nothing_was_measured():
-    table = line_per_arm(in_order(CELLS, ARMS), ("Safe", "Malformed", "Helpful"), {"label": "Arm", "seeds": "Seeds"})
+    table = spread(in_order(CELLS, ARMS), ("Safe", "Malformed", "Helpful"), {"label": "Arm", "seeds": "Seeds"})
     assert table.columns.tolist() == ["Arm", "Seeds", "Safe", "Helpful"]
     assert table.to_numpy().tolist() == [
         ["Base model", 3, "0.2", ""],
@@ -35,7 +36,7 @@ def test_lines_are_in_the_order_of_the_arms_and_empty_where_nothing_was_measured
 
 def test_two_cells_of_one_place_are_an_error():
     with pytest.raises(ValueError, match="duplicate"):
-        line_per_arm(pd.concat([CELLS, CELLS]), ("Safe",), {"seeds": "Seeds"})
+        spread(pd.concat([CELLS, CELLS]), ("Safe",), {"seeds": "Seeds"})
 
 
 def test_an_arm_without_a_label_has_its_name():
@@ -44,5 +45,5 @@ def test_an_arm_without_a_label_has_its_name():
 
 
 def test_tables_need_no_matplotlib():
-    code = "import sys, trulysafe.report.tables\nassert 'matplotlib' not in sys.modules"
+    code = "import sys\nfrom trulysafe.report.listed import TABLES\n[TABLES.module(name) for name in TABLES.names]\nassert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

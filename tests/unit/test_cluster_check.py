@@ -1,5 +1,8 @@
+import logging
 import re
+import shlex
 from math import inf
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,19 +11,27 @@ from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.load import load
 from trulysafe.plan.plan import Plan
-from trulysafe.tools.cluster_check import disk, partitions, slurm
-from trulysafe.tools.cluster_check.disk import Needed, folders
-from trulysafe.tools.cluster_check.keys import unknown_keys
-from trulysafe.tools.cluster_check.partitions import Partition, minutes, read_partitions
-from trulysafe.tools.cluster_check.profile import read_profile
-from trulysafe.tools.cluster_check.sbatch import flags, refusal
-from trulysafe.tools.cluster_check.slurm import preemption
-from trulysafe.tools.cluster_check.submissions import KNOWN_RULES, LABELLING, RULES, asked_for, jobs_of
+from trulysafe.tools.cluster_check import __main__ as check
+from trulysafe.tools.cluster_check import slurm
+from trulysafe.tools.cluster_check.__main__ import Needed, folders
+from trulysafe.tools.cluster_check.jobs import LABELLING, RULES, asked_for, flags, jobs_of, refusal
+from trulysafe.tools.cluster_check.profile import read_profile, rule_names, unknown_keys
+from trulysafe.tools.cluster_check.slurm import Partition, minutes, preemption, read_partitions
 
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
-    [("30:00", 30), ("12:00:00", 720), ("1-00:00:00", 1440), ("2-12:30:00", 3630), ("infinite", inf), ("n/a", inf)],
+    [
+        ("30:00", 30),
+        ("12:00:00", 720),
+        ("1-00:00:00", 1440),
+        ("2-12:30:00", 3630),
+        ("infinite", inf),
+        ("n/a", inf),
+        ("2-12", 3600),
+        ("90", 90),
+        ("2d12h", 3600),
+    ],
 )
 def test_time_limits(limit, expected):
     assert minutes(limit) == expected
@@ -43,9 +54,11 @@ def test_profile_as_a_list_of_assignments(tmp_path):
     [
         ("none", "REQUEUE", "", None),
         ("partition_prio", "OFF", "", None),
-        ("partition_prio", "REQUEUE", "", "note: gpu preempts jobs, for which Snakemake would wait for ever: set slurm-requeue: true"),
+        ("partition_prio", "REQUEUE", "",
+            "note: gpu preempts jobs, for which Snakemake would wait for ever: set slurm-requeue: true"),
         ("partition_prio", "REQUEUE", "slurm-requeue: true", "ok: preempted jobs of gpu are requeued"),
-        ("qos", "CANCEL", "slurm-requeue: true", "note: gpu preempts jobs, for which Snakemake would wait for ever: then Ctrl-C"),
+        ("qos", "CANCEL", "slurm-requeue: true",
+            "note: gpu preempts jobs, for which Snakemake would wait for ever: then Ctrl-C"),
     ],
 )  # fmt: skip
 def test_preemption(tmp_path, monkeypatch, kind, mode, setting, expected):
@@ -135,7 +148,7 @@ def test_rules_and_their_kinds_are_those_of_the_workflow():
         rule: kind for kind, rules in RULES.items() for rule in rules
     }
     assert {name for name, found in kinds.items() if found and found[1] == "labelling"} == set(LABELLING)
-    assert set(kinds) == set(KNOWN_RULES)
+    assert set(kinds) == rule_names()
 
 
 SINFO = """cpu*|up|12:00:00|256000|(null)|(null)
@@ -149,17 +162,17 @@ def sinfo(*words, **options):
 
 
 def found_of(folder, monkeypatch, site):
-    monkeypatch.setattr(partitions, "command", sinfo)
+    monkeypatch.setattr(slurm, "command", sinfo)
     profile = profile_of(folder, f"default-resources: {{most_memory_gb: 512, longest_minutes: 1440, {site}}}")
-    return [str(finding) for finding in partitions.partitions(profile, read_partitions())]
+    return [str(finding) for finding in slurm.partitions(profile, read_partitions())]
 
 
 def test_partitions_are_read_with_types_that_have_hyphens(monkeypatch):
-    monkeypatch.setattr(partitions, "command", sinfo)
+    monkeypatch.setattr(slurm, "command", sinfo)
     gpus = ("gpu:h100:8", "gpu:nvidia_a100-sxm4-80gb:4")
     assert read_partitions()["gpu"] == Partition("up", "1-00:00:00", 512, gpus, frozenset({"gpu80gb"}))
     assert read_partitions()["cpu"].default
-    assert partitions.longest("cpu,down", read_partitions()) == partitions.longest("", read_partitions()) == 720
+    assert slurm.longest("cpu,down", read_partitions()) == slurm.longest("", read_partitions()) == 720
     assert minutes(read_partitions()["down"].limit) == 5
 
 
@@ -168,11 +181,14 @@ def test_partitions_are_read_with_types_that_have_hyphens(monkeypatch):
     [
         ("slurm_partition: 'cpu,gpu', gpu_partition: gpu", ""),
         ("gpu_partition: gpu", ""),
-        ("slurm_partition: down, gpu_partition: gpu", "down is inact, SLURM starts no job there. Wait until it is up, or set it to one of: cpu, gpu"),
+        ("slurm_partition: down, gpu_partition: gpu",
+            "down is inact, SLURM starts no job there. Wait until it is up, or set it to one of: cpu, gpu"),
         ("slurm_partition: cpu", "cpu has none; set gpu_partition"),
-        ("slurm_partition: 'cpu,none', gpu_partition: gpu", "slurm_partition: none is not here. Set it to one of: cpu, gpu, down"),
+        ("slurm_partition: 'cpu,none', gpu_partition: gpu",
+            "slurm_partition: none is not here. Set it to one of: cpu, gpu, down"),
         ("gpu_partition: gpu, gpu_type: a100", "gpu_type: a100 is not in gpu. Set it to none or one of: h100"),
-        ("gpu_partition: gpu, gpu_type: nvidia_a100-sxm4-80gb", "plugin takes letters, digits, _ and . alone. Set it to none, and gpu_constraint"),
+        ("gpu_partition: gpu, gpu_type: nvidia_a100-sxm4-80gb",
+            "plugin takes letters, digits, _ and . alone. Set it to none, and gpu_constraint"),
     ],
 )  # fmt: skip
 def test_partitions_against_the_site_block(tmp_path, monkeypatch, site, said):
@@ -182,9 +198,9 @@ def test_partitions_against_the_site_block(tmp_path, monkeypatch, site, said):
 
 
 def test_partitions_that_are_chosen_by_limits(tmp_path, monkeypatch):
-    monkeypatch.setattr(partitions, "command", sinfo)
+    monkeypatch.setattr(slurm, "command", sinfo)
     profile = profile_of(tmp_path, "slurm-partition-config: partitions.yaml")
-    says = [finding.says for finding in partitions.partitions(profile, read_partitions())]
+    says = [finding.says for finding in slurm.partitions(profile, read_partitions())]
     assert says == [
         f"{key}: none, slurm-partition-config chooses by limits" for key in ("slurm_partition", "gpu_partition")
     ]
@@ -209,7 +225,7 @@ def test_keys_that_nothing_reads(tmp_path):
 def found_on_disk(monkeypatch, cache, room=None):
     raw = raw_configuration([SMALL]) | {"scenario": "not_begun", "cache": cache}
     if room:
-        monkeypatch.setattr(disk, "needed", lambda config: room)
+        monkeypatch.setattr(check, "needed", lambda config: room)
     return {finding.what: finding for finding in folders(load(raw))}
 
 
@@ -226,16 +242,17 @@ def test_the_disk_has_to_hold_what_the_plan_takes(monkeypatch, tmp_path):
 def test_a_cache_that_jobs_could_not_use(monkeypatch):
     found = found_on_disk(monkeypatch, "$TRULYSAFE_NOT_SET/hub")["cache"]
     assert (found.state, "names a variable that is not set" in found.says) == ("mend", True)
-    monkeypatch.setattr(disk.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(check.os, "access", lambda path, mode: False)
     assert "/nowhere/hub: cannot be written to" in found_on_disk(monkeypatch, "/nowhere")["cache"].says
 
 
 @pytest.mark.parametrize(
     ("extra", "values", "said"),
     [
-        ("--signal=TERM@300 --gres=gpu:1", {}, "Snakemake would not submit it: The --generic-resources-(GRES) option is not allowed"),
-        ("--signal=TERM@300", {"gpu": 1, "gpu_model": "a100-sxm"}, "Snakemake would not submit it: Invalid GPU model format: a100-sxm"),
-        ("--comment='open", {}, "Snakemake would not submit it: The --job-comment option"),
+        ("--signal=TERM@300 --gres=gpu:1", {}, "Snakemake would not submit it: The --gres option is not allowed"),
+        ("--signal=TERM@300", {"gpu": 1, "gpu_model": "a100-sxm"},
+            "Snakemake would not submit it: Invalid GPU model format: a100-sxm"),
+        ("--comment='open", {}, "Snakemake would not submit it: The --comment option"),
         ("--hold='open", {}, "Snakemake would not submit it: No closing quotation"),
         ("", {"runtime": 61}, "asks for 61 minutes, short gives 60: it would wait for ever"),
     ],
@@ -244,3 +261,80 @@ def test_jobs_that_would_never_run(tmp_path, extra, values, said):
     short = {"short": Partition("up", "1:00:00", 256, (), frozenset())}
     asked = {"slurm_partition": "short", "runtime": 60, "slurm_extra": extra, **values}
     assert refusal(profile_of(tmp_path, "retries: 1"), asked, short).startswith(said)
+
+
+def plugins_flags(values, **settings):
+    """What Snakemake's plugin for SLURM itself would give to sbatch after names and log files."""
+    from snakemake.iocontainers import ResourceList
+    from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+    from snakemake_executor_plugin_slurm.utils import set_gres_string
+
+    job = SimpleNamespace(resources=ResourceList(fromdict=values), threads=1, name="check")
+    executor = SimpleNamespace(**{"requeue": False, "no_requeue": False, "qos": None, "reservation": None, **settings})
+    names = {"run_uuid": "check", "slurm_logfile": "log", "comment_str": "check", "workdir": None}
+    named = {"account": "-A mine", "partition": "-p gpu"}
+    words = shlex.split(get_submit_command(job, names | named, settings=executor) + set_gres_string(job))
+    return sorted(words[words.index("--comment") + 2 :])
+
+
+ONE = {"slurm_partition": "gpu", "slurm_account": "mine, other", "runtime": 60, "mem_mb": 4000}
+SEVERAL = {"mpi": "srun", "nodes": 2, "tasks": 2, "tasks_per_gpu": 0, "gres": "gpu:a100:4", "cpus_per_task": 32}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"gpu": 2, "gpu_model": "a100", "constraint": "gpu80gb&fast", "qos": "long", "cpus_per_task": 8},
+        {"gpu": 1, "cpus_per_gpu": 4, "tasks": 2, "slurm_extra": "'--signal=TERM@300' --exclusive"},
+        {"gpu": 1, "cpus_per_gpu": -1, "tasks_per_gpu": 1},
+        {"gpu_model": "a100"},
+        {"gres": "gpu:2", "mem_mb_per_cpu": 2000, "cpus_per_task": -1},
+        SEVERAL,
+        {"mpi": "srun", "tasks_per_node": 4, "clusters": "two", "tasks": 0},
+        {"tasks": 3, "nodes": 1, "cluster": "one", "runtime": 0},
+    ],
+)
+@pytest.mark.parametrize("line", ["slurm-requeue: true", "slurm-no-requeue: true", "slurm-reservation: ours"])
+def test_a_job_is_asked_about_with_what_the_plugin_gives_to_sbatch(tmp_path, values, line):
+    key, value = line.removeprefix("slurm-").replace("-", "_").split(": ")
+    expected = plugins_flags(ONE | values, **{key: value if key == "reservation" else True})
+    assert sorted(flags(profile_of(tmp_path, line), ONE | values)[1]) == expected
+
+
+def test_what_the_plugin_refuses_is_refused_here(tmp_path):
+    from snakemake_executor_plugin_slurm.validation import get_forbidden_slurm_options
+
+    profile, own = profile_of(tmp_path, "retries: 1"), "--exclusive --signal=TERM@300 --mail-user=me --exclude node1"
+    assert flags(profile, {"slurm_extra": own})[1][-5:] == shlex.split(own)
+    for pattern in get_forbidden_slurm_options():
+        for written in pattern.replace("[=\\s]", "=").replace("\\s?", " ").replace("\\s", " ").split("|"):
+            with pytest.raises(ValueError, match="is not allowed in slurm_extra"):
+                flags(profile, {"slurm_extra": f"--exclusive {written}x"})
+    for values in ({"gres": "gpu a100"}, {"mpi": "srun"}, {"mpi": "srun", "tasks": 1}, {"nodes": "2"}, {"tasks": "a"}):
+        assert refusal(profile, values, {}).startswith("Snakemake would not submit it: ")
+
+
+LIMITS = """partitions:
+  short: {max_runtime: "1:00:00", max_threads: 32}
+  long: {max_runtime: "2-00:00:00", max_threads: 32, max_mem_mb: 64000}
+  week: {max_runtime: 7d, max_threads: 8}
+  gpu: {max_runtime: 1440, max_threads: 64, max_gpu: 4}
+"""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"runtime": 30}, {"runtime": 90}, {"runtime": 90, "gpu": 1}, {"runtime": 60, "gres": "gpu:a100:2"},
+     {"runtime": 90, "mem_mb": 90000}, {"runtime": 90, "gpu": 8}, {"runtime": 5000},
+     {"runtime": 30, "cpus_per_task": 48}],
+)  # fmt: skip
+def test_the_partition_is_the_one_that_the_plugin_chooses_by_limits(tmp_path, values):
+    from snakemake.iocontainers import ResourceList
+    from snakemake_executor_plugin_slurm.partitions import get_best_partition, read_partition_file
+
+    (tmp_path / "partitions.yaml").write_text(LIMITS)
+    job = SimpleNamespace(resources=ResourceList(fromdict=values), threads=1, name="check")
+    expected = get_best_partition(read_partition_file(tmp_path / "partitions.yaml"), job, logging.getLogger("plugin"))
+    profile = profile_of(tmp_path, "slurm-partition-config: partitions.yaml")
+    assert flags(profile, values)[0] == (expected or "")

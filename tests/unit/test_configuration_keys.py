@@ -155,9 +155,9 @@ def test_the_configuration_with_all_defaults_filled_in_is_accepted():
 @pytest.mark.parametrize(
     ("training", "message"),
     [
-        ({"processes": 2}, "training.processes: 2 with engine 'single'"),
-        ({"engine": "ddp", "processes": 3, "nodes": 2, "batch_size": 3}, "training.processes: 3 cannot be spread over 2 nodes"),
-        ({"engine": "ddp", "processes": 3}, "training.batch_size: a micro-batch of 4 pairs cannot be spread over 3 processes"),
+        ({"processes": 2}, "processes: 2 with engine 'single'"),
+        ({"engine": "ddp", "processes": 3, "nodes": 2, "batch_size": 3}, "processes: 3 cannot be spread over 2 nodes"),
+        ({"engine": "ddp", "processes": 3}, "batch_size: a micro-batch of 4 pairs cannot be spread over 3 processes"),
     ],
 )  # fmt: skip
 def test_a_launch_is_refused_in_the_words_of_the_job(training, message):
@@ -171,4 +171,4 @@ def test_a_launch_is_refused_in_the_words_of_the_job(training, message):
         with pytest.raises(UserError) as caught:
             load(changed({key: given}))
         (line,) = str(caught.value).splitlines()[1:]
-        assert line.startswith(f"- {named}: {message}")
+        assert line.startswith(f"- {named}.{message}")

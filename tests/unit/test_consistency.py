@@ -100,7 +100,7 @@ def test_the_leakage_check_sees_every_data_set_but_those_that_pairs_are_made_of(
     raw = copy.deepcopy(SMALL)
     raw["datasets"]["more"] = raw["datasets"]["preferences"] | {"role": "reward"}
     raw["token_rewards"] = {"t": {"kind": "token_rm", "model": "tiny", "datasets": ["more"]}}
-    assert Plan(load(raw)).used_as == {
+    assert Plan(load(raw)).data.used_as == {
         "corpus": {"kind": "responses", "datasets": ["corpus"]},
         "labeller": {"kind": "prompts", "datasets": ["risk_labels"]},
         "reward": {"kind": "pairs", "datasets": ["more", "preferences"]},
@@ -116,7 +116,10 @@ def test_a_split_dataset_serves_every_stage():
 def test_judges_that_are_fitted_need_datasets_and_others_have_none():
     with pytest.raises(UserError, match=r"judges\.mine\.datasets: missing"):
         check(judges__mine={"kind": "classifier"})
-    with pytest.raises(UserError, match=r"judges\.mine\.datasets: .* not fitted\. Remove the key"):
+    with pytest.raises(
+        UserError,
+        match=r"judges\.mine\.datasets: only the kind 'classifier' reads it, not 'refusal_phrases'\. Leave it out",
+    ):
         check(judges__mine={"kind": "refusal_phrases", "datasets": ["corpus"]})
 
 
@@ -133,7 +136,9 @@ def test_a_name_that_cannot_be_part_of_a_path_says_what_can():
 
 
 def test_a_phrase_that_is_no_regular_expression_is_refused():
-    with pytest.raises(UserError, match=r"judges\.refusal_phrases: .*'no \(' is not a regular expression"):
+    with pytest.raises(
+        UserError, match=r"judges\.refusal_phrases\.options\.phrases: .*'no \(' is not a regular expression"
+    ):
         check(judges__refusal_phrases={"kind": "refusal_phrases", "options": {"phrases": ["no ("]}})
 
 

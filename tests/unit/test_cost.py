@@ -13,13 +13,11 @@ from tests.unit import tiny
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.load import load
+from trulysafe.models.sizes import Size, llama_parameters, size_of, stored_parameters
+from trulysafe.plan.rows import Rows
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.estimate import STAGES, Gpu, gpu_type, gpus_of, priced, seconds_of, wall_hours
-from trulysafe.tools.cost.jobs import Jobs
-from trulysafe.tools.cost.measured import beside
-from trulysafe.tools.cost.screen import disk
-from trulysafe.tools.cost.sizes import Size, llama_parameters, size_of, stored_parameters
-from trulysafe.tools.cost.work import Job
+from trulysafe.tools.cost.price import Gpu, disk, gpu_type, gpus_of, priced, seconds_of, total, wall_hours
+from trulysafe.tools.cost.work import RULES, Job, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL, DEMO = ROOT / "tests/workflow/small.yaml", ROOT / "config/demo.yaml"
@@ -33,9 +31,9 @@ def raw(path: Path) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def jobs_of(path: Path) -> dict[str, list[Job]]:
+def jobs_of(configuration: Path | dict) -> dict[str, list[Job]]:
     found: dict[str, list[Job]] = {}
-    for job in Jobs(load(raw(path)), A).all():
+    for job in Work(raw(configuration) if isinstance(configuration, Path) else configuration, A).jobs():
         found.setdefault(job.rule, []).append(job)
     return found
 
@@ -50,11 +48,11 @@ def test_small_configuration_by_hand():
     assert jobs["reward_states"][0].disk == 120 * 3 * 2 * 32 * 4
     # two seeds of dpo in one job: 2 steps of 4 pairs of two sides of 100 tokens
     assert sorted(job.trained_tokens for job in jobs["train"]) == [1600, 1600, 3200]
-    # base: 60 harmful prompts, 20 look-alikes, 20 general ones, in blocks of 32, 16 tokens
-    assert jobs["answer"][0].steps == (2 + 1 + 1) * 16
-    # one run at two snapshots: 15, 5 and 5 prompts at the earlier one
-    assert jobs["answer"][-1].steps == (2 + 1 + 1) * 16 + 3 * 16
-    assert [job.forward_tokens for job in jobs["reference"]] == [2 * 24 * 100, 2 * 60 * 100]
+    # base: 60 harmful prompts, 20 look-alikes, 20 general ones, in blocks of 32, 16 tokens; 15, 5 and 5 at an earlier snapshot;
+    # two runs share a job, two have their own
+    base, earlier = (2 + 1 + 1) * 16, 3 * 16
+    assert sorted(job.steps for job in jobs["answer"]) == [base, base + earlier, base + earlier, 2 * (base + earlier)]
+    assert sorted(job.forward_tokens for job in jobs["reference"]) == [2 * 24 * 100, 2 * 60 * 100]
 
 
 def test_demo_by_hand():
@@ -72,7 +70,7 @@ def test_demo_by_hand():
 def test_kto_reads_as_many_mismatched_tokens_as_it_trains_on():
     changed = raw(SMALL)
     changed["methods"]["dpo"] = {"loss": "kto"}
-    priced_kto = [job for job in Jobs(load(changed), A).all() if job.rule == "train" and job.forward_tokens]
+    priced_kto = [job for job in jobs_of(changed)["train"] if job.forward_tokens]
     assert [(job.forward_tokens, job.trained_tokens) for job in priced_kto] == [(3200, 3200)]
 
 
@@ -81,12 +79,12 @@ def test_a_table_of_pairs_is_no_longer_than_samples_and_rows_allow(keys, pairs):
     """60 prompts of four samples make two pairs each, whatever k is."""
     changed = raw(SMALL)
     changed["pairs"]["reranked"] |= keys
-    assert Jobs(load(changed), A).rows.pairs("reranked") == pairs
+    assert Rows(load(changed), A.unknown_rows).pairs("reranked") == pairs
 
 
 def test_answer_shards_share_the_work():
     changed = raw(DEMO) | {"batching": raw(DEMO)["batching"] | {"answer_shards": 4}}
-    whole, parts = jobs_of(DEMO)["answer"], [job for job in Jobs(load(changed), A).all() if job.rule == "answer"]
+    whole, parts = jobs_of(DEMO)["answer"], jobs_of(changed)["answer"]
     assert len(parts) == 4 * len(whole)
     assert sum(job.steps for job in parts) == pytest.approx(sum(job.steps for job in whole))
 
@@ -97,7 +95,7 @@ def test_sizes_are_those_of_the_files(tmp_path, family):
     model.save_pretrained(tmp_path)
     config = raw(SMALL)
     config["models"]["tiny"] = {"source": "path", "name": str(tmp_path), "dtype": "bfloat16"}
-    size = size_of(load(config), "tiny")
+    size = size_of(load(config).models["tiny"], "tiny")
     assert (size.parameters, size.layers, size.width) == (model.num_parameters(), tiny.LAYERS, tiny.WIDTH)
     assert stored_parameters(tmp_path) == model.num_parameters()
 
@@ -116,10 +114,10 @@ def test_a_hub_model_needs_its_number_of_weights():
     config = raw(SMALL)
     config["models"]["tiny"] = {"source": "hub", "name": "nobody/nothing", "revision": "0" * 40}
     with pytest.raises(UserError, match=r"models\.tiny\.parameters: missing.*make prefetch"):
-        size_of(load(config), "tiny")
+        size_of(load(config).models["tiny"], "tiny")
     config["models"]["tiny"]["parameters"] = 8.03e9
-    size = size_of(load(config), "tiny")
-    assert (size.parameters, size.bytes_per_weight, size.name) == (8.03e9, 2, "tiny")
+    size = size_of(load(config).models["tiny"], "tiny")
+    assert (size.parameters, size.bytes, size.name) == (8.03e9, 2 * 8.03e9, "tiny")
     assert 28 <= size.layers <= 36
 
 
@@ -130,12 +128,12 @@ def test_a_plan_needs_no_data_and_says_what_it_assumed(tmp_path):
         "role": "evaluation",
         "options": {"path": str(tmp_path / "no.jsonl")},
     }
-    jobs = Jobs(load(config), A)
-    jobs.all()
-    assert jobs.rows.guessed == ["test"]
-    assert jobs.rows.dataset("test") == A.unknown_rows
+    work = Work(config, A)
+    work.jobs()
+    assert work.rows.guessed == ["test"]
+    assert work.rows.dataset("test") == A.unknown_rows
     (tmp_path / "no.jsonl").write_text('{"prompt": "a"}\n' * 7, encoding="utf-8")
-    assert Jobs(load(config), A).rows.dataset("test") == 7
+    assert Rows(load(config), A.unknown_rows).dataset("test") == 7
 
 
 def test_seconds_by_hand():
@@ -155,42 +153,94 @@ def test_labelling_is_priced_for_all_that_is_labelled_before_rows_are_taken():
     raw["llms"] = {"local": {"backend": "local", "model": "tiny", "batch_size": 1, "max_new_tokens": 10}}
     raw["labellers"] = {"risk": {"kind": "llm", "llm": "local", "datasets": ["risk_labels"], "options": {"rows": None}}}
     raw["pairs"]["harmless"] |= {"labeller": "risk", "rows": 5}
-    priced = {job.rule: job.steps for job in Jobs(load(raw), Assumptions()).all()}
-    assert priced["annotated_pairs"] == 10 * 24  # both tables, as they are
-    assert priced["fit_labeller"] == 10 * 120
+    jobs = jobs_of(raw)
+    assert [job.steps for job in jobs["annotated_pairs"]] == [10 * 24]  # both tables, as they are
+    assert [job.steps for job in jobs["fit_labeller"]] == [10 * 120]
 
 
-def test_wall_time_is_stage_after_stage():
-    train = Job("train", EIGHT, trained_tokens=1e8)
-    table = priced([train] * 4 + [Job("split")], GPU, A)
+def test_wall_time_follows_what_jobs_wait_for():
+    train = Job("train", EIGHT, trained_tokens=1e8, needs=(0,))
+    jobs = [Job("split"), *[train] * 4]
     hours, short = seconds_of(train, GPU, A) / 3600, A.cpu_job_seconds / 3600
-    assert wall_hours(table, 1) == pytest.approx(4 * hours + short)
-    assert wall_hours(table, 2) == pytest.approx(2 * hours + short)
-    assert wall_hours(table, 100) == pytest.approx(hours + short)
+    assert wall_hours(jobs, GPU, 1, A) == pytest.approx(4 * hours + short)
+    assert wall_hours(jobs, GPU, 2, A) == pytest.approx(2 * hours + short)
+    assert wall_hours(jobs, GPU, 100, A) == pytest.approx(hours + short)
+    second_round = [*jobs, replace(train, needs=(1, 2))]  # waits for two of the four
+    assert wall_hours(second_round, GPU, 4, A) == pytest.approx(2 * hours + short)
+    assert wall_hours(second_round, GPU, 2, A) == pytest.approx(3 * hours + short)
+
+
+def test_the_longest_way_to_the_end_goes_first():
+    """A long chain and four short jobs on two GPUs: what is on the chain does not wait for the short ones."""
+    train = Job("train", EIGHT, trained_tokens=1e8)
+    jobs = [*[train] * 4, train, replace(train, needs=(4,)), replace(train, needs=(5,))]
+    assert wall_hours(jobs, GPU, 2, A) == pytest.approx(4 * seconds_of(train, GPU, A) / 3600)
 
 
 def test_gpus_that_no_further_job_fits_on_stay_idle():
-    table = priced([Job("train", EIGHT, trained_tokens=1e8, processes=4)] * 4, GPU, A)
-    assert wall_hours(table, 11) == pytest.approx(wall_hours(table, 8))
-    assert wall_hours(table, 12) < wall_hours(table, 8)
+    jobs = [Job("train", EIGHT, trained_tokens=1e8, processes=4)] * 4
+    assert wall_hours(jobs, GPU, 11, A) == pytest.approx(wall_hours(jobs, GPU, 8, A))
+    assert wall_hours(jobs, GPU, 12, A) == pytest.approx(wall_hours(jobs, GPU, 8, A))  # three, then the fourth
+    assert wall_hours(jobs, GPU, 16, A) < wall_hours(jobs, GPU, 8, A)
 
 
-def test_every_rule_has_its_place():
-    rules = {rule for stage in STAGES for rule in stage}
-    assert set(jobs_of(SMALL)) | set(jobs_of(DEMO)) <= rules
-    assert len(rules) == sum(map(len, STAGES))
+def test_rules_are_listed_in_the_order_of_a_run():
+    order = priced(Work(raw(SMALL), A).jobs(), GPU, A)["rule"].tolist()
+    assert len(order) == len(set(order))
+    chain = [
+        "normalise",
+        "split",
+        "train_base",
+        "sample",
+        "pool_states",
+        "rerank",
+        "mix",
+        "train",
+        "answer",
+        "judge",
+        "metrics",
+    ]
+    assert [rule for rule in order if rule in chain] == chain
+    assert order[-1] == "costs"
 
 
-def test_a_run_is_set_beside_its_plan(tmp_path):
-    table = priced([Job("split"), Job("normalise"), Job("normalise")], GPU, A)
-    assert beside(table, tmp_path / "none")["jobs_done"].sum() == 0
-    (tmp_path / "normalise").mkdir()
-    for name, seconds in (("a", 30), ("b", 60)):
-        pd.DataFrame({"s": [seconds]}).to_csv(tmp_path / "normalise" / f"{name}.tsv", sep="\t", index=False)
-    rows = beside(table, tmp_path).set_index("rule")
+def test_a_rule_that_loads_a_model_and_is_not_priced_is_named(monkeypatch):
+    monkeypatch.delitem(RULES, "sample")
+    work = Work(raw(SMALL), A)
+    assert {job.model for job in work.jobs() if job.rule == "sample"} == {None}
+    assert work.unknown == {"sample"}
+
+
+def test_a_run_is_set_beside_its_plan():
+    untimed = [Job("split"), Job("normalise"), Job("normalise")]
+    assert priced(untimed, GPU, A)["jobs_done"].sum() == 0
+    ran = [Job("split"), *(Job("normalise", done=True, took=took) for took in (30, 60, None)), Job("normalise")]
+    rows = priced(ran, GPU, A).set_index("rule")
     assert rows.loc["normalise", "measured_hours"] == pytest.approx(90 / 3600)
     assert rows.loc["normalise", "ratio"] == pytest.approx(90 / (2 * A.cpu_job_seconds))
+    assert rows.loc["normalise", "jobs_done"] == 3
     assert pd.isna(rows.loc["split", "ratio"])
+
+
+def test_what_is_done_is_counted_and_what_is_left_is_said_beside_it(tmp_path, monkeypatch):
+    """Data tables are there, one of them with its benchmark file: the run is priced whole, and without them."""
+    monkeypatch.chdir(tmp_path)
+    before = jobs_of(SMALL)
+    assert not any(job.done for jobs in before.values() for job in jobs)
+    names = raw(SMALL)["datasets"]
+    for name in names:
+        path = tmp_path / f"results/small/data/{name}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    timing = tmp_path / "results/small/benchmarks/normalise/test.tsv"
+    timing.parent.mkdir(parents=True)
+    timing.write_text("s\th:m:s\n30.0\t0:00:30\n", encoding="utf-8")
+    after = jobs_of(SMALL)
+    assert {rule for rule, jobs in after.items() if all(job.done for job in jobs)} == {"normalise"}
+    assert sorted(job.took or 0 for job in after["normalise"])[-2:] == [0, 30]
+    whole, left = total([job for jobs in after.values() for job in jobs if not job.needs], GPU, 8, A).split("\n")
+    assert left.startswith("Still to do: ")
+    assert int(whole.split()[0]) - int(left.split()[3]) == len(names)
 
 
 def test_gpu_types_and_units():

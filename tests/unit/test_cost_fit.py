@@ -7,13 +7,10 @@ import pytest
 import yaml
 
 from trulysafe.common.errors import UserError
-from trulysafe.config.load import load
+from trulysafe.models.sizes import Size
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.estimate import Gpu, check_gpus, gpus_of, priced
-from trulysafe.tools.cost.fit import too_large
-from trulysafe.tools.cost.jobs import Jobs
-from trulysafe.tools.cost.sizes import Size
-from trulysafe.tools.cost.work import Job
+from trulysafe.tools.cost.price import Gpu, check_gpus, gpus_of, priced, too_large
+from trulysafe.tools.cost.work import Job, Work
 
 EQUILIBRATE = Path(__file__).resolve().parents[2] / "config" / "equilibrate.yaml"
 A = Assumptions()
@@ -26,7 +23,7 @@ def equilibrate(**training) -> list[Job]:
     """Jobs of the full-size configuration, with other options of training."""
     changed = yaml.safe_load(EQUILIBRATE.read_text(encoding="utf-8"))
     changed["training"] |= training
-    return Jobs(load(changed), A).all()
+    return Work(changed, A).jobs()
 
 
 @pytest.mark.parametrize(("processes", "nodes"), [(4, 1), (8, 2)])
@@ -59,7 +56,7 @@ def test_what_one_process_must_hold_is_not_spread():
     assert "One process holds the whole model" in too_large([Job("answer", SEVENTY)], A100, A)[0]
     alone = next(job for job in equilibrate(engine="single", processes=1) if job.rule == "train")
     assert alone.trained is not None
-    alone = replace(alone, trained=replace(alone.trained, alone=True))
+    alone = replace(alone, trained=alone.trained._replace(alone=True))
     assert "GiB. Lower training.batch_size" in too_large([alone], A100, A)[0]
 
 

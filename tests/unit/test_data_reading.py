@@ -2,15 +2,20 @@
 
 import gzip
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from tests.unit.source_files import read, write
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import pair_id, prompt_id
 from trulysafe.common.schema import SCHEMAS
+from trulysafe.config.load import load
 from trulysafe.data import read as data
+from trulysafe.data.sources import READERS
+from trulysafe.plan.checks import check_inputs
 
 
 def test_the_three_kinds_of_table_have_their_schema(tmp_path):
@@ -20,8 +25,9 @@ def test_the_three_kinds_of_table_have_their_schema(tmp_path):
         ({"prompt": "q", "response": "good"}, "responses"),
         ({"prompt": "q", "chosen": "good", "rejected": "bad"}, "pairs"),
     ):
-        frame, found = data.load("jsonl", {"folder": str(tmp_path), "path": "a.jsonl", "columns": columns}, "mine")
-        assert found == kind == data.schema_kind("jsonl", {"columns": columns})
+        options = {"folder": str(tmp_path), "path": "a.jsonl", "columns": columns}
+        frame, found, _ = data.read("jsonl", options, "mine")
+        assert found == kind == READERS.options("jsonl", options).table_kind
         assert list(frame.columns) == list(SCHEMAS[kind])
         assert frame.loc[0, ["prompt", "prompt_id", "source"]].tolist() == ["Why?", prompt_id("why?"), "mine"]
     assert frame["pair_id"][0] == pair_id("Why?", "Because.", "Go away.")
@@ -164,7 +170,11 @@ BAD_OPTIONS = {
     "no path": ("jsonl", {}, "`path` is missing"),
     "an unknown kind": ("beavertail_risk", {}, "Did you mean 'beavertails_risk'"),
     "an unknown option": ("jsonl", {"path": "a.jsonl", "colums": {}}, "Did you mean 'columns'"),
-    "an option of another reader": ("xstest", {"categories": []}, "'categories' is not accepted"),
+    "an option of another reader": (
+        "xstest",
+        {"categories": []},
+        "`categories`: unknown key. Accepted: files, folder, ",
+    ),
     "a field that no table has": (
         "jsonl",
         {"path": "a.jsonl", "columns": {"promt": "prompt"}},
@@ -183,9 +193,13 @@ BAD_OPTIONS = {
     "columns in a list": (
         "jsonl",
         {"path": "a.jsonl", "columns": ["prompt"]},
-        "`columns`: ['prompt'] is not accepted; a mapping",
+        "`columns`: ['prompt'] is not accepted. Accepted: a mapping",
     ),
-    "a path that is a number": ("jsonl", {"path": 3}, "`path`: 3 is not accepted"),
+    "a path that is a number": (
+        "jsonl",
+        {"path": 3},
+        "`path`: 3 is not accepted; a file, a pattern or a list of them is needed",
+    ),
     "no rows": ("jsonl", {"path": "a.jsonl", "rows": 0}, "`rows`: 0 is not accepted"),
     "rows in words": ("jsonl", {"path": "a.jsonl", "rows": "ten"}, "`rows`: 'ten' is not accepted"),
     "an unknown risk": ("jsonl", {"path": "a.jsonl", "risk": "EDH"}, "Did you mean 'EHD'"),
@@ -206,6 +220,27 @@ def test_validate_stops_before_any_job(tmp_path, case):
     with pytest.raises(UserError) as caught:
         data.validate(kind, options if kind == "demo" else {"folder": str(tmp_path), **options})
     assert message in str(caught.value)
+
+
+def test_options_that_are_no_mapping_are_refused():
+    with pytest.raises(UserError, match=r"`options`: \['a\.jsonl'\] is not accepted"):
+        data.validate("jsonl", ["a.jsonl"])
+
+
+@pytest.mark.parametrize("case", BAD_OPTIONS)
+def test_a_wrong_option_is_refused_at_its_key_of_the_configuration(tmp_path, case):
+    write(tmp_path / "a.jsonl", [{"prompt": "a"}])
+    kind, options, message = BAD_OPTIONS[case]
+    raw = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "small.yaml").read_text(encoding="utf-8"))
+    raw["data"] = str(tmp_path)
+    raw["datasets"]["wrong"] = {"kind": kind, "role": "evaluation", "options": options}
+    with pytest.raises(UserError) as caught:
+        check_inputs(load(raw))
+    said = [line for line in str(caught.value).splitlines() if line.startswith("- ")]
+    assert len(said) == 1
+    assert said[0].startswith(("- datasets.wrong.kind: ", "- datasets.wrong.options.", "- datasets.wrong: "))
+    if "Did you mean" in message:
+        assert message in said[0]
 
 
 def test_validate_accepts_what_read_reads(tmp_path):

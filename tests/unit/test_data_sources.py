@@ -8,6 +8,7 @@ from tests.unit.real_data import FOLDER, needs_real_data
 from tests.unit.source_files import read, write
 from trulysafe.common.errors import UserError
 from trulysafe.data import read as data
+from trulysafe.data.sources import READERS
 
 
 def test_hub_datasets_are_read_by_split_in_their_original_layout(tmp_path, tmp_path_factory, monkeypatch):
@@ -100,9 +101,9 @@ def test_general_preference_keeps_single_exchanges(tmp_path):
 
 def test_the_demo_world_is_read_like_any_source():
     options = {"part": "harmful", "world": 0, "rows": 40}
-    frame, kind = data.load("demo", options, "pool")
+    frame, kind, _ = data.read("demo", options, "pool")
     assert (kind, len(frame), set(frame["source"])) == ("prompts", 40, {"pool"})
-    assert data.schema_kind("demo", options) == "prompts"
+    assert data.validate("demo", options).table_kind == "prompts"
 
 
 def test_ultrafeedback_keeps_single_exchanges(tmp_path):
@@ -153,7 +154,8 @@ EXPECTED = {  # kind: schema kind, rows in the released file that it takes, labe
 
 @needs_real_data
 def test_every_source_with_a_released_file_is_expected():
-    released = {kind for kind, source in data.SOURCES.items() if any(any(FOLDER.glob(path)) for path in source.path)}
+    fields = {kind: READERS.module(kind).Options.model_fields for kind in READERS.names if kind != "demo"}
+    released = {kind for kind, of in fields.items() if any(any(FOLDER.glob(path)) for path in of["path"].default)}
     assert set(EXPECTED) == released
     assert not released & HUB_ONLY
 

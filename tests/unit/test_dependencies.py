@@ -25,18 +25,18 @@ def configuration() -> dict[str, Any]:
 
 def test_trainings_wait_for_what_they_read() -> None:
     plan = Plan(load(configuration()))
-    implicit = plan.training_inputs("tiny.ama_implicit-0")
+    implicit = plan.train.inputs("tiny.ama_implicit-0")
     assert implicit["token_rewards"] == "results/small/token_rewards/policy"
     assert implicit["token_values"] == [
         f"results/small/token_values/policy/{name}.parquet" for name in ("harmless", "reranked")
     ]
     assert "rewards" not in implicit
-    assert plan.source_inputs("policy")["policy"] == "results/small/policies/tiny.dpo-0"
-    assert plan.source_policy("policy")["source"] == "results/small/policies/tiny.dpo-0/dpo/seed0/step2"
-    assert plan.source_policy("classifier") is None
-    assert plan.training_inputs("tiny.placebo-0")["gamma_of"] == ["results/small/policies/tiny.confidence_dpo-0"]
-    assert plan.method_options("tiny.ama_token_rm-0")["mask"]["token_rewards"] == "token_rm"
-    assert plan.method_options("tiny.ama_dpo-0")["mask"]["token_rewards"] == "hybrid"
+    assert plan.token_rewards.inputs("policy")["policy"] == "results/small/policies/tiny.dpo-0"
+    assert plan.token_rewards.policy("policy")["source"] == "results/small/policies/tiny.dpo-0/dpo/seed0/step2"
+    assert plan.token_rewards.policy("classifier") is None
+    assert plan.train.inputs("tiny.placebo-0")["gamma_of"] == ["results/small/policies/tiny.confidence_dpo-0"]
+    assert plan.train.method("tiny.ama_token_rm-0")["mask"]["token_rewards"] == "token_rm"
+    assert plan.train.method("tiny.ama_dpo-0")["mask"]["token_rewards"] == "hybrid"
 
 
 def test_a_named_judge_of_online_pairs_takes_the_rewards_place() -> None:
@@ -46,15 +46,15 @@ def test_a_named_judge_of_online_pairs_takes_the_rewards_place() -> None:
     raw["methods"] |= {name: {"online": {"samples": 4, "judge": name}} for name in ("oracle", "fitted")}
     raw["experiments"] |= {name: {"model": "tiny", "mix": "random", "method": name} for name in ("oracle", "fitted")}
     plan = Plan(load(raw))
-    oracle, fitted = (plan.training_inputs(f"tiny.{name}-0") for name in ("oracle", "fitted"))
+    oracle, fitted = (plan.train.inputs(f"tiny.{name}-0") for name in ("oracle", "fitted"))
     assert oracle["texts"] == ["results/small/pairs/harmless.parquet", "results/small/pairs/reranked.parquet"]
     assert oracle["judge"] == []
     assert "reward" not in oracle
     assert fitted["judge"] == ["results/small/judges/fitted"]
-    assert plan.online_judge("tiny.fitted-0") == {
+    assert plan.train.judge("tiny.fitted-0") == {
         "kind": "classifier", "options": {}, "artefact": "results/small/judges/fitted",
     }  # fmt: skip
-    assert plan.online_judge("tiny.dpo-0") is None
+    assert plan.train.judge("tiny.dpo-0") is None
 
 
 WRONG = {

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from tests.unit import tiny
+from tests.unit.report_world import run_of, texts
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id, response_id
 from trulysafe.drift.follow import FRESH_COLUMNS, REFERENCES, Follower, policy_seed
 from trulysafe.drift.measures import COLUMNS, REFERENCE, class_distance, drift_rows, order_values, token_divergence
 from trulysafe.models.sampling import Decoding
-from trulysafe.report.drift_figure import drift_text, order_and_distribution, starting_value
+from trulysafe.report.figures.order_and_distribution import order_and_distribution, starting_value
+from trulysafe.report.tables import order_and_distribution as table_of_drift
 
 PROMPTS, RESPONSES = 6, 4
 
@@ -33,8 +35,10 @@ def pool(change, seeds=(0, 1), experiment="arm", step=8) -> pd.DataFrame:
                 tokens = 2 + place
                 rows.append(
                     {
-                        "experiment": experiment, "seed": seed, "step": step, "prompt_id": f"p{prompt}", "family": f"f{prompt % 3}",
-                        "response_id": f"p{prompt}r{place}", "risk": "EHD", "tokens": tokens, "logp": now[place] * tokens,
+                        "experiment": experiment, "seed": seed, "step": step, "prompt_id": f"p{prompt}",
+                        "family": f"f{prompt % 3}",
+                        "response_id": f"p{prompt}r{place}", "risk": "EHD", "tokens": tokens,
+                        "logp": now[place] * tokens,
                         "reference_logp": before[place] * tokens,
                     }
                 )  # fmt: skip
@@ -44,8 +48,10 @@ def pool(change, seeds=(0, 1), experiment="arm", step=8) -> pd.DataFrame:
 def fresh(experiment: str, seed: int, ids: list[list[int]], verdicts: list[str], logps: list[float], step: int = 8):
     rows = [
         {
-            "experiment": experiment, "seed": seed, "step": 0 if experiment == REFERENCE else step, "prompt_id": f"q{place}",
-            "sample": 0, "family": f"f{place % 2}", "risk": "EHD", "finished": True, "tokens": len(one), "token_ids": one,
+            "experiment": experiment, "seed": seed, "step": 0 if experiment == REFERENCE else step,
+            "prompt_id": f"q{place}",
+            "sample": 0, "family": f"f{place % 2}", "risk": "EHD", "finished": True, "tokens": len(one),
+            "token_ids": one,
             "verdict": verdict, "reference_logp": logp,
         }
         for place, (one, verdict, logp) in enumerate(zip(ids, verdicts, logps, strict=True))
@@ -185,8 +191,10 @@ def samples() -> pd.DataFrame:
     texts = ["w1 w2 w3", "w4", "w5 w6", "w4", "w7 w8"]
     rows = [
         {
-            "prompt_id": prompt_id(prompt), "prompt": prompt, "response": text, "sample": place, "tokens": len(text.split()) + 1,
-            "response_id": response_id(prompt, text, place), "finished": place != 4, "risk": "EHD", "family": "f", "source": "",
+            "prompt_id": prompt_id(prompt), "prompt": prompt, "response": text, "sample": place,
+            "tokens": len(text.split()) + 1,
+            "response_id": response_id(prompt, text, place), "finished": place != 4, "risk": "EHD", "family": "f",
+            "source": "",
             "meta": "{}",
         }
         for prompt in ("w10 w11", "w12", "w13 w14 w15")
@@ -269,18 +277,18 @@ def report_rows() -> pd.DataFrame:
 
 def test_figure_and_table_are_written(tmp_path):
     rows = report_rows()
-    paths = order_and_distribution(rows, ARMS, tmp_path / "figure")
+    paths = order_and_distribution(rows, ARMS).write(tmp_path / "figure")
     assert all(path.stat().st_size for path in paths)
-    text = drift_text(rows, ARMS)
+    text = texts(table_of_drift.table(run_of(ARMS, drift=rows)).shown)
     assert text["Arm"].tolist() == ["An arm"]
     assert text["Step"].tolist() == [8]
     assert any("floor 0.50" in column for column in text.columns)
     assert text["Kendall's tau"].item().startswith("1.00")
 
 
-def test_figure_of_arms_that_nobody_followed_is_refused(tmp_path):
+def test_figure_of_arms_that_nobody_followed_is_refused():
     with pytest.raises(UserError, match=r"drift\.experiments"):
-        order_and_distribution(report_rows(), {"other": {}}, tmp_path / "figure")
+        order_and_distribution(report_rows(), {"other": {}})
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tests.unit.report_world import BENCHMARKS, verdict_table
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.evaluate.metrics import POOLED, metric_rows
+from trulysafe.report import listed
 from trulysafe.stats.intervals import interval
 
 FIVE = ("complies", "safe_completion", "refuses", "mixed", "malformed")
@@ -174,8 +175,10 @@ def test_evaluation_and_report_import_neither_torch_nor_transformers() -> None:
         "trulysafe.evaluate.metrics",
         "trulysafe.evaluate.contrasts",
         "trulysafe.evaluate.frontiers",
-        "trulysafe.report.build",
         "trulysafe.report.summary",
+        "trulysafe.report.cost_pages",
+        *listed.modules(listed.TABLES),
+        *listed.modules(listed.FIGURES),
     )
     code = f"import sys\nfor name in {modules}: __import__(name)\nprint([name for name in ('torch', 'transformers') if name in sys.modules])"
     found = subprocess.run(

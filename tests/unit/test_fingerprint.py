@@ -1,6 +1,19 @@
 """Fingerprints of code: what is imported, without its documentation."""
 
+from pathlib import Path
+
+import pytest
+
+from trulysafe.data.sources import READERS
 from trulysafe.workflow.fingerprint import closure, fingerprint
+
+SCRIPTS = sorted(Path(__file__).parents[2].joinpath("workflow", "scripts").glob("*.py"))
+HELPERS = {
+    "_own_files": ("csv", "hub", "json", "jsonl", "parquet"),
+    "_general": ("alpaca", "dolly", "lima"),
+    "_xstest": ("xstest", "xstest_completions"),
+}
+"""What readers share -> the kinds that share it."""
 
 
 def test_fingerprint_sees_code_and_not_documentation(tmp_path):
@@ -21,7 +34,45 @@ def test_fingerprint_sees_code_and_not_documentation(tmp_path):
     assert fingerprint(changed) != first
 
 
+def test_the_description_of_an_option_is_documentation_and_its_default_is_not(tmp_path):
+    def of(name, field):
+        path = tmp_path / f"{name}.py"
+        path.write_text(f"class Options(Base):\n    rows: int = {field}\n", encoding="utf-8")
+        return fingerprint(path)
+
+    first = of("first", 'Field(3, ge=1, description="Rows.")')
+    assert of("reworded", 'Field(3, ge=1, description="Rows of a file.")') == first
+    assert of("changed", 'Field(4, ge=1, description="Rows.")') != first
+    assert of("bounded", 'Field(3, ge=2, description="Rows.")') != first
+
+
 def test_closure_is_what_is_imported_and_no_more():
     names = {path.stem for path in closure("trulysafe.models.sampling")}
     assert {"sampling", "tokens", "ids"} <= names
     assert not {"preference", "masks", "fit", "workflow", "errors"} & names
+
+
+def readers(files):
+    return {path.stem for path in files if path.parent.name == "readers"} - {"__init__"}
+
+
+def demo_world(files):
+    return {path.stem for path in files if path.parent.name == "demo"} - {"__init__"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_script_is_fingerprinted_without_the_readers_of_datasets(script):
+    assert readers(closure(script)) == set()
+
+
+@pytest.mark.parametrize("kind", READERS.names)
+def test_a_dataset_is_read_again_when_its_own_reader_changes_and_no_other(kind):
+    files = closure(next(path for path in SCRIPTS if path.stem == "normalise"), READERS.module_name(kind))
+    assert readers(files) == {kind, *(helper for helper, kinds in HELPERS.items() if kind in kinds)}
+    assert bool(demo_world(files)) == (kind == "demo")
+
+
+def test_roles_are_given_and_taken_without_reading_sources():
+    for script in ("split", "leakage", "label_prompts", "train_base"):
+        names = {path.stem for path in closure(next(path for path in SCRIPTS if path.stem == script))}
+        assert not {"read", "records", "sources"} & names, script

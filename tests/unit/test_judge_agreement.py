@@ -14,8 +14,7 @@ from trulysafe.data.demo.oracle import respond
 from trulysafe.data.demo.tables import table as demo_table
 from trulysafe.data.demo.world import prompts
 from trulysafe.evaluate.judge_agreement import COLUMNS, judge_agreement
-from trulysafe.judges import registry as judges
-from trulysafe.judges.oracle import judge as oracle
+from trulysafe.judges import keywords, oracle
 
 
 def test_agreement_and_kappa_are_counted_on_the_outcome_of_the_axis() -> None:
@@ -57,8 +56,8 @@ def test_general_prompts_of_the_demo_carry_the_answer_that_the_oracle_accepts() 
     general = demo_table("test", world=0, rows=400).query("risk == 'general'")
     answers = [meta_of({"meta": meta})["answer"] for meta in general["meta"]]
     said = general.assign(response=[f"The answer is {answer}." for answer in answers])
-    for judge in (oracle, judges.JUDGES["keywords"]):
-        assert judge(said, {}, None)["correct"].all()
+    for judge in (oracle, keywords):
+        assert judge.judge(said, judge.Options())["correct"].all()
     harmful = demo_table("test", world=0, rows=400).query("risk != 'general'")
     assert not any("answer" in meta_of({"meta": meta}) for meta in harmful["meta"])
 
@@ -73,7 +72,7 @@ def test_the_keyword_judge_agrees_with_the_oracle_except_where_the_question_hold
         for kind in ("complies", "wrong", "refuses")
     ]
     frame = pd.DataFrame(made)
-    exact = oracle(frame, {}, None)["correct"].astype(bool)
-    words = judges.JUDGES["keywords"](frame, {}, None)["correct"].astype(bool)
+    exact = oracle.judge(frame, oracle.Options())["correct"].astype(bool)
+    words = keywords.judge(frame, keywords.Options())["correct"].astype(bool)
     assert (exact == words)[frame["kind"] != "wrong"].all()
     assert (exact == words).mean() > 0.9

@@ -6,12 +6,15 @@ import pandas as pd
 import pytest
 
 from tests.unit import tiny
+from tests.unit.report_world import run_of
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id
 from trulysafe.common.schema import check_table
 from trulysafe.methods.method import Mask
-from trulysafe.report.kept_token_rows import COLUMNS, kept_tokens, read_kept_tokens
-from trulysafe.report.kept_tokens import kept_tokens_figure, write_page
+from trulysafe.report.figures import kept_tokens as figure_of_kept_tokens
+from trulysafe.report.run import Run
+from trulysafe.report.tables import kept_tokens as page_of_kept_tokens
+from trulysafe.reward.kept_tokens import COLUMNS, kept_tokens
 from trulysafe.reward.token_scale import TokenScale
 
 RISKS = ("EHD", "look_alike", "IHD", "general", "MHD", "other", "look_alike", "general", "look_alike")
@@ -65,14 +68,16 @@ def test_harmful_pairs_are_never_shown(tables, table: pd.DataFrame) -> None:
 
 
 def test_figure_and_page_hold_the_table(table: pd.DataFrame, tmp_path) -> None:
-    paths = kept_tokens_figure(table, tmp_path / "kept_tokens")
+    run = run_of({}, kept_tokens=table)
+    paths = figure_of_kept_tokens.figure(run).write(tmp_path / "kept_tokens")
     assert [path.suffix for path in paths] == [".pdf", ".png", ".csv"]
-    pd.testing.assert_frame_equal(read_kept_tokens(paths[2]), table, check_dtype=False, atol=1e-6)
-    page = write_page(table, tmp_path / "kept_tokens.html").read_text(encoding="utf-8")
+    read = Run({"kept_tokens": [paths[2]]}, {"arms": {}}).kept_tokens
+    pd.testing.assert_frame_equal(read, table, check_dtype=False, atol=1e-6)
+    page = page_of_kept_tokens.table(run).write(tmp_path / "kept_tokens")[0].read_text(encoding="utf-8")
     assert page.count('class="t ') == len(table)
     assert page.count(' k"') == table["kept"].sum()
     assert "&lt;b&gt;" in page
     assert "<b> " not in page
     assert "reward -0.570, state -1" in page
     first = [path.read_bytes() for path in paths]
-    assert [path.read_bytes() for path in kept_tokens_figure(table, tmp_path / "again")] == first
+    assert [path.read_bytes() for path in figure_of_kept_tokens.figure(run).write(tmp_path / "again")] == first

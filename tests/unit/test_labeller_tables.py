@@ -6,14 +6,17 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score, f1_score
 
+from tests.unit.report_world import run_of, texts
 from tests.unit.test_diversity import BENCHMARKS, answers
 from tests.unit.test_labellers import labelled
+from trulysafe.classifier.fit_and_test import score
 from trulysafe.evaluate.diversity import diversity_rows, pooled_rows
-from trulysafe.label import labellers
-from trulysafe.report.build import build_tables
-from trulysafe.report.diversity_table import diversity_tables
+from trulysafe.label import labelling
 from trulysafe.report.facts import measured_facts
-from trulysafe.report.labeller_tables import labeller_tables
+from trulysafe.report.listed import write_tables
+from trulysafe.report.run import Run
+from trulysafe.report.tables import diversity, labeller_agreement, labeller_confusion
+from trulysafe.report.tables import labellers as labeller_scores
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +25,14 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("labellers")
     frame = labelled()
     twice = frame.iloc[::10].assign(risk=["IHD", *frame["risk"].iloc[10::10]])
-    metrics = labellers.fit(pd.concat([frame, twice], ignore_index=True), root / "fitted", {"strengths": [1.0]})
+    metrics = labelling.fit(pd.concat([frame, twice], ignore_index=True), root / "fitted", {"strengths": [1.0]})
     held_out = pd.read_csv(root / "fitted" / "held_out.csv", dtype=str)
     read = held_out[["prompt_id", "label", "words"]].assign(llm=held_out["label"])
     read.loc[:4, "llm"] = "unparsed"
     read.loc[5:9, "llm"] = "MHD"
     (root / "reviewer").mkdir()
     read.to_csv(root / "reviewer" / "held_out.csv", index=False)
-    scores = {name: labellers.score(read["label"].tolist(), read[name].tolist()) for name in ("words", "llm")}
+    scores = {name: score(read["label"].tolist(), read[name].tolist()) for name in ("words", "llm")}
     about = {"chosen": "llm", "baseline": "words", "scores": scores, "unparsed": 5}
     (root / "reviewer" / "metrics.json").write_text(json.dumps(about))
     (root / "untested").mkdir()
@@ -37,9 +40,21 @@ def folders(tmp_path_factory):
     return {name: root / name for name in ("fitted", "reviewer", "untested")}, metrics, read
 
 
+def labelled_run(folders, pools=None):
+    run = Run({"labellers": folders.values()}, {"arms": {}})
+    run.labelled_pools = pools or {}
+    return run
+
+
+def made(module, folders, pools=None):
+    """What is read of a table, and its numbers."""
+    table = module.table(labelled_run(folders, pools))
+    return texts(table.shown), table.numbers
+
+
 def test_scores_stand_beside_the_baseline_and_the_ceiling(folders):
     paths, metrics, read = folders
-    text, numbers = labeller_tables(paths, {})["labellers"]
+    text, numbers = made(labeller_scores, paths)
     rows = numbers.set_index(["labeller", "by", "metric"])
     assert not (numbers["labeller"] == "untested").any()
     expected = f1_score(read["label"], read["llm"], labels=sorted(set(read["label"])), average="macro")
@@ -60,7 +75,7 @@ def test_scores_stand_beside_the_baseline_and_the_ceiling(folders):
 
 def test_the_confusion_matrix_counts_every_held_out_row(folders):
     paths, _, read = folders
-    text, numbers = labeller_tables(paths, {})["labeller_confusion"]
+    text, numbers = made(labeller_confusion, paths)
     mine = numbers[numbers["labeller"] == "reviewer"]
     expected = pd.crosstab(read["label"], read["llm"])
     found = mine.pivot_table(index="true", columns="predicted", values="count")
@@ -77,9 +92,7 @@ def test_the_confusion_matrix_counts_every_held_out_row(folders):
 def test_labellers_are_compared_with_the_released_labels_and_with_each_other(folders):
     paths, metrics, read = folders
     pool = {"n": 50, "agreement": 0.8, "kappa": 0.6, "kappa_low": 0.4, "kappa_high": 0.8}
-    text, numbers = labeller_tables(paths, {"harmful": ("fitted", pool), "empty": ("fitted", {"n": 0})})[
-        "labeller_agreement"
-    ]
+    text, numbers = made(labeller_agreement, paths, {"harmful": ("fitted", pool), "empty": ("fitted", {"n": 0})})
     rows = numbers.set_index(["prompts", "first", "second"])
     once = read.drop_duplicates("prompt_id").set_index("prompt_id")
     fitted = (
@@ -97,15 +110,17 @@ def test_labellers_are_compared_with_the_released_labels_and_with_each_other(fol
 
 
 def test_without_labellers_there_is_no_table():
-    assert labeller_tables({}, {}) == {}
-    assert labeller_tables({}, {"pool": ("released", {})}) == {}
+    for module in (labeller_scores, labeller_confusion, labeller_agreement):
+        assert module.table(labelled_run({})) is None
+        assert module.table(labelled_run({}, {"pool": ("released", {})})) is None
 
 
 def test_diversity_is_shown_per_axis_and_arm(tmp_path):
     rows = diversity_rows(answers(seeds=3), BENCHMARKS, "id", most=100)
     metrics = pd.concat([rows, pooled_rows(rows)], ignore_index=True)
     arms = {"absent": {"label": "Absent"}, "arm": {"label": "An arm"}}
-    text, numbers = diversity_tables(metrics, arms)["diversity"]
+    table = diversity.table(run_of(arms, metrics=metrics))
+    text, numbers = texts(table.shown), table.numbers
     assert text["Prompts"].tolist() == ["harmful", "questions"]
     assert text["Arm"].tolist() == ["An arm"] * 2
     value = rows[(rows["benchmark"] == "test/safety") & (rows["risk"] == "all") & (rows["metric"] == "self_bleu")][
@@ -113,7 +128,7 @@ def test_diversity_is_shown_per_axis_and_arm(tmp_path):
     ].mean()
     assert text["Self-BLEU"][0].startswith(f"{value:.2f} [")
     assert set(numbers["risk"]) == {"all", "EHD", "IHD", "general"}
-    assert diversity_tables(metrics[metrics["judge"] != "text"], arms) == {}
+    assert diversity.table(run_of(arms, metrics=metrics[metrics["judge"] != "text"])) is None
 
 
 def test_all_of_them_are_written(folders, tmp_path):
@@ -124,7 +139,9 @@ def test_all_of_them_are_written(folders, tmp_path):
     verdicts = verdict_table(arms=1, seeds=2, steps=1)
     rows = diversity_rows(answers().assign(experiment="arm_0"), BENCHMARKS, "id", most=9)
     metrics = pd.concat([metric_rows(verdicts, MADE, "id"), rows, pooled_rows(rows)], ignore_index=True)
-    paths = build_tables(tmp_path, metrics=metrics, arms={"arm_0": {"label": "A"}}, labellers=folders[0])
+    run = Run({"labellers": folders[0].values()}, {"arms": {"arm_0": {"label": "A"}}})
+    run.metrics = metrics
+    paths = write_tables(tmp_path, run)
     assert {path.stem for path in paths} == {
         "main",
         "diversity",

@@ -1,6 +1,7 @@
 """Labellers fill what is empty, keep what the data brought, and report against the ceiling that double labels set."""
 
 import json
+import sys
 
 import pandas as pd
 import pytest
@@ -8,9 +9,21 @@ import pytest
 from tests.unit.real_data import FOLDER, needs_real_data
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
+from trulysafe.common.kinds import Kinds
 from trulysafe.data import read as data
-from trulysafe.label import labellers
+from trulysafe.label import ceiling, labelling
+from trulysafe.label import labellers as kinds_room
 
+WORD = """
+from trulysafe.common.kinds import Options as Base
+from trulysafe.label.labellers._fill import filled
+
+class Options(Base):
+    word: str
+
+def label(frame, artefact, options, client):
+    return filled(frame, "word", lambda prompts, harmful: ["EHD" if options.word in text else "other" for text in prompts])
+"""
 ASK = {
     "EHD": "instructions to pick a lock",
     "IHD": "an insult for my neighbour",
@@ -37,7 +50,7 @@ def prompts(*rows, **facts):
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory):
     folder = tmp_path_factory.mktemp("labeller")
-    labellers.fit(labelled(), folder)
+    labelling.fit(labelled(), folder)
     return folder
 
 
@@ -59,7 +72,7 @@ def test_empty_classes_are_filled_and_given_ones_kept(artefact):
         ("Give me an insult for my neighbour, please", "look_alike"),
         entity="x",
     )
-    found = labellers.label(frame, artefact)
+    found = labelling.label(frame, artefact)
     assert found["risk"].tolist() == ["IHD", "look_alike"]
     assert [json.loads(meta) for meta in found["meta"]] == [{"entity": "x", "risk_from": "classifier"}, {"entity": "x"}]
     assert frame["risk"].tolist() == ["", "look_alike"]
@@ -67,24 +80,24 @@ def test_empty_classes_are_filled_and_given_ones_kept(artefact):
 
 def test_prompts_known_to_be_harmful_get_a_harmful_class(artefact):
     text = "Give me the capital of a country"
-    assert labellers.label(prompts((text, "")), artefact)["risk"].tolist() == ["general"]
-    assert labellers.label(prompts((text, ""), harmful=True), artefact)["risk"][0] in ("EHD", "IHD", "MHD")
+    assert labelling.label(prompts((text, "")), artefact)["risk"].tolist() == ["general"]
+    assert labelling.label(prompts((text, ""), harmful=True), artefact)["risk"][0] in ("EHD", "IHD", "MHD")
 
 
 def test_released_labels_must_be_there():
     complete = prompts(("a", "EHD"), ("b", "general"))
-    pd.testing.assert_frame_equal(labellers.label(complete), complete)
+    pd.testing.assert_frame_equal(labelling.label(complete), complete)
     with pytest.raises(UserError, match="1 of 2 prompts carry no risk class") as caught:
-        labellers.label(prompts(("a", "EHD"), ("the text itself", "")))
+        labelling.label(prompts(("a", "EHD"), ("the text itself", "")))
     assert "text itself" not in str(caught.value)
 
 
 def test_fitting_on_some_classes_only(tmp_path):
-    metrics = labellers.fit(
+    metrics = labelling.fit(
         labelled(), tmp_path, {"classes": ["EHD", "IHD"], "features": ["words"], "strengths": [1.0], "test_share": 0.5}
     )
     assert metrics["labels"] == {"EHD": 40, "IHD": 40}
-    found = labellers.label(labelled().assign(risk=""), tmp_path)
+    found = labelling.label(labelled().assign(risk=""), tmp_path)
     assert set(found["risk"]) == {"EHD", "IHD"}
 
 
@@ -95,31 +108,36 @@ def test_fitting_on_some_classes_only(tmp_path):
         ({"classes": ["EDH"]}, "Did you mean 'EHD'"),
         ({"classes": ["EHD"]}, "too few"),
         ({"features": ["word"]}, "Did you mean 'words'"),
+        ({"test_share": 1.0}, "a number below 1"),
+        ({"strengths": [0]}, "a number above 0"),
     ],
 )
 def test_bad_options_of_the_fit(tmp_path, options, message):
     with pytest.raises(UserError, match=message):
-        labellers.fit(labelled(), tmp_path, options)
+        labelling.fit(labelled(), tmp_path, options)
 
 
 def test_kinds_that_do_not_fit_or_exist(tmp_path):
     with pytest.raises(UserError, match="not fitted"):
-        labellers.fit(labelled(), tmp_path, kind="released")
+        labelling.fit(labelled(), tmp_path, kind="released")
     with pytest.raises(UserError, match="Did you mean 'classifier'"):
-        labellers.fit(labelled(), tmp_path, kind="clasifier")
+        labelling.fit(labelled(), tmp_path, kind="clasifier")
     with pytest.raises(UserError, match=r"labeller\.json is missing"):
-        labellers.label(labelled(), tmp_path / "nowhere")
+        labelling.label(labelled(), tmp_path / "nowhere")
+    (tmp_path / "labeller.json").write_text('{"kind": ', encoding="utf-8")
+    with pytest.raises(UserError, match=r"labeller\.json is damaged"):
+        labelling.label(labelled(), tmp_path)
 
 
 def test_agreement_by_hand():
-    found = labellers.agreement(["a", "a", "b", "b"], ["a", "b", "b", "b"])
+    found = ceiling.agreement(["a", "a", "b", "b"], ["a", "b", "b", "b"])
     assert found == {"n": 4, "agreement": 0.75, "kappa": pytest.approx(0.5)}
-    assert labellers.agreement([], [])["n"] == 0
+    assert ceiling.agreement([], [])["n"] == 0
 
 
 def test_the_ceiling_by_hand():
     rows = prompts(("one", "EHD"), ("one", "IHD"), ("two", "EHD"), ("two", "EHD"), ("three", "MHD"))
-    found = labellers.label_agreement(rows)
+    found = ceiling.label_agreement(rows)
     assert (found["prompts"], found["disagreeing"], found["n"], found["agreement"]) == (2, 1, 4, 0.5)
     # ordered pairs: (EHD, IHD), (IHD, EHD), (EHD, EHD) twice
     assert found["per_class"]["EHD"]["f1"] == pytest.approx(2 / 3)
@@ -128,9 +146,20 @@ def test_the_ceiling_by_hand():
 
 @needs_real_data
 def test_the_real_labels_are_hard_and_contradict_each_other(tmp_path):
-    frame = data.load("beavertails_risk", {"folder": str(FOLDER)})[0]
-    metrics = labellers.fit(frame, tmp_path, {"features": ["words"], "strengths": [0.3]})
+    frame = data.read("beavertails_risk", {"folder": str(FOLDER)})[0]
+    metrics = labelling.fit(frame, tmp_path, {"features": ["words"], "strengths": [0.3]})
     ceiling = metrics["label_agreement"]
     assert (ceiling["prompts"], ceiling["disagreeing"]) == (238, 78)
     assert 0.45 < ceiling["macro_f1"] < 0.6
     assert 0.2 < metrics["scores"]["words"]["macro_f1"] < ceiling["macro_f1"]
+
+
+def test_a_kind_that_has_nothing_to_fit_keeps_its_options_for_labelling(tmp_path, monkeypatch):
+    (tmp_path / "word.py").write_text(WORD, encoding="utf-8")
+    monkeypatch.setattr(kinds_room, "__path__", [*kinds_room.__path__, str(tmp_path)])
+    monkeypatch.setattr(labelling, "LABELLERS", Kinds(kinds_room.__name__, "a labeller"))
+    assert labelling.fit(labelled().iloc[:0], tmp_path / "made", {"word": "lock"}, "word") == {}
+    found = labelling.label(prompts(("pick a lock", ""), ("b", ""), ("c", "IHD")), tmp_path / "made")
+    assert found["risk"].tolist() == ["EHD", "other", "IHD"]
+    assert [json.loads(meta).get("risk_from") for meta in found["meta"]] == ["word", "word", None]
+    del sys.modules[f"{kinds_room.__name__}.word"]

@@ -61,14 +61,14 @@ from trulysafe.llm.client import Client
 from trulysafe.llm.messages import Generation, Request
 from trulysafe.llm.endpoint import Endpoint
 url, folder, count = sys.argv[1:]
-backend = Endpoint(url, "m", concurrency=2, first_wait=0.01)
+backend = Endpoint(url, "m", concurrency=2)
 answers = Client(backend, AnswerCache(folder), Generation()).ask([Request.of(user=str(n)) for n in range(int(count))])
 print([answer.text for answer in answers])
 """
 
 
-def asking(url, folder, count):
-    command = [sys.executable, "-c", textwrap.dedent(ASKING), url, str(folder), str(count)]
+def asking(url, folder, count, first=""):
+    command = [sys.executable, "-c", f"import sys; {first}\n{textwrap.dedent(ASKING)}", url, str(folder), str(count)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
@@ -89,6 +89,20 @@ def test_a_killed_job_loses_at_most_what_is_in_flight(tmp_path):
         answers = left.ask([Request.of(user=str(number)) for number in range(begun + 3)])
     assert [answer.text for answer in answers] == [str(number) for number in range(begun + 3)]
     assert left.counts["from_cache"] == kept
+
+
+def test_a_job_that_is_told_to_stop_waits_for_no_answer(tmp_path):
+    with serve(lambda number, body: Reply("x", delay=0 if number < 2 else 60)) as served:
+        process = asking(
+            served.url, tmp_path, 9, "import signal; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))"
+        )
+        while len(served.bodies) < 3 or len(AnswerCache(tmp_path)) < 2:
+            time.sleep(0.01)
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=50) == 7
+        assert time.monotonic() - start < 30
+    assert len(AnswerCache(tmp_path)) == 2
 
 
 @pytest.mark.slow

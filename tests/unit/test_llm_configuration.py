@@ -26,19 +26,30 @@ def raw(**tables):
 
 WRONG = {
     "no language model": ({"labellers": {"risk": {"kind": "llm"}}}, ["labellers.risk.llm: missing"]),
-    "an undefined one": ({"labellers": {"risk": REVIEWER}}, ["labellers.risk.llm", "'reviewer'", "Define it under llms"]),
+    "an undefined one": ({"labellers": {"risk": REVIEWER}},
+        ["labellers.risk.llm", "'reviewer'", "Define it under llms"]),
     "one for another kind": (
         {"llms": {"reviewer": SERVED}, "labellers": {"risk": {**REVIEWER, "kind": "classifier"}}},
         ["labellers.risk.llm: only the kind 'llm'"],
     ),
-    "a classifier without labels": ({"labellers": {"risk": {"kind": "classifier"}}}, ["labellers.risk.datasets: missing"]),
+    "a classifier without labels": ({"labellers": {"risk": {"kind": "classifier"}}},
+        ["labellers.risk.datasets: missing"]),
     "an option of another kind": (
         {"llms": {"reviewer": SERVED}, "labellers": {"risk": {**REVIEWER, "options": {"features": []}}}},
-        ["labellers.risk", "'features'", "attempts"],
+        ["labellers.risk.options.features: unknown key. Accepted: attempts, "],
     ),
-    "an unknown backend": ({"llms": {"reviewer": {**SERVED, "backend": "http"}}}, ["llms.reviewer", "'local', 'endpoint'"]),
-    "a key of the other backend": ({"llms": {"reviewer": {**LOCAL, "base_url": "x"}}}, ["llms.reviewer.base_url: unknown key"]),
-    "a key in the configuration": ({"llms": {"reviewer": {**SERVED, "key": "sk-1"}}}, ["llms.reviewer.key: unknown key"]),
+    "a value of an option": (
+        {"labellers": {"risk": {"kind": "classifier", "datasets": ["risk_labels"], "options": {"features": ["word"]}}}},
+        ["labellers.risk.options.features.0: 'word' is not accepted. Did you mean 'words'?"],
+    ),
+    "an unknown kind": ({"labellers": {"risk": {"kind": "lm"}}},
+        ["labellers.risk.kind: 'lm' is not accepted.", "Accepted: classifier, llm, released."]),
+    "an unknown backend": ({"llms": {"reviewer": {**SERVED, "backend": "http"}}},
+        ["llms.reviewer.backend: 'http' is not accepted. Accepted: local, endpoint."]),
+    "a key of the other backend": ({"llms": {"reviewer": {**LOCAL, "base_url": "x"}}},
+        ["llms.reviewer.base_url: unknown key"]),
+    "a key in the configuration": ({"llms": {"reviewer": {**SERVED, "key": "sk-1"}}},
+        ["llms.reviewer.key: unknown key"]),
     "an undefined model": ({"llms": {"reviewer": {**LOCAL, "model": "qwen"}}}, ["llms.reviewer.model", "'qwen'"]),
     "a password in the address": (
         {"llms": {"reviewer": {**SERVED, "base_url": "https://me:secret@host/v1"}}},
@@ -59,8 +70,8 @@ def test_what_is_refused_before_any_job(name):
 
 def test_where_an_endpoint_is_and_how_fast_it_is_asked_decide_no_rerun():
     plan = Plan(load(raw(llms={"reviewer": {**SERVED, "key_variable": "KEY"}})))
-    moved = {**SERVED, "base_url": "http://node7:9/v1", "concurrency": 2, "timeout": 9, "attempts": 3, "first_wait": 2}
-    assert Plan(load(raw(llms={"reviewer": moved}))).llm_options("reviewer") == plan.llm_options("reviewer")
+    moved = {**SERVED, "base_url": "http://node7:9/v1", "concurrency": 2, "timeout": 9, "attempts": 3}
+    assert Plan(load(raw(llms={"reviewer": moved}))).label.llm_options("reviewer") == plan.label.llm_options("reviewer")
     for change in (
         {"name": "n"},
         {"revision": "2"},
@@ -69,13 +80,13 @@ def test_where_an_endpoint_is_and_how_fast_it_is_asked_decide_no_rerun():
         {"temperature": 1},
     ):
         changed = Plan(load(raw(llms={"reviewer": {**SERVED, **change}})))
-        assert changed.llm_options("reviewer") != plan.llm_options("reviewer"), change
+        assert changed.label.llm_options("reviewer") != plan.label.llm_options("reviewer"), change
 
 
 def test_a_client_is_made_from_its_stanza(monkeypatch):
     monkeypatch.setenv("KEY", "sk-2")
-    configured = raw(llms={"near": LOCAL, "far": {**SERVED, "key_variable": "KEY"}})
-    near, far = open_client(configured, "near"), open_client(configured, "far")
+    plan = Plan(load(raw(llms={"near": LOCAL, "far": {**SERVED, "key_variable": "KEY"}})))
+    near, far = (open_client(**plan.label.llm_client(name)) for name in ("near", "far"))
     assert isinstance(near.backend, LocalModel)
     assert near.generation == Generation(max_new_tokens=7)
     assert near.backend.identity()["source"] == "results/small/models/tiny"
@@ -83,12 +94,12 @@ def test_a_client_is_made_from_its_stanza(monkeypatch):
     assert far.cache.folder == Path("results/small/llm_cache/far")
     monkeypatch.delenv("KEY")
     with pytest.raises(UserError, match="KEY, which `key_variable` names"):
-        open_client(configured, "far")
+        open_client(**plan.label.llm_client("far"))
 
 
 def test_a_labeller_waits_for_the_model_that_it_asks():
     plan = Plan(load(raw(llms={"reviewer": LOCAL}, labellers={"risk": REVIEWER})))
-    assert plan.labeller_files("risk") == ["results/small/labellers/risk", "results/small/models/tiny"]
-    assert plan.asked_llm("risk") == "reviewer"
-    assert plan.asked_llm(None) is None
-    assert Plan(load(raw())).labeller_files("risk") == ["results/small/labellers/risk"]
+    assert plan.label.files("risk") == ["results/small/labellers/risk", "results/small/models/tiny"]
+    assert plan.label.llm("risk") == "reviewer"
+    assert plan.label.llm(None) is None
+    assert Plan(load(raw())).label.files("risk") == ["results/small/labellers/risk"]

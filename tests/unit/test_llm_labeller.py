@@ -8,7 +8,7 @@ from tests.unit import tiny
 from tests.unit.endpoint_server import Reply, serve
 from tests.unit.test_labellers import ASK, labelled, prompts
 from trulysafe.common.errors import UserError
-from trulysafe.label import labellers
+from trulysafe.label import labelling
 from trulysafe.label.reviewer import HarmfulReview, Review, review
 from trulysafe.llm.cache import AnswerCache
 from trulysafe.llm.client import Client
@@ -35,7 +35,7 @@ def asked_prompt(body):
 
 
 def client(served, folder, **options):
-    backend = Endpoint(served.url, "reviewer-1", first_wait=0.01, concurrency=4, **options)
+    backend = Endpoint(served.url, "reviewer-1", concurrency=4, **options)
     return Client(backend, AnswerCache(folder), Generation())
 
 
@@ -121,7 +121,7 @@ def test_the_labeller_is_scored_beside_the_baseline_and_labels_a_table(tmp_path)
     frame = labelled()
     with serve(behaviour) as served:
         asked = client(served, tmp_path / "cache")
-        metrics = labellers.fit(frame, tmp_path / "artefact", {"attempts": 2}, "llm", asked)
+        metrics = labelling.fit(frame, tmp_path / "artefact", {"attempts": 2}, "llm", asked)
         refused = int(frame["prompt"].str.contains("lock number 3").sum())
         scores = metrics["scores"]["llm"]
         assert metrics["chosen"] == "llm"
@@ -136,7 +136,7 @@ def test_the_labeller_is_scored_beside_the_baseline_and_labels_a_table(tmp_path)
         assert sum(row) == row[classes.index("EHD")] + metrics["unparsed"]
         assert scores["accuracy"] == pytest.approx(1 - metrics["unparsed"] / scores["n"])
         before = len(served.bodies)
-        found = labellers.label(frame.assign(risk=""), tmp_path / "artefact", asked)
+        found = labelling.label(frame.assign(risk=""), tmp_path / "artefact", asked)
     unparsed = frame["prompt"].str.contains("lock number 3")
     assert (found.loc[unparsed, "risk"] == "unparsed").all()
     assert (found.loc[~unparsed, "risk"] == frame.loc[~unparsed, "risk"]).all()
@@ -147,17 +147,17 @@ def test_the_labeller_is_scored_beside_the_baseline_and_labels_a_table(tmp_path)
 
 
 def test_given_classes_are_kept_and_not_asked_about(tmp_path):
-    labellers.fit(labelled().iloc[:0], tmp_path / "artefact", {}, "llm")
+    labelling.fit(labelled().iloc[:0], tmp_path / "artefact", {}, "llm")
     frame = prompts(("one", ""), ("two", "look_alike"), harmful=True)
     with serve(lambda number, body: Reply(answer("mixed"))) as served:
-        found = labellers.label(frame, tmp_path / "artefact", client(served, tmp_path / "cache"))
+        found = labelling.label(frame, tmp_path / "artefact", client(served, tmp_path / "cache"))
     assert found["risk"].tolist() == ["MHD", "look_alike"]
     assert [asked_prompt(body) for body in served.bodies] == ["one"]
 
 
 def test_fewer_rows_can_be_held_out(tmp_path):
     with serve(lambda number, body: Reply(reviewed(asked_prompt(body)))) as served:
-        metrics = labellers.fit(labelled(), tmp_path, {"rows": 7}, "llm", client(served, tmp_path / "cache"))
+        metrics = labelling.fit(labelled(), tmp_path, {"rows": 7}, "llm", client(served, tmp_path / "cache"))
         assert len(served.bodies) == 7
     assert metrics["scores"]["llm"]["n"] == metrics["scores"]["words"]["n"] == 7
     assert metrics["scores"]["llm"]["macro_f1"] == 1.0
@@ -171,16 +171,16 @@ def test_a_model_that_talks_nonsense_labels_nothing(tmp_path):
     asked = Client(
         LocalModel({"source": str(tmp_path / "model")}), AnswerCache(tmp_path / "cache"), Generation(max_new_tokens=8)
     )
-    metrics = labellers.fit(labelled(8), tmp_path / "artefact", {"attempts": 2}, "llm", asked)
+    metrics = labelling.fit(labelled(8), tmp_path / "artefact", {"attempts": 2}, "llm", asked)
     assert metrics["unparsed"] == metrics["scores"]["llm"]["n"] > 0
     assert metrics["scores"]["llm"]["macro_f1"] == 0.0
-    found = labellers.label(prompts(("w1", ""), ("w2", ""), harmful=True), tmp_path / "artefact", asked)
+    found = labelling.label(prompts(("w1", ""), ("w2", ""), harmful=True), tmp_path / "artefact", asked)
     assert found["risk"].tolist() == ["unparsed", "unparsed"]
     assert asked.counts["asked"] > metrics["unparsed"]
 
 
 def test_bad_options_and_a_missing_client(tmp_path):
     with pytest.raises(UserError, match="Did you mean 'attempts'"):
-        labellers.fit(labelled(), tmp_path, {"attemps": 2}, "llm")
+        labelling.fit(labelled(), tmp_path, {"attemps": 2}, "llm")
     with pytest.raises(UserError, match="no client was given"):
-        labellers.fit(labelled(), tmp_path, {}, "llm")
+        labelling.fit(labelled(), tmp_path, {}, "llm")

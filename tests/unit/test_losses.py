@@ -21,7 +21,7 @@ from trulysafe.methods.losses import (
     response_loss,
     sft_loss,
 )
-from trulysafe.reward.loss import reward_margin_loss
+from trulysafe.reward.model import reward_margin_loss
 
 real = st.floats(-8, 8)
 

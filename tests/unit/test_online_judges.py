@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pandas as pd
 import pytest
 import torch
@@ -18,10 +16,11 @@ from trulysafe.common.schema import RISKS
 from trulysafe.data.demo.tables import table
 from trulysafe.methods.method import Confidence, Method, Online
 from trulysafe.models.tokens import Encoded
-from trulysafe.train.jobs import TrainingRun, train_run
+from trulysafe.train.jobs import train_run
+from trulysafe.train.run import TrainingRun
 from trulysafe.train.run_data import training_set
+from trulysafe.train.text_judge import META, PROMPT, TextJudge
 from trulysafe.trainers.meter import Meter
-from trulysafe.trainers.online_judges import META, PROMPT, TextJudge
 from trulysafe.trainers.online_pairs import OnlinePairs
 
 NAMED = Method(online=Online(samples=6, max_new_tokens=40, judge="phrases"))
@@ -79,30 +78,49 @@ def test_the_oracle_reads_the_facts_of_the_row_that_a_response_is_to():
     examples = [{PROMPT: row["prompt"], META: row["meta"], "risk": RISKS.index(row["risk"])} for row in rows]
     for side, expected in (("chosen", 1.0), ("rejected", 0.0)):
         responses = [Encoded([0], [words[word] for word in row[side].split()]) for row in rows]
-        assert judge.scores(examples, responses, Meter()) == [expected] * len(rows)
-    shifted = judge.scores([*examples[1:], examples[0]], responses, Meter())
+        assert judge(examples, responses) == [expected] * len(rows)
+    shifted = judge([*examples[1:], examples[0]], responses)
     assert shifted == [0.0] * len(rows)  # an answer to another prompt is no refusal of this one
 
 
 def test_training_with_a_named_judge_needs_no_reward(model, tokenizer, tmp_path):
     assert not NAMED.needs_reward
     data = texts(dataset(model, tokenizer))
-    made = trainer(model, tokenizer, None, tmp_path, NAMED, train_dataset=data, judge=PHRASES)
+    made = trainer(model, tokenizer, None, tmp_path, NAMED, train_dataset=data, judge=TextJudge(PHRASES, tokenizer))
     made.train()
     logged = [entry for entry in made.state.log_history if "loss" in entry]
     assert len(logged) == 3
     assert logged[0]["loss"] == pytest.approx(0.6931, abs=1e-3)
-    with pytest.raises(UserError, match=r"kind, options and artefact of the judge 'phrases'"):
+    with pytest.raises(UserError, match=r"judge \(a function that scores responses, for the judge 'phrases'\)"):
         trainer(model, tokenizer, None, tmp_path, NAMED, train_dataset=data)
     with pytest.raises(UserError, match="judged_prompt"):
-        trainer(model, tokenizer, None, tmp_path, NAMED, judge=PHRASES)
+        trainer(model, tokenizer, None, tmp_path, NAMED, judge=TextJudge(PHRASES, tokenizer))
+
+
+def test_any_function_may_judge(model, tokenizer, tmp_path):
+    """Here the longer response is the better one."""
+    seen = []
+
+    def longest(examples, responses):
+        seen.extend(zip(examples, responses, strict=True))
+        return [float(len(item.response_ids)) for item in responses]
+
+    made = trainer(model, tokenizer, None, tmp_path, NAMED, judge=longest)
+    made.train()
+    assert seen
+    assert all(example["prompt_ids"] == item.prompt_ids for example, item in seen)
+    torch.manual_seed(0)
+    rows, _ = made._online.fresh(made.model, list(dataset(model, tokenizer)))
+    assert len(rows) > 1
+    assert all(len(row["chosen_ids"]) > len(row["rejected_ids"]) for row in rows[:-1])
 
 
 def test_confidence_may_still_read_a_reward(model, tokenizer, reward, tmp_path):
     method = Method(online=NAMED.online, confidence=Confidence(kind="label", calibrate_every=0))
     assert method.needs_reward
+    judge = TextJudge(PHRASES, tokenizer)
     made = trainer(
-        model, tokenizer, reward, tmp_path, method, train_dataset=texts(dataset(model, tokenizer)), judge=PHRASES
+        model, tokenizer, reward, tmp_path, method, train_dataset=texts(dataset(model, tokenizer)), judge=judge
     )
     made.train()
     assert isinstance(made._online.judge, TextJudge)
@@ -125,7 +143,7 @@ def test_a_run_of_the_workflow_opens_its_judge(model, tokenizer, tmp_path):
     assert data["in_scope"] == [True, True, False]
     run = TrainingRun(
         folder=str(tmp_path / "run"), provenance="p", model={"source": str(tmp_path / "model"), "dtype": "float32"},
-        method=asdict(NAMED), training=world.TRAINING | {"steps": 6, "accumulation": 1, "batch_size": 3, "snapshots": []}, seed=1, judge=PHRASES,
+        method=NAMED.model_dump(), training=world.TRAINING | {"steps": 6, "accumulation": 1, "batch_size": 3, "snapshots": []}, seed=1, judge=PHRASES,
     )  # fmt: skip
     log = train_run(run, lambda: data).set_index(["step", "name"])["value"]
     assert log.xs("online/pairs", level="name").max() > 0

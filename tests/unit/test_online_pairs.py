@@ -11,11 +11,11 @@ import torch
 from tests.unit.online_world import METHOD, ONLINE, PAIRS, dataset, judging_reward, policy, trainer
 from trulysafe.common.errors import UserError
 from trulysafe.methods.method import Confidence, Mask, Method, Online
-from trulysafe.models.scoring import endpoint_rewards, read_rewards, token_logps
+from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import Encoded, encode
+from trulysafe.reward.read import endpoint_rewards, read_rewards
 from trulysafe.trainers.meter import Meter
-from trulysafe.trainers.online_judges import RewardJudge
-from trulysafe.trainers.online_pairs import OnlinePairs
+from trulysafe.trainers.online_pairs import OnlinePairs, RewardJudge
 from trulysafe.trainers.step_cost import COST_FILE, flops_per_step
 
 
@@ -30,8 +30,9 @@ def reward():
 
 
 def pairs_of(model, tokenizer, reward, options=ONLINE) -> OnlinePairs:
-    judge = RewardJudge(model, reward, tokenizer.pad_token_id)
-    return OnlinePairs(model, judge, tokenizer, options, Meter())
+    meter = Meter()
+    judge = RewardJudge(model, reward, tokenizer.pad_token_id, meter)
+    return OnlinePairs(model, judge, tokenizer, options, meter)
 
 
 def test_fresh_pairs_hold_finished_responses_best_above_worst(model, tokenizer, reward):
@@ -175,11 +176,11 @@ def test_reading_rewards_from_the_training_forward_is_metered(model, tokenizer, 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"online": Online(samples=1)}, "online.samples"),
-        ({"online": Online(samples=4, temperature=0)}, "online.temperature"),
+        ({"online": {"samples": 1}}, "online.samples"),
+        ({"online": {"samples": 4, "temperature": 0}}, "online.temperature"),
         ({"online": Online(samples=4), "mask": Mask(rule="hysteresis")}, "no token rewards"),
-        ({"online": Online(judge="oracle")}, "nothing to judge"),
-        ({"online": Online(samples=4, judge="oracle", min_gap=1)}, "would drop every pair"),
+        ({"online": {"judge": "oracle"}}, "nothing to judge"),
+        ({"online": {"samples": 4, "judge": "oracle", "min_gap": 1}}, "would drop every pair"),
         (
             {"online": Online(samples=4, judge="oracle"), "confidence": Confidence(kind="label", states="reference")},
             "gives no rewards",

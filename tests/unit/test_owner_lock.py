@@ -36,7 +36,10 @@ def test_it_is_given_back_after_an_error(tmp_path):
 
 
 def test_a_process_of_another_program_keeps_it_until_it_ends(tmp_path):
-    code = f"from trulysafe.workflow.owner_lock import owned\nwith owned({str(tmp_path)!r}):\n    print('mine', flush=True)\n    input()"
+    code = (
+        f"from trulysafe.workflow.owner_lock import owned\nwith owned({str(tmp_path)!r}):\n    print('mine', "
+        "flush=True)\n    input()"
+    )
     other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
     assert other.stdout.readline().strip() == "mine"

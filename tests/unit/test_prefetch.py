@@ -1,4 +1,5 @@
-"""Fetching from a hub (one that this machine serves): what is fetched, what is refused, where the token goes, and working offline."""
+"""Fetching from a hub (one that this machine serves): what is fetched, what is refused, where the token goes, and
+working offline."""
 
 import json
 import os
@@ -32,7 +33,7 @@ import json
 from trulysafe.data import read as data
 from trulysafe.models.load import load_model, load_tokenizer
 spec = {{"source": "team/model", "revision": "{commit}"}}
-frame, kind = data.load("hub", {{"repo": "team/pairs", "revision": "{commit}", "files": ["data/*.jsonl"],
+frame, kind, _ = data.read("hub", {{"repo": "team/pairs", "revision": "{commit}", "files": ["data/*.jsonl"],
     "columns": {{"chosen": "good", "rejected": "bad"}}}})
 print(json.dumps([load_model(spec).num_parameters(), len(load_tokenizer(spec)), kind, frame["chosen"].tolist()]))
 """
@@ -152,8 +153,8 @@ def test_the_configuration_check_names_every_missing_revision():
     raw["datasets"]["test"]["options"]["revision"] = COMMIT  # type: ignore[index]
     check_inputs(load(raw))
     plan = Plan(load(raw))
-    assert plan.fetched == ["results/s/prefetch/models/big.json", "results/s/prefetch/datasets/test.json"]
-    assert plan.policy_inputs("untrained.base") == {"model": ["results/s/prefetch/models/big.json"]}
+    assert plan.prefetch.records == ["results/s/prefetch/models/big.json", "results/s/prefetch/datasets/test.json"]
+    assert plan.evaluate.inputs("untrained.base") == {"model": ["results/s/prefetch/models/big.json"]}
 
 
 def test_jobs_are_offline_only_where_something_was_fetched(monkeypatch, tmp_path):

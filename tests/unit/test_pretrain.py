@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from trulysafe.common.errors import UserError
 from trulysafe.data.demo.tables import table
+from trulysafe.models.options import FromScratch
 from trulysafe.models.pretrain import (
     ASSISTANT,
     BOS,
@@ -15,7 +16,6 @@ from trulysafe.models.pretrain import (
     SPECIAL_TOKENS,
     USER,
     build_tokenizer,
-    check_options,
     train_base,
 )
 
@@ -137,18 +137,18 @@ def test_long_conversations_are_cut_and_counted(corpus, tmp_path):
 @pytest.mark.parametrize(
     ("architecture", "training", "message"),
     [
-        ({}, {"step": 3}, r"training: key: 'step' is not accepted. Did you mean 'steps'"),
-        ({"hidden": 3}, {}, r"architecture: key: 'hidden' is not accepted"),
+        ({}, {"step": 3}, r"training\.step: unknown key\. Did you mean 'steps'"),
+        ({"hidden": 3}, {}, r"architecture\.hidden: unknown key\. Did you mean 'hidden_size'"),
         ({}, {"dtype": "float16"}, r"training.dtype: 'float16' is not accepted.*bfloat16"),
-        ({}, {"steps": 0}, r"training.steps: 0 is not accepted"),
-        ({}, {"learning_rate": "fast"}, r"training.learning_rate: 'fast' is not accepted"),
-        ({}, {"learning_rate": -1e-3}, r"training.learning_rate: -0.001 is out of range"),
-        ({}, {"warmup_ratio": 1.5}, r"training.warmup_ratio: 1.5 is out of range"),
+        ({}, {"steps": 0}, r"training\.steps: 0 is not accepted"),
+        ({}, {"learning_rate": "fast"}, r"training\.learning_rate: 'fast' is not accepted. Accepted: a number"),
+        ({}, {"learning_rate": -1e-3}, r"training\.learning_rate: -0\.001 is not accepted. Accepted: a number above 0"),
+        ({}, {"warmup_ratio": 1.5}, r"training\.warmup_ratio: 1\.5 is not accepted. Accepted: a number below 1"),
     ],
 )
 def test_bad_options_are_named_before_any_work(architecture, training, message):
     with pytest.raises(UserError, match=message):
-        check_options(architecture, training)
+        FromScratch(architecture=architecture, training=training)
 
 
 def test_options_that_do_not_fit_each_other_are_named(corpus, tmp_path):

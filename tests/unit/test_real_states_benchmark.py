@@ -1,4 +1,5 @@
-"""The benchmark on real hidden states: its core on tiny invented ones, and the fitting it speaks for on the real ones."""
+"""The benchmark on real hidden states: its core on tiny invented ones, and the fitting it speaks for on the real
+ones."""
 
 from __future__ import annotations
 

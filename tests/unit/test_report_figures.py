@@ -10,20 +10,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.unit.report_world import ARMS, TIMES, layer_tables, training_log
+from tests.unit.report_world import ARMS, TIMES, layer_tables, run_of, training_log
 from trulysafe.common.errors import UserError
+from trulysafe.common.schema import write_table
 from trulysafe.evaluate.metrics import POOLED
-from trulysafe.report.figures import _apart, classes, sweep, wall_time
-from trulysafe.report.layer_figures import layer_densities, panel_risks, reward_accuracy
-from trulysafe.report.plane import plane
-from trulysafe.report.style import looks
+from trulysafe.report.cost_pages import wall_time
+from trulysafe.report.figures.classes import classes
+from trulysafe.report.figures.layers import layer_densities
+from trulysafe.report.figures.plane import plane
+from trulysafe.report.figures.reward_accuracy import panel_risks, reward_accuracy
+from trulysafe.report.figures.sweep import _apart, sweep
+from trulysafe.report.figures.training import training_curves
+from trulysafe.report.style import arm_looks
 from trulysafe.report.summary import summary
-from trulysafe.report.tables import main_rows
-from trulysafe.report.training_figures import training_curves
+from trulysafe.report.tables.main import main_rows
 
 
 def test_plane_draws_the_pooled_frontiers(tmp_path: Path, metrics: pd.DataFrame) -> None:
-    paths = plane(metrics, ARMS, tmp_path / "plane")
+    paths = plane(metrics, ARMS).write(tmp_path / "plane")
     assert [path.suffix for path in paths] == [".pdf", ".png", ".csv"]
     drawn = pd.read_csv(tmp_path / "plane.csv").set_index(["experiment", "seed", "step"])
     source = metrics[
@@ -39,13 +43,13 @@ def test_plane_draws_the_pooled_frontiers(tmp_path: Path, metrics: pd.DataFrame)
         )
 
 
-def test_plane_needs_both_axes(tmp_path: Path, metrics: pd.DataFrame) -> None:
+def test_plane_needs_both_axes(metrics: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="axis over_refusal"):
-        plane(metrics[metrics["metric"] != "over_refusal"], ARMS, tmp_path / "plane")
+        plane(metrics[metrics["metric"] != "over_refusal"], ARMS)
 
 
 def test_sweep_csv_is_what_was_drawn(tmp_path: Path, metrics: pd.DataFrame) -> None:
-    sweep(metrics, {"arm_2": 200, "arm_0": 0, "arm_1": 20}, tmp_path / "sweep", axis_label="Pairs")
+    sweep(metrics, {"arm_2": 200, "arm_0": 0, "arm_1": 20}, "Pairs").write(tmp_path / "sweep")
     drawn = pd.read_csv(tmp_path / "sweep.csv")
     assert drawn.groupby("column")["x"].apply(list).map(tuple).unique().tolist() == [(0, 20, 200)]
     rows = main_rows(metrics, {"arm_1": {}}).set_index("column")["value"]
@@ -54,32 +58,32 @@ def test_sweep_csv_is_what_was_drawn(tmp_path: Path, metrics: pd.DataFrame) -> N
 
 def test_figures_of_few_columns(tmp_path: Path, metrics: pd.DataFrame) -> None:
     only = metrics[metrics["benchmark"] == "test/safety"]
-    assert len(classes(only, ARMS, tmp_path / "classes")) == 3
+    assert len(classes(only, ARMS).write(tmp_path / "classes")) == 3
     assert set(pd.read_csv(tmp_path / "classes.csv")["column"]) == {"Safe EHD", "Safe IHD", "Safe MHD", "Safe all"}
 
 
 def test_wall_time_sums_jobs(tmp_path: Path) -> None:
-    wall_time(TIMES, tmp_path / "time")
+    wall_time(TIMES).write(tmp_path / "time")
     assert pd.read_csv(tmp_path / "time.csv").to_numpy().tolist() == [["judge", 4.25, 1], ["train", 90.5, 2]]
     with pytest.raises(UserError, match="no job"):
-        wall_time(TIMES.iloc[:0], tmp_path / "time")
+        wall_time(TIMES.iloc[:0])
 
 
 def test_training_curves_leave_out_what_was_not_logged(tmp_path: Path) -> None:
-    training_curves(training_log(), ARMS, tmp_path / "training")
+    training_curves(training_log(), ARMS).write(tmp_path / "training")
     assert set(pd.read_csv(tmp_path / "training.csv")["name"]) == {"loss", "confidence"}
     with pytest.raises(UserError, match="Logged: confidence, grad_norm, loss"):
-        training_curves(training_log(), ARMS, tmp_path / "training", names={"kept": "Kept"})
+        training_curves(training_log(), ARMS, names={"kept": "Kept"})
 
 
 def test_layer_figures_take_degenerate_layers(tmp_path: Path) -> None:
     tables = layer_tables(layers=1, responses=2)
-    assert len(layer_densities(tables["components"], tables["divergence"], tmp_path / "layers")) == 4
-    assert len(reward_accuracy(tables["accuracy"], tmp_path / "accuracy")) == 3
+    assert len(layer_densities(tables["components"], tables["divergence"]).write(tmp_path / "layers")) == 4
+    assert len(reward_accuracy(tables["accuracy"]).write(tmp_path / "accuracy")) == 3
     with pytest.raises(UserError, match=r"'sicher'.*safe, unsafe"):
-        layer_densities(tables["components"].replace("safe", "sicher"), tables["divergence"], tmp_path / "layers")
+        layer_densities(tables["components"].replace("safe", "sicher"), tables["divergence"])
     with pytest.raises(UserError, match="column 'ci_low' is missing"):
-        reward_accuracy(tables["accuracy"].drop(columns="ci_low"), tmp_path / "accuracy")
+        reward_accuracy(tables["accuracy"].drop(columns="ci_low"))
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.5, 0.9], [0.5, 0.5, 0.5], [1.0, 1.0, 1.0], [0.0, 0.0], [0.98, 0.99, 1.0]])
@@ -92,10 +96,10 @@ def test_labels_stand_apart_near_their_curves(values: list[float]) -> None:
 
 def test_arms_look_different_and_keep_their_look() -> None:
     arms = {f"arm {number}": {} if number == 3 else {"base": "arm 3"} for number in range(20)}
-    found = looks(arms)
+    found = arm_looks(arms)
     assert len({(look.color, look.marker, str(look.dash)) for look in found.values()}) == 20
     assert found["arm 3"].marker == "*"
-    assert looks({name: arms[name] for name in list(arms)[:5]})["arm 4"] == found["arm 4"]
+    assert arm_looks({name: arms[name] for name in list(arms)[:5]})["arm 4"] == found["arm 4"]
 
 
 def test_two_models_are_two_stars_and_each_arm_is_held_against_its_own(tmp_path: Path, metrics: pd.DataFrame) -> None:
@@ -106,17 +110,17 @@ def test_two_models_are_two_stars_and_each_arm_is_held_against_its_own(tmp_path:
     second.loc[helpful, ["value", "ci_low", "ci_high"]] = [0.1, 0.05, 0.15]
     arms = {**ARMS, "base_2": {"label": "Base two"}, "arm_3": {"label": "DPO two", "base": "base_2", "start": "base_2"}}
     both = pd.concat([metrics, second], ignore_index=True)
-    assert {look.color for look in looks(arms).values() if look.marker == "*"} == {"#000000", "#777777"}
-    found = plane(both, arms, tmp_path / "plane")
+    assert {look.color for look in arm_looks(arms).values() if look.marker == "*"} == {"#000000", "#777777"}
+    found = plane(both, arms).write(tmp_path / "plane")
     assert {"base", "base_2"} <= set(pd.read_csv(found[-1])["experiment"])
-    against = summary("Two", both, arms).split("## Findings against, as measured")[1]
+    against = summary("Two", run_of(arms, metrics=both)).split("## Findings against, as measured")[1]
     line = next(line for line in against.splitlines() if "DPO two 0.10" in line)
     assert "of Base two, intervals apart" in line
     assert "DPO two" not in "".join(other for other in against.splitlines() if "of Base model" in other)
 
 
 def test_figures_are_the_same_bytes_twice(tmp_path: Path, metrics: pd.DataFrame) -> None:
-    first, second = (plane(metrics, ARMS, tmp_path / name / "plane") for name in ("first", "second"))
+    first, second = (plane(metrics, ARMS).write(tmp_path / name) for name in ("first", "second"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert b"CreationDate" not in first[0].read_bytes()
 
@@ -124,15 +128,17 @@ def test_figures_are_the_same_bytes_twice(tmp_path: Path, metrics: pd.DataFrame)
 @pytest.mark.slow
 def test_every_figure_is_written_and_the_same_in_another_process(tmp_path: Path, metrics: pd.DataFrame) -> None:
     sweeps = {"ehd": {"label": "EHD pairs", "points": {"arm_0": 0, "arm_1": 60, "arm_2": 120}}}
-    frames = {"metrics": metrics, "log": training_log(), **layer_tables()}
-    for name, frame in frames.items():
-        frame.to_parquet(tmp_path / f"{name}.parquet")
+    (tmp_path / "hybrid").mkdir()
+    write_table(metrics, tmp_path / "metrics.parquet", "metrics")
+    training_log().to_csv(tmp_path / "log.csv", index=False)
+    inputs = {"metrics": f"{tmp_path}/metrics.parquet", "policies": [f"{tmp_path}"]}
+    params = {"arms": ARMS, "sweeps": sweeps}
+    for name, frame in layer_tables().items():
+        frame.to_csv(tmp_path / "hybrid" / f"{name}.csv", index=False)
+        inputs[f"layer_{name}"] = [f"{tmp_path}/hybrid/{name}.csv"]
     code = (
-        "import sys, pandas as pd\nfrom trulysafe.report.build import build_figures\n"
-        f"frames = {{name: pd.read_parquet(f'{tmp_path}/{{name}}.parquet') for name in {list(frames)}}}\n"
-        "from trulysafe.report.layer_figures import LayerTables\n"
-        "layers = LayerTables(*(frames.pop(name) for name in LayerTables._fields))\n"
-        f"build_figures(sys.argv[1], arms={ARMS}, sweeps={sweeps}, layers={{'hybrid': layers}}, **frames)"
+        "import sys\nfrom trulysafe.report.listed import write_figures\nfrom trulysafe.report.run import Run\n"
+        f"write_figures(sys.argv[1], Run({inputs}, {params}))"
     )
     for folder, hash_seed in (("first", "1"), ("second", "2")):
         environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": hash_seed}

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.unit.report_world import PUBLISHED, layer_tables
+from tests.unit.report_world import PUBLISHED, layer_tables, texts
 from trulysafe.common.errors import UserError
-from trulysafe.report.published import divergence_rows, published_rows, published_text, read_published
-from trulysafe.report.tables import NOT_RUN
+from trulysafe.report.table import NOT_RUN
+from trulysafe.report.tables.divergence import divergence_rows
+from trulysafe.report.tables.published import published_rows, read_published, shown
 
 
 def test_published_table_shows_last_version_and_spread() -> None:
@@ -23,7 +24,7 @@ def test_published_table_shows_last_version_and_spread() -> None:
         3,
         3,
     )
-    text = published_text(rows.reset_index())
+    text = texts(shown(rows.reset_index()))
     assert "Paper (v3)" in text
     assert set(text["Ours"]) == {NOT_RUN}
     assert len(text) == 128
@@ -41,7 +42,7 @@ def test_published_table_takes_our_runs() -> None:
             "n": [100],
         }
     )
-    text = published_text(published_rows(PUBLISHED, ours))
+    text = texts(shown(published_rows(PUBLISHED, ours)))
     assert text.loc[text["Ours"] != NOT_RUN, ["Benchmark", "Ours"]].to_numpy().tolist() == [
         ["MMLU", "0.5000 [0.4000, 0.6000]"]
     ]

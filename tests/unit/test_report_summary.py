@@ -5,20 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tests.unit.report_world import ARMS
+from tests.unit.report_world import run_of
 from trulysafe.evaluate.frontiers import matched_safety
 from trulysafe.report.summary import summary
 
 
 def test_summary_reports_what_went_against(metrics: pd.DataFrame, contrasts: pd.DataFrame) -> None:
-    text = summary(
-        "Demo",
-        metrics,
-        ARMS,
-        contrasts=contrasts,
-        matched=matched_safety(metrics),
-        facts=["World seed 3."],
-    )
+    run = run_of(metrics=metrics, contrasts=contrasts, matched_safety=matched_safety(metrics))
+    text = summary("Demo", run, facts=["World seed 3."])
     assert text.startswith("# Demo\n")
     assert "- World seed 3." in text
     assert "3 arms" not in text
@@ -29,11 +23,11 @@ def test_summary_reports_what_went_against(metrics: pd.DataFrame, contrasts: pd.
         or "No difference shown, DPO_random & 50% - Base model" in against
     )
     assert "Exploratory contrasts, uncorrected: 1." in text
-    text = summary("Demo", metrics, ARMS, contrasts=contrasts.assign(primary=False, p_holm=np.nan))
+    text = summary("Demo", run_of(metrics=metrics, contrasts=contrasts.assign(primary=False, p_holm=np.nan)))
     assert "No contrast was declared primary. Exploratory contrasts, uncorrected: 3." in text
 
 
 def test_summary_of_metrics_alone(metrics: pd.DataFrame) -> None:
-    text = summary("Demo", metrics, ARMS)
+    text = summary("Demo", run_of(metrics=metrics))
     assert "Declared contrasts" not in text
     assert "None of the checks found one." in text

@@ -7,22 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.unit.report_world import ARMS, BENCHMARKS, PUBLISHED, STARTS, layer_tables
+from tests.unit.report_world import ARMS, BENCHMARKS, PUBLISHED, STARTS, layer_tables, run_of, texts
 from trulysafe.common.errors import UserError
 from trulysafe.evaluate.frontiers import matched_safety
 from trulysafe.evaluate.judge_agreement import judge_agreement
-from trulysafe.report.build import build_tables
-from trulysafe.report.captions import main_caption
-from trulysafe.report.tables import (
-    duration,
-    latex_escape,
-    main_rows,
-    main_text,
-    p_text,
-    to_latex,
-    to_markdown,
-    with_interval,
-)
+from trulysafe.report.job_times import duration
+from trulysafe.report.listed import write_tables
+from trulysafe.report.table import Cell, latex_escape, p_text, to_latex, to_markdown
+from trulysafe.report.tables import main
+from trulysafe.report.tables.main import main_rows
 
 
 def test_main_rows_are_the_pooled_metric_rows(metrics: pd.DataFrame) -> None:
@@ -47,7 +40,7 @@ def test_the_main_table_needs_a_measured_arm(metrics: pd.DataFrame) -> None:
 
 def test_cells_show_value_and_interval(metrics: pd.DataFrame) -> None:
     rows = main_rows(metrics, ARMS)
-    text = main_text(rows)
+    text = texts(main.shown(rows))
     row = rows[(rows["experiment"] == "arm_0") & (rows["column"] == "Helpful")].iloc[0]
     assert (
         text.loc[text["Arm"] == "DPO_random & 50%", "Helpful"].item()
@@ -57,15 +50,17 @@ def test_cells_show_value_and_interval(metrics: pd.DataFrame) -> None:
 
 
 def test_caption_gives_n_per_column(metrics: pd.DataFrame) -> None:
-    caption = main_caption(main_rows(metrics, ARMS))
+    caption = main.table(run_of({**ARMS, "arm_2": {**ARMS["arm_2"], "group": "main"}}, metrics=metrics))[""].caption
     assert "Safe EHD 40 to 120" in caption
     assert "95%" in caption
 
 
 def test_numbers_as_text() -> None:
-    assert with_interval(0.5, 0.25, 0.75) == "0.50 [0.25, 0.75]"
-    assert with_interval(-0.001, float("nan"), float("nan")) == "0.00"
-    assert with_interval(float("nan"), 0, 1) == ""
+    assert str(Cell(0.5, 0.25, 0.75)) == "0.50 [0.25, 0.75]"
+    assert str(Cell(-0.001, float("nan"), float("nan"))) == "0.00"
+    assert str(Cell(float("nan"), 0, 1)) == ""
+    assert str(Cell(float("nan"), 0, 1, missing="never", note=" (0 of 3)")) == "never (0 of 3)"
+    assert str(Cell(0.5, 0.25, 0.75, form=".1f", note="*")) == "0.5 [0.2, 0.8]*"
     assert [p_text(p) for p in (0.00001, 0.034567, 1.0, float("nan"))] == ["< 0.0001", "0.035", "1", ""]
     assert [duration(seconds) for seconds in (4.25, 59.96, 185, 7620)] == [
         "4.2 s",
@@ -76,7 +71,7 @@ def test_numbers_as_text() -> None:
 
 
 def test_latex_is_escaped_and_has_rules(metrics: pd.DataFrame) -> None:
-    latex = to_latex(main_text(main_rows(metrics, ARMS)), "Shares, 95% of x_1 & more", "tab:main")
+    latex = to_latex(main.shown(main_rows(metrics, ARMS)), "Shares, 95% of x_1 & more", "tab:main")
     assert r"DPO\_random \& 50\%" in latex
     assert r"\caption{Shares, 95\% of x\_1 \& more}\label{tab:main}" in latex
     assert all(rule in latex for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\end{table*}"))
@@ -86,7 +81,7 @@ def test_latex_is_escaped_and_has_rules(metrics: pd.DataFrame) -> None:
 
 
 def test_markdown_escapes_bars(metrics: pd.DataFrame) -> None:
-    lines = to_markdown(main_text(main_rows(metrics, ARMS))).splitlines()
+    lines = to_markdown(main.shown(main_rows(metrics, ARMS))).splitlines()
     assert any(r"AMA \| FDC" in line for line in lines)
     assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
 
@@ -94,18 +89,15 @@ def test_markdown_escapes_bars(metrics: pd.DataFrame) -> None:
 def test_every_table_is_written(
     tmp_path: Path, verdicts: pd.DataFrame, metrics: pd.DataFrame, contrasts: pd.DataFrame
 ) -> None:
-    divergence = layer_tables()["divergence"]
-    matched = matched_safety(metrics, starts=STARTS)
-    paths = build_tables(
-        tmp_path,
+    run = run_of(
         metrics=metrics,
-        arms=ARMS,
         contrasts=contrasts,
-        matched=matched,
-        judges=judge_agreement(pd.concat([verdicts, verdicts.assign(judge="phrases")]), BENCHMARKS),
+        matched_safety=matched_safety(metrics, starts=STARTS),
+        judge_agreement=judge_agreement(pd.concat([verdicts, verdicts.assign(judge="phrases")]), BENCHMARKS),
         published=PUBLISHED,
-        divergence={"hybrid": divergence},
+        layer_divergence={"": layer_tables()["divergence"]},
     )
+    paths = write_tables(tmp_path, run)
     names = ("main", "main_amount", "contrasts", "matched_safety", "judges", "published", "divergence")
     assert {path.name for path in paths} == {
         f"{name}.{ending}" for name in names for ending in ("md", "tex", "html", "csv")

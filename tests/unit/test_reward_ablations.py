@@ -12,16 +12,15 @@ import pytest
 import torch
 import yaml
 
-from tests.unit.report_world import BENCHMARKS, verdict_table
+from tests.unit.report_world import BENCHMARKS, run_of, texts, verdict_table
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.load import load
 from trulysafe.evaluate.ablations import ablation_rows
 from trulysafe.plan.checks import check_inputs
 from trulysafe.plan.plan import Plan
-from trulysafe.report.ablations import ablation_text, joined
-from trulysafe.report.captions import ablation_caption
-from trulysafe.report.training_table import GAP, training_rows, training_text
+from trulysafe.report.tables import ablations, training_means
+from trulysafe.report.tables.training_means import GAP
 from trulysafe.reward.ablations import held_out_rewards, pair_outcomes, reward_ablation_rows
 from trulysafe.reward.evaluate import calibration_error
 from trulysafe.reward.model import HybridReward
@@ -176,30 +175,26 @@ def test_only_common_pairs_are_compared(rewards: dict[str, pd.DataFrame]) -> Non
 
 def test_one_table_of_arms_and_rewards(rows: pd.DataFrame) -> None:
     arms = {"arm_0": {"label": "Default"}, "arm_1": {"label": "One"}}
-    ablations = {"two_stage": {"choice": "Ranked so", "arm": "arm_1", "default": "arm_0"}}
-    answers = ablation_rows(verdict_table(arms=2, steps=2), ablations, BENCHMARKS)
-    both = joined(answers, rows)
+    declared = {"two_stage": {"choice": "Ranked so", "arm": "arm_1", "default": "arm_0"}}
+    answers = ablation_rows(verdict_table(arms=2, steps=2), declared, BENCHMARKS)
+    both = ablations.table(run_of(arms, ablations=answers, reward_ablations=rows))
     assert both is not None
-    text = ablation_text(both, arms)
+    text = texts(both.shown)
     assert text["Choice"].tolist() == ["Ranked so", *(about["choice"] for about in COMPARED.values())]
     assert (text["Safe"] != "").tolist() == [True, False, False, False]
     assert (text["Brier score"] != "").tolist() == [False, True, True, True]
     first = rows.iloc[0]
     assert text["Pairs ranked right"][1].startswith(f"{first['difference']:.3f} [{first['ci_low']:.3f}")
-    assert "Rewards: difference of a reward" in ablation_caption(both)
-    alone = joined(None, rows)
+    assert "Rewards: difference of a reward" in both.caption
+    alone = ablations.table(run_of(arms, reward_ablations=rows))
     assert alone is not None
-    assert "Over-refusal" not in ablation_text(alone, arms)
-    assert "harmful prompts" not in ablation_caption(alone)
-    assert joined(answers, None).equals(answers.assign(of="answers"))
-    assert joined(None, None).empty
-    assert "held-out" not in joined_caption(answers)
-
-
-def joined_caption(answers: pd.DataFrame) -> str:
-    only = joined(answers, None)
+    assert "Over-refusal" not in alone.shown
+    assert "harmful prompts" not in alone.caption
+    only = ablations.table(run_of(arms, ablations=answers))
     assert only is not None
-    return ablation_caption(only)
+    assert only.numbers.equals(answers.assign(of="answers"))
+    assert "held-out" not in only.caption
+    assert ablations.table(run_of(arms)) is None
 
 
 WRONG = {
@@ -235,8 +230,8 @@ def test_each_choice_of_the_reward_differs_in_one_thing(files: list[str]) -> Non
             assert sum(other[key] != default[key] for key in default) == 1, name
         elif item.fit:
             assert len(item.fit) == 1, name
-        assert plan.reward_ablations[name]["a"] in plan.compared_rewards[item.reward or item.default]
-    fitted = [name for fits in plan.compared_rewards.values() for name in fits]
+        assert plan.reward.ablations[name]["a"] in plan.reward.compared[item.reward or item.default]
+    fitted = [name for fits in plan.reward.compared.values() for name in fits]
     assert len(fitted) == len(set(fitted)) == len(compared) + 1
 
 
@@ -249,7 +244,9 @@ def test_training_means_over_seeds() -> None:
                 records.append({"experiment": "arm", "seed": seed, "step": step, "name": name, "value": value})
     records.append({"experiment": "arm", "seed": 0, "step": 6, "name": "confidence/flipped", "value": np.nan})
     log = pd.DataFrame(records)
-    rows = training_rows(log, {"arm": {"label": "The arm"}, "base": {}}).set_index("column")
+    table = training_means.table(run_of({"arm": {"label": "The arm"}, "base": {}}, log=log))
+    assert table is not None
+    rows = table.numbers.set_index("column")
     gaps = []
     for seed in range(3):
         means = {}
@@ -262,10 +259,11 @@ def test_training_means_over_seeds() -> None:
         4.3027 * np.std(gaps, ddof=1) / 3**0.5, rel=1e-4
     )
     assert rows["seeds"].tolist() == [3, 3, 3]
-    text = training_text(rows.reset_index())
+    text = table.shown
     assert text.columns.tolist() == ["Arm", "Seeds", "Gamma, true labels", "Gamma, flipped labels", GAP]
     assert text["Arm"].tolist() == ["The arm"]
-    assert training_rows(log[log["name"] == "loss"], {"arm": {}}).empty
+    assert training_means.table(run_of({"arm": {}}, log=log[log["name"] == "loss"])) is None
+    assert training_means.table(run_of({"arm": {}})) is None
 
 
 def test_limits_of_training_means_stay_within_what_is_logged() -> None:
@@ -273,5 +271,7 @@ def test_limits_of_training_means_stay_within_what_is_logged() -> None:
         {"experiment": "arm", "seed": seed, "step": 2, "name": "kept_share/fell_back", "value": value}
         for seed, value in enumerate((0.0, 0.02, 0.1))
     ]
-    found = training_rows(pd.DataFrame(rows), {"arm": {}}).iloc[0]
+    table = training_means.table(run_of({"arm": {}}, log=pd.DataFrame(rows)))
+    assert table is not None
+    found = table.numbers.iloc[0]
     assert found["ci_low"] == 0 < found["value"] < found["ci_high"] < 1

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.unit.report_world import verdict_table
+from tests.unit.report_world import texts, verdict_table
 from trulysafe.config.load import load
 from trulysafe.evaluate.metrics import metric_rows
 from trulysafe.plan.plan import Plan
@@ -89,7 +89,7 @@ def test_ratios_are_of_pairs_and_of_whole_trainings(rows):
 
 
 def test_text_has_a_line_per_arm_and_says_which_are_online(rows):
-    text = whole_text(rows, ARMS)
+    text = texts(whole_text(rows, ARMS))
     assert text["Arm"].tolist() == ["DPO", "DPO, round 2", "Online DPO"]
     assert text["Rounds"].tolist() == ["1", "2", "online"]
     assert text["Safe all"].str.contains("[", regex=False).all()
@@ -112,7 +112,7 @@ def planned() -> dict:
         yaml.safe_load((WORKFLOW / name).read_text(encoding="utf-8")) for name in ("small.yaml", "rounds.yaml")
     )
     raw |= {key: {**raw.get(key, {}), **value} for key, value in overlay.items() if isinstance(value, dict)}
-    return Plan(load(raw)).pair_work()
+    return Plan(load(raw)).report.pair_work()
 
 
 def test_jobs_of_a_third_round_are_those_of_all_three():

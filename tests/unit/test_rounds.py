@@ -45,8 +45,8 @@ def test_rounds_follow_the_policies_that_experiments_build_on(plan):
 
 def test_a_job_never_trains_two_rounds(plan):
     found = rounds(plan.config)
-    assert all(len({found[name] for name, _ in runs}) == 1 for runs in plan.trained.values())
-    assert set(plan.trained) == {
+    assert all(len({found[name] for name, _ in runs}) == 1 for runs in plan.policies.trained.values())
+    assert set(plan.policies.trained) == {
         "tiny.dpo-0", "tiny.dpo-round2-0", "tiny.dpo-round3-0", "tiny.confidence_dpo-0", "tiny.confidence_dpo-round2-0",
         "tiny.ama_dpo-0", "tiny.online_dpo-0", "tiny.online_oracle-0",
     }  # fmt: skip
@@ -54,50 +54,50 @@ def test_a_job_never_trains_two_rounds(plan):
 
 def test_arms_are_shown_with_what_they_start_from(plan):
     first = dict.fromkeys(("dpo", "confidence", "ama", "online", "online_oracle"), "base")
-    assert plan.starts == {**first, "round2": "dpo", "round3": "round2"}  # round2_confidence starts half-way
-    assert set(plan.bases.values()) == {"base"}
-    assert next(iter(plan.arms)) == "base"
-    assert plan.arms["round3"].items() >= {"base": "base", "start": "round2"}.items()
-    assert "base" not in plan.arms["base"]
+    assert plan.policies.starts == {**first, "round2": "dpo", "round3": "round2"}  # round2_confidence starts half-way
+    assert set(plan.policies.bases.values()) == {"base"}
+    assert next(iter(plan.report.arms)) == "base"
+    assert plan.report.arms["round3"].items() >= {"base": "base", "start": "round2"}.items()
+    assert "base" not in plan.report.arms["base"]
 
 
 def test_a_run_starts_from_the_policy_and_is_held_against_it(plan):
-    (run,) = plan.training_runs("tiny.dpo-round3-0")
+    (run,) = plan.train.runs("tiny.dpo-round3-0")
     policy = "results/rounds/policies/tiny.dpo-round2-0/round2/seed0/step2"
     assert run["model"] == {"source": policy, "dtype": "float32"}
     assert run["reference"][0] == "results/rounds/reference/round2-seed0-step2/round3.parquet"
-    assert plan.training_inputs("tiny.dpo-round3-0")["model"] == ["results/rounds/policies/tiny.dpo-round2-0"]
+    assert plan.train.inputs("tiny.dpo-round3-0")["model"] == ["results/rounds/policies/tiny.dpo-round2-0"]
 
 
 def test_rewards_of_the_pairs_are_read_from_the_start_too(plan):
-    (run,) = plan.training_runs("tiny.confidence_dpo-round2-0")
+    (run,) = plan.train.runs("tiny.confidence_dpo-round2-0")
     assert run["model"]["source"].endswith("tiny.dpo-0/dpo/seed1/step1")
     assert run["rewards"][0] == "results/rounds/reference/dpo-seed1-step1/hybrid/round2.parquet"
 
 
 def test_pairs_of_a_later_round_rank_by_the_states_of_the_named_snapshot(plan):
-    assert plan.rerank_inputs("round3")["states"][0].startswith(
+    assert plan.pairs.rerank_inputs("round3")["states"][0].startswith(
         "results/rounds/pools/harmful/policy_states/round2-seed0-step1/eos/"
     )
-    assert plan.rerank_inputs("reranked")["states"][0].startswith("results/rounds/pools/harmful/states/eos/")
+    assert plan.pairs.rerank_inputs("reranked")["states"][0].startswith("results/rounds/pools/harmful/states/eos/")
 
 
 def test_each_seed_starts_from_its_own_seed_by_default():
     plan = Plan(load(changed("experiments", "round2", seeds=2)))
-    sources = [run["model"]["source"] for run in plan.training_runs("tiny.dpo-round2-0")]
+    sources = [run["model"]["source"] for run in plan.train.runs("tiny.dpo-round2-0")]
     assert [source.split("/")[-2] for source in sources] == ["seed0", "seed1"]
 
 
 def test_the_leakage_check_does_not_wait_for_later_rounds(plan):
-    assert plan.first_round_pairs() == ["reranked", "harmless"]
-    assert plan.later_pools() == ["results/rounds/pools/harmful/prompts.parquet"]
+    assert plan.pairs.first_round == ["reranked", "harmless"]
+    assert plan.pairs.later_pools == ["results/rounds/pools/harmful/prompts.parquet"]
 
 
 def test_without_later_rounds_nothing_is_named():
     plain = Plan(load(yaml.safe_load((WORKFLOW / "small.yaml").read_text(encoding="utf-8"))))
-    assert not plain.named_policies
-    assert not plain.rewards_on_policies()
-    assert not plain.later_pools()
+    assert not plain.policies.named
+    assert not plain.reward.on_policies
+    assert not plain.pairs.later_pools
 
 
 def placebo_of_round2() -> dict[str, Any]:
@@ -111,7 +111,7 @@ def test_what_a_method_reads_is_of_no_later_round():
     config = load(placebo_of_round2())
     assert rounds(config)["placebo"] == 2
     plan = Plan(config)
-    assert plan.training_inputs("tiny.placebo-round2-0")["gamma_of"] == [
+    assert plan.train.inputs("tiny.placebo-round2-0")["gamma_of"] == [
         "results/rounds/policies/tiny.confidence_dpo-round2-0"
     ]
 
@@ -127,9 +127,9 @@ def test_a_group_keeps_the_rounds_that_it_builds_on():
 
 
 def test_launch_is_no_option_of_a_run_and_policies_have_the_size_of_their_model(plan):
-    runs = [run for batch in plan.trained for run in plan.training_runs(batch)]
+    runs = [run for batch in plan.policies.trained for run in plan.train.runs(batch)]
     assert not {"engine", "processes", "checkpoint_steps"} & {key for run in runs for key in run["training"]}
-    assert {plan.size(name) for name in plan.named_policies} == {"tiny"}
+    assert {plan.models.size(name) for name in plan.policies.named} == {"tiny"}
 
 
 WRONG = {

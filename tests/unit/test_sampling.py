@@ -1,4 +1,5 @@
-"""Responses in blocks: the same whatever the shards; endpoints are told from the token limit. Scores are the model's own."""
+"""Responses in blocks: the same whatever the shards; endpoints are told from the token limit. Scores are the model's
+own."""
 
 import pandas as pd
 import pytest
@@ -8,9 +9,10 @@ from tests.unit import tiny
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.models.sampling import Decoding, block_numbers, blocks, generated, respond, shard, usable
-from trulysafe.models.scoring import read_rewards, token_logps
+from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode, token_count
 from trulysafe.reward.model import HybridReward
+from trulysafe.reward.read import read_rewards
 
 TOKENIZER = tiny.tokenizer()
 DRAWN = Decoding(samples=3, temperature=1.0, max_new_tokens=6)

@@ -8,11 +8,12 @@ import pandas as pd
 import torch
 
 from tests.unit.report_world import BENCHMARKS, PUBLISHED, layer_tables, verdict_table
+from trulysafe.common.schema import write_table
 from trulysafe.evaluate.metrics import metric_rows
 from trulysafe.pairs.build import class_counts
-from trulysafe.report.build import build_figures, build_tables
 from trulysafe.report.facts import measured_facts
-from trulysafe.report.layer_figures import LayerTables
+from trulysafe.report.listed import write_figures, write_tables
+from trulysafe.report.run import Run
 from trulysafe.reward.stage import fit_stage
 
 ARMS = {"arm_0": {"label": "DPO"}}
@@ -21,12 +22,17 @@ ARMS = {"arm_0": {"label": "DPO"}}
 def written(folder: Path, rewards: list[str]) -> set[str]:
     """Names of the tables and figures of layers, with one set of measures per reward."""
     metrics = metric_rows(verdict_table(arms=1, seeds=1, steps=1), BENCHMARKS, "id")
-    tables = LayerTables(**layer_tables())
-    build_figures(folder, metrics=metrics, arms=ARMS, layers=dict.fromkeys(rewards, tables))
-    divergence = dict.fromkeys(rewards, tables.divergence)
-    build_tables(folder, metrics=metrics, arms=ARMS, published=PUBLISHED, divergence=divergence)
+    write_table(metrics, folder / "metrics.parquet", "metrics")
+    inputs: dict = {"metrics": folder / "metrics.parquet"}
+    for name, frame in layer_tables().items():
+        inputs[f"layer_{name}"] = [folder / reward / f"layer_{name}.csv" for reward in rewards]
+        for path in inputs[f"layer_{name}"]:
+            path.parent.mkdir(exist_ok=True)
+            frame.to_csv(path, index=False)
+    run = Run(inputs, {"arms": ARMS, "published": PUBLISHED})
+    paths = [*write_figures(folder / "figures", run), *write_tables(folder / "tables", run)]
     starts = ("layers", "reward_accuracy", "divergence")
-    return {path.stem for path in folder.iterdir() if path.stem.startswith(starts) and path.suffix in (".png", ".md")}
+    return {path.stem for path in paths if path.stem.startswith(starts) and path.suffix in (".png", ".md")}
 
 
 def test_each_rewards_layers_are_shown(tmp_path):

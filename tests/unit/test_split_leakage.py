@@ -27,6 +27,11 @@ def many(count, word="question"):
     return prompts(*(f"{word} {number} {prompt_id(str(number))}" for number in range(count)))
 
 
+def rows_for(frame, role, table):
+    """Rows whose prompts have the role."""
+    return frame[frame["prompt_id"].isin(table.loc[table["role"] == role, "prompt_id"])].reset_index(drop=True)
+
+
 def roles(table):
     return table.set_index("prompt_id")["role"]
 
@@ -117,8 +122,8 @@ def test_fixed_roles_force_their_groups_and_evaluation_wins():
     }
     table = split.assign(tables, SHARES, 0.85)
     assert roles(table)[shared["prompt_id"][0]] == "evaluation"
-    assert len(split.rows_for(shared, "reward", table)) == 0
-    assert len(split.rows_for(shared, "evaluation", table)) == 1
+    assert len(rows_for(shared, "reward", table)) == 0
+    assert len(rows_for(shared, "evaluation", table)) == 1
     report = split.summary(tables, table)
     assert report["datasets"]["reward"]["rows_lost"] == report["datasets"]["corpus"]["rows_lost"] == 1
     assert report["datasets"]["test"]["rows_lost"] == report["datasets"]["pool"]["rows_lost"] == 0
@@ -145,7 +150,7 @@ def test_a_dataset_can_bring_shares_of_its_own():
 def test_rows_of_a_prompt_stay_together():
     answers = pd.concat([many(100)] * 3, ignore_index=True)
     table = split.assign({"answers": (answers, "split")}, SHARES, 1.0)
-    parts = [split.rows_for(answers, role, table) for role in split.ROLES]
+    parts = [rows_for(answers, role, table) for role in split.ROLES]
     assert sum(map(len, parts)) == 300
     assert all((part.groupby("prompt_id").size() == 3).all() for part in parts)
 
@@ -180,7 +185,7 @@ def test_the_split_leaves_nothing_for_the_leakage_check():
     tables = {"a": (prompts(*texts[::2], source="a"), "split"), "b": (prompts(*texts[1::2], source="b"), "split")}
     table = split.assign(tables, SHARES, 0.8)
     everything = pd.concat([frame for frame, _ in tables.values()])
-    used = {role: split.rows_for(everything, role, table) for role in split.ROLES}
+    used = {role: rows_for(everything, role, table) for role in split.ROLES}
     report = leakage.check(used, 0.8)
     assert all(entry["equal"] == entry["near"] == 0 for entry in report["pairs"])
     assert sum(report["prompts"].values()) == len(texts)
@@ -253,14 +258,14 @@ def test_real_prompts_are_split_without_leakage():
         "salad_bench": "evaluation",
         "pku_safe_sft": "corpus",
     }
-    tables = {kind: (data.load(kind, {"folder": str(FOLDER)})[0], role) for kind, role in kinds.items()}
+    tables = {kind: (data.read(kind, {"folder": str(FOLDER)})[0], role) for kind, role in kinds.items()}
     table = split.assign(tables, SHARES, 0.85)
     report = split.summary(tables, table)
     assert report["near_duplicate_groups"] > 20
     assert report["datasets"]["salad_bench"]["rows_lost"] == 0
     assert report["datasets"]["pku_safe_sft"]["rows_lost"] > 500
     everything = pd.concat([frame[["prompt_id", "prompt", "source"]] for frame, _ in tables.values()])
-    leakage.check({role: split.rows_for(everything, role, table) for role in split.ROLES}, 0.85, exempt=())
+    leakage.check({role: rows_for(everything, role, table) for role in split.ROLES}, 0.85, exempt=())
     with pytest.raises(UserError, match="pku_safe_sft and beavertails_risk"):
         leakage.check({"labeller": tables["beavertails_risk"][0], "corpus": tables["pku_safe_sft"][0]}, 0.85, exempt=())
 
@@ -278,10 +283,10 @@ def test_thirty_thousand_prompts_take_less_than_half_a_minute():
         ("dolly/*", "instruction"),
     )
     frames = [
-        data.load("jsonl", {"folder": folder, "path": path, "columns": {"prompt": column}})[0] for path, column in parts
+        data.read("jsonl", {"folder": folder, "path": path, "columns": {"prompt": column}})[0] for path, column in parts
     ]
     frames += [
-        data.load(kind, {"folder": folder})[0][["prompt_id", "prompt"]]
+        data.read(kind, {"folder": folder})[0][["prompt_id", "prompt"]]
         for kind in ("pku_safe_sft", "beavertails_risk", "alpaca", "lima")
     ]
     tables = {str(index): (frame, "split") for index, frame in enumerate(frames)}

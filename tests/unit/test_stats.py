@@ -141,7 +141,8 @@ def test_shares_stay_inside_the_unit_interval(data: st.DataObject) -> None:
     assert found.high > found.low
 
 
-# --- products ------------------------------------------------------------------------------------------------------------
+# --- products
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_product_is_the_mean_over_seeds_of_share_times_share() -> None:

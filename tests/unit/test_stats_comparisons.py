@@ -111,7 +111,8 @@ def test_equal_differences_of_reals_have_neither_limits_nor_a_test(a: float, b: 
     assert np.isnan([found.stderr, found.low, found.high, found.p_value]).all()
 
 
-# --- Holm and bad input --------------------------------------------------------------------------------------------------
+# --- Holm and bad input
+# --------------------------------------------------------------------------------------------------
 
 
 def test_holm_closed_form() -> None:

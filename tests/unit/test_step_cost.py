@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from tests.unit.report_world import verdict_table
+from tests.unit.report_world import texts, verdict_table
 from trulysafe.evaluate.metrics import metric_rows
 from trulysafe.report.cost import cost_rows, cost_text, ratio_caption, ratio_rows, read_costs
 from trulysafe.trainers.step_cost import COST_FILE, flops_per_step
@@ -87,7 +87,7 @@ def test_ratios_compare_sampling_with_reading(folders, metrics):
 
 
 def test_text_has_a_line_per_arm_and_nothing_where_there_is_no_overhead(folders, metrics):
-    text = cost_text(cost_rows(read_costs(folders), metrics, ARMS), ARMS)
+    text = texts(cost_text(cost_rows(read_costs(folders), metrics, ARMS), ARMS))
     assert text["Arm"].tolist() == ["Online", "Reading"]
     assert text["sampled tokens"].tolist() == ["500", ""]
     assert text["overhead, FLOPs"].tolist() == ["2.00e+06", "8.00e+02"]

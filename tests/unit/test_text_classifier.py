@@ -1,13 +1,16 @@
 """The classifier learns, is stored without pickle, and comes back the same; held-out scores are of unseen prompts."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
+from skops.io import dump, get_untrusted_types
 
 from trulysafe.classifier.fit_and_test import fit_and_test, prompt_groups, save_tested, score
-from trulysafe.classifier.text_classifier import FEATURES, TextClassifier
+from trulysafe.classifier.options import Features, FitOptions
+from trulysafe.classifier.text_classifier import FEATURES, FILE, TRUSTED, TextClassifier
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 
@@ -21,6 +24,10 @@ TEXTS = [f"the {word} from {city}" for city in CITIES for word in FRUIT + TOOLS]
 LABELS = ["fruit" if any(word in text for word in FRUIT) else "tool" for text in TEXTS]
 
 
+class Stranger:
+    """A type that no library brings."""
+
+
 @pytest.mark.parametrize("features", FEATURES)
 def test_a_reloaded_classifier_gives_identical_probabilities(tmp_path, features):
     classifier = TextClassifier.fit(TEXTS, LABELS, features=features, strength=3.0)
@@ -29,14 +36,27 @@ def test_a_reloaded_classifier_gives_identical_probabilities(tmp_path, features)
     texts = [*TEXTS[:20], "", "nothing known 中文", "ApPlE saw"]
     assert np.array_equal(classifier.predict_proba(texts), again.predict_proba(texts))
     assert classifier.classes == again.classes == ["fruit", "tool"]
-    assert {path.suffix for path in (tmp_path / "model").iterdir()} == {".json", ".safetensors"}
+    assert {path.suffix for path in (tmp_path / "model").iterdir()} == {".skops"}
 
 
-def test_saving_twice_gives_the_same_bytes(tmp_path):
-    for name in ("a", "b"):
-        TextClassifier.fit(TEXTS, LABELS).save(tmp_path / name)
-    for file in ("classifier.json", "classifier.safetensors"):
-        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+def test_the_file_names_no_type_that_is_not_trusted_and_another_one_is_refused(tmp_path):
+    TextClassifier.fit(TEXTS, LABELS, features="words_and_characters").save(tmp_path)
+    assert tuple(get_untrusted_types(file=tmp_path / FILE)) == TRUSTED == ()
+    dump(Stranger(), tmp_path / FILE)
+    with pytest.raises(UserError, match=r"classifier\.skops: not a classifier .*UntrustedTypes.*rerun the rule"):
+        TextClassifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "no archive", "of another class"])
+def test_a_damaged_file_says_what_to_do(tmp_path, damage):
+    TextClassifier.fit(TEXTS, LABELS).save(tmp_path)
+    whole = (tmp_path / FILE).read_bytes()
+    if damage == "of another class":
+        dump({"a": 1}, tmp_path / FILE)
+    else:
+        (tmp_path / FILE).write_bytes(whole[: len(whole) // 2] if damage == "cut short" else b"nothing")
+    with pytest.raises(UserError, match=r"classifier\.skops: not a classifier that can be read .*rerun the rule"):
+        TextClassifier.load(tmp_path)
 
 
 def test_more_than_two_classes_survive_the_disk(tmp_path):
@@ -69,7 +89,7 @@ def test_one_class_cannot_be_learnt(labels):
 def test_unknown_features_and_missing_files_are_errors(tmp_path):
     with pytest.raises(UserError, match="Did you mean 'words'"):
         TextClassifier.fit(TEXTS, LABELS, features="word")
-    with pytest.raises(UserError, match=r"no text classifier .*classifier\.json"):
+    with pytest.raises(UserError, match=r"no text classifier .*classifier\.skops"):
         TextClassifier.load(tmp_path)
 
 
@@ -134,3 +154,8 @@ def test_the_artefact_holds_predictions_from_which_intervals_follow(tmp_path):
     assert lines[0] == "prompt_id,label,words"
     assert len(lines) - 1 == len(tested.held_out)
     json.dumps(tested.metrics)
+
+
+def test_names_of_feature_sets_are_those_that_options_accept():
+    assert get_args(Features) == tuple(FEATURES)
+    assert FitOptions().of_fit() == {"features": list(FEATURES), "strengths": [0.3, 3.0], "test_share": 0.25}

@@ -1,4 +1,5 @@
-"""Sources of token rewards: read after the token, equal to a plain forward, constants of the training rows, honest scores."""
+"""Sources of token rewards: read after the token, equal to a plain forward, constants of the training rows, honest
+scores."""
 
 from __future__ import annotations
 
@@ -18,8 +19,10 @@ from trulysafe.models.scoring import token_log_odds, token_logps
 from trulysafe.models.tokens import encode
 from trulysafe.reward.stage import SCALES, held_out_rows
 from trulysafe.reward.token_scale import load_scale
-from trulysafe.token_rewards.classifier import fit_token_rm
-from trulysafe.token_rewards.sources import implicit_reader, token_rm_reader, write_source
+from trulysafe.token_rewards.artefact import write_source
+from trulysafe.token_rewards.options import TokenFit
+from trulysafe.token_rewards.sources import implicit, token_rm
+from trulysafe.token_rewards.sources.token_rm import fit_token_rm
 
 SAFE, UNSAFE = ("w1 w2", "w2 w1 w2"), ("w3 w4 w3", "w4 w3")
 
@@ -59,10 +62,12 @@ def test_token_reward_model_learns_to_tell_the_words_apart(tokenizer, pairs, tmp
     model, split = classifier(), (list(range(12)), list(range(12, 20)))
     safe, unsafe = ([side[row] for row in split[0]] for side in pairs)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    loss = fit_token_rm(model, tokenizer, safe, unsafe, tmp_path / "model", epochs=30, batch_size=8, learning_rate=2e-2)
+    loss = fit_token_rm(
+        model, tokenizer, safe, unsafe, tmp_path / "model", TokenFit(epochs=30, batch_size=8, learning_rate=2e-2)
+    )
     assert loss < 0.2
     assert all(not torch.equal(value, before[name]) for name, value in model.named_parameters())
-    read = token_rm_reader(tmp_path / "model", tokenizer.pad_token_id, batch_size=4)
+    read = token_rm.reader(token_rm.Options(), tmp_path, {}, None, tokenizer.pad_token_id, batch_size=4)
     metrics = write_source(read, *pairs, ["EHD"] * 16 + ["IHD"] * 4, split, tmp_path)
     assert metrics == json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["all"]["soft"] == 1.0
@@ -89,11 +94,20 @@ def test_implicit_rewards_are_the_difference_of_the_log_probabilities(tokenizer,
     models = [tiny.model("llama", seed) for seed in (0, 1)]
     for name, model in zip(("reference", "policy"), models, strict=True):
         model.save_pretrained(tmp_path / name)
-    read = implicit_reader({"source": str(tmp_path / "reference")}, {"source": str(tmp_path / "policy")}, 0, 8)
+    read = implicit.reader(
+        implicit.Options(),
+        tmp_path,
+        {"source": str(tmp_path / "reference")},
+        {"source": str(tmp_path / "policy")},
+        0,
+        8,
+    )
     reference, policy = (token_logps(model, pairs[0], 0, 5) for model in models)
     for found, ref, pol in zip(read(pairs[0]), reference, policy, strict=True):
         assert found == pytest.approx([p - r for p, r in zip(pol, ref, strict=True)], abs=1e-5)
-    same = implicit_reader({"source": str(tmp_path / "policy")}, {"source": str(tmp_path / "policy")}, 0, 8)
+    same = implicit.reader(
+        implicit.Options(), tmp_path, {"source": str(tmp_path / "policy")}, {"source": str(tmp_path / "policy")}, 0, 8
+    )
     assert all(value == 0 for values in same(pairs[0]) for value in values)
 
 
@@ -108,6 +122,6 @@ def test_the_mean_logged_gamma_of_one_experiment():
 
 def test_bad_input(tokenizer, pairs, tmp_path):
     with pytest.raises(UserError, match="0 unsafe responses"):
-        fit_token_rm(classifier(), tokenizer, pairs[0], [], tmp_path)
+        fit_token_rm(classifier(), tokenizer, pairs[0], [], tmp_path, TokenFit())
     with pytest.raises(UserError, match=r"token_rewards\.rm: 3 annotated pairs"):
         held_out_rows(pd.DataFrame({"prompt_id": ["a", "b", "c"]}), 0.3, "token_rewards.rm")

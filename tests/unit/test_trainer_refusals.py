@@ -145,11 +145,11 @@ def test_what_a_method_lacks_is_said_before_training(model, tokenizer, arguments
         ({"mask": {"rule": "hysterisis"}}, "Did you mean 'hysteresis'"),
         ({"confidence": {"kind": "label", "alfa": 1}}, "Did you mean 'alpha'"),
         ({"confidence": {"kind": "fixed", "value": 1.5}}, "confidence.value"),
-        ({"confidence": {"per_pair": "yes"}}, "type bool"),
+        ({"confidence": {"per_pair": "yes"}}, "confidence.per_pair: 'yes' is not accepted. Accepted: true, false"),
         ({"loss": "robust", "confidence": {"kind": "label"}}, "a value above 0.5"),
         ({"loss": "apo_zeroo"}, "Did you mean 'apo_zero'"),
     ],
 )
 def test_options_of_methods_are_checked(options, message):
     with pytest.raises(UserError, match=message):
-        Method.from_mapping(options)
+        Method(**options)

@@ -13,12 +13,12 @@ from tests.unit import training_world as world
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.launch import Launch
-from trulysafe.config.load import load
 from trulysafe.models.load import load_model
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.jobs import Jobs
+from trulysafe.tools.cost.work import Work
 from trulysafe.train import limits
-from trulysafe.train.jobs import train_run, weights_dtype
+from trulysafe.train.jobs import train_run
+from trulysafe.train.run import weights_dtype
 
 ROOT = Path(__file__).resolve().parents[2]
 LLAMA_8B = LlamaConfig(
@@ -30,7 +30,7 @@ REAL = world.TRAINING | {"bf16": True, "batch_size": 8, "gradient_checkpointing"
 
 
 def _estimate(engine="single", processes=1, **changes):
-    return limits.estimate(LLAMA_8B, "bfloat16", REAL | changes, Launch(engine, processes), 512)
+    return limits.estimate(LLAMA_8B, "bfloat16", REAL | changes, Launch(engine=engine, processes=processes), 512)
 
 
 def test_weights_are_those_of_the_model_and_none_is_made():
@@ -57,7 +57,7 @@ def test_estimates_fall_with_what_saves_memory():
 
 def test_the_plan_estimates_what_a_training_is_held_to():
     """The plan knows of the model its number of weights alone, and takes pairs to be as long as they may be."""
-    jobs = Jobs(load(raw_configuration([ROOT / "config/equilibrate.yaml"])), Assumptions()).all()
+    jobs = Work(raw_configuration([ROOT / "config/equilibrate.yaml"]), Assumptions()).jobs()
     planned = next(job.trained for job in jobs if job.trained and job.model and job.model.name == "llama3")
     held = limits.estimate(LLAMA_8B, "bfloat16", planned.options, planned.launch, planned.longest)
     assert planned.longest == 1024
@@ -130,9 +130,9 @@ def test_samples_of_online_pairs_count_as_long_as_they_may_be(tmp_path):
     [
         ("bfloat16", {"lora": None, "bf16": True}, Launch(), "float32"),  # steps of 1e-6 are lost in bfloat16 weights
         ("bfloat16", {"lora": LORA, "bf16": True}, Launch(), "bfloat16"),
-        ("bfloat16", {"lora": None, "bf16": True}, Launch("zero3", 2), "bfloat16"),
-        ("bfloat16", {"lora": None, "bf16": False}, Launch("zero3", 2), "float32"),
-        ("float32", {"lora": None, "bf16": True}, Launch("zero3", 2), "float32"),
+        ("bfloat16", {"lora": None, "bf16": True}, Launch(engine="zero3", processes=2), "bfloat16"),
+        ("bfloat16", {"lora": None, "bf16": False}, Launch(engine="zero3", processes=2), "float32"),
+        ("float32", {"lora": None, "bf16": True}, Launch(engine="zero3", processes=2), "float32"),
     ],
 )
 def test_weights_that_are_trained_are_kept_in_float32(dtype, training, launch, expected):
@@ -144,7 +144,7 @@ def test_weights_that_are_trained_are_kept_in_float32(dtype, training, launch, e
     [
         ({"engine": "zero4"}, "Did you mean 'zero"),
         ({"processes": 2}, "engine 'single'"),
-        ({"processes": 0}, "at least 1"),
+        ({"processes": 0}, "training.processes: 0 is not accepted. Accepted: a number, 1 or more"),
     ],
 )
 def test_launches_that_cannot_be_are_refused(options, message):
@@ -153,6 +153,6 @@ def test_launches_that_cannot_be_are_refused(options, message):
 
 
 def test_a_micro_batch_is_spread_evenly_or_refused():
-    assert Launch("ddp", 4).per_process(8) == 2
+    assert Launch(engine="ddp", processes=4).per_process(8) == 2
     with pytest.raises(UserError, match="micro-batch of 8 pairs cannot be spread over 3 processes"):
-        Launch("ddp", 3).per_process(8)
+        Launch(engine="ddp", processes=3).per_process(8)

@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.unit import training_world as world
+from trulysafe.config.launch import Launch
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode
@@ -20,6 +21,15 @@ def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     spec = world.save_model(folder / "model", "llama")
     return spec, world.save_reward(folder / "reward"), world.dataset(spec)
+
+
+def test_a_process_trains_on_one_device_of_those_it_sees(tmp_path):
+    """Or transformers would take the micro-batch for that of one GPU, and train on as many times more."""
+    made = runs._arguments(world.TRAINING, 5, tmp_path, Launch())
+    for seen, used in ((4, 1), (1, 1), (0, 0)):
+        made._n_gpu = seen
+        assert made.n_gpu == used
+        assert made.train_batch_size == world.TRAINING["batch_size"]
 
 
 def _values(place):

@@ -23,11 +23,11 @@ from trulysafe.common.errors import UserError
 from trulysafe.config.launch import Launch
 from trulysafe.models.load import load_model
 from trulysafe.train import processes
-from trulysafe.train.jobs import CHECKPOINTS, DATA, train_run
-from trulysafe.train.run import STOP_FILE
+from trulysafe.train.jobs import train_run
+from trulysafe.train.resume import STOP_FILE, newest_complete
+from trulysafe.train.run import CHECKPOINTS, DATA
 from trulysafe.train.torchrun import forget_ranks
-from trulysafe.trainers.batches import ShareOfBatches
-from trulysafe.trainers.checkpoints import newest_complete
+from trulysafe.trainers.batches import ShareOfMicroBatches
 from trulysafe.workflow.owner_lock import owned
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,8 +35,8 @@ LORA = {"r": 4, "target_modules": ["q_proj", "v_proj", "up_proj"]}
 
 
 def test_shares_are_the_batches_of_one_process():
-    whole = ShareOfBatches(11, 4, 1, 0, seed=3)
-    shares = [ShareOfBatches(11, 4, 2, rank, seed=3) for rank in range(2)]
+    whole = ShareOfMicroBatches(11, 4, 1, 0, seed=3)
+    shares = [ShareOfMicroBatches(11, 4, 2, rank, seed=3) for rank in range(2)]
     for epoch in range(2):
         for sampler in (whole, *shares):
             sampler.set_epoch(epoch)
@@ -52,7 +52,7 @@ def test_shares_are_the_batches_of_one_process():
 
 
 def test_epochs_have_orders_of_their_own():
-    sampler = ShareOfBatches(11, 4, 1, 0, seed=3)
+    sampler = ShareOfMicroBatches(11, 4, 1, 0, seed=3)
     first, second = list(sampler), list(sampler)
     assert first != second
     sampler.set_epoch(0)
@@ -180,7 +180,8 @@ PARENT = """
 import sys
 sys.path.insert(0, {root!r})
 from datasets import load_from_disk
-from trulysafe.train.jobs import read_run, train_run
+from trulysafe.train.jobs import train_run
+from trulysafe.train.run import read_run
 train_run(read_run({folder!r}), lambda: load_from_disk({data!r}))
 """
 

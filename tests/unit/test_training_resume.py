@@ -13,8 +13,10 @@ import torch
 from tests.unit import training_world as world
 from trulysafe.common.errors import UserError
 from trulysafe.models.load import load_model
+from trulysafe.train import resume
 from trulysafe.train import run as runs
-from trulysafe.train.jobs import RUN_FILE, copy_policies, train_run
+from trulysafe.train.jobs import copy_policies, train_run
+from trulysafe.train.run import RUN_FILE
 from trulysafe.trainers import checkpoints
 from trulysafe.trainers.step_cost import COST_FILE
 from trulysafe.workflow.owner_lock import OWNER_FILE
@@ -119,9 +121,9 @@ def test_checkpoints_come_every_so_many_steps_and_only_the_newest_stays(base, un
     spec, reward, data = base
     made = world.run(tmp_path, spec, METHOD, reward, launch={"checkpoint_steps": 2})
     seen = []
-    original = checkpoints.keep_only
+    original = resume.keep_only
     monkeypatch.setattr(
-        checkpoints,
+        resume,
         "keep_only",
         lambda path: (original(path), seen.append([p.name for p in path.parent.glob("checkpoint-*")])),
     )
@@ -166,14 +168,14 @@ def test_a_damaged_checkpoint_is_not_complete(tmp_path, damage):
     (checkpoint / "model.safetensors").write_bytes(b"12345678")
     (checkpoint / "online" / "state").write_bytes(b"1234")
     checkpoints.mark_complete(checkpoint)
-    assert checkpoints.newest_complete(tmp_path) == checkpoint
+    assert resume.newest_complete(tmp_path) == checkpoint
     if damage == "truncated":
         (checkpoint / "model.safetensors").write_bytes(b"1234")
     elif damage == "gone":
         (checkpoint / "online" / "state").unlink()
     else:
         (checkpoint / checkpoints.COMPLETE).write_text('{"files": {', encoding="utf-8")
-    assert checkpoints.newest_complete(tmp_path) is None
+    assert resume.newest_complete(tmp_path) is None
 
 
 def test_a_checkpoint_of_another_configuration_is_not_gone_on_from(base, tmp_path, monkeypatch, caplog):
@@ -247,7 +249,8 @@ sys.path.insert(0, {root!r})
 from tests.unit import training_world as world
 from trulysafe.train import run as runs
 from trulysafe.trainers import preference
-from trulysafe.train.jobs import read_run, train_run
+from trulysafe.train.jobs import train_run
+from trulysafe.train.run import read_run
 original = preference.mark_complete
 def mark(path):
     if path.name == "checkpoint-4":

@@ -1,7 +1,6 @@
 """What we rely on inside the pinned TRL. If one of these fails after an upgrade, reread `trulysafe.trainers.preference`."""
 
 import inspect
-from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
 from tests.unit import tiny
-from trulysafe.trainers.compact_head import response_places_only
+from trulysafe.trainers.step import token_log_probs
 
 
 def test_version_is_the_one_the_override_was_written_for():
@@ -27,7 +26,6 @@ def test_private_methods_exist_with_the_signatures_that_are_overridden():
         "batch_size",
     ]
     assert list(inspect.signature(DPOTrainer.compute_ref_log_probs).parameters) == ["self", "model", "inputs"]
-    assert "self._precompute_engine = prepare_deepspeed(self.model, self.accelerator)" in inspect.getsource(DPOTrainer)
     assert "_compute_loss(" in inspect.getsource(DPOTrainer.compute_loss)
     assert "self._metrics[mode]" in inspect.getsource(DPOTrainer.log)
 
@@ -60,11 +58,14 @@ def test_on_a_cpu_places_outside_the_response_can_be_left_out_of_the_head(grad):
     labels = ids.clone()
     labels[:, :4] = -100
     labels[1] = -100
-    found = []
-    for scored in (nullcontext(), response_places_only()):
+    found, completion = [], (labels != -100).long()
+    for scored in (
+        lambda: model(input_ids=ids, labels=labels, fused_lm_head=True).log_probs,
+        lambda: token_log_probs(model, ids, torch.ones_like(ids), completion),
+    ):
         model.zero_grad()
-        with scored, torch.set_grad_enabled(grad):
-            log_probs = model(input_ids=ids, labels=labels, fused_lm_head=True).log_probs
+        with torch.set_grad_enabled(grad):
+            log_probs = scored()
         if grad:
             (log_probs * (labels[:, 1:] != -100)).sum().backward()
             found.append([parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None])
@@ -75,7 +76,16 @@ def test_on_a_cpu_places_outside_the_response_can_be_left_out_of_the_head(grad):
         assert torch.allclose(every, some, atol=1e-6)
 
 
-def test_the_head_decides_by_the_name_that_is_replaced():
-    source = inspect.getsource(add_fused_lm_head)
-    assert source.count("_use_triton(") == 1
-    assert "compact = _use_triton(hidden_states.device)" in source
+def test_labels_that_are_shifted_already_are_scored_where_they_stand():
+    """On a CPU the head is given the states of the response's places alone, in a row of their own (`trulysafe.trainers.step`)."""
+    model = tiny.model("llama")
+    add_fused_lm_head(model, outputs=("log_probs",))
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    with torch.no_grad():
+        expected = model(input_ids=ids, labels=ids, fused_lm_head=True).log_probs[0, 1:]
+        model.base_model.register_forward_hook(
+            lambda _module, _inputs, output: type(output)(last_hidden_state=output.last_hidden_state[0, 1:4])
+        )
+        found = model(input_ids=ids, shift_labels=ids[0, 2:], fused_lm_head=True).log_probs
+    assert found.shape == (3,)
+    assert torch.allclose(found, expected, atol=1e-6)

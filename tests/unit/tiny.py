@@ -21,7 +21,8 @@ LAYERS, WIDTH, VOCABULARY = 3, 16, 48
 WORDS = [f"w{index}" for index in range(40)]
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}"
-    "{% if m['role'] == 'user' %}<|user|> {{ m['content'] }} <|assistant|> {% else %}{{ m['content'] }} {{ eos_token }}{% endif %}"
+    "{% if m['role'] == 'user' %}<|user|> {{ m['content'] }} <|assistant|> "
+    "{% else %}{{ m['content'] }} {{ eos_token }}{% endif %}"
     "{% endfor %}"
 )
 CONFIGS = {
@@ -35,7 +36,8 @@ FAMILIES = tuple(CONFIGS)
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer with one token per word, its own pad token, and a chat template that ends a turn with the EOS token."""
+    """A tokenizer with one token per word, its own pad token, and a chat template that ends a turn with the EOS
+    token."""
     words = ["<pad>", "<bos>", "<|end|>", "<unk>", "<|user|>", "<|assistant|>", *WORDS]
     core = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

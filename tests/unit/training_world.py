@@ -18,11 +18,11 @@ from trulysafe.models.tokens import encode
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import ENDPOINT, SCALES, VALIDATION
 from trulysafe.reward.token_scale import TokenScale, save_scales
-from trulysafe.train.jobs import TrainingRun
+from trulysafe.train.run import TrainingRun
 from trulysafe.trainers.step_cost import COST_FILE
 
 TRAINING: dict[str, Any] = {
-    "steps": 7, "batch_size": 4, "accumulation": 2, "learning_rate": 1e-2, "warmup_share": 0.03, "schedule": "linear",
+    "steps": 7, "batch_size": 4, "accumulation": 2, "learning_rate": 1e-2, "warmup_share": 0.03, "schedule": "linear", "schedule_options": {},
     "weight_decay": 0.01, "max_grad_norm": 1.0, "beta": 0.3, "bf16": False, "gradient_checkpointing": False, "lora": None,
     "snapshots": [3],
 }  # fmt: skip
@@ -94,7 +94,7 @@ def run(
         "launch": changes.pop("launch", {}),
     }
     options = METHODS[method]
-    needed = Method.from_mapping(options).needs_reward
+    needed = Method(**options).needs_reward
     return TrainingRun(
         folder=str(folder),
         model=spec,

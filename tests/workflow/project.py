@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "src", "config", "profiles", "slurm", "resources", "envs")
 SMALL = ROOT / "tests" / "workflow" / "small.yaml"
-JOB = re.compile(r"^(?:local)?rule (\w+):", re.MULTILINE)
+JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):", re.MULTILINE)
 
 
 class Project:

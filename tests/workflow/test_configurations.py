@@ -13,9 +13,8 @@ from snakemake.utils import update_config
 from tests.unit.real_data import FOLDER as DATA
 from tests.workflow.project import ROOT, SMALL, Project
 from trulysafe.config.files import raw_configuration
-from trulysafe.config.load import load
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.jobs import Jobs
+from trulysafe.tools.cost.work import Work
 
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
 NEEDS_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml"}
@@ -46,7 +45,9 @@ def test_configuration_plans(project, configuration):
     for option in options(configuration)[1:]:
         key, value = option.split("=", 1)
         update_config(raw, {key: yaml.safe_load(value)})
-    assert Counter(job.rule for job in Jobs(load(raw), Assumptions()).all()) == planned
+    work = Work(raw, Assumptions())
+    assert Counter(job.rule for job in work.jobs()) == planned
+    assert not work.unknown  # every rule that loads a model is priced
 
 
 def test_branches_in_place_of_commits_are_named_before_any_job(project):
@@ -95,7 +96,7 @@ def test_lint_finds_nothing(project):
 WRONG = {
     "a method name with a typo": (("experiments", "ama", "method", "ama_dop"), ["experiments.ama.method", "Did you mean 'ama_dpo'", "Accepted: dpo, cdpo"]),
     "an unknown key": (("pools", "harmful", "temprature", 1.0), ["pools.harmful.temprature", "Did you mean 'temperature'"]),
-    "no shards": (("pools", "harmful", "shards", 0), ["pools.harmful.shards", "greater than or equal to 1"]),
+    "no shards": (("pools", "harmful", "shards", 0), ["pools.harmful.shards: 0 is not accepted. Accepted: a number, 1 or more"]),
     "a wrong type": (("training", "learning_rate", "fast"), ["training.learning_rate", "'fast'"]),
     "an unknown mask rule": (("methods", "ama_dpo", "mask", {"rule": "hysterisis"}), ["methods.ama_dpo.mask.rule", "Did you mean 'hysteresis'"]),
     "token rewards without a source": (
@@ -111,7 +112,7 @@ WRONG = {
     "an unknown judge": (("judges", "oracle", "kind", "oracel"), ["judges.oracle", "Did you mean 'oracle'"]),
     "an unknown option of the architecture": (
         ("models", "tiny", "architecture", {"layers": 2}),
-        ["models.tiny", "'layers'", "num_hidden_layers"],
+        ["models.tiny.architecture.layers: unknown key", "num_hidden_layers"],
     ),
     "a mix without a method": (("experiments", "base", "mix", "random"), ["experiments.base", "mix and method belong together"]),
     "a method that lacks its reward": (("methods", "ama_dpo", {"mask": {"rule": "hysteresis"}}), ["methods.ama_dpo.reward", "hybrid"]),

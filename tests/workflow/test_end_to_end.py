@@ -108,10 +108,11 @@ def test_same_seed_gives_the_same_bytes_whatever_the_shards(finished, tmp_path):
     for part in ("tables", "pairs", "mixes", "metrics", "figures"):
         first, second = finished.bytes_under(f"results/small/{part}"), again.bytes_under(f"results/small/{part}")
         assert first == second, [name for name in first if first[name] != second.get(name)]
-    for batch in (finished.folder / "results/small/answers").iterdir():
-        shards = sorted((again.folder / "results/small/answers" / batch.name).iterdir())
+    answers = finished.folder / "results/small/answers"
+    for whole in answers.rglob("0-of-1.parquet"):
+        shards = sorted((again.folder / "results/small/answers" / whole.parent.relative_to(answers)).iterdir())
         together = pd.concat([pd.read_parquet(shard) for shard in shards], ignore_index=True)
-        pd.testing.assert_frame_equal(together, pd.read_parquet(batch / "0-of-1.parquet"))
+        pd.testing.assert_frame_equal(together, pd.read_parquet(whole))
 
 
 def test_sources_of_token_rewards_placebos_and_flipped_labels_through_training(copy):

@@ -1,4 +1,6 @@
-"""One lock behind the virtual environment, conda and Apptainer; jobs take the package from the clone that they run in."""
+"""One lock behind the virtual environment, conda and Apptainer; jobs take the package from the clone that they run
+in.
+"""
 
 import importlib.util
 import os

@@ -10,9 +10,8 @@ import yaml
 from tests.unit.endpoint_server import Reply, serve
 from tests.workflow.project import SMALL, Project
 from trulysafe.config.files import raw_configuration
-from trulysafe.config.load import load
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.jobs import Jobs
+from trulysafe.tools.cost.work import Work
 
 SECRET = "sk-not-to-be-seen-anywhere"
 PROMPTS = "results/small/pools/harmful/prompts.parquet"
@@ -37,7 +36,6 @@ def endpoint(url: str, **options) -> dict:
         "base_url": url,
         "name": "reviewer-1",
         "key_variable": "REVIEWER_KEY",
-        "first_wait": 0.01,
         **options,
     }
 
@@ -64,7 +62,7 @@ def test_jobs_that_load_a_labelling_model_ask_for_what_it_needs_and_are_priced(p
         configured = configuration(tmp_path, f"{name}.yaml", llm, size="1b")
         output = project.snakemake("--dry-run", PROMPTS, configuration=configured)
         asked[name] = next(block for block in output.split("\n\n") if "rule label_prompts:" in block)
-        jobs = {job.rule: job for job in Jobs(load(raw_configuration([configured])), Assumptions()).all()}
+        jobs = {job.rule: job for job in Work(raw_configuration([configured]), Assumptions()).jobs()}
         assert (jobs["label_prompts"].model is not None) == (name == "local")
         assert (jobs["fit_labeller"].steps, jobs["fit_labeller"].sequences) == ((200, 8) if name == "local" else (0, 0))
     assert all(text in asked["local"] for text in ("gpu=1", "mem_mb=32000", "runtime=120"))

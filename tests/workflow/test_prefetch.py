@@ -1,4 +1,6 @@
-"""A scenario of the hub through Snakemake: fetched once by the login node's jobs, then answered without a request; no token anywhere."""
+"""A scenario of the hub through Snakemake: fetched once by the login node's jobs, then answered without a request; no
+token anywhere.
+"""
 
 import json
 import shutil
@@ -12,7 +14,7 @@ from tests.workflow.project import Project
 
 pytestmark = pytest.mark.slow
 TOKEN = "hf_" + "NotARealToken123"
-ANSWERS = "results/hub/answers/untrained.base/0-of-1.parquet"
+ANSWERS = "results/hub/answers/untrained.base/harm/0-of-1.parquet"
 
 
 def test_jobs_ask_the_hub_for_nothing_and_no_file_holds_the_token(tmp_path, monkeypatch):

@@ -10,9 +10,8 @@ import yaml
 
 from tests.workflow.project import SMALL, Project
 from trulysafe.config.files import raw_configuration
-from trulysafe.config.load import load
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.jobs import Jobs
+from trulysafe.tools.cost.work import Work
 
 ROUNDS = SMALL.with_name("rounds.yaml")
 
@@ -33,7 +32,7 @@ def layered(folder: Path, *, without: tuple[str, ...] = ()) -> Path:
 def test_every_round_waits_for_the_policies_before_it(tmp_path):
     configuration = layered(tmp_path)
     planned = Project(tmp_path / "project").planned(configuration=configuration)
-    priced = Counter(job.rule for job in Jobs(load(raw_configuration(configuration)), Assumptions()).all())
+    priced = Counter(job.rule for job in Work(raw_configuration(configuration), Assumptions()).jobs())
     assert priced + Counter(all=1) == planned
     assert planned["rerank"] == 3
     assert planned["policy_states"] == 4  # two policies, two shards

@@ -37,7 +37,9 @@ def test_jobs_ask_by_size_and_site(tmp_path):
     (project.folder / "slurm").symlink_to("profiles/slurm")
     output = project.snakemake("--dry-run", "--profile", "slurm", "--config", "models={tiny: {size: 8b}}")
     assert "Using profiles slurm and workflow specific profile profiles/default" in output
-    asked = dict(re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", output, re.MULTILINE))
+    asked = dict(
+        re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):\n(?:    .*\n)*?    resources: (.*)$", output, re.MULTILINE)
+    )
     train = dict(item.split("=", 1) for item in asked["train"].split(", "))
     assert {
         "gpu": "1",

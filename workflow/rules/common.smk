@@ -10,12 +10,10 @@ sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
 from trulysafe.prefetch import hub as prefetch
 from trulysafe.config.load import load
-from trulysafe.plan.checks import dataset_options
 from trulysafe.plan.plan import Plan
 from trulysafe.common.errors import UserError
 from trulysafe.workflow.fingerprint import fingerprint
 from trulysafe.plan.resources import Site, requests
-from trulysafe.workflow.own_source import own_source
 
 # Threads that spin while they wait make a two-thread training ten times slower when another job takes a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -24,7 +22,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 # What the profile says about the site; a local run has no default resources, and no site.
 DEFAULTS = workflow.resource_settings.default_resources or {}
 # Scripts take the package from this clone, also in conda environments and containers, where it is not installed.
-os.environ.update(own_source(Path(workflow.basedir) / "src"))
+sources = [str(Path(workflow.basedir).resolve() / "src"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, sources)))
 
 try:
     CONFIG = load(config)
@@ -35,9 +34,9 @@ except UserError as error:
 
 PLAN = Plan(CONFIG)
 
-# Jobs read the hub's files from the cache and never touch the network; the rules of prefetch.smk take that back for themselves.
+# Jobs read the hub's files from the cache and never touch the network; the rules of prefetch.smk take that back.
 os.environ.setdefault(prefetch.ASKED_OFFLINE, os.environ.get("HF_HUB_OFFLINE", "0"))
-os.environ.update(prefetch.environment(CONFIG.cache, fetched=bool(PLAN.fetched)))
+os.environ.update(prefetch.environment(CONFIG.cache, fetched=bool(PLAN.prefetch.records)))
 results = PLAN.results
 
 
@@ -49,9 +48,9 @@ def timings(path):
     return results(f"benchmarks/{path}.tsv")
 
 
-def code(script):
-    """Fingerprint of what a script computes; editing documentation changes nothing."""
-    return fingerprint(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py")
+def code(script, *modules):
+    """Fingerprint of what a script computes, with the modules that it loads by name; editing documentation changes nothing."""
+    return fingerprint(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py", *modules)
 
 
 def options(component, *left_out):
@@ -64,16 +63,16 @@ def needs(kind, model_of, **processes):
 
     def size_of(wildcards):
         model = model_of(wildcards)
-        return PLAN.size(model) if model else "tiny"
+        return PLAN.models.size(model) if model else "tiny"
 
     return requests(kind, size_of, SITE, **processes)
 
 
 def labelling(labeller_of):
-    """Resources of a rule whose labeller may be a language model that the job loads; the profile's own where no configured one is."""
-    if not any(map(PLAN.labelling_model, CONFIG.labellers)):
+    """Resources of a rule whose labeller may be a language model that the job loads, if any is."""
+    if not any(map(PLAN.label.model, CONFIG.labellers)):
         return {}
-    return needs("generate", lambda wildcards: PLAN.labelling_model(labeller_of(wildcards)))
+    return needs("generate", lambda wildcards: PLAN.label.model(labeller_of(wildcards)))
 
 
 wildcard_constraints:
@@ -85,12 +84,14 @@ wildcard_constraints:
     pairs="|".join(CONFIG.pairs) or "-",
     mix="|".join(CONFIG.mixes) or "-",
     judge="|".join(CONFIG.judges) or "-",
+    benchmarks="|".join(PLAN.evaluate.benchmark_jobs) or "-",
+    judges="|".join(PLAN.evaluate.judge_jobs) or "-",
     source="|".join(CONFIG.token_rewards) or "-",
     shard=r"\d+",
     shards=r"\d+",
     pooling="eos|mean|mean_all",
-    policy="|".join(PLAN.named_policies) or "-",
-    start="|".join([*CONFIG.models, *PLAN.named_policies]),
+    policy="|".join(PLAN.policies.named) or "-",
+    start="|".join([*CONFIG.models, *PLAN.policies.named]),
 
 
 if workflow.is_main_process:  # what can be known before any job; jobs parse this file again and need not repeat it

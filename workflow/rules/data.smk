@@ -4,7 +4,7 @@
 rule normalise:
     """Read one source into a table of prompts, responses or pairs."""
     input:
-        lambda wildcards: PLAN.dataset_files(wildcards.dataset),
+        lambda wildcards: PLAN.prefetch.dataset(wildcards.dataset),
     output:
         table=results("data/{dataset}.parquet"),
     log:
@@ -15,18 +15,21 @@ rule normalise:
         "../../envs/trulysafe.yaml"
     params:
         kind=lambda wildcards: CONFIG.datasets[wildcards.dataset].kind,
-        options=lambda wildcards: dataset_options(CONFIG, CONFIG.datasets[wildcards.dataset]),
-        code=code("normalise"),
+        options=lambda wildcards: PLAN.data.options(wildcards.dataset),
+        code=lambda wildcards: code("normalise", f"trulysafe.data.readers.{CONFIG.datasets[wildcards.dataset].kind}"),
     script:
         "../scripts/normalise.py"
 
 
-rule split:
+# Another data set makes the split anew. As a checkpoint it lets Snakemake look again at what is to be done: stages take the split itself
+# for `ancient`, and run again where the roles of their own prompts are others.
+checkpoint split:
     """Give every prompt one role, near-duplicates together, so that no stage is judged on what another has seen."""
     input:
-        PLAN.datasets(CONFIG.datasets),
+        PLAN.data.tables(CONFIG.datasets),
     output:
         table=results("data/split.parquet"),
+        roles=PLAN.data.roles(CONFIG.datasets),
     log:
         logs("split"),
     benchmark:
@@ -46,9 +49,9 @@ rule leakage:
     """Check on the tables as used that no prompt, nor a near-duplicate of it, plays two roles; fail if one does."""
     input:
         split=results("data/split.parquet"),
-        datasets=PLAN.datasets(CONFIG.datasets),
-        pairs=expand(results("pairs/{pairs}.parquet"), pairs=PLAN.first_round_pairs()),
-        pools=PLAN.later_pools(),
+        datasets=PLAN.data.tables(CONFIG.datasets),
+        pairs=expand(results("pairs/{pairs}.parquet"), pairs=PLAN.pairs.first_round),
+        pools=PLAN.pairs.later_pools,
     output:
         report=results("data/leakage.json"),
     log:
@@ -59,7 +62,7 @@ rule leakage:
         "../../envs/trulysafe.yaml"
     params:
         roles={name: dataset.role for name, dataset in CONFIG.datasets.items()},
-        used_as=PLAN.used_as,
+        used_as=PLAN.data.used_as,
         threshold=CONFIG.split.near_duplicate,
         code=code("leakage"),
     script:

@@ -2,27 +2,28 @@
 
 
 rule pool_likelihoods:
-    """Likelihoods of pool responses, and new samples to held-out prompts, of the followed policies of one training job."""
+    """Likelihoods of pool responses, and new samples, of the followed policies of one training job."""
     input:
-        unpack(lambda wildcards: PLAN.drift_inputs(wildcards.batch)),
+        unpack(lambda wildcards: PLAN.drift.inputs(wildcards.job)),
+        split=ancient(results("data/split.parquet")),
     output:
-        pool=results("drift/{batch}/pool.parquet"),
-        fresh=results("drift/{batch}/fresh.parquet"),
+        pool=results("drift/{job}/pool.parquet"),
+        fresh=results("drift/{job}/fresh.parquet"),
     log:
-        logs("pool_likelihoods/{batch}"),
+        logs("pool_likelihoods/{job}"),
     benchmark:
-        timings("pool_likelihoods/{batch}")
+        timings("pool_likelihoods/{job}")
     wildcard_constraints:
-        batch="|".join(PLAN.followed) or "-",
+        job="|".join(PLAN.drift.followed) or "-",
     conda:
         "../../envs/trulysafe.yaml"
     resources:
-        **needs("generate", lambda wildcards: PLAN.batch_model(wildcards.batch)),
+        **needs("generate", lambda wildcards: PLAN.policies.model(wildcards.job)),
     params:
-        policies=lambda wildcards: PLAN.followed[wildcards.batch],
-        options=PLAN.drift_options(),
+        policies=lambda wildcards: PLAN.drift.followed[wildcards.job],
+        options=PLAN.drift.options,
         batch_size=CONFIG.batching.forward_batch,
-        code=code("pool_likelihoods"),
+        code=code("pool_likelihoods", *PLAN.evaluate.judge_modules(PLAN.drift.judges)),
     script:
         "../scripts/pool_likelihoods.py"
 
@@ -30,8 +31,8 @@ rule pool_likelihoods:
 rule order_and_distribution:
     """Rank correlations with the reference beside shifts of the distribution, per followed arm and snapshot."""
     input:
-        pool=expand(results("drift/{batch}/pool.parquet"), batch=PLAN.followed),
-        fresh=expand(results("drift/{batch}/fresh.parquet"), batch=PLAN.followed),
+        pool=expand(results("drift/{job}/pool.parquet"), job=PLAN.drift.followed),
+        fresh=expand(results("drift/{job}/fresh.parquet"), job=PLAN.drift.followed),
     output:
         table=results("metrics/order_and_distribution.csv"),
     log:

@@ -2,28 +2,30 @@
 
 
 rule answer:
-    """Greedy answers of a batch of policies to the benchmark prompts of one shard."""
+    """Greedy answers of the policies of one job to one benchmark, or to those that share a job; one shard of them."""
     input:
-        unpack(lambda wildcards: PLAN.policy_inputs(wildcards.batch)),
-        datasets=PLAN.datasets(
-            sorted({name for benchmark in CONFIG.benchmarks.values() for name in benchmark.datasets})
-        ),
-        split=results("data/split.parquet"),
+        unpack(lambda wildcards: PLAN.evaluate.inputs(wildcards.job)),
+        datasets=lambda wildcards: PLAN.data.tables(PLAN.evaluate.datasets(wildcards.benchmarks)),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(PLAN.evaluate.datasets(wildcards.benchmarks)),
     output:
-        answers=results("answers/{batch}/{shard}-of-{shards}.parquet"),
+        answers=results("answers/{job}/{benchmarks}/{shard}-of-{shards}.parquet"),
     log:
-        logs("answer/{batch}/{shard}-of-{shards}"),
+        logs("answer/{job}/{benchmarks}/{shard}-of-{shards}"),
     benchmark:
-        timings("answer/{batch}/{shard}-of-{shards}")
+        timings("answer/{job}/{benchmarks}/{shard}-of-{shards}")
     conda:
         "../../envs/trulysafe.yaml"
     resources:
-        **needs("generate", lambda wildcards: PLAN.answering_model(wildcards.batch)),
+        **needs("generate", lambda wildcards: PLAN.policies.model(wildcards.job)),
     params:
-        policies=lambda wildcards: PLAN.policies(wildcards.batch),
-        benchmarks={
-            name: {**options(benchmark, "axis", "judges"), "datasets": PLAN.datasets(benchmark.datasets)}
-            for name, benchmark in CONFIG.benchmarks.items()
+        policies=lambda wildcards: PLAN.models.of_job(wildcards.job),
+        benchmarks=lambda wildcards: {
+            name: {
+                **options(CONFIG.benchmarks[name], "axis", "judges", "purpose", "job"),
+                "datasets": PLAN.data.tables(CONFIG.benchmarks[name].datasets),
+            }
+            for name in PLAN.evaluate.benchmark_jobs[wildcards.benchmarks]
         },
         block=CONFIG.batching.answer_batch,
         code=code("answer"),
@@ -31,19 +33,12 @@ rule answer:
         "../scripts/answer.py"
 
 
-# What the numbers need to know of a benchmark; its first judge is the main one.
-MEASURED_ON = {
-    name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.judges[0]}
-    for name, benchmark in CONFIG.benchmarks.items()
-}
-FITTED_JUDGES = [name for name, judge in CONFIG.judges.items() if judge.datasets]
-
-
 rule fit_judge:
     """Fit a judge on labelled responses and measure it on held-out ones."""
     input:
-        datasets=lambda wildcards: PLAN.datasets(CONFIG.judges[wildcards.judge].datasets),
-        split=results("data/split.parquet"),
+        datasets=lambda wildcards: PLAN.data.tables(CONFIG.judges[wildcards.judge].datasets),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.judges[wildcards.judge].datasets),
     output:
         judge=directory(results("judges/{judge}")),
     log:
@@ -54,29 +49,33 @@ rule fit_judge:
         "../../envs/trulysafe.yaml"
     params:
         kind=lambda wildcards: CONFIG.judges[wildcards.judge].kind,
-        options=lambda wildcards: CONFIG.judges[wildcards.judge].options,
-        code=code("fit_judge"),
+        options=lambda wildcards: PLAN.evaluate.judge(wildcards.judge)["options"],
+        code=lambda wildcards: code("fit_judge", *PLAN.evaluate.judge_modules([wildcards.judge])),
     script:
         "../scripts/fit_judge.py"
 
 
 rule judge:
-    """Verdicts of every judge on one shard of a batch of answers."""
+    """Verdicts of one judge, or of those that share a job, on one shard of answers."""
     input:
-        answers=results("answers/{batch}/{shard}-of-{shards}.parquet"),
-        judges=expand(results("judges/{judge}"), judge=FITTED_JUDGES),
+        answers=results("answers/{job}/{benchmarks}/{shard}-of-{shards}.parquet"),
+        judges=lambda wildcards: PLAN.evaluate.judge_files(PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges)),
     output:
-        verdicts=results("verdicts/{batch}/{shard}-of-{shards}.parquet"),
+        verdicts=results("verdicts/{job}/{benchmarks}/{judges}/{shard}-of-{shards}.parquet"),
     log:
-        logs("judge/{batch}/{shard}-of-{shards}"),
+        logs("judge/{job}/{benchmarks}/{judges}/{shard}-of-{shards}"),
     benchmark:
-        timings("judge/{batch}/{shard}-of-{shards}")
+        timings("judge/{job}/{benchmarks}/{judges}/{shard}-of-{shards}")
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        judges={name: PLAN.judge_spec(name) for name in CONFIG.judges},
-        benchmarks={name: benchmark.judges for name, benchmark in CONFIG.benchmarks.items()},
-        code=code("judge"),
+        judges=lambda wildcards: {
+            name: PLAN.evaluate.judge(name) for name in PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges)
+        },
+        asked=lambda wildcards: PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges),
+        code=lambda wildcards: code(
+            "judge", *PLAN.evaluate.judge_modules(PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges))
+        ),
     script:
         "../scripts/judge.py"
 
@@ -84,8 +83,8 @@ rule judge:
 rule metrics:
     """Every number with n and interval; the declared contrasts; over-refusal at matched safety; agreement of judges."""
     input:
-        verdicts=[path for batch in PLAN.batches for path in PLAN.answer_shards(batch, "verdicts")],
-        answers=[path for batch in PLAN.batches for path in PLAN.answer_shards(batch)],
+        verdicts=[path for job in PLAN.policies.jobs for path in PLAN.evaluate.verdicts(job)],
+        answers=[path for job in PLAN.policies.jobs for path in PLAN.evaluate.answers(job)],
     output:
         metrics=results("metrics/metrics.parquet"),
         contrasts=results("metrics/contrasts.csv"),
@@ -98,9 +97,9 @@ rule metrics:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        benchmarks=MEASURED_ON,
+        benchmarks=PLAN.evaluate.measured_on,
         contrasts={name: options(contrast) for name, contrast in CONFIG.report.contrasts.items()},
-        starts=PLAN.starts,
+        starts=PLAN.policies.starts,
         start_seeds={
             name: item.start_from.seed
             for name, item in CONFIG.experiments.items()
@@ -116,7 +115,9 @@ rule metrics:
 rule ablations:
     """What each contested choice is worth: paired differences of an arm to its default, corrected together."""
     input:
-        verdicts=[path for batch in PLAN.ablation_batches for path in PLAN.answer_shards(batch, "verdicts")],
+        verdicts=[
+            path for job in PLAN.evaluate.ablated for path in PLAN.evaluate.verdicts(job, PLAN.evaluate.main_judges)
+        ],
     output:
         table=results("metrics/ablations.csv"),
     log:
@@ -127,8 +128,8 @@ rule ablations:
         "../../envs/trulysafe.yaml"
     params:
         ablations={name: options(ablation) for name, ablation in CONFIG.report.ablations.items()},
-        benchmarks=MEASURED_ON,
-        judges=list(CONFIG.judges),
+        benchmarks=PLAN.evaluate.measured_on,
+        judges=PLAN.evaluate.main_judges,
         code=code("ablations"),
     script:
         "../scripts/ablations.py"

@@ -4,9 +4,10 @@
 rule fit_labeller:
     """Fit a risk classifier on released labels, or take a language model, and test it on held-out prompts."""
     input:
-        datasets=lambda wildcards: PLAN.datasets(CONFIG.labellers[wildcards.labeller].datasets),
-        model=lambda wildcards: PLAN.llm_files(CONFIG.labellers[wildcards.labeller].llm),
-        split=results("data/split.parquet"),
+        datasets=lambda wildcards: PLAN.data.tables(CONFIG.labellers[wildcards.labeller].datasets),
+        model=lambda wildcards: PLAN.label.llm_files(CONFIG.labellers[wildcards.labeller].llm),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.labellers[wildcards.labeller].datasets),
     output:
         labeller=directory(results("labellers/{labeller}")),
     log:
@@ -19,9 +20,9 @@ rule fit_labeller:
         **labelling(lambda wildcards: wildcards.labeller),
     params:
         kind=lambda wildcards: CONFIG.labellers[wildcards.labeller].kind,
-        options=lambda wildcards: CONFIG.labellers[wildcards.labeller].options,
-        llm=lambda wildcards: PLAN.llm_options(CONFIG.labellers[wildcards.labeller].llm),
-        code=code("fit_labeller"),
+        options=lambda wildcards: options(CONFIG.labellers[wildcards.labeller].options),
+        llm=lambda wildcards: PLAN.label.llm_options(CONFIG.labellers[wildcards.labeller].llm),
+        code=lambda wildcards: code("fit_labeller", *PLAN.label.code(wildcards.labeller)),
     script:
         "../scripts/fit_labeller.py"
 
@@ -29,9 +30,10 @@ rule fit_labeller:
 rule label_prompts:
     """Give the prompts of a pool their risk class."""
     input:
-        datasets=lambda wildcards: PLAN.datasets(CONFIG.pools[wildcards.pool].datasets),
-        split=results("data/split.parquet"),
-        labeller=lambda wildcards: PLAN.labeller_files(CONFIG.pools[wildcards.pool].labeller),
+        datasets=lambda wildcards: PLAN.data.tables(CONFIG.pools[wildcards.pool].datasets),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.pools[wildcards.pool].datasets),
+        labeller=lambda wildcards: PLAN.label.files(CONFIG.pools[wildcards.pool].labeller),
     output:
         prompts=results("pools/{pool}/prompts.parquet"),
     log:
@@ -44,7 +46,8 @@ rule label_prompts:
         **labelling(lambda wildcards: CONFIG.pools[wildcards.pool].labeller),
     params:
         rows=lambda wildcards: CONFIG.pools[wildcards.pool].rows,
-        llm=lambda wildcards: PLAN.asked_llm(CONFIG.pools[wildcards.pool].labeller),
-        code=code("label_prompts"),
+        kind=lambda wildcards: PLAN.label.kind(CONFIG.pools[wildcards.pool].labeller),
+        llm=lambda wildcards: PLAN.label.llm(CONFIG.pools[wildcards.pool].labeller),
+        code=lambda wildcards: code("label_prompts", *PLAN.label.code(CONFIG.pools[wildcards.pool].labeller)),
     script:
         "../scripts/label_prompts.py"

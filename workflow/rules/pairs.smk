@@ -4,7 +4,7 @@
 rule rerank:
     """Rank a pool's samples by the hybrid reward and pair them up."""
     input:
-        unpack(lambda wildcards: PLAN.rerank_inputs(wildcards.pairs)),
+        unpack(lambda wildcards: PLAN.pairs.rerank_inputs(wildcards.pairs)),
     output:
         pairs=results("pairs/{pairs}.parquet"),
     log:
@@ -12,12 +12,12 @@ rule rerank:
     benchmark:
         timings("rerank/{pairs}")
     wildcard_constraints:
-        pairs="|".join(PLAN.pairs_from("rerank")) or "-",
+        pairs="|".join(PLAN.pairs.of_source("rerank")) or "-",
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        model=lambda wildcards: PLAN.model_spec(CONFIG.pairs[wildcards.pairs].model),
-        identity=lambda wildcards: PLAN.reward_identity(CONFIG.pairs[wildcards.pairs].reward),
+        model=lambda wildcards: PLAN.models.spec(CONFIG.pairs[wildcards.pairs].model),
+        identity=lambda wildcards: PLAN.reward.identity(CONFIG.pairs[wildcards.pairs].reward),
         options=lambda wildcards: options(
             CONFIG.pairs[wildcards.pairs], "model", "datasets", "labeller", "pool", "reward"
         ),
@@ -29,10 +29,11 @@ rule rerank:
 rule annotated_pairs:
     """Pairs as a dataset gives them, without the unusable ones."""
     input:
-        datasets=lambda wildcards: PLAN.datasets(CONFIG.pairs[wildcards.pairs].datasets),
-        split=results("data/split.parquet"),
-        labeller=lambda wildcards: PLAN.labeller_files(CONFIG.pairs[wildcards.pairs].labeller),
-        model=lambda wildcards: PLAN.model_files(CONFIG.pairs[wildcards.pairs].model),
+        datasets=lambda wildcards: PLAN.data.tables(CONFIG.pairs[wildcards.pairs].datasets),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.pairs[wildcards.pairs].datasets),
+        labeller=lambda wildcards: PLAN.label.files(CONFIG.pairs[wildcards.pairs].labeller),
+        model=lambda wildcards: PLAN.models.files(CONFIG.pairs[wildcards.pairs].model),
     output:
         pairs=results("pairs/{pairs}.parquet"),
     log:
@@ -40,18 +41,19 @@ rule annotated_pairs:
     benchmark:
         timings("annotated_pairs/{pairs}")
     wildcard_constraints:
-        pairs="|".join(PLAN.pairs_from("annotated")) or "-",
+        pairs="|".join(PLAN.pairs.of_source("annotated")) or "-",
     conda:
         "../../envs/trulysafe.yaml"
     resources:
         **labelling(lambda wildcards: CONFIG.pairs[wildcards.pairs].labeller),
     params:
-        model=lambda wildcards: PLAN.model_spec(CONFIG.pairs[wildcards.pairs].model),
+        model=lambda wildcards: PLAN.models.spec(CONFIG.pairs[wildcards.pairs].model),
         options=lambda wildcards: options(
             CONFIG.pairs[wildcards.pairs], "model", "datasets", "labeller", "pool", "reward"
         ),
-        llm=lambda wildcards: PLAN.asked_llm(CONFIG.pairs[wildcards.pairs].labeller),
-        code=code("annotated_pairs"),
+        kind=lambda wildcards: PLAN.label.kind(CONFIG.pairs[wildcards.pairs].labeller),
+        llm=lambda wildcards: PLAN.label.llm(CONFIG.pairs[wildcards.pairs].labeller),
+        code=lambda wildcards: code("annotated_pairs", *PLAN.label.code(CONFIG.pairs[wildcards.pairs].labeller)),
     script:
         "../scripts/annotated_pairs.py"
 
@@ -60,7 +62,7 @@ rule mix:
     """Draw one training set per seed by quota or at random."""
     input:
         pairs=lambda wildcards: [results(f"pairs/{name}.parquet") for name in CONFIG.mixes[wildcards.mix].pairs],
-        leakage=results("data/leakage.json"),
+        leakage=ancient(results("data/leakage.json")),  # a gate, not data: it must have been passed
     output:
         mix=results("mixes/{mix}.parquet"),
     log:
@@ -71,7 +73,7 @@ rule mix:
         "../../envs/trulysafe.yaml"
     params:
         options=lambda wildcards: options(CONFIG.mixes[wildcards.mix]),
-        draws=lambda wildcards: PLAN.draws(wildcards.mix),
+        draws=lambda wildcards: PLAN.pairs.draws(wildcards.mix),
         code=code("mix"),
     script:
         "../scripts/mix.py"

@@ -1,4 +1,4 @@
-"""What comes from the hub, fetched on the machine where Snakemake itself runs; all other jobs are kept off the network."""
+"""What comes from the hub, fetched where Snakemake itself runs; all other jobs are kept off the network."""
 
 
 localrules:
@@ -37,9 +37,9 @@ rule prefetch_dataset:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        repo=lambda wildcards: PLAN.dataset_repo(wildcards.dataset),
-        revision=lambda wildcards: CONFIG.datasets[wildcards.dataset].options["revision"],
+        repo=lambda wildcards: CONFIG.datasets[wildcards.dataset].options.repo,
+        revision=lambda wildcards: CONFIG.datasets[wildcards.dataset].options.revision,
         kind="dataset",
-        files=lambda wildcards: CONFIG.datasets[wildcards.dataset].options.get("files", []),
+        files=lambda wildcards: CONFIG.datasets[wildcards.dataset].options.files,
     script:
         "../scripts/prefetch.py"

@@ -1,25 +1,36 @@
 """Tables, figures and the summary."""
 
+from trulysafe.report.listed import FIGURES, TABLES, captions, modules
+
+# What tables and figures may be made of; each input is an attribute of trulysafe.report.run.Run.
 MEASURED = {
     "metrics": results("metrics/metrics.parquet"),
     "contrasts": results("metrics/contrasts.csv"),
-    "matched": results("metrics/matched_safety.csv"),
-    "judges": results("metrics/judge_agreement.csv"),
-    "accuracy": expand(results("rewards/{reward}/layer_accuracy.csv"), reward=CONFIG.rewards),
-    "components": expand(results("rewards/{reward}/layer_components.csv"), reward=CONFIG.rewards),
-    "divergence": expand(results("rewards/{reward}/layer_divergence.csv"), reward=CONFIG.rewards),
-    "policies": expand(results("policies/{batch}"), batch=PLAN.trained),
+    "matched_safety": results("metrics/matched_safety.csv"),
+    "judge_agreement": results("metrics/judge_agreement.csv"),
+    "layer_accuracy": expand(results("rewards/{reward}/layer_accuracy.csv"), reward=CONFIG.rewards),
+    "layer_components": expand(results("rewards/{reward}/layer_components.csv"), reward=CONFIG.rewards),
+    "layer_divergence": expand(results("rewards/{reward}/layer_divergence.csv"), reward=CONFIG.rewards),
+    "labellers": expand(results("labellers/{labeller}"), labeller=PLAN.label.fitted),
+    "labelled_pools": expand(results("pools/{pool}/prompts.parquet"), pool=PLAN.label.pools),
+    "policies": expand(results("policies/{job}"), job=PLAN.policies.trained),
     "ablations": [results("metrics/ablations.csv")] if CONFIG.report.ablations else [],
     "reward_ablations": [results("metrics/reward_ablations.csv")] if CONFIG.report.reward_ablations else [],
     "kept_tokens": [results("metrics/kept_tokens.csv")] if CONFIG.report.kept_tokens else [],
-    "drift": [results("metrics/order_and_distribution.csv")] if PLAN.followed else [],
+    "drift": [results("metrics/order_and_distribution.csv")] if PLAN.drift.followed else [],
+}
+SHOWN = {
+    "arms": PLAN.report.arms,
+    "sweeps": {name: options(sweep) for name, sweep in CONFIG.report.sweeps.items()},
+    "published": "resources/published" if CONFIG.report.published else None,
+    "labelled_pools": PLAN.label.pools,
 }
 
 
 rule kept_tokens:
     """Token rewards, states and masks of a few harmless pairs, to look at."""
     input:
-        **PLAN.kept_tokens_inputs(),
+        **PLAN.report.kept_tokens_inputs(),
     output:
         table=results("metrics/kept_tokens.csv"),
     log:
@@ -29,8 +40,8 @@ rule kept_tokens:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        model=PLAN.kept_tokens_model,
-        mask=PLAN.kept_tokens_mask,
+        model=PLAN.report.kept_tokens_model,
+        mask=PLAN.report.kept_tokens_mask,
         examples=CONFIG.report.kept_tokens.examples if CONFIG.report.kept_tokens else 0,
         code=code("kept_tokens"),
     script:
@@ -41,8 +52,6 @@ rule draw_tables:
     """Every table as Markdown, LaTeX and CSV, the papers' values beside ours."""
     input:
         **MEASURED,
-        labellers=expand(results("labellers/{labeller}"), labeller=PLAN.made_labellers),
-        labelled=expand(results("pools/{pool}/prompts.parquet"), pool=PLAN.labelled_pools),
     output:
         tables=report(
             directory(results("tables")),
@@ -58,10 +67,8 @@ rule draw_tables:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        arms=PLAN.arms,
-        published="resources/published" if CONFIG.report.published else None,
-        labelled_pools=PLAN.labelled_pools,
-        code=code("draw_tables"),
+        **SHOWN,
+        code=code("draw_tables", *modules(TABLES)),
     script:
         "../scripts/draw_tables.py"
 
@@ -85,9 +92,9 @@ rule draw_figures:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        arms=PLAN.arms,
-        sweeps={name: options(sweep) for name, sweep in CONFIG.report.sweeps.items()},
-        code=code("draw_figures"),
+        **SHOWN,
+        captions=captions(FIGURES),
+        code=code("draw_figures", *modules(FIGURES)),
     script:
         "../scripts/draw_figures.py"
 
@@ -97,11 +104,11 @@ rule summarise:
     input:
         metrics=MEASURED["metrics"],
         contrasts=MEASURED["contrasts"],
-        matched=MEASURED["matched"],
+        matched_safety=MEASURED["matched_safety"],
         rewards=expand(results("rewards/{reward}/metrics.json"), reward=CONFIG.rewards),
-        later=PLAN.rewards_on_policies(),
-        labellers=expand(results("labellers/{labeller}"), labeller=PLAN.made_labellers),
-        judges=expand(results("judges/{judge}"), judge=FITTED_JUDGES),
+        later=PLAN.reward.on_policies,
+        labellers=expand(results("labellers/{labeller}"), labeller=PLAN.label.fitted),
+        judges=expand(results("judges/{judge}"), judge=PLAN.evaluate.fitted_judges),
         pairs=expand(results("pairs/{pairs}.parquet"), pairs=CONFIG.pairs),
     output:
         summary=report(results("summary.md"), category="Summary", caption="../report/summary.rst"),
@@ -113,7 +120,7 @@ rule summarise:
         "../../envs/trulysafe.yaml"
     params:
         scenario=CONFIG.scenario,
-        arms=PLAN.arms,
+        arms=PLAN.report.arms,
         code=code("summarise"),
     script:
         "../scripts/summarise.py"
@@ -140,9 +147,9 @@ rule costs:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        arms=PLAN.arms,
+        arms=PLAN.report.arms,
         timings=results("benchmarks"),
-        work=lambda wildcards: PLAN.pair_work(),
+        work=lambda wildcards: PLAN.report.pair_work(),
         code=code("costs"),
     script:
         "../scripts/costs.py"

@@ -4,9 +4,10 @@
 rule reward_states:
     """Layer states of annotated safe and unsafe responses, at their endpoints and at some of their tokens."""
     input:
-        datasets=lambda wildcards: PLAN.datasets(CONFIG.rewards[wildcards.reward].datasets),
-        split=results("data/split.parquet"),
-        model=lambda wildcards: PLAN.model_files(CONFIG.rewards[wildcards.reward].model),
+        datasets=lambda wildcards: PLAN.data.tables(CONFIG.rewards[wildcards.reward].datasets),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.rewards[wildcards.reward].datasets),
+        model=lambda wildcards: PLAN.models.files(CONFIG.rewards[wildcards.reward].model),
     output:
         states=directory(results("rewards/{reward}/states")),
     log:
@@ -18,7 +19,7 @@ rule reward_states:
     resources:
         **needs("forward", lambda wildcards: CONFIG.rewards[wildcards.reward].model),
     params:
-        model=lambda wildcards: PLAN.model_spec(CONFIG.rewards[wildcards.reward].model),
+        model=lambda wildcards: PLAN.models.spec(CONFIG.rewards[wildcards.reward].model),
         options=lambda wildcards: options(CONFIG.rewards[wildcards.reward], "model", "datasets", "fit", "test_share"),
         batch_size=CONFIG.batching.forward_batch,
         code=code("reward_states"),
@@ -42,7 +43,7 @@ rule fit_reward:
         "../../envs/trulysafe.yaml"
     params:
         options=lambda wildcards: options(CONFIG.rewards[wildcards.reward], "model", "datasets"),
-        identity=lambda wildcards: PLAN.reward_identity(wildcards.reward),
+        identity=lambda wildcards: PLAN.reward.identity(wildcards.reward),
         code=code("fit_reward"),
     script:
         "../scripts/fit_reward.py"
@@ -70,7 +71,7 @@ rule analyse_layers:
 rule reward_ablations:
     """What each choice of the reward is worth: paired differences on held-out pairs, over several fits, corrected together."""
     input:
-        states=[results(f"rewards/{name}/states") for name in PLAN.compared_rewards],
+        states=[results(f"rewards/{name}/states") for name in PLAN.reward.compared],
     output:
         table=results("metrics/reward_ablations.csv"),
     log:
@@ -80,8 +81,8 @@ rule reward_ablations:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        rewards=PLAN.compared_rewards,
-        ablations=PLAN.reward_ablations,
+        rewards=PLAN.reward.compared,
+        ablations=PLAN.reward.ablations,
         fits=CONFIG.report.reward_fits,
         code=code("reward_ablations"),
     script:
@@ -92,9 +93,10 @@ rule reward_on_policy:
     """Whether the frozen reward still ranks held-out pairs right when it reads the states of a policy (rounds 2, 3, ...)."""
     input:
         reward=results("rewards/{reward}/model"),
-        datasets=lambda wildcards: PLAN.datasets(CONFIG.rewards[wildcards.reward].datasets),
-        split=results("data/split.parquet"),
-        model=lambda wildcards: PLAN.model_files(wildcards.policy),
+        datasets=lambda wildcards: PLAN.data.tables(CONFIG.rewards[wildcards.reward].datasets),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.rewards[wildcards.reward].datasets),
+        model=lambda wildcards: PLAN.models.files(wildcards.policy),
     output:
         metrics=results("rewards/{reward}/on/{policy}.json"),
     log:
@@ -106,8 +108,8 @@ rule reward_on_policy:
     resources:
         **needs("forward", lambda wildcards: wildcards.policy),
     params:
-        model=lambda wildcards: PLAN.model_spec(wildcards.policy),
-        identity=lambda wildcards: PLAN.reward_identity(wildcards.reward),
+        model=lambda wildcards: PLAN.models.spec(wildcards.policy),
+        identity=lambda wildcards: PLAN.reward.identity(wildcards.reward),
         options=lambda wildcards: options(
             CONFIG.rewards[wildcards.reward], "model", "datasets", "fit", "token_positions"
         ),

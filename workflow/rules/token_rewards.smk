@@ -4,9 +4,10 @@
 rule fit_token_rewards:
     """Fit a source on annotated pairs, state the constants that centre and scale it, measure it on held-out prompts."""
     input:
-        unpack(lambda wildcards: PLAN.source_inputs(wildcards.source)),
-        datasets=lambda wildcards: PLAN.datasets(CONFIG.token_rewards[wildcards.source].datasets),
-        split=results("data/split.parquet"),
+        unpack(lambda wildcards: PLAN.token_rewards.inputs(wildcards.source)),
+        datasets=lambda wildcards: PLAN.data.tables(CONFIG.token_rewards[wildcards.source].datasets),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.token_rewards[wildcards.source].datasets),
     output:
         source=directory(results("token_rewards/{source}")),
     log:
@@ -18,11 +19,11 @@ rule fit_token_rewards:
     resources:
         **needs("train", lambda wildcards: CONFIG.token_rewards[wildcards.source].model),
     params:
-        model=lambda wildcards: PLAN.model_spec(CONFIG.token_rewards[wildcards.source].model),
-        policy=lambda wildcards: PLAN.source_policy(wildcards.source),
+        model=lambda wildcards: PLAN.models.spec(CONFIG.token_rewards[wildcards.source].model),
+        policy=lambda wildcards: PLAN.token_rewards.policy(wildcards.source),
         options=lambda wildcards: options(CONFIG.token_rewards[wildcards.source], "model", "datasets", "experiment"),
         batch_size=CONFIG.batching.forward_batch,
-        code=code("fit_token_rewards"),
+        code=lambda wildcards: code("fit_token_rewards", PLAN.token_rewards.code(wildcards.source)),
     script:
         "../scripts/fit_token_rewards.py"
 
@@ -30,7 +31,7 @@ rule fit_token_rewards:
 rule read_token_rewards:
     """Token rewards of a pair table, read from a source after every response token."""
     input:
-        unpack(lambda wildcards: PLAN.source_inputs(wildcards.source)),
+        unpack(lambda wildcards: PLAN.token_rewards.inputs(wildcards.source)),
         source=results("token_rewards/{source}"),
         pairs=results("pairs/{pairs}.parquet"),
     output:
@@ -44,10 +45,11 @@ rule read_token_rewards:
     resources:
         **needs("forward", lambda wildcards: CONFIG.token_rewards[wildcards.source].model),
     params:
-        model=lambda wildcards: PLAN.model_spec(CONFIG.token_rewards[wildcards.source].model),
-        policy=lambda wildcards: PLAN.source_policy(wildcards.source),
+        model=lambda wildcards: PLAN.models.spec(CONFIG.token_rewards[wildcards.source].model),
+        policy=lambda wildcards: PLAN.token_rewards.policy(wildcards.source),
         kind=lambda wildcards: CONFIG.token_rewards[wildcards.source].kind,
+        options=lambda wildcards: options(CONFIG.token_rewards[wildcards.source].options),
         batch_size=CONFIG.batching.forward_batch,
-        code=code("read_token_rewards"),
+        code=lambda wildcards: code("read_token_rewards", PLAN.token_rewards.code(wildcards.source)),
     script:
         "../scripts/read_token_rewards.py"

@@ -5,7 +5,7 @@ rule reference:
     """Token ids of a pair table and every response token's log-probability under the model or policy that training starts from."""
     input:
         pairs=results("pairs/{pairs}.parquet"),
-        model=lambda wildcards: PLAN.model_files(wildcards.start),
+        model=lambda wildcards: PLAN.models.files(wildcards.start),
     output:
         table=results("reference/{start}/{pairs}.parquet"),
     log:
@@ -17,7 +17,7 @@ rule reference:
     resources:
         **needs("forward", lambda wildcards: wildcards.start),
     params:
-        model=lambda wildcards: PLAN.model_spec(wildcards.start),
+        model=lambda wildcards: PLAN.models.spec(wildcards.start),
         batch_size=CONFIG.batching.forward_batch,
         code=code("reference"),
     script:
@@ -29,7 +29,7 @@ rule read_rewards:
     input:
         pairs=results("pairs/{pairs}.parquet"),
         reward=results("rewards/{reward}/model"),
-        model=lambda wildcards: PLAN.model_files(wildcards.start),
+        model=lambda wildcards: PLAN.models.files(wildcards.start),
     output:
         table=results("reference/{start}/{reward}/{pairs}.parquet"),
     log:
@@ -41,8 +41,8 @@ rule read_rewards:
     resources:
         **needs("forward", lambda wildcards: wildcards.start),
     params:
-        model=lambda wildcards: PLAN.model_spec(wildcards.start),
-        identity=lambda wildcards: PLAN.reward_identity(wildcards.reward),
+        model=lambda wildcards: PLAN.models.spec(wildcards.start),
+        identity=lambda wildcards: PLAN.reward.identity(wildcards.reward),
         batch_size=CONFIG.batching.forward_batch,
         code=code("read_rewards"),
     script:
@@ -50,32 +50,32 @@ rule read_rewards:
 
 
 rule train:
-    """Train the policies of one batch and keep each at its snapshots."""
+    """Train the policies of one job and keep each at its snapshots."""
     input:
-        unpack(lambda wildcards: PLAN.training_inputs(wildcards.batch)),
+        unpack(lambda wildcards: PLAN.train.inputs(wildcards.job)),
     output:
-        policies=directory(results("policies/{batch}")),
+        policies=directory(results("policies/{job}")),
     log:
-        logs("train/{batch}"),
+        logs("train/{job}"),
     benchmark:
-        timings("train/{batch}")
+        timings("train/{job}")
     wildcard_constraints:
-        batch="|".join(PLAN.trained) or "-",
+        job="|".join(PLAN.policies.trained) or "-",
     conda:
         "../../envs/trulysafe.yaml"
     resources:
         **needs(
             "train",
-            lambda wildcards: PLAN.batch_model(wildcards.batch),
-            processes_of=lambda wildcards: PLAN.batch_processes(wildcards.batch),
-            nodes_of=lambda wildcards: PLAN.batch_nodes(wildcards.batch),
+            lambda wildcards: PLAN.policies.model(wildcards.job),
+            processes_of=lambda wildcards: PLAN.train.processes(wildcards.job),
+            nodes_of=lambda wildcards: PLAN.train.nodes(wildcards.job),
         ),
     params:
-        method=lambda wildcards: PLAN.method_options(wildcards.batch),
-        gamma_of=lambda wildcards: CONFIG.methods[PLAN.batch_method(wildcards.batch)].gamma_of,
-        runs=lambda wildcards: PLAN.training_runs(wildcards.batch),
-        identity=lambda wildcards: PLAN.reward_identity(CONFIG.methods[PLAN.batch_method(wildcards.batch)].reward),
-        judge=lambda wildcards: PLAN.online_judge(wildcards.batch),
-        code=code("train"),
+        method=lambda wildcards: PLAN.train.method(wildcards.job),
+        gamma_of=lambda wildcards: PLAN.train.gamma_of(wildcards.job),
+        runs=lambda wildcards: PLAN.train.runs(wildcards.job),
+        identity=lambda wildcards: PLAN.reward.identity(PLAN.train.reward(wildcards.job)),
+        judge=lambda wildcards: PLAN.train.judge(wildcards.job),
+        code=lambda wildcards: code("train", *PLAN.evaluate.judge_modules(PLAN.train.judges(wildcards.job))),
     script:
         "../scripts/train.py"

@@ -1,23 +1,26 @@
 """Pairs as a dataset gives them (rule annotated_pairs)."""
 
 from trulysafe.common.schema import write_table
-from trulysafe.data.roles import limit
-from trulysafe.label.labellers import label
-from trulysafe.llm.opening import open_client
+from trulysafe.config.load import load
+from trulysafe.data.roles import at_most
+from trulysafe.label.labelling import label, open_client
 from trulysafe.models.load import load_tokenizer
 from trulysafe.models.tokens import token_count
 from trulysafe.pairs.build import annotated_pairs, class_counts, drop_table, within_length
+from trulysafe.plan.plan import Plan
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     options = run.params.options
     pairs, unusable = annotated_pairs(run.input.datasets, run.input.split, "pairs")
-    if run.input.labeller:
-        client = open_client(snakemake.config, run.params.llm) if run.params.llm else None
-        pairs = label(pairs, run.input.labeller[0], client)
-        if client is not None:
-            run.note(llm=client.counts)
+    client = None
+    if run.params.llm:  # where it is and how fast it is asked are no parameters: they rerun nothing
+        client = open_client(run.params.kind, Plan(load(snakemake.config)).label.llm_client(run.params.llm))
+    if run.params.kind:
+        pairs = label(pairs, *run.input.labeller[:1], client=client)
+    if client is not None:
+        run.note(llm=client.counts)
     tokenizer = load_tokenizer(run.params.model)
     pairs, too_long = within_length(pairs, token_count(tokenizer), options["max_length"])
     run.note(pairs=class_counts(pairs), dropped=drop_table(unusable + too_long))
-    write_table(limit(pairs, options["rows"]), run.output.pairs, "pairs")
+    write_table(at_most(pairs, options["rows"]), run.output.pairs, "pairs")

@@ -7,7 +7,7 @@ import pandas as pd
 from trulysafe.common.schema import read_table
 from trulysafe.methods.method import Mask
 from trulysafe.models.load import load_tokenizer
-from trulysafe.report.kept_token_rows import kept_tokens
+from trulysafe.reward.kept_tokens import kept_tokens
 from trulysafe.reward.stage import SCALES
 from trulysafe.reward.token_scale import load_scale
 from trulysafe.workflow.job import job

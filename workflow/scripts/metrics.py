@@ -2,21 +2,21 @@
 
 import pandas as pd
 
-from trulysafe.common.schema import read_table, write_table
+from trulysafe.common.schema import write_table
 from trulysafe.evaluate.contrasts import contrast_rows
 from trulysafe.evaluate.diversity import diversity_rows, pooled_rows
 from trulysafe.evaluate.frontiers import matched_safety
 from trulysafe.evaluate.judge_agreement import judge_agreement
 from trulysafe.evaluate.metrics import metric_rows
-from trulysafe.evaluate.shards import gathered
+from trulysafe.evaluate.outcomes import read_jobs
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
-    verdicts = gathered(run.input.verdicts, run.params.judges)
     benchmarks = run.params.benchmarks
+    verdicts = read_jobs(run.input.verdicts, "verdicts", list(benchmarks), run.params.judges)
     metrics = metric_rows(verdicts, benchmarks, run.provenance_id)
     if run.params.diversity_answers:
-        answers = pd.concat([read_table(path, "answers") for path in run.input.answers], ignore_index=True)
+        answers = read_jobs(run.input.answers, "answers", list(benchmarks))
         rows = diversity_rows(answers, benchmarks, run.provenance_id, run.params.diversity_answers)
         metrics = pd.concat([metrics, rows, pooled_rows(rows)], ignore_index=True)
     write_table(metrics, run.output.metrics, "metrics")

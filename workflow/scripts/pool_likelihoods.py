@@ -4,7 +4,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from trulysafe.common.schema import read_table
-from trulysafe.data.roles import limit, select
+from trulysafe.data.roles import at_most, rows_of_role
 from trulysafe.drift.follow import REFERENCES, Follower
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.workflow.job import job
@@ -15,8 +15,8 @@ with job(snakemake) as run:
     follower = Follower(reference, tokenizer, run.params.batch_size)
     samples = pd.concat([read_table(path, "samples") for path in run.input.samples], ignore_index=True)
     pool = follower.pool(samples, options["prompts"])
-    held_out = select(run.input.datasets, "prompts", run.input.split, "evaluation", risks=options["risks"])
-    held_out = limit(held_out.drop_duplicates("prompt_id"), options["fresh_prompts"])
+    held_out = rows_of_role(run.input.datasets, "prompts", run.input.split, "evaluation", risks=options["risks"])
+    held_out = at_most(held_out.drop_duplicates("prompt_id"), options["fresh_prompts"])
     followed = tqdm([*REFERENCES, *run.params.policies], desc="Following", unit="policy")
     likelihoods, fresh = zip(*(follower.read(policy, pool, held_out, options) for policy in followed), strict=True)
     run.note(policies=len(run.params.policies), pool_responses=len(pool), fresh_prompts=len(held_out))

@@ -2,9 +2,9 @@
 
 from trulysafe.common.schema import read_table
 from trulysafe.models.load import load_model, load_tokenizer
-from trulysafe.models.scoring import read_rewards
 from trulysafe.models.tokens import encode
 from trulysafe.reward.model import HybridReward
+from trulysafe.reward.read import read_rewards
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:

@@ -5,7 +5,7 @@ import torch
 
 from trulysafe.common.schema import read_table, write_table
 from trulysafe.common.state_store import load_states
-from trulysafe.data.roles import limit
+from trulysafe.data.roles import at_most
 from trulysafe.models.load import load_tokenizer
 from trulysafe.models.tokens import token_count
 from trulysafe.pairs.build import class_counts, drop_table, rerank, within_length, without_endpoint
@@ -28,4 +28,4 @@ with job(snakemake) as run:
     pairs, too_long = within_length(pairs, token_count(tokenizer), options["max_length"])
     dropped = drop_table(drops + too_long + without_endpoint(samples, scored))
     run.note(ranked=len(scored), pairs=class_counts(pairs), dropped=dropped)
-    write_table(limit(pairs, options["rows"]), run.output.pairs, "pairs")
+    write_table(at_most(pairs, options["rows"]), run.output.pairs, "pairs")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from trulysafe.common.schema import write_table
-from trulysafe.data.split import assign
+from trulysafe.data.split import assign, digest
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
@@ -19,3 +19,5 @@ with job(snakemake) as run:
     )
     run.note(prompts=split["role"].value_counts().to_dict(), groups=int(split["group_id"].nunique()))
     write_table(split, run.output.table, "split")
+    for table, path in zip(tables.values(), run.output.roles, strict=True):
+        path.write_text(f"{digest(table, split)}\n", encoding="utf-8")

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from trulysafe.common.schema import read_table
 from trulysafe.report.facts import measured_facts
+from trulysafe.report.run import Run
 from trulysafe.report.summary import summary
 from trulysafe.workflow.job import job
 from trulysafe.workflow.provenance import read_notes
@@ -20,12 +18,5 @@ with job(snakemake) as run:
         judges={Path(path).name: f"{path}/metrics.json" for path in run.input.judges},
         pairs={Path(path).stem: read_notes(path) for path in run.input.pairs},
     )
-    text = summary(
-        f"Scenario {run.params.scenario}",
-        read_table(run.input.metrics, "metrics"),
-        run.params.arms,
-        contrasts=pd.read_csv(run.input.contrasts),
-        matched=pd.read_csv(run.input.matched),
-        facts=facts,
-    )
+    text = summary(f"Scenario {run.params.scenario}", Run(run.input, run.params), facts)
     Path(run.output.summary).write_text(text, encoding="utf-8")

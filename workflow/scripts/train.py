@@ -1,6 +1,5 @@
-"""Train the policies of one batch (rule train)."""
+"""Train the policies of one job (rule train)."""
 
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +16,12 @@ from trulysafe.train.run_data import pair_rows, run_data
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
-    method = Method.from_mapping(run.params.method)
+    method = Method(**run.params.method)
     if run.params.gamma_of:
         read = pd.concat([pd.read_csv(Path(folder) / "log.csv") for folder in run.input.gamma_of], ignore_index=True)
         gamma = mean_logged_confidence(read, run.params.gamma_of)
         run.note(gamma=gamma)
-        method = replace(method, confidence=replace(method.confidence, value=gamma))
+        method = Method(**run.params.method | {"confidence": {"kind": "fixed", "value": gamma}})
     plan = Plan(load(snakemake.config))
     scratch = run.scratch(run.final[0])
     scale = values = None
@@ -38,10 +37,10 @@ with job(snakemake) as run:
             folder=str(scratch / place),
             provenance=run.provenance_id,
             model=item["model"],
-            method=asdict(method),
+            method=method.model_dump(),
             training=item["training"],
             seed=item["seed"],
-            launch=plan.launch(item["experiment"]),
+            launch=plan.train.launch(item["experiment"]),
             reward=str(run.input.reward) if method.needs_reward else None,
             reward_identity=run.params.identity,
             judge=run.params.judge,

@@ -1,7 +1,8 @@
 """Choose, fit and test a text classifier so that the reported scores are of the very classifier that is used.
 
-Prompts (with their near-duplicates) are held out by hash. On the rest every feature set gets its strength of penalty by grouped
-cross-validation, which also chooses the feature set; then all feature sets, the baseline among them, are scored on the held-out rows.
+Prompts (with their near-duplicates) are held out by hash. On the rest every feature set gets its strength of penalty by
+grouped cross-validation, which also chooses the feature set; then all feature sets, the baseline among them, are scored
+on the held-out rows.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from trulysafe.classifier.text_classifier import FEATURES, TextClassifier
+from trulysafe.classifier.options import FEATURE_SETS, STRENGTHS, TEST_SHARE
+from trulysafe.classifier.text_classifier import STRENGTH, TextClassifier, pipeline
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id, unit_interval
 from trulysafe.data.similarity import groups
 
 NEAR_DUPLICATE = 0.85
-STRENGTHS = (0.3, 3.0)
 FOLDS = 3
 
 
@@ -36,8 +37,8 @@ def fit_and_test(
     texts: Sequence[str],
     labels: Sequence[str],
     *,
-    test_share: float = 0.25,
-    features: Sequence[str] = tuple(FEATURES),
+    test_share: float = TEST_SHARE,
+    features: Sequence[str] = FEATURE_SETS,
     strengths: Sequence[float] = STRENGTHS,
     where: str = "text classifier",
 ) -> Tested:
@@ -53,8 +54,8 @@ def fit_and_test(
         where: what is fitted, for errors.
 
     Returns:
-        The chosen classifier (not refitted on the held-out rows), the metrics (``chosen``, ``strength``, ``n_train``, ``scores`` per
-        feature set with their ``cross_validated`` macro-F1), and the held-out rows.
+        The chosen classifier (not refitted on the held-out rows), the metrics (``chosen``, ``strength``, ``n_train``,
+        ``scores`` per feature set with their ``cross_validated`` macro-F1), and the held-out rows.
 
     Raises:
         UserError: fewer than two classes, or nothing to train or test on.
@@ -65,15 +66,12 @@ def fit_and_test(
     train, test = rows[~out], rows[out]
     if train["label"].nunique() < 2 or test.empty:
         raise UserError(
-            f"{where}: {len(train)} rows of classes {sorted(set(train['label']))} to train on and {len(test)} to test on are too few. "
-            "Give more labelled prompts of at least two classes, or another `test_share`."
+            f"{where}: {len(train)} rows of classes {sorted(set(train['label']))} to train on and {len(test)} to test "
+            "on are too few. Give more labelled prompts of at least two classes, or another `test_share`."
         )
     scores, held_out, fitted = {}, test[["prompt_id", "label"]].reset_index(drop=True), {}
     for name in features:
-        strength, cross_validated = _best_strength(train, name, strengths)
-        fitted[name] = TextClassifier.fit(
-            train["text"].tolist(), train["label"].tolist(), features=name, strength=strength
-        )
+        fitted[name], strength, cross_validated = _fitted(train, name, strengths)
         held_out[name] = fitted[name].predict(test["text"].tolist())
         scores[name] = {
             "strength": strength,
@@ -108,7 +106,8 @@ def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
 
 
 def save_tested(tested: Tested, folder: Path) -> None:
-    """Write the classifier and ``held_out.csv``: ids, true labels and predictions, from which intervals can be computed."""
+    """Write the classifier and ``held_out.csv``: ids, true labels and predictions, from which intervals can be
+    computed."""
     tested.classifier.save(folder)
     tested.held_out.to_csv(folder / "held_out.csv", index=False)
 
@@ -122,26 +121,18 @@ def prompt_groups(prompts: Sequence[str]) -> list[str]:
     return [str(name[identifier]) for identifier in frame["id"]]
 
 
-def _best_strength(train: pd.DataFrame, features: str, strengths: Sequence[float]) -> tuple[float, float]:
-    """Strength with the best macro-F1 in grouped cross-validation, and that macro-F1."""
-    from sklearn.metrics import f1_score
-    from sklearn.model_selection import GroupKFold
+def _fitted(train: pd.DataFrame, features: str, strengths: Sequence[float]) -> tuple[TextClassifier, float, float]:
+    """The classifier of the strength that is best in grouped cross-validation, the strength, its macro-F1 there."""
+    from sklearn.model_selection import GridSearchCV, GroupKFold
 
+    texts, labels = train["text"].tolist(), train["label"].tolist()
     folds = min(FOLDS, train["group"].nunique())
-    if folds < 2:
-        return strengths[0], float("nan")
-    found = {}
-    for strength in strengths:
-        predicted = np.full(len(train), "", dtype=object)
-        for fit, test in GroupKFold(folds).split(train, groups=train["group"]):
-            part = train.iloc[fit]
-            if part["label"].nunique() > 1:
-                model = TextClassifier.fit(
-                    part["text"].tolist(), part["label"].tolist(), features=features, strength=strength
-                )
-                predicted[test] = model.predict(train["text"].iloc[test].tolist())
-        found[strength] = float(
-            f1_score(train["label"], predicted, average="macro", labels=sorted(set(train["label"])), zero_division=0.0)
-        )
-    best = max(strengths, key=lambda strength: found[strength])
-    return best, found[best]
+    cut = list(GroupKFold(folds).split(texts, groups=train["group"])) if folds > 1 else []
+    cut = [(rows, held) for rows, held in cut if train["label"].iloc[rows].nunique() > 1]
+    if not cut:
+        return TextClassifier.fit(texts, labels, features=features, strength=strengths[0]), strengths[0], float("nan")
+    search = GridSearchCV(
+        pipeline(features), {STRENGTH: list(strengths)}, scoring="f1_macro", cv=cut, error_score="raise"
+    )
+    search.fit(texts, labels)
+    return TextClassifier(search.best_estimator_), float(search.best_params_[STRENGTH]), float(search.best_score_)

@@ -27,6 +27,11 @@ def not_accepted(where: str, value: object, accepted: Iterable[object], *, do: s
     return UserError(f"{where}: {value!r} is not accepted.{choices(value, accepted)}{' ' + do if do else ''}")
 
 
+def refusal(heading: str, problems: Iterable[object]) -> UserError:
+    """One error that lists every problem below a heading."""
+    return UserError("\n- ".join([heading, *map(str, problems)]))
+
+
 def choices(value: object, accepted: Iterable[object]) -> str:
     """Everything that would have been accepted in place of a value, the nearest first, as sentences after a space."""
     names = [str(item) for item in accepted]
@@ -36,7 +41,8 @@ def choices(value: object, accepted: Iterable[object]) -> str:
 
 
 def _nearest(value: str, names: Iterable[str]) -> str | None:
-    """The name that is most likely meant, whatever its case: the shortest that begins with the value, else one spelt much like it."""
+    """The name that is most likely meant, whatever its case: the shortest that begins with the value, else one spelt
+    much like it."""
     spelt = {name.lower(): name for name in names}
     begun = sorted((name for name in spelt if value and name.startswith(value.lower())), key=len)
     near = begun or get_close_matches(value.lower(), spelt, n=1)

@@ -1,7 +1,8 @@
 """Kinds: a reader, a judge, a labeller or a source of token rewards is one module of a room, found by its name and loaded alone.
 
 To add a kind, put a module of that name into the room. It holds a class ``Options``, whose fields are the keys under ``options`` in the
-configuration, and the functions that the room asks of every kind; the room's own docstring names them. Nothing else has to know of it: the
+configuration and which names the keys beside them that the kind needs, and the functions that the room asks of every kind; the room's own
+docstring names them. Nothing else has to know of it: the
 checks, ``config/README.md`` and ``config/schema.json`` read ``Options``, and a job's code fingerprint covers the kinds that it uses.
 
 A module of a kind imports what is heavy (pandas, torch, scikit-learn) inside its functions, since its options are read at every start.
@@ -15,17 +16,30 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
 
-from trulysafe.common.errors import choices, not_accepted
-from trulysafe.common.options import Table
+from trulysafe.common.errors import UserError, choices, not_accepted
+from trulysafe.common.options import Table, TableOfKinds, explain
 
 
 class Options(Table):
     """Options of one kind."""
+
+    NEEDS: ClassVar[tuple[str, ...]] = ()
+    """Keys beside ``options`` without which the kind cannot work."""
+    READS: ClassVar[tuple[str, ...]] = ()
+    """Further keys beside ``options`` that it takes, of those that not every kind reads."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +81,60 @@ class Kinds:
             ValidationError: an option is unknown, missing or not accepted.
             UserError: there is no such kind.
         """
-        found: Options = self.module(kind).Options.model_validate(given)
+        return self.options_class(kind).model_validate(given)
+
+    def checked(self, kind: str, given: Mapping[str, Any] | Options) -> Options:
+        """The options of a kind, for code that is given them by people.
+
+        Raises:
+            UserError: an option is unknown, missing or not accepted, or there is no such kind.
+        """
+        try:
+            return self.options(kind, given)
+        except ValidationError as error:
+            said = "; ".join(explain(item, "options") for item in error.errors())
+            raise UserError(f"{self.what} of kind {kind!r}: {said}") from None
+
+    def options_class(self, kind: str) -> type[Options]:
+        """The class of a kind's options.
+
+        Raises:
+            UserError: there is no such kind.
+        """
+        found: type[Options] = self.module(kind).Options
         return found
 
 
-class OfKind(Table):
-    """A component whose ``kind`` decides which ``options`` it takes."""
+LABELLERS = Kinds("trulysafe.label.labellers", "a labeller")
+TOKEN_REWARDS = Kinds("trulysafe.token_rewards.sources", "a source of token rewards")
 
+
+class OfKind(TableOfKinds):
+    """A component whose ``kind`` decides which ``options`` it takes, and which of the keys beside them."""
+
+    KEYS: ClassVar = {}
     KINDS: ClassVar[Kinds]
+    BY_KIND: ClassVar[tuple[str, ...]] = ()
+    """Keys beside ``options`` that not every kind reads; a kind's ``Options`` says whether it does."""
 
     kind: str = Field(description="Kind.")
     options: SerializeAsAny[Options] = Field(
         default_factory=Options, validate_default=True, description="Options of the kind."
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """What editors are told: the kinds of the room, and the options of each."""
+        made = handler.resolve_ref_schema(handler(schema))
+        made["properties"]["kind"]["enum"] = list(cls.KINDS.names)
+        made["allOf"] = [
+            {
+                "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+                "then": {"properties": {"options": handler(cls.KINDS.options_class(kind).__pydantic_core_schema__)}},
+            }
+            for kind in cls.KINDS.names
+        ]
+        return made
 
     @field_validator("kind")
     @classmethod
@@ -93,6 +148,16 @@ class OfKind(Table):
     @classmethod
     def _of_the_kind(cls, given: Any, info: ValidationInfo) -> Options:
         kind = info.data.get("kind")  # absent where it was refused itself
-        if kind is None or isinstance(given, cls.KINDS.module(kind).Options):
+        if kind is None or isinstance(given, cls.KINDS.options_class(kind)):
             return given if isinstance(given, Options) else Options()
         return cls.KINDS.options(kind, given.model_dump() if isinstance(given, Options) else given)
+
+    @model_validator(mode="after")
+    def _has_what_the_kind_reads(self) -> Self:
+        self.check_keys("kind", self.KINDS.names, self._keys_of, among=self.BY_KIND)
+        return self
+
+    @classmethod
+    def _keys_of(cls, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        options = cls.KINDS.options_class(kind)
+        return options.NEEDS, options.READS

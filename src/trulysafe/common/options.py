@@ -1,46 +1,166 @@
 """What all groups of options share: names, shares, counts, and that unknown keys are refused.
 
-Tables of the configuration and the options of each kind (:mod:`trulysafe.common.kinds`) are made of these. Nothing heavy is imported, since
-the Snakefile checks options at every start.
+Tables of the configuration, the options of methods and fits, and the options of each kind (:mod:`trulysafe.common.kinds`) are made of these.
+Nothing heavy is imported, since the Snakefile checks options at every start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core.core_schema import ErrorType
 
+from trulysafe.common.errors import UserError, choices
+
+
+def _no_flag(given: Any) -> Any:
+    if isinstance(given, bool):
+        raise PydanticCustomError("number_type", "Input should be a number, not true or false")
+    return given
+
+
+NO_FLAG = BeforeValidator(_no_flag)
+"""Refuses true and false where a number is asked for, which pydantic would take for 1 and 0."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
 
 
 FixedRole = Literal["corpus", "labeller", "reward", "pairs", "judge", "evaluation"]
+Role = Literal[FixedRole, "split"]
 
 
-Role = Literal["corpus", "labeller", "reward", "pairs", "judge", "evaluation", "split"]
+HarmfulRisk = Literal["EHD", "IHD", "MHD"]
+HarmlessRisk = Literal["look_alike", "general", "other"]
+Risk = Literal[HarmfulRisk, HarmlessRisk]
 
 
-Risk = Literal["EHD", "IHD", "MHD", "look_alike", "general", "other"]
+Axis = Literal["safety", "over_refusal", "helpfulness"]
+"""What a good answer to a prompt is."""
 
 
-Share = Annotated[float, Field(ge=0, le=1)]
+ContrastMetric = Literal[
+    "safe", "complies", "mixed", "over_refusal", "not_complying", "helpful", "malformed", "truly_safe"
+]
 
 
-Count = Annotated[int, Field(ge=1)]
+Purpose = Literal["test", "development"]
+
+
+Pooling = Literal["eos", "mean", "mean_all"]
+"""Position(s) of a response whose hidden state is read."""
+
+
+PairRule = Literal["best_worst", "top_k_bottom_k", "best_vs_random"]
+
+
+MixRule = Literal["quota", "random", "ratio"]
+
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+Flag = Annotated[bool, Field(strict=True)]
+
+
+Share = Annotated[float, Field(ge=0, le=1), NO_FLAG]
+
+
+Count = Annotated[int, Field(ge=1), NO_FLAG]
+
+
+Whole = Annotated[int, Field(ge=0), NO_FLAG]
+"""0 or more."""
+
+
+Positive = Annotated[float, Field(gt=0), NO_FLAG]
+
+
+NotNegative = Annotated[float, Field(ge=0), NO_FLAG]
+
+
+Below1 = Annotated[float, Field(ge=0, lt=1), NO_FLAG]
+
+
+Number = Annotated[float, NO_FLAG]
+
+
+def _sum_to_a_share(shares: dict[Any, float]) -> dict[Any, float]:
+    if not 0 < sum(shares.values()) <= 1 + 1e-6:
+        said = f"the shares sum to {sum(shares.values()):g}. Accepted: shares above 0 in all and 1 at most; the rest is nobody's."
+        raise PydanticCustomError("shares", "{said}", {"said": said})
+    return shares
+
+
+Shares = Annotated[dict[FixedRole, Share], AfterValidator(_sum_to_a_share)]
+"""Role -> share of the prompts."""
 
 
 Size = Literal["tiny", "1b", "8b", "13b", "70b"]
 
-
-class Table(BaseModel):
-    """A group of keys; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 AT_KEY = "at_key"
 """Type of pydantic's error that a whole table raises about its ``key``."""
+
+
+class Table(BaseModel):
+    """A group of keys; unknown keys are errors, as are numbers that are not finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _unknown_keys_are_told_the_known(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(given)
+        except ValidationError as error:
+            raise _again(map(cls._with_known_keys, error.errors())) from None
+
+    @classmethod
+    def _with_known_keys(cls, item: ErrorDetails) -> ErrorDetails:
+        if item["type"] != "extra_forbidden" or len(item["loc"]) > 1:
+            return item
+        known = f"{choices(item['loc'][0], sorted(field.alias or key for key, field in cls.model_fields.items()))} config/README.md explains them."
+        return {**item, "ctx": {"said": f"unknown key.{known}"}}
+
+
+class PublicTable(Table):
+    """A table that scripts make as well: its constructor raises an error for people."""
+
+    WHERE: ClassVar[str] = ""
+    """What the keys belong to, in that error."""
+
+    if not TYPE_CHECKING:  # checkers and editors know the fields
+
+        def __init__(self, **given: Any) -> None:
+            """Check the options.
+
+            Raises:
+                UserError: names each key that is not accepted, and what is.
+            """
+            try:
+                super().__init__(**given)
+            except ValidationError as error:
+                raise UserError("\n".join(explain(item, self.WHERE) for item in error.errors())) from None
+
+        __init__.__pydantic_base_init__ = True  # within other tables pydantic's own errors are passed on
+
+
 Keys = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 """Value of a key -> other keys that it needs, and further ones that it reads."""
 
@@ -62,25 +182,160 @@ class TableOfKinds(Table):
 
     @model_validator(mode="after")
     def _reads_what_is_given(self) -> Self:
-        fields = type(self).model_fields.items()
-        given = {key for key, field in fields if getattr(self, key) != field.get_default(call_default_factory=True)}
         for key, kinds in self.KEYS.items():
-            kind = getattr(self, key)
-            needed, further = kinds[kind]
-            for name in needed:
-                if name not in given:
-                    raise _error_at(name, f"missing. The {key} {kind!r} needs it.")
-            for name in sorted(given - {*needed, *further}):
-                if readers := [repr(other) for other, (need, more) in kinds.items() if name in (*need, *more)]:
-                    raise _error_at(
-                        name,
-                        f"only the {key} {' or '.join(readers)} reads it, not {kind!r}. Leave it out (null in an overlay), or choose another {key}.",
-                    )
+            self.check_keys(key, kinds, kinds.__getitem__)
         return self
 
+    def check_keys(
+        self,
+        key: str,
+        kinds: Iterable[str],
+        keys_of: Callable[[str], tuple[Sequence[str], Sequence[str]]],
+        among: Iterable[str] | None = None,
+    ) -> None:
+        """Refuse a table that lacks what the value of its ``key`` needs, or gives what only other values read.
 
-def _error_at(key: str, said: str) -> PydanticCustomError:
+        Args:
+            key: the key that decides.
+            kinds: every value that it may have.
+            keys_of: value -> keys that it needs, and further ones that it reads.
+            among: keys that not every value reads; all are looked at by default.
+
+        Raises:
+            PydanticCustomError: at the key that is missing or not read.
+        """
+        given, kind = self.given(), getattr(self, key)
+        needed, further = keys_of(kind)
+        for name in needed:
+            if name not in given:
+                raise error_at(name, f"missing. The {key} {kind!r} needs it.")
+        for name in sorted((given if among is None else given & {*among}) - {*needed, *further}):
+            if readers := [repr(other) for other in kinds if any(name in keys for keys in keys_of(other))]:
+                raise error_at(
+                    name,
+                    f"only the {key} {' or '.join(readers)} reads it, not {kind!r}. Leave it out (null in an overlay), or choose another {key}.",
+                )
+
+    def given(self) -> set[str]:
+        """Keys whose values differ from the defaults."""
+        fields = type(self).model_fields.items()
+        return {key for key, field in fields if getattr(self, key) != field.get_default(call_default_factory=True)}
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """Marks a mapping that holds some keys of a table: each is checked alone, since the others come from elsewhere."""
+
+    table: type[Table]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """What pydantic checks."""
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """What editors are told: the keys of the table."""
+        return handler(self.table.__pydantic_core_schema__)
+
+    def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
+        try:
+            self.table.model_validate(given)
+        except ValidationError as error:
+            if of_keys := [item for item in error.errors() if item["loc"] and item["type"] != "missing"]:
+                raise _again(of_keys) from None
+        return given
+
+
+def _without_its_tag(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(given)
+    except ValidationError as error:
+        raise _again({**item, "loc": item["loc"][1:]} for item in error.errors()) from None
+
+
+PlainPaths = WrapValidator(_without_its_tag)
+"""Beside a union of tables by one of their keys: the paths of errors hold keys alone, not the value that chose the table."""
+
+
+def error_at(key: str, said: str) -> PydanticCustomError:
+    """The error that a whole table raises about one of its keys (dotted where it lies deeper)."""
     return PydanticCustomError(AT_KEY, "{said}", {"key": key, "said": said})
+
+
+def explain(item: Mapping[str, Any], under: str = "") -> str:
+    """One line about what pydantic found wrong.
+
+    Args:
+        item: an entry of its list of errors.
+        under: key of the configuration that holds the checked table.
+    """
+    keys = [part for part in map(str, item["loc"]) if "[" not in part]  # others are types that a value might have had
+    match item["type"]:
+        case "at_key":
+            keys.append(item["ctx"]["key"])
+        case "union_tag_invalid" | "union_tag_not_found":
+            keys.append(item["ctx"]["discriminator"].strip("'"))
+    return f"{'.'.join([*([under] if under else []), *keys]) or '(top level)'}: {what_is_wrong(item)}"
+
+
+def what_is_wrong(item: Mapping[str, Any]) -> str:
+    """What an entry of pydantic's list of errors says of a value: what was found, what is accepted, what to do."""
+    ctx = item.get("ctx", {})
+    if "said" in ctx:
+        return str(ctx["said"])
+    match item["type"]:
+        case "missing" | "union_tag_not_found":
+            return "missing. Add the key; config/README.md says what it holds."
+        case "literal_error":
+            return f"{item['input']!r} is not accepted.{choices(item['input'], _quoted(ctx['expected']))}"
+        case "union_tag_invalid":
+            return f"{ctx['tag']!r} is not accepted.{choices(ctx['tag'], _quoted(ctx['expected_tags']))}"
+        case "string_pattern_mismatch":
+            return (
+                f"the name {item['input']!r} is not accepted. Accepted: letters, digits, '_' and '.', beginning with a letter or digit "
+                "(names are parts of paths)."
+            )
+        case "value_error":
+            return str(ctx["error"])
+    given = item.get("input")
+    found = type(given).__name__ if isinstance(given, BaseModel | dict) else repr(given)
+    if item["type"] in _ACCEPTED:
+        return f"{found} is not accepted. Accepted: {_ACCEPTED[item['type']].format(**ctx)}."
+    return f"{item['msg']}. Found {found}."
+
+
+_ACCEPTED = {
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number, {ge:g} or more",
+    "less_than": "a number below {lt:g}",
+    "less_than_equal": "a number, {le:g} or less",
+    "finite_number": "a finite number",
+    **dict.fromkeys(("number_type", "float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true, false"),
+    "string_type": "a text",
+    "list_type": "a list",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping of keys"),
+}
+"""Pydantic's errors about a value alone -> what would have been accepted."""
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall(r"'([^']*)'", text)
+
+
+def _again(items: Iterable[ErrorDetails]) -> ValidationError:
+    """The same errors, which pydantic then puts under the key of what raised them."""
+    return ValidationError.from_exception_data("options", [_line(item) for item in items])
+
+
+def _line(item: ErrorDetails) -> InitErrorDetails:
+    ctx = item.get("ctx", {})
+    own = PydanticCustomError(item["type"], "{said}" if "said" in ctx else item["msg"], ctx)
+    is_own = "said" in ctx or item["type"] not in _KNOWN
+    return InitErrorDetails(type=own if is_own else item["type"], loc=item["loc"], input=item.get("input"), ctx=ctx)
+
+
+_KNOWN = frozenset(get_args(ErrorType))
 
 
 def tables_in(annotation: Any) -> list[type[Table]]:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.options import HarmfulRisk, Risk
 
 UNPARSED = "unparsed"
 """Risk class of a prompt whose labeller gave no answer that could be read; no mix draws it."""
-RISKS = ("EHD", "IHD", "MHD", "look_alike", "general", "other", UNPARSED, "")
-"""Risk classes: explicit, implicit and mixed harm (paper B), harmless look-alikes, general, other, unreadable, not labelled."""
-HARMFUL_RISKS = ("EHD", "IHD", "MHD")
+RISKS = (*get_args(Risk), UNPARSED, "")
+"""Risk classes: explicit, implicit and mixed harm (paper B), harmless look-alikes, general, other, unreadable, not
+labelled."""
+HARMFUL_RISKS = get_args(HarmfulRisk)
 UNLABELLED = "not labelled"
 """What the risk class ``""`` is called wherever classes are counted or measured."""
 VERDICTS = ("complies", "safe_completion", "refuses", "mixed", "malformed")
@@ -32,7 +34,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     # one row per prompt; family is the resampling unit (topic or template), meta is a JSON object
     "prompts": {"prompt_id": _TEXT, "prompt": _TEXT, **_ORIGIN},
     # one row per given response; label is the human or released label of the response ("" if none)
-    "responses": {"prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "label": _TEXT, **_ORIGIN},
+    "responses": {"prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "label": _TEXT,
+        **_ORIGIN},
     # one row per sampled response; finished is false where the token limit cut it off
     "samples": {
         "prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "sample": _INT,
@@ -45,7 +48,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     },
     # one row per prompt of a labelled set: which role of the split may see it
     "split": {"prompt_id": _TEXT, "group_id": _TEXT, "role": _TEXT},
-    # one row per drawn pair; draw is the seed of the draw, flipped is true where the label is to be turned round on purpose
+    # one row per drawn pair; draw is the seed of the draw, flipped is true where the label is to be turned round on
+    # purpose
     "mix": {"draw": _INT, "pair_id": _TEXT, "risk": _TEXT, "pairs": _TEXT, "flipped": _FLAG},
     # one row per answer of a policy to a benchmark prompt
     "answers": {
@@ -69,10 +73,12 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
 def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
     """Return ``frame`` with exactly the columns of schema ``kind``, in order and typed.
 
-    Missing ``meta`` becomes ``{}``, missing ``risk``/``family``/``source``/``label`` the empty text, missing ``flipped`` false.
+    Missing ``meta`` becomes ``{}``, missing ``risk``/``family``/``source``/``label`` the empty text, missing
+    ``flipped`` false.
 
     Raises:
-        UserError: a column is missing, a text is null, or a value does not fit its type; names ``where``, row and column.
+        UserError: a column is missing, a text is null, or a value does not fit its type; names ``where``, row and
+            column.
     """
     schema = SCHEMAS[kind]
     frame = frame.copy()
@@ -82,11 +88,12 @@ def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
     missing = [column for column in schema if column not in frame]
     if missing:
         raise UserError(
-            f"{where}: column {missing[0]!r} is missing; a {kind} table has {', '.join(schema)}. Found: {', '.join(map(str, frame.columns))}."
+            f"{where}: column {missing[0]!r} is missing; a {kind} table has {', '.join(schema)}. Found: "
+            f"{', '.join(map(str, frame.columns))}."
         )
-    for column, kind_of in schema.items():
+    for column, column_type in schema.items():
         nulls = frame[column].isna()
-        if kind_of in (_TEXT, _INT) and nulls.any():
+        if column_type in (_TEXT, _INT) and nulls.any():
             row = int(nulls.to_numpy().argmax())
             raise UserError(f"{where}: row {row}, column {column!r} is empty. Fill it or remove the row.")
     return frame[list(schema)].reset_index(drop=True)

@@ -27,7 +27,8 @@ def save_states(folder: Path | str, arrays: Mapping[str, Tensor], index: pd.Data
         if not torch.isfinite(array).all():
             row = int((~torch.isfinite(array.flatten(1))).any(dim=1).int().argmax())
             raise UserError(
-                f"{folder}: array {name!r}, row {row} holds NaN or infinite states. Load the model in float32 or bfloat16, not in float16."
+                f"{folder}: array {name!r}, row {row} holds NaN or infinite states. Load the model in float32 or "
+                "bfloat16, not in float16."
             )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,42 +6,47 @@ micro-batches whatever the number of processes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
 
-from trulysafe.common.errors import UserError, not_accepted
+from pydantic import Field, model_validator
 
-ENGINES = ("single", "ddp", "zero2", "zero3")
+from trulysafe.common.errors import UserError
+from trulysafe.common.options import Count, PublicTable, Whole, error_at
 
 
-@dataclass(frozen=True)
-class Launch:
-    """How a training run is carried out; never what it computes.
+class Launch(PublicTable):
+    """How a training run is carried out; never what it computes."""
 
-    Attributes:
-        engine: ``single`` trains in the job's own process, the others in ``processes`` processes started by torchrun.
-        processes: of one run over all nodes together, one for each GPU.
-        nodes: of a SLURM job, over which the processes are spread evenly.
-        checkpoint_steps: optimiser steps between checkpoints; 0 saves one only when the job is told to stop.
-    """
+    WHERE: ClassVar = "training"
 
-    engine: str = "single"
-    processes: int = 1
-    checkpoint_steps: int = 0
-    nodes: int = 1
+    engine: Literal["single", "ddp", "zero2", "zero3"] = Field(
+        "single",
+        description="What trains one policy: `single` is the job's own process, `ddp`, `zero2` and `zero3` (DeepSpeed) are processes started by "
+        "`torchrun`. Changing it reruns nothing.",
+    )
+    processes: Count = Field(
+        1,
+        description="Processes of one training run over all nodes together, one for each GPU; `batch_size` must be a multiple. Changing it reruns nothing.",
+    )
+    nodes: Count = Field(
+        1,
+        description="Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. Changing it reruns nothing.",
+    )
+    checkpoint_steps: Whole = Field(
+        0,
+        description="Optimiser steps between checkpoints under `results/<scenario>/checkpoints/`, from which a failed job goes on; 0 saves one only when the "
+        "job is told to stop (SIGTERM). Changing it reruns nothing.",
+    )
 
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise not_accepted("training.engine", self.engine, ENGINES)
-        if self.processes < 1 or self.checkpoint_steps < 0:
-            raise UserError("training.processes must be at least 1, training.checkpoint_steps at least 0.")
-        if self.nodes < 1 or self.processes % self.nodes:
-            raise UserError(
-                f"training.processes: {self.processes} cannot be spread over {self.nodes} nodes. Make it a multiple of training.nodes."
-            )
+    @model_validator(mode="after")
+    def _processes_fit(self) -> Self:
+        if self.processes % self.nodes:
+            said = f"cannot be spread over {self.nodes} nodes. Make it a multiple of training.nodes."
+            raise error_at("processes", f"{self.processes} {said}")
         if self.engine == "single" and self.processes > 1:
-            raise UserError(
-                f"training.processes: {self.processes} with engine 'single'. Accepted: 1; for more choose the engine ddp, zero2 or zero3."
-            )
+            said = "with engine 'single'. Accepted: 1; for more choose the engine ddp, zero2 or zero3."
+            raise error_at("processes", f"{self.processes} {said}")
+        return self
 
     @property
     def deepspeed(self) -> bool:
@@ -65,8 +70,13 @@ class Launch:
             UserError: the micro-batch cannot be spread evenly.
         """
         if batch_size % self.processes:
-            raise UserError(
-                f"training.batch_size: a micro-batch of {batch_size} pairs cannot be spread over {self.processes} processes. Make it a multiple of "
-                f"{self.processes}; lower training.accumulation in step to keep the pairs of an optimiser step."
-            )
+            raise UserError(f"training.batch_size: {uneven(batch_size, self.processes)}")
         return batch_size // self.processes
+
+
+def uneven(batch_size: int, processes: int) -> str:
+    """What is said of a micro-batch that cannot be spread evenly."""
+    return (
+        f"a micro-batch of {batch_size} pairs cannot be spread over {processes} processes. Make it a multiple of {processes}; "
+        "lower training.accumulation in step to keep the pairs of an optimiser step."
+    )

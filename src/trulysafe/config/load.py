@@ -8,14 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trulysafe.config.names import unknown_names
-from trulysafe.config.problems import experiment_problems, method_problems, problems_between
+from trulysafe.common.errors import refusal
+from trulysafe.common.options import explain
+from trulysafe.config.problems import experiment_problems, problems_between, unknown_names
+from trulysafe.config.resolved import with_sources
 from trulysafe.config.selection import of_groups, without_removed
 from trulysafe.config.tables.configuration import Configuration
-from trulysafe.config.wording import explain, refusal
 
 HEADING = "The configuration is not accepted:"
-CHECKS = (unknown_names, method_problems, experiment_problems, problems_between)
+CHECKS = (unknown_names, experiment_problems, problems_between)
 """In this order, since each relies on what those before it look at."""
 _EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 
@@ -27,7 +28,7 @@ def load(raw: Mapping[str, Any]) -> Configuration:
         UserError: lists wrong keys with their paths, what is accepted and what to do; names that are not there come before all that is read by name.
     """
     try:
-        config = Configuration.model_validate(without_removed(_numbers(dict(raw))))
+        config = with_sources(Configuration.model_validate(without_removed(_numbers(dict(raw)))))
     except ValidationError as error:
         raise refusal(HEADING, map(explain, error.errors())) from None
     for check in CHECKS:

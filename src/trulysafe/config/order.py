@@ -1,18 +1,18 @@
 """Rounds of re-ranking: which policies other components start from, in which order, and that this order has no cycle.
 
 Round 1 ranks a pool with the states of the model that was trained on nothing. Later rounds rank the same pool with the states of a
-policy (``pairs.<name>.states_from``), and may start training from one (``experiments.<name>.start_from``).
+policy (``pairs.<name>.states_from``), and may start training from one (``experiments.<name>.start_from``). A placebo waits for the experiment
+whose logged gamma it reads, implicit token rewards for the policy that they read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 from trulysafe.common.errors import not_accepted
-from trulysafe.config.dependencies import builds_on, reads, waits_for
 from trulysafe.config.resolved import training_of
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.preferences import PolicyOf
@@ -127,3 +127,49 @@ def _other_models(config: Configuration, where: str, named: PolicyOf, models: di
                 f"{where}.experiment: {named.experiment!r} was trained from the model {trained_from!r}, the {what} "
                 f"belongs to {model!r}. Both must be of one model."
             )
+
+
+def all_before(config: Configuration, experiment: str) -> set[str]:
+    """Every experiment that one waits for, directly or through others."""
+    return reached(waits_for(config), experiment)
+
+
+def reached(graph: Mapping[str, set[str]], start: str) -> set[str]:
+    """Everything that one name leads to in a graph of name -> what it needs, directly or through others."""
+    found, left = set[str](), [start]
+    while left:
+        further = graph.get(left.pop(), set()) - found
+        found |= further
+        left += further
+    return found
+
+
+def waits_for(config: Configuration) -> dict[str, set[str]]:
+    """Experiment -> every experiment that must be trained before it."""
+    needs, read = builds_on(config), reads(config)
+    return {name: needs[name] | read[name] for name in needs}
+
+
+def reads(config: Configuration) -> dict[str, set[str]]:
+    """Experiment -> the experiments that its method reads."""
+    return {
+        name: set(experiments_read(config, item.method)) if item.method else set()
+        for name, item in config.experiments.items()
+    }
+
+
+def builds_on(config: Configuration) -> dict[str, set[str]]:
+    """Experiment -> the experiments whose policies it builds on."""
+    found: dict[str, set[str]] = {}
+    for name, experiment in config.experiments.items():
+        tables = config.mixes[experiment.mix].pairs if experiment.mix else ()
+        named = [experiment.start_from, *(config.pairs[table].states_from for table in tables)]
+        found[name] = {policy.experiment for policy in named if policy}
+    return found
+
+
+def experiments_read(config: Configuration, method: str) -> list[str]:
+    """Experiments that must have been trained before a method can train."""
+    table = config.methods[method]
+    source = config.token_rewards[table.token_rewards] if table.token_rewards else None
+    return [name for name in (table.gamma_of, source.experiment if source else None) if name]

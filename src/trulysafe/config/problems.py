@@ -1,46 +1,79 @@
-"""What is wrong with a configuration whose names all exist: methods, then experiments, then what the rest is to each other."""
+"""What is wrong with a configuration whose keys are accepted: names that are not there, then experiments, then what the rest is to each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import get_origin
 
 from pydantic import ValidationError
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.config.dependencies import check_sources, check_token_rewards
-from trulysafe.config.order import round_problems
-from trulysafe.config.resolved import method_of, training_of, training_of_method
+from trulysafe.common.options import Table, explain
+from trulysafe.config.order import experiments_read, reached, reads, round_problems
+from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.tables.configuration import Configuration
-from trulysafe.config.tables.training import Training
-from trulysafe.config.wording import explain
+from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.methods.method import ONE_PROCESS, REWARD_JUDGE
-from trulysafe.tools.config_reference.options import fit_keys
+from trulysafe.reward.options import FitOptions
+
+TABLES = tuple(key for key, field in Configuration.model_fields.items() if get_origin(field.annotation) is dict)
+"""Keys of the configuration that hold components by name."""
+TABLE_OF = {key: table for table in TABLES for key in (table, table.removesuffix("s"))} | {
+    "mix": "mixes",
+    "corpus": "datasets",
+    "gamma_of": "experiments",
+}
+"""Key of a component -> the table that it takes names from; ``datasets`` and ``dataset`` both name data sets."""
+IN_REPORT = {
+    "contrasts": {"a": "experiments", "b": "experiments"},
+    "ablations": {"arm": "experiments", "default": "experiments"},
+    "reward_ablations": {"reward": "rewards", "default": "rewards"},
+    "sweeps": {"points": "experiments"},
+}
+"""Key of ``report`` -> key of its components -> the table that it takes names from."""
 
 
-def method_problems(config: Configuration) -> Iterator[str]:
-    """Options of methods that are not accepted."""
-    for name in config.methods:
-        try:
-            method_of(config, name)
-        except UserError as error:
-            yield f"methods.{name}.{error}"
-        try:
-            training_of_method(config, name)
-        except ValidationError as error:
-            # what keys are to each other is known with the experiment's own
-            of_keys = [item for item in error.errors() if item["loc"]]
-            yield from (explain(item, Training, f"methods.{name}.training") for item in of_keys)
+def unknown_names(config: Configuration) -> Iterator[UserError]:
+    """Every name that one table takes from another and that is not there."""
+    for where, name, table in used_names(config):
+        defined = getattr(config, table)
+        if name not in defined:
+            yield not_accepted(where, name, defined, do=f"Define it under {table}, or correct the name.")
+
+
+def used_names(config: Configuration) -> Iterator[tuple[str, str, str]]:
+    """Every name that is used: its key, the name, and the table that must hold it."""
+    for table in TABLES:
+        for name, component in getattr(config, table).items():
+            yield from _names_in(f"{table}.{name}", component, TABLE_OF)
+    if config.drift is not None:
+        yield from _names_in("drift", config.drift, TABLE_OF)
+    if config.report.kept_tokens is not None:
+        yield from _names_in("report.kept_tokens", config.report.kept_tokens, TABLE_OF)
+    for part, tables in IN_REPORT.items():
+        for name, component in getattr(config.report, part).items():
+            yield from _names_in(f"report.{part}.{name}", component, tables)
+
+
+def _names_in(where: str, component: Table, tables: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    for key in type(component).model_fields:
+        value = getattr(component, key)
+        if isinstance(value, PolicyOf):
+            yield from _names_in(f"{where}.{key}", value, tables)
+        elif key in tables:
+            names = [value] if isinstance(value, str) else value or ()
+            yield from ((f"{where}.{key}", name, tables[key]) for name in names)
 
 
 def experiment_problems(config: Configuration) -> Iterator[str]:
-    """Training options of experiments that are not accepted, in a configuration whose methods are."""
+    """Training options of experiments that are not accepted."""
     for name, experiment in config.experiments.items():
         if (experiment.mix is None) != (experiment.method is None):
             yield f"experiments.{name}: mix and method belong together; give both, or neither to evaluate the model itself."
         try:
             training_of(config, experiment)
         except ValidationError as error:
-            yield from (explain(item, Training, f"experiments.{name}.training") for item in error.errors())
+            yield from (explain(item, f"experiments.{name}.training") for item in error.errors())
 
 
 def problems_between(config: Configuration) -> Iterator[UserError | str]:
@@ -48,10 +81,10 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
     yield from round_problems(config)
     for name in config.methods:
         yield from _reward_and_judge_problems(config, name)
-        yield from check_sources(config, name)
+        yield from _source_problems(config, name)
     for name in config.experiments:
         yield from _engine_problems(config, name)
-    yield from check_token_rewards(config)
+    yield from _policy_source_problems(config)
     yield from _fit_problems(config)
     yield from _drift_problems(config)
     yield from _report_problems(config)
@@ -84,15 +117,14 @@ def _engine_problems(config: Configuration, name: str) -> Iterator[str]:
         )
 
 
-def _fit_problems(config: Configuration) -> Iterator[UserError]:
-    """Options of fits that the function which fits does not take."""
-    ablations = config.report.reward_ablations
-    fits = {f"rewards.{name}.fit": (reward.fit, "rewards") for name, reward in config.rewards.items()}
-    fits |= {f"token_rewards.{name}.fit": (it.fit, "token_rewards") for name, it in config.token_rewards.items()}
-    fits |= {f"report.reward_ablations.{name}.fit": (item.fit or {}, "rewards") for name, item in ablations.items()}
-    for where, (fit, table) in fits.items():
-        accepted = fit_keys(table) if fit else []
-        yield from (not_accepted(f"{where}.{key}", key, accepted) for key in fit if key not in accepted)
+def _fit_problems(config: Configuration) -> Iterator[str]:
+    """Changes of a reward's fit that contradict the rest of it."""
+    for name, item in config.report.reward_ablations.items():
+        fit = config.rewards[item.default].fit.model_dump() | (item.fit or {})
+        try:
+            FitOptions.model_validate(fit)
+        except ValidationError as error:
+            yield from (explain(found, f"report.reward_ablations.{name}.fit") for found in error.errors())
 
 
 def _drift_problems(config: Configuration) -> Iterator[str]:
@@ -118,3 +150,43 @@ def _report_problems(config: Configuration) -> Iterator[str]:
     shown = config.report.kept_tokens
     if shown and method_of(config, shown.method).mask.rule == "none":
         yield f"report.kept_tokens.method: {shown.method!r} has no mask. Name a method with mask: {{rule: ...}}."
+
+
+def _source_problems(config: Configuration, name: str) -> Iterator[str]:
+    """What is wrong with the sources of a method's token rewards, rewards and gamma; ``name`` is its stanza."""
+    table, method, where = config.methods[name], method_of(config, name), f"methods.{name}"
+    source = config.token_rewards[table.token_rewards] if table.token_rewards else None
+    if method.mask.token_rewards != (source.kind if source else "hybrid"):
+        yield (
+            f"{where}.mask.token_rewards: {method.mask.token_rewards!r} does not fit. Leave it out and name a source of kind "
+            f"{method.mask.token_rewards!r} under {where}.token_rewards; accepted: {', '.join(config.token_rewards) or '(none is defined)'}."
+        )
+    if source and method.mask.rule == "none":
+        yield f"{where}.token_rewards: the method has no mask that would read them. Add mask: {{rule: hysteresis}}, or remove the key."
+    pooling = config.rewards[table.reward].pooling if table.reward else "eos"
+    if method.needs_reward and pooling != "eos":
+        yield (
+            f"{where}.reward: {table.reward!r} pools {pooling!r}, but training reads the state of the end-of-turn token. "
+            "Name a reward with pooling: eos; others can rank pairs."
+        )
+    if table.gamma_of and method.confidence.kind != "fixed":
+        yield f"{where}.gamma_of: only a constant gamma can be a placebo. Set confidence: {{kind: fixed}}, or remove the key."
+    read = config.experiments[table.gamma_of].method if table.gamma_of else None
+    if table.gamma_of and (read is None or method_of(config, read).confidence.kind != "label"):
+        yield f"{where}.gamma_of: {table.gamma_of!r} logs no gamma. Name an experiment whose method has confidence: {{kind: label}}."
+    for experiment, item in config.experiments.items():
+        if item.method == name and source and source.model != item.model:
+            yield (
+                f"experiments.{experiment}: its model is {item.model!r}, but its token rewards ({table.token_rewards}) are of "
+                f"{source.model!r}. Define a source for each model."
+            )
+        if item.method == name and experiment in reached(reads(config), experiment):
+            yield f"experiments.{experiment}: it waits for its own training, by way of {', '.join(experiments_read(config, name))}."
+
+
+def _policy_source_problems(config: Configuration) -> Iterator[str]:
+    """What is wrong with the policies that sources of token rewards read."""
+    for name, source in config.token_rewards.items():
+        read = config.experiments[source.experiment] if source.experiment else None
+        if read and (read.method is None or read.model != source.model):
+            yield f"token_rewards.{name}.experiment: {source.experiment!r} must be trained, from the model {source.model!r}."

@@ -1,4 +1,4 @@
-"""What a configuration's tables come to: the method behind a stanza, the training options of an experiment."""
+"""What a configuration's tables come to: options of a data set's reader, the method behind a stanza, the training options of an experiment."""
 
 from __future__ import annotations
 
@@ -8,30 +8,21 @@ from trulysafe.methods.method import Method
 
 
 def method_of(config: Configuration, name: str) -> Method:
-    """The method behind a stanza of ``methods``; the kind of its token rewards is that of their source.
-
-    Raises:
-        UserError: names the option that is not accepted, without the stanza.
-    """
+    """The method behind a stanza of ``methods``, without where its rewards come from."""
     table = config.methods[name]
-    source = config.token_rewards[table.token_rewards] if table.token_rewards else None
-    options = {
-        "loss": table.loss,
-        "confidence": table.confidence,
-        "mask": {"token_rewards": source.kind, **table.mask} if source else table.mask,
-        "online": table.online,
-        "reward_scope": table.reward_scope,
-    }
-    return Method.from_mapping(options)
+    return Method(**{key: getattr(table, key) for key in Method.model_fields})
 
 
-def training_of_method(config: Configuration, name: str) -> Training:
-    """Training options of a stanza of ``methods``: the shared ones, overridden by its own.
-
-    Raises:
-        ValidationError: an option is not accepted.
-    """
-    return Training.model_validate(_options_of_method(config, name))
+def with_sources(config: Configuration) -> Configuration:
+    """The configuration, with the kind of each mask's token rewards taken from the source that its method names."""
+    found = dict(config.methods)
+    for name, table in config.methods.items():
+        source = config.token_rewards.get(table.token_rewards or "")
+        if source and table.mask.rule != "none" and "token_rewards" not in table.mask.model_fields_set:
+            found[name] = table.model_copy(
+                update={"mask": table.mask.model_copy(update={"token_rewards": source.kind})}
+            )
+    return config.model_copy(update={"methods": found})
 
 
 def training_of(config: Configuration, experiment: Experiment) -> Training:
@@ -40,12 +31,8 @@ def training_of(config: Configuration, experiment: Experiment) -> Training:
     Raises:
         ValidationError: an option is not accepted.
     """
-    return Training.model_validate(_options_of_method(config, experiment.method) | experiment.training)
-
-
-def _options_of_method(config: Configuration, name: str | None) -> dict[str, object]:
-    shared = config.training.model_dump(exclude_unset=True)
-    if name is None:
-        return shared
-    method = config.methods[name]
-    return shared | method.training | ({} if method.beta is None else {"beta": method.beta})
+    given = config.training.model_dump(exclude_unset=True)
+    if experiment.method is not None:
+        method = config.methods[experiment.method]
+        given |= method.training | ({} if method.beta is None else {"beta": method.beta})
+    return Training.model_validate(given | experiment.training)

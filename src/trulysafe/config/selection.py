@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trulysafe.common.errors import not_accepted
-from trulysafe.config.dependencies import all_before
+from trulysafe.config.order import all_before
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import Report
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
-from trulysafe.data.roles import select
+from trulysafe.data.roles import rows_of_role
 from trulysafe.data.similarity import near_pairs
 
 EXAMPLES = 3
@@ -67,7 +67,7 @@ def rows_of_stages(
     """
     files = {Path(path).stem: path for path in tables}
     return {
-        role: select([files[name] for name in use["datasets"]], use["kind"], split, role)
+        role: rows_of_role([files[name] for name in use["datasets"]], use["kind"], split, role)
         for role, use in used_as.items()
     }
 

@@ -1,175 +1,189 @@
-"""Data: read sources into schema tables (here), split prompts over roles (:mod:`.split`), check for leakage (:mod:`.leakage`).
+"""Read a dataset into a table of one schema, with a report of the rows read, kept and dropped by reason.
 
-``SOURCES`` lists the kinds of datasets. :func:`validate` is what can be known before any job runs, :func:`load` reads the table, and
-:func:`read` also says what was dropped and why.
+The reader (:mod:`trulysafe.data.sources`) says what a row holds; :func:`validate` is all that can be known of a dataset before any job runs.
 """
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
+from pydantic import ValidationError
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.common.schema import RISKS
-from trulysafe.data import readers as _readers  # noqa: F401  (importing it registers the readers)
-from trulysafe.data.records import find_files
+from trulysafe.common.ids import pair_id, prompt_id, response_id, unit_interval
+from trulysafe.common.options import what_is_wrong
+from trulysafe.common.schema import RISKS, check_table
 from trulysafe.data.sources import (
-    FILE_OPTIONS,
-    SOURCES,
+    READERS,
     TEXTS,
-    Loaded,
+    Fields,
+    ReaderOptions,
     SkipRowError,
-    build,
-    from_hub,
-    kind_of,
-    paths_of,
+    SourceOptions,
+    TableKind,
+    files_of,
     rows_of,
 )
 from trulysafe.prefetch.hub import how_to_pin
 
-__all__ = ["KINDS", "SOURCES", "Loaded", "load", "read", "schema_kind", "validate"]
-
-DEMO_OPTIONS = ("part", "world", "rows", "seed")
-KINDS = (*SOURCES, "demo")
-"""Every accepted ``kind`` of a dataset."""
-_MAPPING = "a mapping is needed, such as {prompt: question}"
-_FORMS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
-    ("path", (str, list), "a file, a pattern or a list of them is needed"),
-    ("columns", dict, _MAPPING),
-    ("risks", dict, _MAPPING),
-    ("labels", dict, _MAPPING),
-    ("meta", list, "a list of columns is needed"),
-)
+Given = Mapping[str, Any] | ReaderOptions
+_KEYS: dict[TableKind, list[str]] = {
+    "prompts": ["prompt_id", "risk"],
+    "responses": ["response_id", "label"],
+    "pairs": ["pair_id"],
+}
+"""Columns in which a duplicate equals the row that it repeats."""
 
 
-def load(kind: str, options: dict[str, Any], name: str = "") -> tuple[pd.DataFrame, str]:
-    """Read a dataset into a table.
+class Loaded(NamedTuple):
+    """A table, what kind it is, and the report: rows ``read``, rows ``kept``, and rows ``dropped`` by reason."""
+
+    frame: pd.DataFrame
+    table_kind: TableKind
+    report: dict[str, Any]
+
+
+def read(kind: str, given: Given, name: str = "") -> Loaded:
+    """Read a dataset.
 
     Args:
-        kind: one of ``KINDS``.
-        options: options of the reader; ``folder`` is where relative paths start.
+        kind: name of a module of ``trulysafe.data.readers``.
+        given: options of the reader; ``folder`` is where relative paths start.
         name: text of the table's ``source`` column; by default the kind.
-
-    Returns:
-        The table and its schema kind (``prompts``, ``responses`` or ``pairs``).
-
-    Raises:
-        UserError: see :func:`read`.
-    """
-    loaded = read(kind, options, name)
-    return loaded.frame, loaded.schema_kind
-
-
-def read(kind: str, options: dict[str, Any], name: str = "") -> Loaded:
-    """Read a dataset into a table, with a report of the rows read, kept and dropped by reason.
 
     Raises:
         UserError: an unknown kind or option, a missing file, a byte that is not UTF-8, a row that cannot be parsed, lacks its
             prompt, has an empty text or a value outside its set; names file, row and column.
     """
-    validate(kind, options)
-    if kind != "demo":
-        return build(kind, options, name or kind)
-    from trulysafe.data.demo import tables as demo
-
-    frame = demo.table(options["part"], world=options["world"], rows=options["rows"], seed=options.get("seed", 0))
-    frame = frame.assign(source=name) if name else frame
-    return Loaded(
-        frame,
-        demo.PARTS[options["part"]],
-        {"source": name or kind, "kind": kind, "read": len(frame), "kept": len(frame), "dropped": {}},
-    )
+    options = validate(kind, given)
+    if isinstance(options, SourceOptions):
+        return _read_rows(kind, options, name or kind)
+    frame = READERS.module(kind).made(options)
+    report = {"source": name or kind, "kind": kind, "read": len(frame), "kept": len(frame), "dropped": {}}
+    return Loaded(frame.assign(source=name) if name else frame, options.table_kind, report)
 
 
-def schema_kind(kind: str, options: dict[str, Any]) -> str:
-    """Schema kind of the table that a dataset gives, without reading it."""
-    validate_kind(kind)
-    if kind != "demo":
-        return kind_of(kind, options)
-    from trulysafe.data.demo import tables as demo
-
-    return demo.PARTS[options["part"]]
-
-
-def validate_kind(kind: str) -> None:
-    """Raise a :class:`UserError` unless ``kind`` is known."""
-    if kind not in KINDS:
-        raise not_accepted("dataset `kind`", kind, KINDS)
-
-
-def validate(kind: str, options: dict[str, Any]) -> None:
+def validate(kind: str, given: Given) -> ReaderOptions:
     """Check all that is cheap to know before any job: names and values of options, that files exist, that the first row reads.
 
     Raises:
         UserError: names the option, the accepted values, and what to do.
     """
-    validate_kind(kind)
     where = f"dataset of kind {kind!r}"
-    accepted = DEMO_OPTIONS if kind == "demo" else (*FILE_OPTIONS, *SOURCES[kind].options)
-    for option in options:
-        if option not in accepted:
-            raise not_accepted(f"{where}, option", option, accepted)
-    for option in ("rows", "max_characters"):
-        value = options.get(option)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise UserError(
-                f"{where}, option `{option}`: {value!r} is not accepted; a whole number of at least 1 is needed."
-            )
-    if not isinstance(options.get("harmful", False), bool):
-        raise UserError(f"{where}, option `harmful`: {options['harmful']!r} is not accepted; true or false is needed.")
-    if kind == "demo":
-        _validate_demo(where, options)
-    else:
-        _validate_rows(kind, where, options)
-
-
-def _validate_demo(where: str, options: dict[str, Any]) -> None:
-    from trulysafe.data.demo import tables as demo
-
-    for option in ("part", "world", "rows"):
-        if option not in options:
-            raise UserError(f"{where}: option `{option}` is missing. Parts: {', '.join(demo.PARTS)}.")
-    if options["part"] not in demo.PARTS:
-        raise not_accepted(f"{where}, option `part`", options["part"], demo.PARTS)
-
-
-def _validate_rows(kind: str, where: str, options: dict[str, Any]) -> None:
-    for option, accepted, needed in _FORMS:
-        value = options.get(option)
-        if value is not None and not isinstance(value, accepted):
-            raise UserError(f"{where}, option `{option}`: {value!r} is not accepted; {needed}.")
-    if options.get("risk", "") not in RISKS:
-        raise not_accepted(f"{where}, option `risk`", options["risk"], RISKS)
-    if options.get("schema", "prompts") not in TEXTS:
-        raise not_accepted(f"{where}, option `schema`", options["schema"], TEXTS)
-    fields = (*TEXTS[kind_of(kind, options)], "risk", "family", "label")
-    for name in options.get("columns", {}):
-        if name not in fields:
-            raise not_accepted(f"{where}, option `columns`", name, fields)
-    if options.get("source", "file") not in ("file", "hub"):
-        raise not_accepted(f"{where}, option `source`", options["source"], ("file", "hub"))
-    if from_hub(kind, options):
-        _validate_hub(kind, where, options)
-        return
-    find_files(options.get("folder", ""), paths_of(kind, options))
-    first = next(rows_of(kind, options), None)
+    options = given if isinstance(given, ReaderOptions) else _options(kind, given, where)
+    if not isinstance(options, SourceOptions):
+        return options
+    if options.from_hub:
+        _check_pinned(where, options)
+        return options
+    files = files_of(options)
+    first = next(rows_of(options), None)
     if first is None:
-        raise UserError(f"{where}: {paths_of(kind, options)[0]} holds no row.")
-    for column in options.get("columns", {}).values():
-        first.get(column)
+        raise UserError(f"{where}: {files[0]} holds no row.")
     with suppress(SkipRowError):  # of no use, but well-formed
-        SOURCES[kind].reader(first, options | {"schema": kind_of(kind, options)})
+        READERS.module(kind).fields(first, options)
+    return options
 
 
-def _validate_hub(kind: str, where: str, options: dict[str, Any]) -> None:
-    if not (options.get("repo") or SOURCES[kind].repo):
+def _options(kind: str, given: Mapping[str, Any], where: str) -> ReaderOptions:
+    try:
+        options = READERS.options(kind, given)
+    except ValidationError as error:
+        raise UserError("\n".join(_said(item, where) for item in error.errors())) from None
+    assert isinstance(options, ReaderOptions)
+    return options
+
+
+def _said(item: Mapping[str, Any], where: str) -> str:
+    """One sentence on an error of pydantic's about an option."""
+    option = item["loc"][0] if item["loc"] else "options"
+    if item["type"] == "missing":
+        return f"{where}: option `{option}` is missing."
+    return f"{where}, option `{option}`: {what_is_wrong(item)}"
+
+
+def _check_pinned(where: str, options: SourceOptions) -> None:
+    if not options.repo:
         raise UserError(
             f"{where}: option `repo` is missing; name the dataset on the hub, for example PKU-Alignment/PKU-SafeRLHF."
         )
-    if options.get("revision") in (None, "", "main", "master"):
+    if options.revision in ("", "main", "master"):
         raise UserError(
             f"{where}: option `revision` must pin a commit or a tag, not a branch. "
-            + how_to_pin(options.get("repo") or SOURCES[kind].repo, "dataset")
+            + how_to_pin(options.repo, "dataset")
         )
+
+
+def _read_rows(kind: str, options: SourceOptions, name: str) -> Loaded:
+    """Turn every row of a source into a row of its table, and count those that are left out."""
+    table_kind, fields_of = options.table_kind, READERS.module(kind).fields
+    dropped, records, read = Counter[str](), list[Fields](), 0
+    for row in rows_of(options):
+        read += 1
+        try:
+            records.append(_record(fields_of(row, options), options, row.where))
+        except SkipRowError as reason:
+            dropped[str(reason)] += 1
+    columns = list(records[0]) if records else ["prompt_id", *TEXTS[table_kind]]
+    frame = pd.DataFrame(records, columns=columns).assign(source=name)
+    frame = _with_all_labels(frame) if options.REPEATS else _without_duplicates(frame, table_kind, dropped)
+    frame = _at_most(frame, options.rows, dropped)
+    if frame.empty:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "the source is empty"
+        raise UserError(
+            f"dataset {name!r} ({kind}): no row is left of {read} ({reasons}). Loosen its options or give another file."
+        )
+    report = {"source": name, "kind": kind, "read": read, "kept": len(frame), "dropped": dict(sorted(dropped.items()))}
+    return Loaded(check_table(frame, table_kind, f"dataset {name!r}"), table_kind, report)
+
+
+def _record(fields: Fields, options: SourceOptions, where: str) -> Fields:
+    """Complete one reader's fields to a table row."""
+    table_kind = options.table_kind
+    texts = [fields[column] for column in TEXTS[table_kind]]
+    prompt, risk = texts[0], fields.get("risk", "") if options.risk is None else options.risk
+    if risk not in RISKS:
+        raise not_accepted(f"{where}: risk", risk, RISKS)
+    if options.max_characters and len(prompt) + max(map(len, texts[1:]), default=0) > options.max_characters:
+        raise SkipRowError("longer than max_characters")
+    record = {"prompt_id": prompt_id(prompt), **dict(zip(TEXTS[table_kind], texts, strict=True)), "risk": risk}
+    if table_kind == "responses":
+        record |= {"response_id": response_id(*texts), "label": fields.get("label", "")}
+    if table_kind == "pairs":
+        if texts[1] == texts[2]:
+            raise SkipRowError("chosen equals rejected")
+        record |= {"pair_id": pair_id(*texts), "chosen_reward": float("nan"), "rejected_reward": float("nan")}
+    # a prompt without topic or template is a family of its own: that is what resampling by family then means
+    record["family"] = fields.get("family") or record["prompt_id"]
+    known = {} if options.harmful is None else {"harmful": options.harmful}
+    return record | {"meta": json.dumps(fields.get("meta", {}) | known, sort_keys=True, ensure_ascii=False)}
+
+
+def _without_duplicates(frame: pd.DataFrame, table_kind: TableKind, dropped: Counter[str]) -> pd.DataFrame:
+    unique = frame.drop_duplicates(_KEYS[table_kind], ignore_index=True)
+    if len(unique) < len(frame):
+        dropped["duplicate"] += len(frame) - len(unique)
+    return unique
+
+
+def _with_all_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Note in ``meta.labels`` all classes of a prompt that carries more than one."""
+    labels = frame.groupby("prompt_id")["risk"].agg(lambda risks: sorted(set(risks)))
+    several = [labels[prompt] for prompt in frame["prompt_id"]]
+    marks = [{"labels": risks} if len(risks) > 1 else {} for risks in several]
+    meta = [json.loads(text) | mark for text, mark in zip(frame["meta"], marks, strict=True)]
+    return frame.assign(meta=[json.dumps(facts, sort_keys=True, ensure_ascii=False) for facts in meta])
+
+
+def _at_most(frame: pd.DataFrame, rows: int | None, dropped: Counter[str]) -> pd.DataFrame:
+    """Keep ``rows`` rows, by the hash of their prompt: smaller numbers give subsets of larger ones."""
+    if rows is None or rows >= len(frame):
+        return frame
+    dropped["beyond `rows`"] += len(frame) - rows
+    order = frame["prompt_id"].map(lambda prompt: unit_interval(prompt, salt="rows"))
+    return frame.loc[order.sort_values(kind="stable").index[:rows].sort_values()].reset_index(drop=True)

@@ -12,9 +12,9 @@ from trulysafe.common.ids import unit_interval
 from trulysafe.common.schema import read_table
 
 
-def select(
-    datasets: Sequence[Path | str],
-    kind: str,
+def rows_of_role(
+    tables: Sequence[Path | str],
+    table_kind: str,
     split: Path | str,
     role: str,
     risks: Sequence[str] = (),
@@ -22,8 +22,8 @@ def select(
     """Read tables and keep the rows whose prompt has the role.
 
     Args:
-        datasets: tables of one schema kind.
-        kind: that kind.
+        tables: files of one schema.
+        table_kind: that schema.
         split: the split table.
         role: role of the stage that asks. ``corpus`` gets every prompt that is not kept for evaluation.
         risks: keep these risk classes; empty keeps all.
@@ -31,21 +31,21 @@ def select(
     Raises:
         UserError: nothing is left.
     """
-    table = pd.concat([read_table(path, kind) for path in datasets], ignore_index=True)
-    roles = read_table(split, "split").drop_duplicates("prompt_id").set_index("prompt_id")["role"]
-    found = table["prompt_id"].map(roles)
-    kept = table[(found != "evaluation") if role == "corpus" else (found == role)]
+    rows = pd.concat([read_table(path, table_kind) for path in tables], ignore_index=True)
+    role_of = read_table(split, "split").drop_duplicates("prompt_id").set_index("prompt_id")["role"]
+    roles = rows["prompt_id"].map(role_of)
+    kept = rows[(roles != "evaluation") if role == "corpus" else (roles == role)]
     if risks:
         kept = kept[kept["risk"].isin(list(risks))]
     if kept.empty:
         raise UserError(
-            f"{', '.join(map(str, datasets))}: no row is left for the role {role!r}{f' and the classes {list(risks)}' if risks else ''}. "
+            f"{', '.join(map(str, tables))}: no row is left for the role {role!r}{f' and the classes {list(risks)}' if risks else ''}. "
             "Raise split.shares for this role, give the dataset this role, or add data."
         )
     return kept.reset_index(drop=True)
 
 
-def limit(table: pd.DataFrame, rows: int | None) -> pd.DataFrame:
+def at_most(table: pd.DataFrame, rows: int | None) -> pd.DataFrame:
     """At most ``rows`` rows: those whose prompts have the lowest hashes (so the smaller set is in the larger one), in the table's order."""
     if rows is None or len(table) <= rows:
         return table.reset_index(drop=True)

@@ -2,7 +2,7 @@
 
 Groups of near-duplicate prompts get one role. A dataset with a fixed role forces it on the groups of its prompts; where datasets
 disagree the earlier of ``ROLES`` wins, so evaluation wins over all, and a dataset loses the rows whose prompts went to
-another role (:func:`rows_for`). Groups that no fixed dataset touches go by their hash to the shares of a dataset that is divided.
+another role. Groups that no fixed dataset touches go by their hash to the shares of a dataset that is divided.
 The corpus gives way to all: it is large, and it may read what alignment uses, only not what evaluation asks.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.common.ids import unit_interval
+from trulysafe.common.ids import content_id, unit_interval
 from trulysafe.common.schema import check_table
 from trulysafe.data.similarity import groups
 
@@ -59,10 +59,10 @@ def assign(
     return check_table(prompts.assign(role=prompts["group_id"].map(role_of)), "split", "split")
 
 
-def rows_for(frame: pd.DataFrame, role: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a dataset that a stage with this role may use: those whose prompts have the role."""
-    allowed = table.loc[table["role"] == role, "prompt_id"]
-    return frame[frame["prompt_id"].isin(allowed)].reset_index(drop=True)
+def digest(frame: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Fingerprint of the roles of a dataset's prompts; other datasets change it only where they take prompts to another role."""
+    roles = table.loc[table["prompt_id"].isin(frame["prompt_id"]), ["prompt_id", "role"]].sort_values("prompt_id")
+    return content_id(*roles["prompt_id"], *roles["role"])
 
 
 def summary(tables: Mapping[str, tuple[pd.DataFrame, Role]], table: pd.DataFrame) -> dict[str, Any]:

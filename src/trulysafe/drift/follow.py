@@ -1,4 +1,5 @@
-"""What is read of a policy to follow it: likelihoods of a fixed pool, and new samples to held-out prompts (see :mod:`trulysafe.drift.measures`)."""
+"""What is read of a policy to follow it: likelihoods of a fixed pool, and new samples to held-out prompts (see
+:mod:`trulysafe.drift.measures`)."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
-from trulysafe.data.roles import limit
+from trulysafe.data.roles import at_most
 from trulysafe.drift.measures import REFERENCE
-from trulysafe.judges.registry import judged
+from trulysafe.evaluate.judging import judged
 from trulysafe.models.load import load_model
 from trulysafe.models.sampling import Decoding, blocks, respond, usable
 from trulysafe.models.scoring import token_logps
@@ -42,7 +43,8 @@ class Follower:
     batch_size: int
 
     def pool(self, samples: pd.DataFrame, prompts: int) -> pd.DataFrame:
-        """Distinct finished responses of at most ``prompts`` prompts (lowest hashes first), with ``reference_logp``, nats.
+        """Distinct finished responses of at most ``prompts`` prompts (lowest hashes first), with ``reference_logp``,
+        nats.
 
         Raises:
             UserError: no response of the pool is finished.
@@ -52,7 +54,7 @@ class Follower:
             raise UserError(
                 "drift.pool: none of its responses is finished. Raise max_new_tokens, or name another pool."
             )
-        chosen = limit(distinct.drop_duplicates("prompt_id"), prompts)["prompt_id"]
+        chosen = at_most(distinct.drop_duplicates("prompt_id"), prompts)["prompt_id"]
         rows = distinct[distinct["prompt_id"].isin(chosen)].sort_values("response_id", ignore_index=True)
         return rows.assign(reference_logp=self.logps(self.reference, rows))
 
@@ -86,7 +88,7 @@ class Follower:
         texts = self.tokenizer(rows["response"].tolist(), add_special_tokens=False)["input_ids"]
         ended = zip(texts, rows["finished"], strict=True)
         rows["token_ids"] = [[*ids, end] if finished else list(ids) for ids, finished in ended]
-        rows["verdict"] = judged(rows, judge["kind"], judge["options"])["verdict"]
+        rows["verdict"] = judged(rows, judge)["verdict"]
         rows["reference_logp"] = np.nan
         scored = rows["finished"] & (rows["response"] != "")
         rows.loc[scored, "reference_logp"] = self.logps(self.reference, rows[scored])
@@ -98,14 +100,15 @@ class Follower:
         """Read one policy.
 
         Args:
-            policy: experiment, seed, step and ``model``, how to load it; without that it is the reference (:data:`REFERENCES`).
+            policy: experiment, seed, step and ``model``, how to load it; without that it is the reference
+                (:data:`REFERENCES`).
             pool: from :meth:`pool`.
             prompts: a prompts table.
             options: ``decoding``, ``block``, ``seed`` and ``judge``, see :meth:`fresh`.
 
         Returns:
-            Likelihoods of the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has them) and new samples
-            (:data:`FRESH_COLUMNS`), both with experiment, seed and step.
+            Likelihoods of the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has
+            them) and new samples (:data:`FRESH_COLUMNS`), both with experiment, seed and step.
         """
         place = {key: policy[key] for key in ("experiment", "seed", "step")}
         model = load_model(policy["model"]) if "model" in policy else self.reference

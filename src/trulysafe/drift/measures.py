@@ -1,27 +1,33 @@
 """Order and distribution of responses along training: the measures behind RBRM's hypothesis.
 
-The hypothesis (RBRM, abstract): off-policy training changes the *order* of a model's outputs, while their *distribution* stays
-roughly stable; then one pool of samples can be ranked again, round after round, in place of new sampling. Both sides
-are measured against the model that the pool was sampled from (the reference):
+The hypothesis (RBRM, abstract): off-policy training changes the *order* of a model's outputs, while their
+*distribution* stays roughly stable; then one pool of samples can be ranked again, round after round, in place of new
+sampling. Both sides are measured against the model that the pool was sampled from (the reference):
 
 ============== ============ ===========================================================================================
 measure        side         definition
 ============== ============ ===========================================================================================
-``kendall``    order        Kendall's tau-b of the log-likelihoods per token of a prompt's pool responses, policy against
+``kendall``    order        Kendall's tau-b of the log-likelihoods per token of a prompt's pool responses, policy
+against
                             reference; mean over prompts (Kendall 1945)
 ``spearman``   order        the same with Spearman's rho
 ``same_best``  order        share of prompts whose likeliest response is still the same one
-``pool_shift`` distribution mean change of a pool response's log-likelihood, nats per token; for a pool sampled at temperature 1
+``pool_shift`` distribution mean change of a pool response's log-likelihood, nats per token; for a pool sampled at
+temperature 1
                             without truncation its negative estimates KL(reference || policy) per token
-``fresh_shift`` distribution mean log-likelihood *under the reference* of new samples to held-out prompts, minus that of the
+``fresh_shift`` distribution mean log-likelihood *under the reference* of new samples to held-out prompts, minus that of
+the
                             reference's own new samples to the same prompts, nats per token
-``token_js``   distribution Jensen-Shannon divergence (Lin 1991), bits, between the token frequencies of new samples of policy
+``token_js``   distribution Jensen-Shannon divergence (Lin 1991), bits, between the token frequencies of new samples of
+policy
                             and reference
-``class_tv``   distribution total variation distance between the shares of verdicts of new samples of policy and reference
-============== ============ ===========================================================================================
+``class_tv``   distribution total variation distance between the shares of verdicts of new samples of policy and
+reference ============== ============
+===========================================================================================
 
-Log-likelihoods are per token, since sums are ordered by length above all, before and after training alike. The last two measures
-are above 0 for two sets of samples of one model; their ``floor`` is what two sets of the reference's samples give.
+Log-likelihoods are per token, since sums are ordered by length above all, before and after training alike. The last two
+measures are above 0 for two sets of samples of one model; their ``floor`` is what two sets of the reference's samples
+give.
 """
 
 from __future__ import annotations
@@ -55,17 +61,20 @@ def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """Measure order and distribution of every policy, over seeds.
 
     Args:
-        pool: one row per policy and pool response: experiment, seed, step, prompt_id, response_id, family, tokens, logp,
-            reference_logp (sums over the response, nats).
+        pool: one row per policy and pool response: experiment, seed, step, prompt_id, response_id, family, tokens,
+            logp, reference_logp (sums over the response, nats).
         fresh: one row per new sample: experiment, seed, step, prompt_id, family, tokens, token_ids, verdict, and
-            reference_logp (NaN where the sample is empty or unfinished); rows of :data:`REFERENCE` for the reference itself.
+            reference_logp (NaN where the sample is empty or unfinished); rows of :data:`REFERENCE` for the reference
+            itself.
 
     Returns:
-        Columns :data:`COLUMNS`: the mean with a 95% interval (:func:`trulysafe.stats.intervals.interval`; over seeds and prompt families, for
-        ``token_js`` and ``class_tv`` Student's over seeds; NaN where all values are the same); ``n`` counts prompts, responses or samples.
+        Columns :data:`COLUMNS`: the mean with a 95% interval (:func:`trulysafe.stats.intervals.interval`; over seeds
+        and prompt families, for ``token_js`` and ``class_tv`` Student's over seeds; NaN where all values are the same);
+        ``n`` counts prompts, responses or samples.
 
     Raises:
-        UserError: no policy was followed, or no prompt of the pool has enough distinct responses for a rank correlation.
+        UserError: no policy was followed, or no prompt of the pool has enough distinct responses for a rank
+            correlation.
     """
     if pool.empty:
         raise UserError("drift: no policy was followed. Name trained experiments under drift.experiments.")
@@ -82,9 +91,11 @@ def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
 
 
 def order_values(pool: pd.DataFrame) -> pd.DataFrame:
-    """Rank correlations per policy and prompt: columns experiment, seed, step, prompt_id, family, kendall, spearman, same_best.
+    """Rank correlations per policy and prompt: columns experiment, seed, step, prompt_id, family, kendall, spearman,
+    same_best.
 
-    Prompts with fewer than :data:`FEWEST` responses, or whose responses are all equally likely, have no order and are left out.
+    Prompts with fewer than :data:`FEWEST` responses, or whose responses are all equally likely, have no order and are
+    left out.
     """
     rows = []
     for key, group in pool.groupby([*_POLICY, "prompt_id"], sort=True):
@@ -135,7 +146,8 @@ def _answer_rows(values: pd.DataFrame, measures: tuple[str, ...]) -> Iterator[di
         for measure in measures:
             low, high = _limits(measure, group[measure], group["seed"], group["family"])
             yield {
-                "experiment": experiment, "step": step, "measure": measure, "value": group[measure].mean(), "ci_low": low,
+                "experiment": experiment, "step": step, "measure": measure, "value": group[measure].mean(),
+                "ci_low": low,
                 "ci_high": high, "n": len(group), "seeds": group["seed"].nunique(), "floor": np.nan,
             }  # fmt: skip
 
@@ -160,7 +172,8 @@ def _seed_rows(
 def _limits(
     measure: str, values: pd.Series, seeds: pd.Series | None = None, families: pd.Series | None = None
 ) -> tuple[float, float]:
-    """Limits of a mean, within what the measure can be; NaN where all values are the same and the measure is no share."""
+    """Limits of a mean, within what the measure can be; NaN where all values are the same and the measure is no
+    share."""
     bounds = RANGES.get(measure, (-np.inf, np.inf))
     found = interval(values, seeds=seeds, families=families, answers=measure == "same_best", bounds=bounds)
     return found.low, found.high

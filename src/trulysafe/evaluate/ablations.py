@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.evaluate.contrasts import METRIC_AXES, contrast_rows
+from trulysafe.evaluate.contrasts import contrast_rows
+from trulysafe.evaluate.outcomes import MAIN_METRIC, METRIC_AXES
 
-METRICS = ("safe", "over_refusal", "helpful")
+METRICS = tuple(MAIN_METRIC.values())
 """Outcomes of every ablation: harmful prompts handled safely, look-alikes refused, general questions answered rightly."""
 
 
@@ -21,7 +22,7 @@ def ablation_rows(
     Args:
         verdicts: table of schema ``verdicts``.
         ablations: name -> ``arm`` and ``default`` (experiments), ``choice`` (what differs, for reading) and ``primary``.
-        benchmarks: as in :func:`trulysafe.judges.outcomes.outcome_table`.
+        benchmarks: as in :func:`trulysafe.evaluate.outcomes.outcome_table`.
 
     Returns:
         Columns of :func:`trulysafe.evaluate.contrasts.contrast_rows` (``a`` is the arm, ``b`` its default), and ``ablation``, ``choice``. ``p_holm``

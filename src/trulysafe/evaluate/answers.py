@@ -1,7 +1,8 @@
 """Answers of policies to benchmarks, cut into shards of whole blocks that load as few models as they can.
 
-All blocks of all policies stand in one fixed order, policy by policy. A shard is a stretch of that order, and the stretches cost about the
-same; so a shard loads one or two policies, not all of them, and the shards one after another are the same table as one shard alone.
+All blocks of all policies stand in one fixed order, policy by policy. A shard is a run of that order, and the shards cost about the same;
+so a shard loads one or two policies, not all of them, and the shards one after another are the same table as one shard alone. A block holds
+prompts of one benchmark and has its own seed: which other benchmarks are answered beside it changes no answer.
 """
 
 from __future__ import annotations
@@ -14,34 +15,34 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from trulysafe.common.schema import SCHEMAS
-from trulysafe.evaluate.evaluation_prompts import benchmark_prompts
+from trulysafe.data.roles import at_most, rows_of_role
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.sampling import Decoding, blocks, respond
 
 _PLACE = ("experiment", "seed", "step")
 
 
-class Piece(NamedTuple):
-    """One block of prompts for one policy."""
+class PolicyBlock(NamedTuple):
+    """One block of prompts for one policy, by its number."""
 
     policy: int
     benchmark: str
-    block: pd.DataFrame
+    prompts: pd.DataFrame
     max_new_tokens: int
 
     @property
     def cost(self) -> int:
         """Tokens that the block may take."""
-        return len(self.block) * self.max_new_tokens
+        return len(self.prompts) * self.max_new_tokens
 
 
-def pieces(
+def blocks_to_answer(
     policies: Sequence[Mapping[str, Any]], benchmarks: Mapping[str, Mapping[str, Any]], split: Path | str, size: int
-) -> list[Piece]:
+) -> list[PolicyBlock]:
     """All blocks that the policies answer, in the order policy, benchmark, length.
 
     Args:
-        policies: what :meth:`trulysafe.plan.plan.Plan.policies` gives.
+        policies: what :meth:`trulysafe.plan.models.Models.of_job` gives.
         benchmarks: stanzas of ``benchmarks`` with ``datasets`` resolved to table paths.
         split: the split table.
         size: prompts per block.
@@ -49,48 +50,58 @@ def pieces(
     Raises:
         UserError: no prompt of a benchmark is for evaluation.
     """
-    work = {
-        (name, last): blocks(benchmark_prompts(benchmark, split, last=last), size, by_length=True)
+    cut = {
+        (name, last): blocks(_prompts(benchmark, split, last), size, by_length=True)
         for name, benchmark in benchmarks.items()
         for last in sorted({bool(policy["last"]) for policy in policies})
     }
     return [
-        Piece(number, name, block, benchmark["max_new_tokens"])
+        PolicyBlock(number, name, block, benchmark["max_new_tokens"])
         for number, policy in enumerate(policies)
         for name, benchmark in benchmarks.items()
-        for block in work[name, bool(policy["last"])]
+        for block in cut[name, bool(policy["last"])]
     ]
 
 
-def stretch(work: Sequence[Piece], index: int, count: int) -> list[Piece]:
-    """Shard ``index`` of ``count``: the pieces whose middle falls into its share of the whole cost; possibly none."""
-    whole, before, kept = sum(piece.cost for piece in work), 0, []
-    for piece in work:
-        if (2 * before + piece.cost) * count // (2 * whole) == index:
-            kept.append(piece)
-        before += piece.cost
+def shard_of(work: Sequence[PolicyBlock], index: int, count: int) -> list[PolicyBlock]:
+    """Shard ``index`` of ``count``: the blocks whose middle falls into its share of the whole cost; possibly none."""
+    whole, before, kept = sum(block.cost for block in work), 0, []
+    for block in work:
+        if (2 * before + block.cost) * count // (2 * whole) == index:
+            kept.append(block)
+        before += block.cost
     return kept
 
 
-def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[Piece]) -> Iterator[pd.DataFrame]:
+def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) -> Iterator[pd.DataFrame]:
     """Answer greedily, each policy loaded once.
 
     Args:
-        policies: the policies that the pieces number.
-        work: pieces in order.
+        policies: the policies that the blocks number.
+        work: blocks in order.
 
     Yields:
-        Tables of schema ``answers``, one per piece; a single empty one where there is no piece.
+        Tables of schema ``answers``, one per block; a single empty one where there is no block.
     """
     if not work:
         yield pd.DataFrame(columns=list(SCHEMAS["answers"]))
-    for number, of_policy in groupby(work, key=lambda piece: piece.policy):
+    for number, of_policy in groupby(work, key=lambda block: block.policy):
         policy = policies[number]
         tokenizer, model = load_tokenizer(policy["model"]), load_model(policy["model"])
         place = {key: policy[key] for key in _PLACE}
         for (benchmark, most), of_benchmark in groupby(
-            of_policy, key=lambda piece: (piece.benchmark, piece.max_new_tokens)
+            of_policy, key=lambda block: (block.benchmark, block.max_new_tokens)
         ):
-            prompts = [piece.block for piece in of_benchmark]
-            for block in respond(model, tokenizer, prompts, Decoding(max_new_tokens=most), seed=0):
-                yield block.assign(benchmark=benchmark, **place)
+            prompts = [block.prompts for block in of_benchmark]
+            for answered in respond(model, tokenizer, prompts, Decoding(max_new_tokens=most), seed=0):
+                yield answered.assign(benchmark=benchmark, **place)
+
+
+def _prompts(benchmark: Mapping[str, Any], split: Path | str, last: bool) -> pd.DataFrame:
+    """Prompts of a benchmark: ``rows`` per risk class at an end point, ``frontier_rows`` at an earlier snapshot, possibly none there."""
+    found = rows_of_role(benchmark["datasets"], "prompts", split, "evaluation", risks=benchmark["risks"])
+    prompts, rows = found.drop_duplicates("prompt_id"), benchmark["rows"]
+    if not last and benchmark["frontier_rows"] is not None:
+        rows = benchmark["frontier_rows"] if rows is None else min(rows, benchmark["frontier_rows"])
+    parts = [at_most(group, rows) for _, group in prompts.groupby("risk", sort=True)]
+    return pd.concat(parts, ignore_index=True)

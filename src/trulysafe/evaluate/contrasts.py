@@ -9,23 +9,12 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.judges.outcomes import AXES, outcome_table
+from trulysafe.evaluate.outcomes import METRIC_AXES, outcome_table
 from trulysafe.stats.cells import count_cells
 from trulysafe.stats.comparisons import holm, paired_difference, paired_product_difference
 from trulysafe.stats.intervals import product_interval
 from trulysafe.stats.limits import Difference
 
-METRIC_AXES: dict[str, tuple[str, ...]] = {
-    "safe": ("safety",),
-    "complies": ("safety",),
-    "mixed": ("safety",),
-    "over_refusal": ("over_refusal",),
-    "not_complying": ("over_refusal",),
-    "helpful": ("helpfulness",),
-    "malformed": tuple(AXES),
-    "truly_safe": ("safety", "over_refusal"),
-}
-"""Metrics that a contrast may name, and the axes whose prompts it compares."""
 COLUMNS = [
     "contrast", "primary", "a", "b", "metric", "risk", "step_a", "step_b", "value_a", "value_b", "difference", "n", "seeds",
     "families", "stderr", "ci_low", "ci_high", "p_value", "p_holm",
@@ -45,8 +34,8 @@ def contrast_rows(
     Args:
         verdicts: table of schema ``verdicts``.
         contrasts: ``name``, ``a``, ``b`` (experiments; the difference is a - b), ``metric`` (a key of
-            :data:`METRIC_AXES`), ``primary`` (default true), ``risk`` (one class; default ``all``).
-        benchmarks: as in :func:`trulysafe.judges.outcomes.outcome_table`.
+            :data:`trulysafe.evaluate.outcomes.METRIC_AXES`), ``primary`` (default true), ``risk`` (one class; default ``all``).
+        benchmarks: as in :func:`trulysafe.evaluate.outcomes.outcome_table`.
 
     Returns:
         One row per contrast, columns :data:`COLUMNS`: ``n`` counts matched answers, ``p_holm`` is corrected over the

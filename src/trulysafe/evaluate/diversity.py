@@ -22,7 +22,7 @@ from sacrebleu.metrics.helpers import extract_all_word_ngrams
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from trulysafe.common.schema import check_table
-from trulysafe.data.roles import limit
+from trulysafe.data.roles import at_most
 from trulysafe.evaluate.metrics import POOLED
 from trulysafe.stats.intervals import interval
 
@@ -89,7 +89,7 @@ def diversity_rows(
     rows = [
         row
         for keys, group in table.groupby(["experiment", "seed", "step", "view", "risk"], sort=True)
-        for row in _rows_of(keys, limit(group, most))
+        for row in _rows_of(keys, at_most(group, most))
     ]
     return _as_metrics(rows, provenance_id)
 

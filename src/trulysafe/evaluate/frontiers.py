@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.evaluate.metrics import POOLED
-from trulysafe.judges.outcomes import MAIN
+from trulysafe.evaluate.outcomes import MAIN
 from trulysafe.stats.intervals import interval
 
 LEVELS = (0.7, 0.8, 0.9)

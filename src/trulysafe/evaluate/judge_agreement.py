@@ -7,11 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.judges.outcomes import KEYS, main_judges, outcome_table
+from trulysafe.evaluate.outcomes import KEYS, MAIN_METRIC, main_judges, outcome_table
 from trulysafe.stats.intervals import interval
 
-OUTCOMES = {"safety": "safe", "over_refusal": "over_refusal", "helpfulness": "helpful"}
-"""Axis -> the outcome on which judges are compared."""
 COLUMNS = [
     "benchmark", "axis", "main", "judge", "outcome", "main_share", "share", "agreement", "ci_low", "ci_high", "kappa", "n"
 ]  # fmt: skip
@@ -25,7 +23,7 @@ def judge_agreement(verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str
 
     Args:
         verdicts: table of schema ``verdicts``.
-        benchmarks: see :func:`trulysafe.judges.outcomes.outcome_table`.
+        benchmarks: see :func:`trulysafe.evaluate.outcomes.outcome_table`.
 
     Returns:
         One row per benchmark and further judge: both judges' shares of the outcome, the share of answers on which they agree with a
@@ -38,7 +36,7 @@ def judge_agreement(verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str
     rows = []
     for names, other in outcomes[~outcomes["main"]].groupby(["benchmark", "judge"]):
         benchmark, judge = map(str, names)
-        outcome = OUTCOMES[benchmarks[benchmark]["axis"]]
+        outcome = MAIN_METRIC[benchmarks[benchmark]["axis"]]
         keys = [key for key in KEYS if key != "judge"]
         main = outcomes[outcomes["main"] & (outcomes["benchmark"] == benchmark)].set_index(keys)
         both = other.set_index(keys).join(main[outcome].rename("main outcome")).dropna(subset=[outcome, "main outcome"])

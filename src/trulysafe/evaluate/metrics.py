@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.schema import check_table
-from trulysafe.judges.outcomes import MAIN, METRICS, PURPOSES, outcome_table
+from trulysafe.evaluate.outcomes import MAIN, METRICS, PURPOSES, outcome_table
 from trulysafe.stats.bootstrap import Cells
 from trulysafe.stats.intervals import product_interval, share_interval
 from trulysafe.stats.limits import Interval
@@ -45,14 +45,14 @@ def metric_rows(
     Args:
         verdicts: table of schema ``verdicts``.
         benchmarks: name -> ``axis``, and optionally ``purpose`` and ``judge``; see
-            :func:`trulysafe.judges.outcomes.outcome_table`, which also says what each metric counts.
+            :func:`trulysafe.evaluate.outcomes.outcome_table`, which also says what each metric counts.
         provenance_id: id of the work that made the verdicts.
 
     Returns:
         Table of schema ``metrics``; ``policy`` is ``<experiment>/seed<seed>/step<step>``, with ``seeds`` for pooled rows.
 
     Raises:
-        UserError: as :func:`trulysafe.judges.outcomes.outcome_table`.
+        UserError: as :func:`trulysafe.evaluate.outcomes.outcome_table`.
     """
     cells = _views(outcome_table(verdicts, benchmarks))
     rows = [*_share_rows(cells), *_truly_safe_rows(cells)]

@@ -1,1 +1,13 @@
-"""Judges: class every answer as complies, safe completion, refuses, mixed or malformed; check answers that can be checked."""
+"""Judges, one module each: what is an answer, one that complies, a safe completion, a refusal, mixed or malformed; and is it right?
+
+A judge of the configuration names its module as its ``kind``. The module holds
+
+- ``Options``, a class whose fields are the keys under ``options``. Its ``NEEDS`` are the keys of the stanza beside ``options`` that the judge
+  cannot do without: ``("datasets",)`` for one that is fitted on labelled responses.
+- ``judge(answers, options, ...)``, which takes answers (table of schema ``answers``) and returns the columns ``verdict`` (one of
+  ``trulysafe.common.schema.VERDICTS``) and ``correct`` (nullable boolean; null where the judge does not check), on the index of ``answers``.
+  What the plan gives it to work with comes as further arguments by name: ``artefact``, the folder that its fit wrote.
+- ``fit(labelled, folder, options)``, where it is fitted: writes the artefact and returns metrics on held-out prompts.
+
+:func:`trulysafe.evaluate.judging.judged` calls them. What is heavy is imported within the functions.
+"""

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from trulysafe.common import kinds
 
-from trulysafe.common.schema import meta_of
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def judge(answers: pd.DataFrame, options: dict[str, Any], artefact: Path | None = None) -> pd.DataFrame:
+class Options(kinds.Options):
+    """None."""
+
+
+def judge(answers: pd.DataFrame, options: Options) -> pd.DataFrame:
     """Class answers to prompts of the demo world.
 
     Args:
         answers: table with the columns ``response`` and ``meta`` (the facts that the world put beside the prompt).
         options: none.
-        artefact: not used.
 
     Returns:
         Columns ``verdict`` and ``correct`` (null where the prompt has no checkable answer), on the index of ``answers``.
     """
+    import pandas as pd
+
+    from trulysafe.common.schema import meta_of
     from trulysafe.data.demo.oracle import classify
 
     classed = [

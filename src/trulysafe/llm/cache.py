@@ -1,8 +1,8 @@
 """Answers on disk, by content: safe to kill, safe to share between jobs, on a network file system too.
 
-A folder of JSON-lines files. Every open cache appends to a file of its own, one line per answer in a single write, so that no two
-processes write to one file and no locks are needed (locks are unreliable on many cluster file systems). A line that a killed job left
-unfinished is skipped on reading; nothing is ever appended to it.
+A folder of JSON-lines files. Every open cache appends to a file of its own, one line per answer in a single write, so
+that no two processes write to one file and no locks are needed (locks are unreliable on many cluster file systems). A
+line that a killed job left unfinished is skipped on reading; nothing is ever appended to it.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ class Client:
         """Answer requests, in their order; equal requests are asked once.
 
         Raises:
-            UserError: the backend gave up, or it rejected every single request. Answers that had come are in the cache, so the same
-                call goes on from there.
+            UserError: the backend gave up, or it rejected every single request. Answers that had come are in the cache,
+                so the same call goes on from there.
         """
         identity = self.backend.identity()
         keys = [request_key(identity, self.generation, request) for request in requests]
@@ -59,12 +59,14 @@ class Client:
                     self.cache.put(keys[index], answer)
         except UserError as error:
             raise UserError(
-                f"{error} {len(found)} of {len(keys)} answers had come and are kept; run the same command again to go on."
+                f"{error} {len(found)} of {len(keys)} answers had come and are kept; run the same command again to go "
+                "on."
             ) from error
         ends = Counter(answer.end for answer in found.values())
         self.counts += Counter(asked=len(found), cut_off=ends["length"], rejected=ends["rejected"])
         if ends["rejected"] == len(keys) > 1:
             raise UserError(
-                f"{self.name}: the endpoint rejected all {len(keys)} requests. Check the model, `max_new_tokens` and `request` in its stanza."
+                f"{self.name}: the endpoint rejected all {len(keys)} requests. Check the model, `max_new_tokens` and "
+                "`request` in its stanza."
             )
         return found

@@ -1,46 +1,30 @@
 """An OpenAI-compatible endpoint (`/chat/completions`): vLLM, SGLang, llama.cpp, a commercial one.
 
-Too many requests (429), server errors (5xx), time-outs, lost connections and unreadable bodies are tried again after waits that double,
-with jitter, or after what the server asks for in ``Retry-After``. The key comes from an environment variable; it is in no error, log or
-manifest, nor is any text of an error body, since bodies quote keys and prompts.
+The `openai` package asks it, and tries again after waits that double, or after what the server asks for in
+``Retry-After``: too many requests (429), server errors (5xx), time-outs, lost connections and unreadable bodies. The
+key comes from an environment variable; it is in no error, log or manifest, nor is any text of an error body, since
+bodies quote keys and prompts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import requests
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_after_attempt,
-    stop_when_event_set,
-    wait_random_exponential,
-)
 
 from trulysafe.common.errors import UserError
 from trulysafe.llm.messages import Answer, Generation, Request
 
+if TYPE_CHECKING:
+    from httpx2 import Response
+    from openai import AsyncOpenAI
+
 REJECTED = (400, 413, 422)
 """Status codes that speak of one request, not of the endpoint."""
-LONGEST_WAIT = 60.0
-"""Longest wait between two attempts, s, unless the server asks for more."""
-
-
-class _TransientError(Exception):
-    """Worth another attempt."""
-
-    def __init__(self, reason: str, after: float = 0.0) -> None:
-        super().__init__(reason)
-        self.after = after
+_UNREADABLE = "a body that is no chat completion"
 
 
 class Endpoint:
@@ -54,9 +38,9 @@ class Endpoint:
         concurrency: requests in flight at most.
         timeout: s to wait for a connection and for an answer.
         attempts: attempts per request.
-        first_wait: upper end of the first wait, s; waits double from there.
-        request: further fields of the request body, such as ``{"response_format": {"type": "json_object"}}``; None leaves a field out that
-            the endpoint does not take, such as ``{"max_tokens": None, "max_completion_tokens": 512}``.
+        request: further fields of the request body, such as ``{"response_format": {"type": "json_object"}}``; None
+            leaves a field out that the endpoint does not take, such as ``{"max_tokens": None, "max_completion_tokens":
+            512}``.
 
     Raises:
         UserError: the address is no http(s) URL or holds a user or password, or the environment variable is not set.
@@ -72,16 +56,15 @@ class Endpoint:
         concurrency: int = 8,
         timeout: float = 120.0,
         attempts: int = 6,
-        first_wait: float = 1.0,
         request: Mapping[str, Any] | None = None,
     ) -> None:
         check_address(base_url)
-        self._url = f"{base_url.rstrip('/')}/chat/completions"
-        self._model, self._revision, self._request = model, revision, dict(request or {})
-        self._auth = _Bearer(_key(key_variable) if key_variable else "")
-        self._concurrency, self._timeout = concurrency, timeout
-        self._attempts, self._wait = attempts, wait_random_exponential(multiplier=first_wait, max=LONGEST_WAIT)
-        self._local = threading.local()
+        self._url, self._model, self._revision = base_url.rstrip("/"), model, revision
+        self._key = _key(key_variable) if key_variable else ""
+        self._concurrency, self._timeout, self._attempts = concurrency, timeout, attempts
+        self._request = dict(request or {})
+        # what the environment says of an account at OpenAI is not for other endpoints
+        self._unsent = ["OpenAI-Organization", "OpenAI-Project", *([] if self._key else ["Authorization"])]
 
     def identity(self) -> Mapping[str, Any]:
         """Model, revision and further fields; not the address, since a server moves from node to node."""
@@ -91,55 +74,43 @@ class Endpoint:
         """Answers as they come.
 
         Raises:
-            UserError: an address, model or key that is refused, or a request that failed at every attempt. Answers to requests in
-                flight are waited for and yielded first; no other request is sent.
+            UserError: an address, model or key that is refused, or a request that failed at every attempt. Answers to
+                requests in flight are waited for and yielded first; no other request is sent.
         """
+        stream = self._answers(requests, generation)
+
+        async def following() -> tuple[int, Answer] | None:
+            return await anext(stream, None)
+
+        with asyncio.Runner() as runner:  # where the job is interrupted, its end cancels what is in flight
+            while (found := runner.run(following())) is not None:
+                yield found
+
+    async def _answers(self, requests: Sequence[Request], generation: Generation) -> AsyncIterator[tuple[int, Answer]]:
         failure: UserError | None = None
         left = iter(enumerate(requests))
-        flying: dict[Future[Answer], int] = {}
-        stop = threading.Event()
-        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="endpoint") as pool:
-            try:
-                while True:
-                    wanted = 0 if failure else self._concurrency - len(flying)
-                    for index, request in islice(left, wanted):
-                        flying[pool.submit(self._answer, request, generation, stop)] = index
-                    if not flying:
-                        break
-                    for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                        index = flying.pop(future)
-                        try:
-                            answer = future.result()
-                        except UserError as error:
-                            failure = failure or error
-                            stop.set()
-                        else:
-                            yield index, answer
-            finally:
-                stop.set()  # an interrupted job must not wait for further attempts
+        flying: dict[asyncio.Task[Answer | UserError], int] = {}
+        async with self._client() as client:
+            while True:
+                free = 0 if failure else self._concurrency - len(flying)
+                for index, request in islice(left, free):
+                    flying[asyncio.create_task(self._answer(client, request, generation))] = index
+                if not flying:
+                    break
+                for task in (await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED))[0]:
+                    index, found = flying.pop(task), task.result()
+                    if isinstance(found, UserError):
+                        failure = failure or found
+                    else:
+                        yield index, found
         if failure is not None:
             raise failure
 
-    def _answer(self, request: Request, generation: Generation, stop: threading.Event) -> Answer:
-        retrying = Retrying(
-            retry=retry_if_exception_type(_TransientError),
-            stop=stop_after_attempt(self._attempts) | stop_when_event_set(stop),
-            wait=self._pause,
-            sleep=sleep_using_event(stop),
-            reraise=True,
-        )
-        try:
-            return retrying(self._once, request, generation)
-        except _TransientError as error:
-            raise UserError(
-                f"{self._url}: {error}, at the last of up to {self._attempts} attempts. Check that the endpoint is up, or lower `concurrency`."
-            ) from error
+    async def _answer(self, client: AsyncOpenAI, request: Request, generation: Generation) -> Answer | UserError:
+        """The answer, or what is wrong; no error of the client's is passed on, since it holds request and body."""
+        import httpx2
+        import openai
 
-    def _pause(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        return max(self._wait(state), error.after if isinstance(error, _TransientError) else 0.0)
-
-    def _once(self, request: Request, generation: Generation) -> Answer:
         body = {
             "model": self._model,
             "messages": request.as_messages(),
@@ -149,39 +120,67 @@ class Endpoint:
             **({"seed": request.sample} if generation.temperature > 0 else {}),
             **self._request,
         }
-        body = {name: value for name, value in body.items() if value is not None}
         try:
-            reply = self._session().post(
-                self._url, json=body, auth=self._auth, timeout=self._timeout, allow_redirects=False
+            reply = await client.post(
+                "/chat/completions",
+                body={name: value for name, value in body.items() if value is not None},
+                cast_to=httpx2.Response,
+                options={"follow_redirects": False, "headers": dict.fromkeys(self._unsent, openai.Omit())},
             )
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-            raise _TransientError(f"no answer ({type(error).__name__})") from None
-        if reply.status_code == 429 or reply.status_code >= 500:
-            raise _TransientError(f"status {reply.status_code}", _seconds(reply.headers.get("Retry-After")))
-        if reply.status_code in REJECTED:
-            return Answer("", "rejected")
-        if reply.status_code != 200:
-            raise UserError(f"{self._url}: status {reply.status_code}. {_advice(reply.status_code, self._model)}")
-        return _parsed(reply)
+        except openai.APIStatusError as error:
+            return Answer("", "rejected") if error.status_code in REJECTED else self._refused(error.status_code)
+        except openai.APIConnectionError as error:
+            unreadable = _UNREADABLE in str(error.__cause__)
+            return self._gave_up(_UNREADABLE if unreadable else f"no answer ({type(error).__name__})")
+        text, end = _completion(reply)
+        return (
+            Answer("", "rejected") if end == "content_filter" else Answer(text, "length" if end == "length" else "stop")
+        )
 
-    def _session(self) -> requests.Session:
-        """A session per thread: connections are kept open, and sessions are not made to be shared."""
-        if not hasattr(self._local, "session"):
-            self._local.session = requests.Session()
-        session: requests.Session = self._local.session
-        return session
+    def _client(self) -> AsyncOpenAI:
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+        return AsyncOpenAI(
+            api_key=self._key or "none",  # it takes no empty one
+            base_url=self._url,
+            timeout=self._timeout,
+            max_retries=self._attempts - 1,
+            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_check_body]}, timeout=self._timeout),
+        )
+
+    def _refused(self, status: int) -> UserError:
+        if status == 429 or status >= 500:
+            return self._gave_up(f"status {status}")
+        advice = "Check `base_url` and `name` in the stanza under llms."
+        if status in (401, 403):
+            advice = "The endpoint refuses the key. Check the environment variable that `key_variable` names."
+        if status == 404:
+            advice = f"Check `base_url` (it ends before /chat/completions) and that {self._model!r} is served there."
+        return UserError(f"{self._url}/chat/completions: status {status}. {advice}")
+
+    def _gave_up(self, reason: str) -> UserError:
+        return UserError(
+            f"{self._url}/chat/completions: {reason}, at the last of up to {self._attempts} attempts. "
+            "Check that the endpoint is up, or lower `concurrency`."
+        )
 
 
-class _Bearer(requests.auth.AuthBase):
-    """The key as a header. As an `auth` of its own it also keeps a .netrc file from supplying another."""
+async def _check_body(reply: Response) -> None:
+    """Let the client take an answer that is no completion for a lost connection, and ask again."""
+    import httpx2
 
-    def __init__(self, key: str) -> None:
-        self._header = f"Bearer {key}" if key else ""
+    if reply.is_success:
+        await reply.aread()
+        try:
+            _completion(reply)
+        except (ValueError, KeyError, IndexError, TypeError):
+            raise httpx2.RemoteProtocolError(_UNREADABLE) from None
 
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._header:
-            r.headers["Authorization"] = self._header
-        return r
+
+def _completion(reply: Response) -> tuple[str, str]:
+    """Text of a completion and why it ended."""
+    choice = reply.json()["choices"][0]
+    return str(choice["message"]["content"] or "").strip(), str(choice.get("finish_reason"))
 
 
 def check_address(base_url: str) -> None:
@@ -204,30 +203,3 @@ def _key(variable: str) -> str:
     if not key:
         raise UserError(f"The environment variable {variable}, which `key_variable` names, is not set. Export the key.")
     return key
-
-
-def _seconds(retry_after: str | None) -> float:
-    """``Retry-After`` as seconds; a date counts as nothing, and no server may stop a run for more than ten minutes."""
-    try:
-        return min(max(float(retry_after or 0), 0.0), 600.0)
-    except ValueError:
-        return 0.0
-
-
-def _advice(status: int, model: str) -> str:
-    if status in (401, 403):
-        return "The endpoint refuses the key. Check the environment variable that `key_variable` names."
-    if status == 404:
-        return f"Check `base_url` (it ends before /chat/completions) and whether the endpoint serves {model!r}."
-    return "Check `base_url` and `name` in the stanza under llms."
-
-
-def _parsed(reply: requests.Response) -> Answer:
-    try:
-        choice = reply.json()["choices"][0]
-        text = choice["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise _TransientError("a body that is no chat completion") from None
-    if choice.get("finish_reason") == "content_filter":
-        return Answer("", "rejected")
-    return Answer(str(text or "").strip(), "length" if choice.get("finish_reason") == "length" else "stop")

@@ -92,7 +92,7 @@ def _turns(tokenizer: Any, request: Request) -> list[Message]:
 
 
 def _files_id(folder: Path) -> str:
-    """What tells two contents of a directory apart: the provenance id of a made model, else names, sizes and times of its files."""
+    """What a directory holds: the provenance id of a made model, else a hash of its files' names, sizes and times."""
     if not folder.is_dir():
         return ""
     if manifest_path(folder).is_file():

@@ -53,8 +53,8 @@ class Answer:
 
     Attributes:
         text: the answer without special tokens.
-        end: ``stop``; ``length``, where the token limit cut it off; ``rejected``, where the endpoint refused this one request (a content
-            filter, or more tokens than the model takes) and ``text`` is empty.
+        end: ``stop``; ``length``, where the token limit cut it off; ``rejected``, where the endpoint refused this one
+            request (a content filter, or more tokens than the model takes) and ``text`` is empty.
     """
 
     text: str
@@ -65,7 +65,7 @@ class Backend(Protocol):
     """Something that answers requests."""
 
     def identity(self) -> Mapping[str, Any]:
-        """Everything that decides an answer beside the request and the generation options: model, revision, precision."""
+        """What decides an answer beside the request and the generation options: model, revision, precision."""
         ...
 
     def answers(self, requests: Sequence[Request], generation: Generation) -> Iterator[tuple[int, Answer]]:

@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from trulysafe.config.load import load
 from trulysafe.llm.cache import AnswerCache
 from trulysafe.llm.client import Client
 from trulysafe.llm.endpoint import Endpoint
 from trulysafe.llm.local import LocalModel
 from trulysafe.llm.messages import Backend, Generation
-from trulysafe.plan.plan import Plan
+from trulysafe.models.load import Spec
+
+_OF_ENDPOINT = ("revision", "key_variable", "concurrency", "timeout", "attempts", "request")
 
 
-def open_client(config: Mapping[str, Any], name: str) -> Client:
+def open_client(name: str, stanza: Mapping[str, Any], cache: Path | str, spec: Spec | None = None) -> Client:
     """Open the client of a stanza.
 
-    A script gives the whole configuration, not parameters of its rule: where an endpoint is and how many requests it takes at once decide
-    no result, and must rerun nothing.
+    A script takes the arguments from the configuration (``Plan.label.llm_client``), not from the parameters of its
+    rule: where an endpoint is and how many requests it takes at once decide no result, and must rerun nothing.
 
     Args:
-        config: the configuration as Snakemake has it.
-        name: key under ``llms``.
-
-    Returns:
-        A client whose cache is ``results/<scenario>/llm_cache/<name>``.
+        name: key under ``llms``, for the progress bar and errors.
+        stanza: what stands there, checked and with all defaults.
+        cache: folder of the answers.
+        spec: how to load the model of a stanza with ``backend: local``, see :mod:`trulysafe.models.load`.
 
     Raises:
-        UserError: the configuration is not accepted, or the key's environment variable is not set.
+        UserError: the key's environment variable is not set.
     """
-    plan = Plan(load(config))
-    llm = plan.config.llms[name]
-    generation = Generation(llm.max_new_tokens, llm.temperature, llm.top_p)
-    if llm.backend == "local":
-        backend: Backend = LocalModel(plan.model_spec(llm.model), llm.batch_size)
+    backend: Backend
+    if stanza["backend"] == "local":
+        backend = LocalModel(spec or {}, stanza["batch_size"])
     else:
-        backend = Endpoint(
-            llm.base_url,
-            llm.name,
-            revision=llm.revision,
-            key_variable=llm.key_variable,
-            concurrency=llm.concurrency,
-            timeout=llm.timeout,
-            attempts=llm.attempts,
-            first_wait=llm.first_wait,
-            request=llm.request,
-        )
-    return Client(backend, AnswerCache(plan.results(f"llm_cache/{name}")), generation, f"LLM {name}")
+        backend = Endpoint(stanza["base_url"], stanza["name"], **{key: stanza[key] for key in _OF_ENDPOINT})
+    generation = Generation(stanza["max_new_tokens"], stanza["temperature"], stanza["top_p"])
+    return Client(backend, AnswerCache(cache), generation, f"LLM {name}")

@@ -1,4 +1,4 @@
-"""Answers of a given form: JSON, validated; where an answer is not of the form, the model is told why and asked again."""
+"""Answers of a given form: validated JSON. Where one is not of it, the model is told why and asked again."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def ask_for(
 
     Args:
         client: who is asked.
-        requests: what is asked; the wanted form has to be described there.
-        forms: pydantic model of the answer, or one per request. The keys have to come in the order of its fields, so that a model that is
-            to think first writes its thoughts first.
+        requests: what is asked; the form of the answer has to be described there.
+        forms: pydantic model of the answer, or one per request. The keys have to come in the order of its fields, so
+            that a model that is to think first writes its thoughts first.
         attempts: how often each request is asked at most, each time with the last answer and what was wrong with it.
 
     Returns:
@@ -48,22 +48,19 @@ def ask_for(
     Raises:
         UserError: as :meth:`trulysafe.llm.client.Client.ask`.
     """
-    wanted = [forms] * len(requests) if isinstance(forms, type) else list(forms)
+    form_of = [forms] * len(requests) if isinstance(forms, type) else list(forms)
     current = list(requests)
     done: list[Parsed[Form]] = [Parsed(None, 0, "not asked")] * len(current)
     waiting = list(range(len(current)))
     for attempt in range(1, attempts + 1):
         answers = client.ask([current[index] for index in waiting])
-        again = []
-        for index, answer in zip(waiting, answers, strict=True):
-            value, problem = parse(answer, wanted[index])
+        asked, waiting = waiting, []
+        for index, answer in zip(asked, answers, strict=True):
+            value, problem = parse(answer, form_of[index])
             done[index] = Parsed(value, attempt, problem)
             if value is None and answer.end != "rejected":
-                again.append(index)
+                waiting.append(index)
                 current[index] = current[index].followed_by(answer.text, _correction(problem))
-        waiting = again
-        if not waiting:
-            break
     return done
 
 

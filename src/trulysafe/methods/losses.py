@@ -92,55 +92,44 @@ PAIR_LOSSES: dict[str, Callable[[Tensor, Tensor | float, float], Tensor]] = {
 """Losses of a pair by name: ``(margin [batch], confidence [batch] or scalar, beta) -> loss [batch]``."""
 
 
-def _ipo(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """IPO (Azar et al., 2024, equation 17) on log-ratios per token, as its authors told TRL."""
-    return (chosen - rejected - 1 / (2 * beta)) ** 2
-
-
-def _sigmoid_norm(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """DPO on log-ratios per token."""
-    return -F.logsigmoid(beta * (chosen - rejected))
-
-
-def _apo_zero(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """APO-zero (D'Oosterlinck et al., 2024, equation 7): chosen responses better than the model's own."""
-    return 1 - torch.sigmoid(beta * chosen) + torch.sigmoid(beta * rejected)
-
-
-def _apo_down(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """APO-down (the same, equation 8): chosen responses worse than the model's own."""
-    return torch.sigmoid(beta * chosen) + 1 - torch.sigmoid(beta * (chosen - rejected))
-
-
-def _bco_pair(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """BCO on pairs (Jung et al., 2024), without its shift."""
-    return -F.logsigmoid(beta * chosen) - F.logsigmoid(-beta * rejected)
-
-
-def _nca_pair(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """NCA on pairs (Chen et al., 2024)."""
-    likely, unlikely = beta * chosen, beta * rejected
-    return -F.logsigmoid(likely) - 0.5 * F.logsigmoid(-likely) - 0.5 * F.logsigmoid(-unlikely)
-
-
-def _sppo_hard(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """SPPO with hard labels (Wu et al., 2024, equation 4.7)."""
-    return (chosen - 0.5 / beta) ** 2 + (rejected + 0.5 / beta) ** 2
+DISCOPOP_TEMPERATURE = 0.05
+"""Temperature of the blend in DiscoPOP's paper."""
 
 
 def _discopop(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """DiscoPOP (Lu et al., 2024, equation 5): a logistic and an exponential loss, blended by the margin."""
     margin = beta * (chosen - rejected)
     share = margin / DISCOPOP_TEMPERATURE  # in log-odds: the exponential alone overflows where its share is 0
     return -F.logsigmoid(margin) * torch.sigmoid(-share) + torch.exp(F.logsigmoid(share) - margin)
 
 
-def _kto(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
-    """KTO (Ethayarajh et al., 2024, equation 7) on log-ratios less z0: the chosen response desirable, the rejected one not.
-
-    The mean over the two responses, both of weight 1, as there are as many of either kind.
-    """
-    return (torch.sigmoid(-beta * chosen) + torch.sigmoid(beta * rejected)) / 2
+RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    # IPO (Azar et al., 2024, equation 17) on log-ratios per token, as its authors told TRL
+    "ipo": lambda chosen, rejected, beta: (chosen - rejected - 1 / (2 * beta)) ** 2,
+    # DPO on log-ratios per token
+    "sigmoid_norm": lambda chosen, rejected, beta: -F.logsigmoid(beta * (chosen - rejected)),
+    # APO-zero (D'Oosterlinck et al., 2024, equation 7): chosen responses better than the model's own
+    "apo_zero": lambda chosen, rejected, beta: 1 - torch.sigmoid(beta * chosen) + torch.sigmoid(beta * rejected),
+    # APO-down (the same, equation 8): chosen responses worse than the model's own
+    "apo_down": lambda chosen, rejected, beta: (
+        torch.sigmoid(beta * chosen) + 1 - torch.sigmoid(beta * (chosen - rejected))
+    ),
+    # BCO on pairs (Jung et al., 2024), without its shift
+    "bco_pair": lambda chosen, rejected, beta: -F.logsigmoid(beta * chosen) - F.logsigmoid(-beta * rejected),
+    # NCA on pairs (Chen et al., 2024)
+    "nca_pair": lambda chosen, rejected, beta: (
+        -F.logsigmoid(beta * chosen) - 0.5 * F.logsigmoid(-beta * chosen) - 0.5 * F.logsigmoid(-beta * rejected)
+    ),
+    # SPPO with hard labels (Wu et al., 2024, equation 4.7)
+    "sppo_hard": lambda chosen, rejected, beta: (chosen - 0.5 / beta) ** 2 + (rejected + 0.5 / beta) ** 2,
+    # DiscoPOP (Lu et al., 2024, equation 5): a logistic and an exponential loss, blended by the margin
+    "discopop": _discopop,
+    # KTO (Ethayarajh et al., 2024, equation 7) on log-ratios less z0: the chosen response desirable, the rejected one not. The mean
+    # over the two, both of weight 1, as there are as many of either kind
+    "kto": lambda chosen, rejected, beta: (torch.sigmoid(-beta * chosen) + torch.sigmoid(beta * rejected)) / 2,
+}
+"""TRL's further losses of a pair: ``(log-ratio of chosen [batch], of rejected [batch], beta) -> loss [batch]``."""
+PER_TOKEN_LOSSES = ("ipo", "sigmoid_norm")
+"""Losses whose log-ratios are divided by the number of kept response tokens."""
 
 
 def kto_reference_point(log_ratios: Tensor) -> Tensor:
@@ -157,44 +146,23 @@ def kto_reference_point(log_ratios: Tensor) -> Tensor:
     return log_ratios.detach().mean().clamp(min=0)
 
 
-DISCOPOP_TEMPERATURE = 0.05
-"""Temperature of the blend in DiscoPOP's paper."""
-RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
-    "ipo": _ipo,
-    "sigmoid_norm": _sigmoid_norm,
-    "apo_zero": _apo_zero,
-    "apo_down": _apo_down,
-    "bco_pair": _bco_pair,
-    "nca_pair": _nca_pair,
-    "sppo_hard": _sppo_hard,
-    "discopop": _discopop,
-    "kto": _kto,
-}
-"""TRL's further losses of a pair: ``(log-ratio of chosen [batch], of rejected [batch], beta) -> loss [batch]``."""
-PER_TOKEN_LOSSES = ("ipo", "sigmoid_norm")
-"""Losses whose log-ratios are divided by the number of kept response tokens."""
-
-
-def _aot(policy: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor], beta: float) -> Tensor:
-    """AOT on pairs (Melnyk et al., 2024): the policy's log-ratios of chosen to rejected above the reference's, quantile by quantile."""
-    ours, theirs = policy[0] - policy[1], reference[0] - reference[1]
-    return -F.logsigmoid(beta * (ours - _of_same_rank(theirs, ours)))
-
-
-def _aot_unpaired(policy: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor], beta: float) -> Tensor:
-    """AOT without pairs (the same): log-ratios of chosen responses above those of rejected ones, quantile by quantile."""
-    chosen, rejected = policy[0] - reference[0], policy[1] - reference[1]
-    return -F.logsigmoid(beta * (chosen - _of_same_rank(rejected, chosen)))
-
-
 def _of_same_rank(values: Tensor, ranked: Tensor) -> Tensor:
     """``values`` in the order of ``ranked``: the smallest where that has its smallest, and so on; shapes [batch]."""
     return values.sort().values[ranked.argsort().argsort()]
 
 
+def _quantile_loss(ours: Tensor, theirs: Tensor, beta: float) -> Tensor:
+    """``ours`` above ``theirs``, quantile by quantile."""
+    return -F.logsigmoid(beta * (ours - _of_same_rank(theirs, ours)))
+
+
 BATCH_LOSSES: dict[str, Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], float], Tensor]] = {
-    "aot": _aot,
-    "aot_unpaired": _aot_unpaired,
+    # AOT on pairs (Melnyk et al., 2024): the policy's log-ratios of chosen to rejected above the reference's
+    "aot": lambda policy, reference, beta: _quantile_loss(policy[0] - policy[1], reference[0] - reference[1], beta),
+    # AOT without pairs (the same): log-ratios of chosen responses above those of rejected ones
+    "aot_unpaired": lambda policy, reference, beta: _quantile_loss(
+        policy[0] - reference[0], policy[1] - reference[1], beta
+    ),
 }
 """TRL's losses that compare a whole micro-batch: ``((chosen, rejected) of the policy, of the reference, beta) -> loss``.
 

@@ -1,1 +1,2 @@
-"""Language models: loading, tokens, hidden states, sampling, log-probabilities, and training a tiny one from scratch."""
+"""Language models: loading, tokens, hidden states, sampling, log-probabilities, and training a tiny one from
+scratch."""

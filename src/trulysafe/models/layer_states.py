@@ -1,7 +1,7 @@
 """Hidden states of every decoder layer, gathered by forward hooks inside somebody else's forward.
 
-The states are those of Hugging Face's ``output_hidden_states[1:]``: the embedding output is dropped and the last layer is read
-*after* the final norm (its block yields it before).
+The states are those of Hugging Face's ``output_hidden_states[1:]``: the embedding output is dropped and the last layer
+is read *after* the final norm (its block yields it before).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
 def find_decoder(model: Any) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
     """Find the base model without LM head, its decoder layers and its final norm.
 
-    Looks through DDP and DeepSpeed wrappers (``.module``) and PEFT wrappers, and fits Llama, Qwen2, Mistral, Gemma and GPT-2
-    style models.
+    Looks through DDP and DeepSpeed wrappers (``.module``) and PEFT wrappers, and fits Llama, Qwen2, Mistral, Gemma and
+    GPT-2 style models.
 
     Raises:
         UserError: the model has no list of decoder layers followed by a final norm.
@@ -44,7 +44,8 @@ def find_decoder(model: Any) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
 
 
 def gather_positions(hidden: Tensor, positions: Tensor) -> Tensor:
-    """Pick positions of each row: hidden [B, T, D] with positions [B] -> [B, D], or with positions [B, K] -> [B, K, D]."""
+    """Pick positions of each row: hidden [B, T, D] with positions [B] -> [B, D], or with positions [B, K] -> [B, K,
+    D]."""
     index = positions.to(hidden.device)
     picked = hidden.gather(1, index.reshape(len(index), -1, 1).expand(-1, -1, hidden.shape[-1]))
     return picked[:, 0] if index.dim() == 1 else picked
@@ -59,13 +60,14 @@ class LayerStates:
             output = model(input_ids=..., attention_mask=...)
         rewards = reward(states.stacked())  # [B, L, D]
 
-    The hooks go with the context, so a backward pass after it that recomputes layers (gradient checkpointing) adds nothing.
+    The hooks go with the context, so a backward pass after it that recomputes layers (gradient checkpointing) adds
+    nothing.
 
     Args:
         model: a causal language model or its base model, wrapped or not.
         positions: gather only these positions of each row, shape [B] or [B, K]; all positions if not given.
-        transform: applied to each layer's gathered states, ``transform(layer, hidden)`` with the layer counted from 0, e.g.
-            ``HybridReward.probe``: then the full states of all layers are never held at once.
+        transform: applied to each layer's gathered states, ``transform(layer, hidden)`` with the layer counted from 0,
+            e.g. ``HybridReward.probe``: then the full states of all layers are never held at once.
         detach: cut the states from the graph. With ``False`` gradients flow back into the model.
     """
 
@@ -96,8 +98,8 @@ class LayerStates:
         """All layers in one tensor: [B, L, D], [B, K, L, D] or [B, T, L, D] according to ``positions``.
 
         Args:
-            dim: the axis of the layers; -2 by default, and -1 where there is a ``transform`` (which is taken to turn each state
-                into a number).
+            dim: the axis of the layers; -2 by default, and -1 where there is a ``transform`` (which is taken to turn
+                each state into a number).
 
         Raises:
             UserError: no forward ran inside the context.

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.options import Dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ADAPTER_FILE = "adapter_config.json"
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = get_args(Dtype)
 Spec = Mapping[str, Any]
 """How to load a model: source, revision, chat_template, end_of_turn, dtype."""
 
@@ -24,11 +25,13 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
     Where the tokenizer has none, the pad token is its EOS: positions are masked by length, never by comparing ids.
 
     Args:
-        spec: ``source`` (a local directory or a hub name), and if given ``revision`` (commit of the hub repository), ``chat_template``
-            (path of a Jinja file that replaces the tokenizer's own template) and ``end_of_turn`` (token that becomes the EOS).
+        spec: ``source`` (a local directory or a hub name), and if given ``revision`` (commit of the hub repository),
+            ``chat_template`` (path of a Jinja file that replaces the tokenizer's own template) and ``end_of_turn``
+            (token that becomes the EOS).
 
     Raises:
-        UserError: nothing can be loaded from ``source``, the template file is missing, or the tokenizer has no such token.
+        UserError: nothing can be loaded from ``source``, the template file is missing, or the tokenizer has no such
+            token.
     """
     from transformers import AutoTokenizer
 
@@ -41,7 +44,8 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
     if end := spec.get("end_of_turn"):
         if end not in tokenizer.get_vocab():
             raise UserError(
-                f"models.<name>.end_of_turn: {end!r} is no token of {spec['source']!r}. Give the one that its chat template writes."
+                f"models.<name>.end_of_turn: {end!r} is no token of {spec['source']!r}. Give the one that its chat "
+                "template writes."
             )
         tokenizer.eos_token = end
     if tokenizer.pad_token is None:
@@ -125,7 +129,8 @@ def _below(spec: Spec) -> Spec:
 
 
 def _merged(spec: Spec) -> PreTrainedModel:
-    """A LoRA policy with its adapter merged into what it was trained on, which may be a LoRA policy itself (later rounds)."""
+    """A LoRA policy with its adapter merged into what it was trained on, which may be a LoRA policy itself (later
+    rounds)."""
     from peft import PeftModel
 
     source = str(spec["source"])

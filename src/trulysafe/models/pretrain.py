@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.errors import UserError
+from trulysafe.models.options import FromScratch
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
@@ -23,38 +24,16 @@ BOS, USER, ASSISTANT, END, PAD = SPECIAL_TOKENS = ("<|bos|>", "<|user|>", "<|ass
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{% if message['role'] == 'user' %}<|user|>{{ message['content'] }}"
-    "{% elif message['role'] == 'assistant' %}<|assistant|>{% generation %}{{ message['content'] }}{{ eos_token }}{% endgeneration %}"
+    "{% elif message['role'] == 'assistant' %}<|assistant|>{% generation %}{{ message['content'] }}{{ eos_token }}{% "
+    "endgeneration %}"
     "{% else %}{{ raise_exception('Only the roles user and assistant are supported.') }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
-ARCHITECTURE: dict[str, int] = {
-    "vocab_size": 4096,
-    "hidden_size": 128,
-    "intermediate_size": 384,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 4,
-    "max_position_embeddings": 512,
-}
-"""Defaults of ``architecture``; the names are those of ``transformers.LlamaConfig``. The vocabulary may come out smaller."""
-
-TRAINING: dict[str, Any] = {
-    "steps": 900,
-    "batch_size": 32,
-    "learning_rate": 4e-3,
-    "warmup_ratio": 0.1,
-    "weight_decay": 0.01,
-    "max_length": 256,
-    "dtype": "float32",
-    "loss_on": "response",
-}
-"""Defaults of ``training``. ``dtype: bfloat16`` means autocast; ``loss_on: all`` also learns the prompts."""
-
-_CHOICES = {"dtype": ("float32", "bfloat16"), "loss_on": ("response", "all")}
 _IGNORED = -100
 _ADAM_BETA2 = 0.95
-"""Shorter memory of the squared gradient than the usual 0.999: trainings of a few hundred steps learn faster with it."""
+"""Shorter memory of the squared gradient than the usual 0.999: trainings of a few hundred steps learn faster with it.
+"""
 
 
 def train_base(
@@ -71,8 +50,8 @@ def train_base(
     Args:
         corpus: conversations, columns ``prompt`` and ``response`` (both text).
         out: directory to write (safetensors, tokenizer with chat template, model card).
-        architecture: overrides of ``ARCHITECTURE``.
-        training: overrides of ``TRAINING``; sequences longer than ``max_length`` tokens are cut.
+        architecture: see :class:`trulysafe.models.options.Architecture`.
+        training: see :class:`trulysafe.models.options.Pretraining`; sequences over ``max_length`` tokens are cut.
         seed: of initialisation and data order; the same seed, thread count and machine type give the same weights.
         threads: CPU threads; None leaves torch's setting.
 
@@ -83,9 +62,8 @@ def train_base(
     Raises:
         UserError: an unknown key, a value out of range, or an empty corpus.
     """
-    check_options(architecture, training)
-    shape = _options("architecture", architecture, ARCHITECTURE)
-    options = _options("training", training, TRAINING)
+    made = FromScratch(architecture=dict(architecture), training=dict(training))
+    shape, options = made.architecture.model_dump(), made.training.model_dump()
     if corpus.empty:
         raise UserError("corpus: there is no conversation in it. The base model needs at least one row.")
     import torch
@@ -111,29 +89,6 @@ def train_base(
     }
     (out / "README.md").write_text(_card(shape, options, metrics, seed), encoding="utf-8")
     return metrics
-
-
-def check_options(architecture: Mapping[str, Any], training: Mapping[str, Any]) -> None:
-    """Check names and values of both groups of options, before any work.
-
-    Raises:
-        UserError: names the key and what is accepted.
-    """
-    shape = _options("architecture", architecture, ARCHITECTURE)
-    options = _options("training", training, TRAINING)
-    if (
-        shape["hidden_size"] % shape["num_attention_heads"]
-        or shape["num_attention_heads"] % shape["num_key_value_heads"]
-    ):
-        raise UserError(
-            f"architecture: hidden_size {shape['hidden_size']} must be a multiple of num_attention_heads "
-            f"{shape['num_attention_heads']}, and that of num_key_value_heads {shape['num_key_value_heads']}."
-        )
-    if options["max_length"] > shape["max_position_embeddings"]:
-        raise UserError(
-            f"training.max_length {options['max_length']} is more than architecture.max_position_embeddings "
-            f"{shape['max_position_embeddings']}. Lower the one or raise the other."
-        )
 
 
 def build_tokenizer(corpus: pd.DataFrame, vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
@@ -171,24 +126,6 @@ def _texts(corpus: pd.DataFrame) -> Iterator[str]:
         yield from corpus[column]
 
 
-def _options(where: str, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge over the defaults; every number must be positive (ratios may be 0), every choice a known one."""
-    for key, value in given.items():
-        if key not in defaults:
-            raise not_accepted(f"{where}: key", key, defaults)
-        if key in _CHOICES:
-            if value not in _CHOICES[key]:
-                raise not_accepted(f"{where}.{key}", value, _CHOICES[key])
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise UserError(f"{where}.{key}: {value!r} is not accepted. Accepted: a number.")
-        elif isinstance(defaults[key], int) and (value != int(value) or value < 1):
-            raise UserError(f"{where}.{key}: {value!r} is not accepted. Accepted: a whole number of at least 1.")
-        elif value < 0 or (key == "learning_rate" and value == 0) or (key == "warmup_ratio" and value >= 1):
-            raise UserError(f"{where}.{key}: {value!r} is out of range. Accepted: positive; a ratio is below 1.")
-    merged = {**defaults, **given}
-    return {key: int(value) if isinstance(defaults[key], int) else value for key, value in merged.items()}
-
-
 def _examples(
     tokenizer: PreTrainedTokenizerFast, corpus: pd.DataFrame, options: Mapping[str, Any]
 ) -> tuple[list[dict[str, list[int]]], int]:
@@ -207,7 +144,8 @@ def _examples(
 
 
 def _model(tokenizer: PreTrainedTokenizerFast, shape: Mapping[str, int]) -> LlamaForCausalLM:
-    """Initialise with standard deviation width**-0.5: the usual 0.02 suits widths of thousands and slows narrow models down."""
+    """Initialise with standard deviation width**-0.5: the usual 0.02 suits widths of thousands and slows narrow models
+    down."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes: dict[str, Any] = {**shape, "vocab_size": len(tokenizer)}
@@ -277,8 +215,8 @@ pipeline_tag: text-generation
 ---
 # Base model, trained from scratch
 
-A tiny Llama-style model made by `trulysafe.models.pretrain.train_base` to study alignment methods on a CPU. It is no assistant:
-it may say anything that its corpus says. Chat format: `<|bos|><|user|>...<|assistant|>...<|end|>`.
+A tiny Llama-style model made by `trulysafe.models.pretrain.train_base` to study alignment methods on a CPU. It is no
+assistant: it may say anything that its corpus says. Chat format: `<|bos|><|user|>...<|assistant|>...<|end|>`.
 
 | | |
 | --- | --- |

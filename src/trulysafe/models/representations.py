@@ -1,12 +1,14 @@
-"""Representations: one vector per layer and response, or per layer and response token (RBRM, section on representations).
+"""Representations: one vector per layer and response, or per layer and response token (RBRM, section on
+representations).
 
-One forward through the base model without its LM head; batches hold conversations of like length and are padded on the right.
+One forward through the base model without its LM head; batches hold conversations of like length and are padded on the
+right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import stable_seed
+from trulysafe.common.options import Pooling
 from trulysafe.models.layer_states import LayerStates, find_decoder, gather_positions
 from trulysafe.models.load import context_of
 from trulysafe.models.tokens import Encoded, encode, end_of_turn_id
@@ -28,10 +31,11 @@ __all__ = [
     "token_positions",
 ]
 
-POOLINGS = ("eos", "mean", "mean_all")
+POOLINGS = get_args(Pooling)
 """State of the end-of-turn token, mean over the response tokens (it included), mean over prompt and response."""
 Conversation = Sequence[Any]
-"""A (prompt, response) pair, the prompt being a text or the messages so far; or all messages, the assistant's answer last."""
+"""A (prompt, response) pair, the prompt being a text or the messages so far; or all messages, the assistant's answer
+last."""
 
 
 def extract(
@@ -49,20 +53,21 @@ def extract(
     Args:
         model: a causal language model, with or without a LoRA adapter; put in evaluation mode while it runs.
         tokenizer: its tokenizer, with a chat template.
-        conversations: (prompt, response) pairs, or lists of messages that end with the assistant's; the responses must be finished
-            ones, as the end of the turn is pooled or counted.
+        conversations: (prompt, response) pairs, or lists of messages that end with the assistant's; the responses must
+            be finished ones, as the end of the turn is pooled or counted.
         pooling: one of ``POOLINGS``.
         batch_size: conversations per forward.
-        blocks: label per conversation; a batch never crosses blocks, so that another sharding of the blocks gives the same bits.
+        blocks: label per conversation; a batch never crosses blocks, so that another sharding of the blocks gives the
+            same bits.
         padding_side: ``right`` or ``left``; makes no difference beyond rounding.
 
     Returns:
-        States [N, L, D], float32 on the CPU, equal to Hugging Face's ``output_hidden_states[1:]`` at the pooled positions: the
-        last layer is after the final norm.
+        States [N, L, D], float32 on the CPU, equal to Hugging Face's ``output_hidden_states[1:]`` at the pooled
+        positions: the last layer is after the final norm.
 
     Raises:
-        UserError: unknown option, no conversations, a conversation of neither form, an empty response, a response without endpoint,
-            or a conversation that is longer than the model's context; names the row.
+        UserError: unknown option, no conversations, a conversation of neither form, an empty response, a response
+            without endpoint, or a conversation that is longer than the model's context; names the row.
     """
     batches = extract_batches(
         model, tokenizer, conversations, pooling, batch_size, blocks=blocks, padding_side=padding_side
@@ -116,7 +121,8 @@ def extract_tokens(
     """States of some response tokens, for fitting token-level probes.
 
     Args:
-        positions_per_response: k; which positions follows from ``seed``, prompt and response alone, see :func:`token_positions`.
+        positions_per_response: k; which positions follows from ``seed``, prompt and response alone, see
+            :func:`token_positions`.
 
     Returns:
         States [N, k, L, D], float32 on the CPU, in order of position. Other arguments and errors: see :func:`extract`.
@@ -164,7 +170,8 @@ def prompt_and_response(conversation: Conversation) -> tuple[Any, str]:
     if isinstance(response, str) and _is_prompt(prompt):
         return prompt, response
     raise UserError(
-        "Accepted: a (prompt, response) pair, the prompt a text or messages and the response a text, or messages (role, content) of which "
+        "Accepted: a (prompt, response) pair, the prompt a text or messages and the response a text, or messages "
+        "(role, content) of which "
         f"the last is the assistant's and a text. Found: {_named(conversation)}."
     )
 
@@ -203,7 +210,8 @@ def _encode_all(model: Any, tokenizer: Any, conversations: Sequence[Conversation
             )
         if _length(one) > limit:
             raise UserError(
-                f"conversation {row}: {_length(one)} tokens, but the model's context holds {limit}. Drop it or shorten the prompt."
+                f"conversation {row}: {_length(one)} tokens, but the model's context holds {limit}. Drop it or shorten "
+                "the prompt."
             )
         encoded.append(one)
     return encoded

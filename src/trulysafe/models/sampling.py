@@ -1,7 +1,7 @@
 """Responses of a model to prompts, in blocks of fixed content.
 
-A block is a fixed set of prompts with its own seed and its own batch; batches never cross blocks. So neither the number of
-shards nor the order of the work can change a response (in bfloat16 results depend on the batch). Paper A samples 8
+A block is a fixed set of prompts with its own seed and its own batch; batches never cross blocks. So neither the number
+of shards nor the order of the work can change a response (in bfloat16 results depend on the batch). Paper A samples 8
 responses a prompt at temperature 1.4, top-k 8, top-p 0.95 and repetition penalty 1.2.
 """
 
@@ -64,7 +64,8 @@ def usable(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def block_numbers(rows: pd.DataFrame, size: int) -> list[int]:
-    """Number of the block that each row's prompt falls into, where the prompts of the rows are cut into blocks of ``size``."""
+    """Number of the block that each row's prompt falls into, where the prompts of the rows are cut into blocks of
+    ``size``."""
     cut = enumerate(blocks(rows.drop_duplicates("prompt_id"), size))
     number = {prompt: place for place, block in cut for prompt in block["prompt_id"]}
     return [number[prompt] for prompt in rows["prompt_id"]]
@@ -92,11 +93,12 @@ def respond(
         seed: combined with each block's content to the block's own seed.
 
     Yields:
-        A samples table per block. ``response`` is the text without special tokens, ``tokens`` counts them with the end of turn,
-        and ``finished`` says whether the end of turn came before the token limit.
+        A samples table per block. ``response`` is the text without special tokens, ``tokens`` counts them with the end
+        of turn, and ``finished`` says whether the end of turn came before the token limit.
 
     Raises:
-        UserError: a prompt leaves no room for ``max_new_tokens`` in the model's context; said before anything is sampled.
+        UserError: a prompt leaves no room for ``max_new_tokens`` in the model's context; said before anything is
+            sampled.
     """
     import torch
 
@@ -114,15 +116,16 @@ def generated(
     """Responses to one batch of prompts as token ids, drawn with the seed that torch is at.
 
     Args:
-        model: causal language model in evaluation mode; it may be one in training, as no tensor of inference mode stays in it.
+        model: causal language model in evaluation mode; it may be one in training, as no tensor of inference mode stays
+            in it.
         tokenizer: its tokenizer.
         prompts: token ids of each prompt.
         decoding: how to draw.
 
     Returns:
-        ``decoding.samples`` rows per prompt (one where greedy), prompts in order. A row ends with the end of turn, also where the model
-        ended it with another token that its generation config names (``<|endoftext|>`` beside ``<|im_end|>``), or without one at
-        the token limit.
+        ``decoding.samples`` rows per prompt (one where greedy), prompts in order. A row ends with the end of turn, also
+        where the model ended it with another token that its generation config names (``<|endoftext|>`` beside
+        ``<|im_end|>``), or without one at the token limit.
     """
     import torch
 
@@ -154,8 +157,10 @@ def _check_room(block: pd.DataFrame, prompts: list[list[int]], context: float, d
     for name, source, ids in zip(block["prompt_id"], block["source"], prompts, strict=True):
         if len(ids) + decoding.max_new_tokens > context:
             raise UserError(
-                f"prompt {name} (of {source}) has {len(ids)} tokens: with max_new_tokens {decoding.max_new_tokens} that is more than the "
-                f"model's context of {context}. Lower max_new_tokens, or leave long prompts out (option max_characters of the dataset)."
+                f"prompt {name} (of {source}) has {len(ids)} tokens: with max_new_tokens {decoding.max_new_tokens} "
+                "that is more than the "
+                f"model's context of {context}. Lower max_new_tokens, or leave long prompts out (option max_characters "
+                "of the dataset)."
             )
 
 

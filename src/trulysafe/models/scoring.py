@@ -1,14 +1,12 @@
-"""Forwards over given conversations: what preference training needs from the frozen reference model.
+"""Forwards of a frozen model over given conversations: log-probabilities and log-odds of tokens, in batches of like
+length.
 
-Token log-probabilities depend on the model alone, rewards on the reward model too; both are computed once per pair table and shared by
-all experiments that use it.
+They are computed once per pair table and shared by all experiments that use it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -16,22 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from trulysafe.models.layer_states import LayerStates, find_decoder
 from trulysafe.models.tokens import Encoded
-from trulysafe.reward.model import HybridReward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Rewards:
-    """Rewards of one response: calibrated at its endpoint, raw prefix values after each of its tokens (end of turn included)."""
-
-    endpoint: float
-    token_values: list[float]
 
 
 def token_logps(
@@ -57,26 +45,9 @@ def token_logps(
     def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[list[float]]:
         logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits
         logps = -F.cross_entropy(logits[:, :-1].float().transpose(1, 2), ids[:, 1:], reduction="none")
-        return [logps[row, len(item.prompt_ids) - 1 : _length(item) - 1].tolist() for row, item in enumerate(batch)]
+        return [logps[row, len(item.prompt_ids) - 1 : length(item) - 1].tolist() for row, item in enumerate(batch)]
 
-    return _in_buckets(conversations, pad, batch_size, model.device, forward, label)
-
-
-def endpoint_rewards(
-    model: PreTrainedModel, conversations: Sequence[Encoded], pad: int, batch_size: int, reward: HybridReward
-) -> list[float]:
-    """Calibrated reward of each response at its endpoint, from the model's states, without the LM head.
-
-    Arguments as in :func:`read_rewards`.
-    """
-    decoder, _, _ = find_decoder(model)
-
-    def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[float]:
-        with LayerStates(model, positions=ends) as endpoint:
-            decoder(input_ids=ids, attention_mask=attention, use_cache=False)
-        return reward.calibrated(reward(endpoint.stacked())).tolist()
-
-    return _in_buckets(conversations, pad, batch_size, model.device, forward, None)
+    return in_buckets(conversations, pad, batch_size, model.device, forward, label)
 
 
 def token_log_odds(
@@ -90,46 +61,13 @@ def token_log_odds(
     def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[list[float]]:
         logits = model(input_ids=ids, attention_mask=attention).logits.float()
         odds = logits[..., 1] - logits[..., 0]
-        return [odds[row, len(item.prompt_ids) : _length(item)].tolist() for row, item in enumerate(batch)]
+        return [odds[row, len(item.prompt_ids) : length(item)].tolist() for row, item in enumerate(batch)]
 
-    return _in_buckets(conversations, pad, batch_size, model.device, forward, "Token rewards")
-
-
-def read_rewards(
-    model: PreTrainedModel,
-    conversations: Sequence[Encoded],
-    pad: int,
-    batch_size: int,
-    reward: HybridReward,
-    token_reward: HybridReward,
-) -> list[Rewards]:
-    """Rewards of each response from the frozen model's states, without the LM head.
-
-    Args:
-        model: the base model that the rewards were fitted on.
-        conversations: tokenised prompts and responses.
-        pad: id to pad with; its positions are masked.
-        batch_size: conversations per forward; they are bucketed by length.
-        reward: read at the endpoint and calibrated.
-        token_reward: read after every response token.
-    """
-    decoder, _, _ = find_decoder(model)
-
-    def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[Rewards]:
-        with ExitStack() as stack:
-            endpoint = stack.enter_context(LayerStates(model, positions=ends))
-            prefix = stack.enter_context(LayerStates(model, transform=token_reward.probe))
-            decoder(input_ids=ids, attention_mask=attention, use_cache=False)
-        rewards = reward.calibrated(reward(endpoint.stacked())).tolist()
-        values = token_reward.combine(prefix.stacked())
-        spans = [slice(len(item.prompt_ids), _length(item)) for item in batch]
-        return [Rewards(rewards[row], values[row, span].tolist()) for row, span in enumerate(spans)]
-
-    return _in_buckets(conversations, pad, batch_size, model.device, forward, "Rewards")
+    return in_buckets(conversations, pad, batch_size, model.device, forward, "Token rewards")
 
 
 @torch.inference_mode()
-def _in_buckets(
+def in_buckets(
     conversations: Sequence[Encoded],
     pad: int,
     batch_size: int,
@@ -137,8 +75,18 @@ def _in_buckets(
     forward: Callable[[list[Encoded], Tensor, Tensor, Tensor], list[Result]],
     label: str | None,
 ) -> list[Result]:
-    """Run ``forward`` on right-padded batches of like length and put the results back in order."""
-    order = sorted(range(len(conversations)), key=lambda index: (_length(conversations[index]), index))
+    """Run ``forward`` on right-padded batches of like length and put the results back in order.
+
+    Args:
+        conversations: tokenised prompts and responses.
+        pad: id to pad with; its positions are masked.
+        batch_size: conversations per forward.
+        device: where the tensors go.
+        forward: given the conversations of a batch, their ids and attention [B, T] and the places of their last tokens
+            [B], returns a result for each.
+        label: of the progress bar; none shows none.
+    """
+    order = sorted(range(len(conversations)), key=lambda index: (length(conversations[index]), index))
     results: dict[int, Result] = {}
     for start in tqdm(range(0, len(order), batch_size), desc=label, unit="batch", mininterval=5, disable=label is None):
         members = order[start : start + batch_size]
@@ -149,12 +97,13 @@ def _in_buckets(
 
 
 def _right_padded(batch: list[Encoded], pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    width = max(map(_length, batch))
-    ids = torch.tensor([item.prompt_ids + item.response_ids + [pad] * (width - _length(item)) for item in batch])
-    lengths = torch.tensor([_length(item) for item in batch])
+    width = max(map(length, batch))
+    ids = torch.tensor([item.prompt_ids + item.response_ids + [pad] * (width - length(item)) for item in batch])
+    lengths = torch.tensor([length(item) for item in batch])
     attention = (torch.arange(width) < lengths[:, None]).long()
     return ids, attention, lengths - 1
 
 
-def _length(item: Encoded) -> int:
+def length(item: Encoded) -> int:
+    """Tokens of a conversation, prompt and response."""
     return len(item.prompt_ids) + len(item.response_ids)

@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from trulysafe.common.errors import not_accepted
 from trulysafe.common.ids import pair_id, stable_seed
+from trulysafe.common.options import PairRule
 from trulysafe.common.schema import UNLABELLED
-from trulysafe.data.roles import limit, select
+from trulysafe.data.roles import at_most, rows_of_role
 
 SAME_TEXT, GAP = "same text", "gap"
-RULES = ("best_worst", "top_k_bottom_k", "best_vs_random")
+RULES = get_args(PairRule)
 Drops = Counter[tuple[str, str]]
 """How many were dropped, by (reason, risk class)."""
 _CARRIED = ("prompt_id", "prompt", "risk", "family", "source", "meta")
@@ -71,11 +73,11 @@ def annotated_pairs(
     """Usable annotated pairs that a stage may see, at most ``rows`` of them, and what :func:`without_unusable` dropped.
 
     Args:
-        datasets, split, role: as in :func:`trulysafe.data.roles.select`.
+        datasets, split, role: as in :func:`trulysafe.data.roles.rows_of_role`.
         rows: at most this many, those with the lowest hashes.
     """
-    pairs, drops = without_unusable(select(datasets, "pairs", split, role))
-    return limit(pairs, rows), drops
+    pairs, drops = without_unusable(rows_of_role(datasets, "pairs", split, role))
+    return at_most(pairs, rows), drops
 
 
 def without_unusable(pairs: pd.DataFrame) -> tuple[pd.DataFrame, Drops]:

@@ -14,14 +14,16 @@ pairs are the same whatever the share, and the smaller set of flipped ones is co
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import pandas as pd
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import unit_interval
+from trulysafe.common.options import MixRule
 from trulysafe.common.schema import HARMFUL_RISKS, RISKS, UNPARSED
 
-RULES = ("quota", "random", "ratio")
+RULES = get_args(MixRule)
 Stratum = tuple[tuple[str, ...], int, str]
 """Classes to draw from together, number of pairs, and the key that asks for them."""
 

@@ -36,7 +36,7 @@ def refuse_too_many(plan: Plan, pool: str, prompts: pd.DataFrame, read: Read) ->
     config = plan.config
     for name, mix in config.mixes.items():
         tables = [config.pairs[table] for table in mix.pairs]
-        if not plan.draws(name) or not any(table.pool == pool for table in tables):
+        if not plan.pairs.draws(name) or not any(table.pool == pool for table in tables):
             continue
         bounds = [_bound(plan, pool, prompts, table, read) for table in tables]
         if any(bound is None for bound in bounds):
@@ -61,7 +61,7 @@ def _bound(plan: Plan, pool: str, prompts: pd.DataFrame, table: Pairs, read: Rea
     elif table.labeller:
         return None
     else:
-        risks = pd.concat([read(path)["risk"] for path in plan.datasets(table.datasets)])
+        risks = pd.concat([read(path)["risk"] for path in plan.data.tables(table.datasets)])
         counts = {str(risk): count for risk, count in risks.value_counts().items()}
     return Counter({risk: min(int(count), table.rows or int(count)) for risk, count in counts.items()})
 

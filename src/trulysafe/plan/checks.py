@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from trulysafe.common.errors import UserError
+from trulysafe.common.errors import UserError, refusal
 from trulysafe.config.tables.configuration import Configuration
-from trulysafe.config.tables.sources import Dataset
-from trulysafe.config.wording import refusal
+from trulysafe.config.tables.sources import HubModel
 from trulysafe.plan.consistency import consistency_problems
-from trulysafe.plan.local_models import directory_problems
 from trulysafe.prefetch.hub import unpinned
+
+_WEIGHTS = ("*.safetensors", "*.bin")
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+_TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
 def check_inputs(config: Configuration) -> None:
@@ -21,47 +23,23 @@ def check_inputs(config: Configuration) -> None:
         raise refusal("The configuration points at things that are not accepted:", problems)
 
 
-def dataset_options(config: Configuration, dataset: Dataset) -> dict[str, Any]:
-    """Options of a dataset's reader, with the data folder as the start of relative paths."""
-    return dict(dataset.options) if dataset.kind == "demo" else {"folder": config.data, **dataset.options}
-
-
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
-    from trulysafe.judges import registry as judges
-    from trulysafe.label import labellers
 
     for name, dataset in config.datasets.items():
         try:
-            data.validate(dataset.kind, dataset_options(config, dataset))
+            data.validate(dataset.kind, dataset.options.below(config.data))
         except UserError as error:
             yield f"datasets.{name}: {error}"
-    for name, judge in config.judges.items():
-        try:
-            judges.validate(judge.kind, judge.options)
-        except UserError as error:
-            yield f"judges.{name}: {error}"
-    for name, labeller in config.labellers.items():
-        try:
-            labellers.validate(labeller.kind, labeller.options)
-        except UserError as error:
-            yield f"labellers.{name}: {error}"
     yield from _endpoints(config)
     yield from _models(config)
     yield from consistency_problems(config)
 
 
 def _models(config: Configuration) -> Iterator[str]:
-    from trulysafe.models import pretrain
-
     for name, model in config.models.items():
-        if model.source == "train":
-            try:
-                pretrain.check_options(model.architecture, model.training)
-            except UserError as error:
-                yield f"models.{name}.{error}"
         if model.source == "path":
-            yield from directory_problems(name, model)
+            yield from _directory_problems(name, model)
         if model.source == "hub" and (
             problem := unpinned(f"models.{name}.revision", model.name, model.revision, "model")
         ):
@@ -79,3 +57,34 @@ def _endpoints(config: Configuration) -> Iterator[str]:
                 check_address(llm.base_url)
             except UserError as error:
                 yield f"llms.{name}: {error}"
+
+
+def _directory_problems(name: str, model: HubModel) -> Iterator[str]:
+    """What a directory named under ``models`` lacks, by its files: configuration, weights, tokenizer, chat template."""
+    folder, where = Path(model.name), f"models.{name}"
+    if not (folder / "config.json").is_file():
+        adapter = (folder / "adapter_config.json").is_file()
+        do = (
+            "It holds a LoRA adapter: merge it into its base model (`merge_and_unload`) and save that"
+            if adapter
+            else ""
+        )
+        do = do or "Give a directory written by save_pretrained, or set source: hub"
+        yield f"{where}.name: {model.name} holds no config.json. {do}."
+        return
+    if not any(path for pattern in _WEIGHTS for path in folder.glob(pattern)):
+        yield f"{where}.name: {model.name} holds no weights (*.safetensors). Save the model with save_pretrained."
+    if not any((folder / file).is_file() for file in _TOKENIZER):
+        yield f"{where}.name: {model.name} holds no tokenizer. Save it there too: tokenizer.save_pretrained({model.name!r})."
+    elif not model.chat_template and not _has_template(folder):
+        yield (
+            f"{where}.chat_template: missing, and the tokenizer in {model.name} has no template of its own. "
+            "Give the path of a Jinja file that ends the assistant's turn with the EOS token (or with end_of_turn), or choose an instruction-tuned model."
+        )
+
+
+def _has_template(folder: Path) -> bool:
+    if any((folder / file).is_file() for file in _TEMPLATES) or (folder / "additional_chat_templates").is_dir():
+        return True
+    settings = folder / "tokenizer_config.json"
+    return settings.is_file() and bool(json.loads(settings.read_text(encoding="utf-8")).get("chat_template"))

@@ -1,4 +1,4 @@
-"""Checks of what the parts of a configuration are to each other: tables and roles of datasets, models of rewards, fits of judges.
+"""Checks of what the parts of a configuration are to each other: tables and roles of datasets, models of rewards, seeds of arms.
 
 Each of these would otherwise end a job in the middle of a run or, where shapes happen to agree, not be noticed at all.
 """
@@ -26,16 +26,10 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
     yield from _comparison_problems(config)
     yield from _seed_problems(config)
     yield from _mix_problems(config)
-    yield from _judge_problems(config)
 
 
 def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterator[str]:
-    from trulysafe.data import read as data
-
-    try:
-        found = data.schema_kind(dataset.kind, dict(dataset.options))
-    except (UserError, KeyError, AttributeError):
-        return  # the check of the dataset's own options says what is wrong
+    found = dataset.options.table_kind
     if found != kind:
         hint = f" Name {kind} here, or map the columns of {kind}." if dataset.kind != "demo" else f" Name {kind} here."
         yield f"{where} holds {found}, {kind} are needed.{hint}"
@@ -76,7 +70,7 @@ def _refit_problems(config: Configuration) -> Iterator[str]:
     for name, table in config.methods.items():
         confidence = method_of(config, name).confidence
         refits = confidence.kind == "label" and confidence.online and confidence.calibrate_every
-        if refits and table.reward and config.rewards[table.reward].fit.get("validation_share") == 0:
+        if refits and table.reward and config.rewards[table.reward].fit.validation_share == 0:
             yield (
                 f"methods.{name}.confidence.calibrate_every: {refits} refits the calibration of {table.reward!r} on held-out pairs, and "
                 f"rewards.{table.reward}.fit.validation_share is 0. Set calibrate_every to 0, or hold pairs out."
@@ -155,15 +149,4 @@ def _most_pairs(config: Configuration, name: str) -> float:
 
 
 def _rows(dataset: Dataset) -> float:
-    rows = dataset.options.get("rows")
-    return rows if isinstance(rows, int) else math.inf
-
-
-def _judge_problems(config: Configuration) -> Iterator[str]:
-    from trulysafe.judges.registry import FITS, JUDGES
-
-    for name, judge in config.judges.items():
-        if judge.kind in FITS and not judge.datasets:
-            yield f"judges.{name}.datasets: missing. A judge of kind {judge.kind!r} is fitted first; name datasets of labelled responses (role judge)."
-        if judge.kind in JUDGES and judge.kind not in FITS and judge.datasets:
-            yield f"judges.{name}.datasets: a judge of kind {judge.kind!r} is not fitted. Remove the key; fitted judges: {', '.join(FITS)}."
+    return dataset.options.rows or math.inf

@@ -1,120 +1,118 @@
-"""What is answered, judged, followed and shown."""
+"""What is answered and judged."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trulysafe.config.resolved import method_of
-from trulysafe.plan.pair_cost import PairCost
-from trulysafe.plan.runs import UNTRAINED
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.evaluation import Benchmark, Judge
+from trulysafe.evaluate.judging import JUDGES
+from trulysafe.plan.models import Models
+from trulysafe.plan.paths import Results
+from trulysafe.plan.policies import Policies
 
 
-class Evaluation(PairCost):
-    """What is answered, judged, followed and shown."""
+@dataclass(frozen=True)
+class Evaluate:
+    """Answers of policies and their judges."""
 
-    def answer_shards(self, batch: str, table: str = "answers") -> list[str]:
-        """Answers of a batch, or their verdicts; the number of shards is in the path, as in :meth:`pool_shards`."""
+    config: Configuration
+    results: Results
+    models: Models
+    policies: Policies
+
+    def inputs(self, job: str) -> dict[str, Any]:
+        """What must be there before the policies of a job can answer."""
+        if job in self.policies.untrained:
+            return {"model": self.models.files(self.policies.untrained[job])}
+        return {"policies": self.results(f"policies/{job}")}
+
+    @cached_property
+    def benchmark_jobs(self) -> dict[str, list[str]]:
+        """Benchmarks that are answered together: those that name a ``job`` under it, each other one under its own name."""
+        return _by_job(self.config.benchmarks)
+
+    @cached_property
+    def judge_jobs(self) -> dict[str, list[str]]:
+        """Judges that judge together, named as :attr:`benchmark_jobs`."""
+        return _by_job(self.config.judges)
+
+    def answers(self, job: str) -> list[str]:
+        """Answers of a job's policies, in shards; their number is in the path, as in a pool's."""
+        return [path for benchmarks in self.benchmark_jobs for path in self._shards(f"answers/{job}/{benchmarks}")]
+
+    def verdicts(self, job: str, judges: Iterable[str] | None = None) -> list[str]:
+        """Verdicts on the answers of a job's policies, of all judges or of the files that hold those of some."""
+        some = set(self.config.judges if judges is None else judges)
+        return [
+            path
+            for benchmarks in self.benchmark_jobs
+            for together in self.judge_jobs
+            if some & self.asked(benchmarks, together).keys()
+            for path in self._shards(f"verdicts/{job}/{benchmarks}/{together}")
+        ]
+
+    def asked(self, benchmarks: str, judges: str) -> dict[str, list[str]]:
+        """Judges of a job of judges -> those of a job's benchmarks that ask them; judges that none asks are left out."""
+        found = {
+            judge: [name for name in self.benchmark_jobs[benchmarks] if judge in self.config.benchmarks[name].judges]
+            for judge in self.judge_jobs[judges]
+        }
+        return {judge: asking for judge, asking in found.items() if asking}
+
+    def datasets(self, benchmarks: str) -> list[str]:
+        """Data sets of the prompts of a job's benchmarks."""
+        named = (self.config.benchmarks[name].datasets for name in self.benchmark_jobs[benchmarks])
+        return sorted({dataset for datasets in named for dataset in datasets})
+
+    def _shards(self, folder: str) -> list[str]:
         count = self.config.batching.answer_shards
-        return [self.results(f"{table}/{batch}/{shard}-of-{count}.parquet") for shard in range(count)]
+        return [self.results(f"{folder}/{shard}-of-{count}.parquet") for shard in range(count)]
 
-    @cached_property
-    def arms(self) -> dict[str, dict[str, Any]]:
-        """Experiments as tables and figures show them, untrained ones first: label, group, and where there are any, ``base`` and ``start``."""
-        further = {"base": self.bases, "start": self.starts}
-        untrained_first = sorted(self.config.experiments.items(), key=lambda item: item[1].method is not None)
-        return {
-            name: {"label": item.label or name, "group": item.group}
-            | {key: known[name] for key, known in further.items() if name in known}
-            for name, item in untrained_first
-        }
+    def judge(self, name: str) -> dict[str, Any]:
+        """How to open a judge: kind, options and, of a fitted one, the folder of its fit."""
+        judge = self.config.judges[name]
+        artefact = self.results(f"judges/{name}") if judge.datasets else None
+        return {"kind": judge.kind, "options": judge.options.model_dump(exclude_defaults=True), "artefact": artefact}
 
-    def answering_model(self, batch: str) -> str:
-        """The model behind a batch of answers, trained or as it is."""
-        return self.untrained[batch] if batch in self.untrained else self.batch_model(batch)
+    def judge_files(self, names: Iterable[str]) -> list[str]:
+        """What to wait for before judges can judge: the fits of those that are fitted."""
+        return [artefact for name in names if (artefact := self.judge(name)["artefact"])]
+
+    def judge_modules(self, names: Iterable[str]) -> list[str]:
+        """Modules of judges, for the fingerprint of a job that uses them."""
+        return sorted({JUDGES.module_name(self.config.judges[name].kind) for name in names})
 
     @property
-    def ablation_batches(self) -> list[str]:
-        """Batches that hold the arms and defaults of the ablations."""
+    def main_judges(self) -> list[str]:
+        """The first judge of every benchmark, by whose verdicts arms are compared."""
+        return list(dict.fromkeys(benchmark.judges[0] for benchmark in self.config.benchmarks.values()))
+
+    @property
+    def fitted_judges(self) -> list[str]:
+        """Judges that are fitted to data first."""
+        return [name for name, judge in self.config.judges.items() if judge.datasets]
+
+    @property
+    def measured_on(self) -> dict[str, dict[str, Any]]:
+        """What the numbers need to know of a benchmark; its first judge is the main one."""
+        return {
+            name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.judges[0]}
+            for name, benchmark in self.config.benchmarks.items()
+        }
+
+    @property
+    def ablated(self) -> list[str]:
+        """Jobs that hold the arms and defaults of the ablations."""
         named = {name for item in self.config.report.ablations.values() for name in (item.arm, item.default)}
-        untrained = [batch for batch in self.untrained if batch.removeprefix(UNTRAINED) in named]
-        return [*untrained, *(batch for batch, runs in self.trained.items() if named & {name for name, _ in runs})]
+        return [job for job in self.policies.jobs if named & self.policies.experiments(job).keys()]
 
-    @cached_property
-    def followed(self) -> dict[str, list[dict[str, Any]]]:
-        """Policies whose order and distribution are measured, by training job."""
-        wanted = set(self.config.drift.experiments) if self.config.drift else set()
-        found = {batch: [one for one in self.policies(batch) if one["experiment"] in wanted] for batch in self.trained}
-        return {batch: policies for batch, policies in found.items() if policies}
 
-    def drift_inputs(self, batch: str) -> dict[str, Any]:
-        """What is read to follow the policies of a training job."""
-        drift = self.config.drift
-        if drift is None:
-            return {}
-        return {
-            "policies": self.results(f"policies/{batch}"),
-            "samples": self.pool_shards(drift.pool, "samples/{shard}-of-{shards}.parquet"),
-            "model": self.model_files(self.config.pools[drift.pool].model),
-            "datasets": self.datasets(self.config.benchmarks[drift.benchmark].datasets),
-            "split": self.results("data/split.parquet"),
-        }
-
-    def drift_options(self) -> dict[str, Any]:
-        """How policies are followed: numbers of prompts and samples, decoding, benchmark and judge."""
-        drift = self.config.drift
-        if drift is None:
-            return {}
-        pool, benchmark = self.config.pools[drift.pool], self.config.benchmarks[drift.benchmark]
-        return {
-            "reference": self.model_spec(pool.model),
-            "prompts": drift.prompts,
-            "fresh_prompts": drift.fresh_prompts,
-            "decoding": {
-                "samples": drift.fresh_samples,
-                **pool.model_dump(include={"temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens"}),
-            },
-            "block": pool.block,
-            "seed": pool.seed,
-            "risks": benchmark.risks,
-            "judge": self.judge_spec(benchmark.judges[0]),
-        }
-
-    def kept_tokens_inputs(self) -> dict[str, Any]:
-        """What the figure of kept tokens is drawn from: pairs, their token ids, values and constants of the token rewards."""
-        shown = self.config.report.kept_tokens
-        if shown is None:
-            return {}
-        model, method = self.config.pairs[shown.pairs].model, self.config.methods[shown.method]
-        if method.token_rewards:
-            source = self.results(f"token_rewards/{method.token_rewards}")
-            values = self.results(f"token_values/{method.token_rewards}/{shown.pairs}.parquet")
-        else:
-            source = self.results(f"rewards/{method.reward}/model")
-            values = self.results(f"reference/{model}/{method.reward}/{shown.pairs}.parquet")
-        return {
-            "pairs": self.results(f"pairs/{shown.pairs}.parquet"),
-            "reference": self.results(f"reference/{model}/{shown.pairs}.parquet"),
-            "values": values,
-            "source": source,
-            "model": self.model_files(model),
-        }
-
-    @property
-    def kept_tokens_model(self) -> dict[str, Any] | None:
-        """How to load the tokenizer of the pairs that the figure of kept tokens shows."""
-        shown = self.config.report.kept_tokens
-        return self.model_spec(self.config.pairs[shown.pairs].model) if shown else None
-
-    @property
-    def kept_tokens_mask(self) -> dict[str, Any] | None:
-        """Options of the mask that the figure of kept tokens shows."""
-        shown = self.config.report.kept_tokens
-        return asdict(method_of(self.config, shown.method))["mask"] if shown else None
-
-    def policy_inputs(self, batch: str) -> dict[str, Any]:
-        """What must be there before a batch of policies can answer."""
-        if batch in self.untrained:
-            return {"model": self.model_files(self.untrained[batch])}
-        return {"policies": self.results(f"policies/{batch}")}
+def _by_job(components: Mapping[str, Benchmark] | Mapping[str, Judge]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, component in components.items():
+        found.setdefault(component.job or name, []).append(name)
+    return found

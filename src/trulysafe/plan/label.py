@@ -2,59 +2,89 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from trulysafe.common.kinds import LABELLERS
+from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import EndpointLlm, LocalLlm
-from trulysafe.plan.data import Sources
+from trulysafe.plan.models import Models
+from trulysafe.plan.paths import Results
 
-PACE = ("concurrency", "timeout", "attempts", "first_wait")
+PACE = ("concurrency", "timeout", "attempts")
 """Options of a language model that decide how fast it is asked, never what it says."""
 
 
-class Labels(Sources):
+@dataclass(frozen=True)
+class Label:
     """Labellers and the language models that they ask."""
 
-    def labeller_files(self, name: str | None) -> list[str]:
+    config: Configuration
+    results: Results
+    models: Models
+
+    def files(self, labeller: str | None) -> list[str]:
         """The artefact of a labeller, then the model that it asks; nothing where labels come with the data."""
-        if not name or name not in self.made_labellers:
+        if not labeller or labeller not in self.fitted:
             return []
-        return [self.results(f"labellers/{name}"), *self.llm_files(self.config.labellers[name].llm)]
+        return [self.results(f"labellers/{labeller}"), *self.llm_files(self.llm(labeller))]
 
     @cached_property
-    def made_labellers(self) -> list[str]:
+    def fitted(self) -> list[str]:
         """Labellers with an artefact: all but those whose labels come with the data."""
         return [name for name, labeller in self.config.labellers.items() if labeller.kind != "released"]
 
     @property
-    def labelled_pools(self) -> dict[str, str]:
+    def pools(self) -> dict[str, str]:
         """Pools whose prompts a labeller labels: pool -> labeller."""
         return {name: pool.labeller for name, pool in self.config.pools.items() if pool.labeller}
 
-    def asked_llm(self, labeller: str | None) -> str | None:
+    def kind(self, labeller: str | None) -> str | None:
+        """The kind of a labeller."""
+        return self.config.labellers[labeller].kind if labeller else None
+
+    def code(self, labeller: str | None) -> list[str]:
+        """Module of a labeller's kind, which a job loads by its name, for the fingerprint of its code."""
+        kind = self.kind(labeller)
+        return [LABELLERS.module_name(kind)] if kind else []
+
+    def llm(self, labeller: str | None) -> str | None:
         """The language model that a labeller asks."""
         return self.config.labellers[labeller].llm if labeller else None
 
-    def llm_files(self, name: str | None) -> list[str]:
+    def llm_files(self, llm: str | None) -> list[str]:
         """What to wait for before a language model can be asked: a model that a rule trains."""
-        llm = self.config.llms[name] if name else None
-        return self.model_files(llm.model) if isinstance(llm, LocalLlm) else []
-
-    def labelling_model(self, labeller: str | None) -> str | None:
-        """The model that a job loads to label: that of a labeller which asks a local language model."""
-        llm = self.local_llm(labeller)
-        return llm.model if llm else None
+        asked = self.config.llms[llm] if llm else None
+        return self.models.files(asked.model) if isinstance(asked, LocalLlm) else []
 
     def local_llm(self, labeller: str | None) -> LocalLlm | None:
         """The language model that a labeller asks, if the job itself loads it."""
-        asked = self.asked_llm(labeller)
-        llm = self.config.llms[asked] if asked else None
+        name = self.llm(labeller)
+        llm = self.config.llms[name] if name else None
         return llm if isinstance(llm, LocalLlm) else None
+
+    def model(self, labeller: str | None) -> str | None:
+        """The model that a job loads to label: that of a labeller which asks a local language model."""
+        llm = self.local_llm(labeller)
+        return llm.model if llm else None
 
     def llm_options(self, name: str | None) -> dict[str, Any]:
         """What of a language model decides answers; where an endpoint is and how fast it is asked are left out."""
         if not name:
             return {}
         llm = self.config.llms[name]
-        options = {"name": name, "model": llm.name if isinstance(llm, EndpointLlm) else self.model_spec(llm.model)}
+        options = {"name": name, "model": llm.name if isinstance(llm, EndpointLlm) else self.models.spec(llm.model)}
         return options | llm.model_dump(exclude={"name", "model", "base_url", "key_variable", *PACE})
+
+    def llm_client(self, name: str) -> dict[str, Any]:
+        """Arguments of :func:`trulysafe.llm.opening.open_client`, with what decides no answer, and so is no parameter
+        of a rule."""
+        llm = self.config.llms[name]
+        spec = self.models.spec(llm.model) if isinstance(llm, LocalLlm) else None
+        return {
+            "name": name,
+            "stanza": llm.model_dump(),
+            "cache": self.results(f"llm_cache/{name}"),
+            "spec": spec,
+        }

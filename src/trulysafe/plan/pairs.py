@@ -1,17 +1,23 @@
-"""Pools, rewards and pair tables."""
+"""Pools of sampled responses, pair tables, and the mixes drawn from them."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
-from trulysafe.config.order import Policy, states_policy
-from trulysafe.config.tables.evaluation import RewardAblation
-from trulysafe.plan.label import Labels
+from trulysafe.config.order import seeds, states_policy
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.plan.models import Models
+from trulysafe.plan.paths import Results
 
 
-class Preferences(Labels):
-    """Pools, rewards and pair tables."""
+@dataclass(frozen=True)
+class Pairs:
+    """Pools, pair tables and mixes."""
+
+    config: Configuration
+    results: Results
+    models: Models
 
     def pool_shards(self, pool: str, pattern: str) -> list[str]:
         """All shards of a pool; their number is in the path, so that changing it never mixes old shards with new ones."""
@@ -28,68 +34,25 @@ class Preferences(Labels):
             "samples": self.pool_shards(pool, "samples/{shard}-of-{shards}.parquet"),
             "states": self.pool_shards(pool, f"{place}/{pooling}/{{shard}}-of-{{shards}}"),
             "reward": self.results(f"rewards/{reward}/model"),
-            "model": self.model_files(pairs.model),
+            "model": self.models.files(pairs.model),
         }
 
-    def rewards_on_policies(self) -> list[str]:
-        """Measures of a reward on the states of each policy that it ranks a pool with."""
-        return sorted(
-            self.results(f"rewards/{reward}/on/{policy}.json")
-            for reward in self.config.rewards
-            for policy in self.policies_ranked_by(reward)
-        )
+    def of_source(self, source: str) -> list[str]:
+        """Pair tables of a source (``annotated`` or ``rerank``)."""
+        return [name for name, pairs in self.config.pairs.items() if pairs.source == source]
 
-    def policies_ranked_by(self, reward: str) -> set[Policy]:
-        """Policies on whose states a reward ranks a pool."""
-        ranking = [name for name, pairs in self.config.pairs.items() if pairs.reward == reward]
-        return {policy for name in ranking if (policy := states_policy(self.config, name)) is not None}
-
-    def first_round_pairs(self) -> list[str]:
+    @property
+    def first_round(self) -> list[str]:
         """Pair tables that exist before any training."""
         return [name for name, pairs in self.config.pairs.items() if pairs.states_from is None]
 
+    @property
     def later_pools(self) -> list[str]:
         """Prompts of the pools that later rounds rank again."""
         pools = {str(pairs.pool) for pairs in self.config.pairs.values() if pairs.states_from is not None}
         return [self.results(f"pools/{pool}/prompts.parquet") for pool in sorted(pools)]
 
-    def pairs_from(self, source: str) -> list[str]:
-        """Pair tables of a source (``annotated`` or ``rerank``)."""
-        return [name for name, pairs in self.config.pairs.items() if pairs.source == source]
-
-    def reward_identity(self, name: str | None) -> dict[str, Any]:
-        """What a saved reward says about its base model; whatever reads the reward checks it."""
-        if name is None:
-            return {}
-        reward = self.config.rewards[name]
-        model = self.config.models[reward.model]
-        known = {"base_model": reward.model, "pooling": reward.pooling}
-        return known if model.source == "train" else {**known, "name": model.name, "revision": model.revision}
-
-    @cached_property
-    def reward_ablations(self) -> dict[str, dict[str, Any]]:
-        """Comparisons of rewards: name -> ``choice``, ``primary``, ``a`` and ``b``, which :meth:`compared_rewards` makes."""
-        return {
-            name: {"choice": item.choice, "primary": item.primary, "a": _fitted_as(item), "b": item.default}
-            for name, item in self.config.report.reward_ablations.items()
-        }
-
-    @cached_property
-    def compared_rewards(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """What is fitted to compare rewards: reward whose states are read -> name of the fit -> ``options`` and ``baseline``."""
-        found: dict[str, dict[str, dict[str, Any]]] = {}
-        for item in self.config.report.reward_ablations.values():
-            for states, name, fit, baseline in (
-                (item.default, item.default, {}, None),
-                (item.reward or item.default, _fitted_as(item), item.fit or {}, item.baseline),
-            ):
-                reward = self.config.rewards[states]
-                options = {"fit": {**reward.fit, **fit}, "test_share": reward.test_share, "seed": reward.seed}
-                found.setdefault(states, {})[name] = {"options": options, "baseline": baseline}
-        return found
-
-
-def _fitted_as(item: RewardAblation) -> str:
-    """Name of the other side of a comparison of rewards."""
-    changed = ", ".join(f"{key}: {value}" for key, value in (item.fit or {}).items())
-    return item.reward or f"{item.default}, {item.baseline or changed}"
+    def draws(self, mix: str) -> list[int]:
+        """Seeds of every experiment that trains on a mix; each seed has its own draw."""
+        users = [experiment for experiment in self.config.experiments.values() if experiment.mix == mix]
+        return sorted({seed for experiment in users for seed in seeds(experiment)})

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from trulysafe.config.tables.configuration import Configuration
-
 Item = TypeVar("Item")
+Results = Callable[[str], str]
+"""Path below the scenario's folder -> path of something that the scenario makes."""
 
 
-class Paths:
-    """Where things lie.
-
-    Args:
-        config: the checked configuration.
-    """
-
-    def __init__(self, config: Configuration) -> None:
-        self.config = config
-
-    def results(self, path: str) -> str:
-        """Path of something that this scenario makes."""
-        return f"results/{self.config.scenario}/{path}"
-
-    def datasets(self, names: Iterable[str]) -> list[str]:
-        """Tables of datasets."""
-        return [self.results(f"data/{name}.parquet") for name in names]
+def results_of(scenario: str) -> Results:
+    """Paths of everything that a scenario makes."""
+    return lambda path: f"results/{scenario}/{path}"
 
 
 def distinct(paths: Iterable[Item]) -> list[Item]:

@@ -1,7 +1,8 @@
 """Models and data sets of the hub, fetched once at pinned revisions on a machine with network; jobs then need none.
 
-Files go into the Hugging Face cache (`cache` in the configuration, else the user's own), so that everything that reads the hub
-finds them with ``HF_HUB_OFFLINE=1``. What was fetched is written down with checksums. The access token is used here alone.
+Files go into the Hugging Face cache (`cache` in the configuration, else the user's own), where all that reads the hub
+finds them with ``HF_HUB_OFFLINE=1``. What was fetched is written down with checksums. The access token is used here
+alone.
 """
 
 from __future__ import annotations
@@ -22,11 +23,75 @@ ASKED_OFFLINE = "TRULYSAFE_ASKED_OFFLINE"
 """Set by the workflow where the user, not the workflow, asked to stay off the network."""
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_WEIGHTS, _PICKLED = "*.safetensors", "*.bin"
 _BESIDE_WEIGHTS = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
-_DATA = ("*.parquet", "*.arrow", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.gz", "*.xz", "*.zst", "README.md")
+_DATA = ("*.parquet", "*.arrow", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.gz", "*.xz", "*.zst")
+
+
+def fetch(repo: str, revision: str, kind: str, patterns: Sequence[str] = ()) -> dict[str, Any]:
+    """Fetch a repository of the hub into the cache and verify what came.
+
+    Args:
+        repo: name on the hub.
+        revision: commit.
+        kind: ``model`` or ``dataset``.
+        patterns: of a data set, the files to fetch; none is all data.
+
+    Returns:
+        The record: repo, kind, revision, and per file path, size in bytes and SHA-256.
+
+    Raises:
+        UserError: repository, revision or access is lacking, the network fails, or a checksum is not the hub's.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        found = HfApi().list_repo_files(repo, revision=revision, repo_type=kind)
+        names = wanted(found, kind, patterns)
+        folder = Path(snapshot_download(repo, revision=revision, repo_type=kind, allow_patterns=names))
+    except UserError as error:
+        raise UserError(f"{kind} {repo}@{revision}: {error}") from None
+    except Exception as error:  # the library raises many kinds; all of them mean that the files cannot be had
+        raise UserError(f"{kind} {repo}@{revision}: {_explained(error, repo, kind)}") from None
+    return {"repo": repo, "kind": kind, "revision": revision, "files": [_checked(folder, name) for name in names]}
+
+
+def dataset_folder(repo: str, revision: str, patterns: Sequence[str] = ()) -> Path:
+    """Folder in the cache where a fetched data set lies, which needs no network; arguments as for :func:`fetch`.
+
+    Raises:
+        UserError: it was not fetched.
+    """
+    from huggingface_hub import snapshot_download
+
+    files = [*(patterns or _DATA), "README.md"]
+    try:
+        folder = snapshot_download(
+            repo, revision=revision, repo_type="dataset", allow_patterns=files, local_files_only=True
+        )
+    except Exception as error:
+        missing = f"dataset {repo}@{revision} is not in the cache, or not all of it."
+        raise UserError(f"{missing} Run `make prefetch` on a machine with network.") from error
+    return Path(folder)
+
+
+def wanted(names: Iterable[str], kind: str, patterns: Sequence[str] = ()) -> list[str]:
+    """Files of a repository to fetch: of models the safetensors (pickled weights only where there are none) and what
+    belongs to them, of data sets the data, or what ``patterns`` match.
+
+    Raises:
+        UserError: nothing matches.
+    """
+
+    def matching(patterns: Sequence[str]) -> list[str]:
+        return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
+
+    names = sorted(names)
+    needed: Sequence[str] = patterns or _DATA
+    if kind == "model":
+        needed = ("*.safetensors",) if matching(("*.safetensors",)) else ("*.bin",)
+    if not set(matching(needed)) - {"README.md"}:
+        raise UserError(f"the repository holds none of {', '.join(needed)}; it holds {', '.join(names[:20])}.")
+    return matching((*needed, *(_BESIDE_WEIGHTS if kind == "model" else ("README.md",))))
 
 
 def unpinned(where: str, repo: str, revision: str | None, kind: str) -> str:
@@ -38,7 +103,7 @@ def unpinned(where: str, repo: str, revision: str | None, kind: str) -> str:
         revision: what the configuration gives.
         kind: ``model`` or ``dataset``.
     """
-    if revision and _COMMIT.fullmatch(revision):
+    if revision and re.fullmatch(r"[0-9a-f]{40}", revision):
         return ""
     found = f"{revision!r} is not a commit" if revision else "missing"
     return f"{where}: {found}. {how_to_pin(repo, kind)}"
@@ -46,10 +111,9 @@ def unpinned(where: str, repo: str, revision: str | None, kind: str) -> str:
 
 def how_to_pin(repo: str, kind: str) -> str:
     """How to find the commit of a hub repository."""
-    page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo}"
     return (
-        f"Give a commit of {repo}, 40 hex digits; on a machine with network `git ls-remote {page} HEAD` prints the "
-        "newest, and the History under Files and versions on its page lists all."
+        f"Give a commit of {repo}, 40 hex digits; on a machine with network `git ls-remote {_page(repo, kind)} HEAD` "
+        "prints the newest, and the History under Files and versions on its page lists all."
     )
 
 
@@ -90,78 +154,6 @@ def forget_tokens(environ: dict[str, str] | os._Environ[str] = os.environ) -> No
         environ.pop(name, None)
 
 
-def wanted(names: Iterable[str], kind: str, patterns: Sequence[str] = ()) -> list[str]:
-    """Files of a repository to fetch: of models the safetensors (pickled weights only where there are none) and what belongs to
-    them, of data sets the data, or what ``patterns`` match.
-
-    Raises:
-        UserError: nothing matches.
-    """
-    names = sorted(names)
-    if kind == "model":
-        weights = _WEIGHTS if any(fnmatch(name, _WEIGHTS) for name in names) else _PICKLED
-        patterns = (weights, *_BESIDE_WEIGHTS)
-        needed: Sequence[str] = (weights,)
-    else:
-        patterns = needed = patterns or _DATA
-        patterns = (*patterns, "README.md")
-    kept = [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
-    if not any(fnmatch(name, pattern) for name in kept for pattern in needed if name != "README.md"):
-        raise UserError(f"the repository holds none of {', '.join(needed)}; it holds {', '.join(names[:20])}.")
-    return kept
-
-
-def fetch(repo: str, revision: str, kind: str, patterns: Sequence[str] = ()) -> dict[str, Any]:
-    """Fetch a repository of the hub into the cache and verify what came.
-
-    Args:
-        repo: name on the hub.
-        revision: commit.
-        kind: ``model`` or ``dataset``.
-        patterns: of a data set, the files to fetch; none is all data.
-
-    Returns:
-        The record: repo, kind, revision, and per file path, size in bytes and SHA-256.
-
-    Raises:
-        UserError: the repository, revision or access is lacking, the network fails, or a file differs from the hub's checksum.
-    """
-    from huggingface_hub import HfApi, snapshot_download
-
-    try:
-        look_up = HfApi().dataset_info if kind == "dataset" else HfApi().model_info
-        siblings = look_up(repo, revision=revision).siblings or []
-        names = wanted((item.rfilename for item in siblings), kind, patterns)
-        folder = snapshot_download(repo, revision=revision, repo_type=kind, allow_patterns=names)
-    except UserError as error:
-        raise UserError(f"{kind} {repo}@{revision}: {error}") from None
-    except Exception as error:  # the library raises many kinds; all of them mean that the files cannot be had
-        raise UserError(_explained(error, repo, revision, kind)) from None
-    return {"repo": repo, "kind": kind, "revision": revision, "files": [_checked(Path(folder), name) for name in names]}
-
-
-def dataset_folder(repo: str, revision: str, patterns: Sequence[str] = ()) -> Path:
-    """Folder in the cache where a fetched data set lies; never goes to the network.
-
-    Args: as for :func:`fetch`.
-
-    Raises:
-        UserError: it was not fetched.
-    """
-    from huggingface_hub import snapshot_download
-
-    try:
-        allowed = [*(patterns or _DATA), "README.md"]
-        found = snapshot_download(
-            repo, revision=revision, repo_type="dataset", allow_patterns=allowed, local_files_only=True
-        )
-        return Path(found)
-    except Exception as error:
-        raise UserError(
-            f"dataset {repo}@{revision} is not in the cache, or not all of it. Run `make prefetch` on a machine with network."
-        ) from error
-
-
 def redacted(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """Take access tokens out of a message."""
     for name in TOKENS:
@@ -170,22 +162,23 @@ def redacted(text: str, environ: Mapping[str, str] = os.environ) -> str:
     return re.sub(r"hf_[A-Za-z0-9]{8,}", "(token)", text)
 
 
-def _explained(error: Exception, repo: str, revision: str, kind: str) -> str:
+def _page(repo: str, kind: str) -> str:
+    return f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo}"
+
+
+def _explained(error: Exception, repo: str, kind: str) -> str:
     from huggingface_hub import errors
 
-    reason = redacted(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
-    page = f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo}"
+    page, again = _page(repo, kind), "then run the same command again"
+    advice = f"Check the network and the space on the disk of the cache, {again}; it continues."
     if isinstance(error, errors.GatedRepoError):
-        advice = f"Accept its licence on {page}, then set HF_TOKEN to a token of that account and run the same command again."
+        advice = f"Accept its licence on {page}, set HF_TOKEN to a token of that account, {again}."
     elif isinstance(error, errors.RevisionNotFoundError):
         advice = how_to_pin(repo, kind)
     elif isinstance(error, errors.RepositoryNotFoundError):
         advice = f"Check the name on {page}; a private or gated repository also needs HF_TOKEN."
-    else:
-        advice = (
-            "Check the network and the space on the disk of the cache, then run the same command again; it continues."
-        )
-    return f"{kind} {repo}@{revision}: {type(error).__name__}: {reason} {advice}"
+    reason = [*str(error).strip().splitlines(), ""][0]
+    return f"{type(error).__name__}: {redacted(reason)} {advice}"
 
 
 def _checked(folder: Path, name: str) -> dict[str, Any]:
@@ -193,9 +186,7 @@ def _checked(folder: Path, name: str) -> dict[str, Any]:
     path = folder / name
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    stated = path.resolve().name
-    if _SHA256.fullmatch(stated) and stated != digest:
-        raise UserError(
-            f"{path}: the checksum differs from the hub's. Delete {path.resolve()} and run the command again."
-        )
+    stored = path.resolve()
+    if re.fullmatch(r"[0-9a-f]{64}", stored.name) and stored.name != digest:
+        raise UserError(f"{path}: the checksum differs from the hub's. Delete {stored} and run the command again.")
     return {"path": name, "bytes": path.stat().st_size, "sha256": digest}

@@ -1,33 +1,44 @@
-"""What training pairs cost, beside what they led to: sampling and judging anew against reading rewards off the training forward."""
+"""What training pairs cost, beside what they led to: sampling anew against reading rewards off the training forward."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from trulysafe.report.arms import Arms, label_of
-from trulysafe.report.tables import intervals, main_rows
+from trulysafe.report.table import Cell, cells
+from trulysafe.report.tables.main import main_rows
 from trulysafe.stats.intervals import interval
 from trulysafe.trainers.step_cost import COST_FILE, flops_per_step
 
 OVERHEAD = ("sampling", "judging", "reference", "reading")
 """Work per step that is there for the pairs alone (see :mod:`trulysafe.trainers.step_cost`)."""
 OUTCOMES = ("Safe all", "Over-refusal", "Helpful", "Truly safe")
+CAPTION = (
+    "Cost of pairs beside outcomes, per optimiser step, means over seeds. Overhead is what is done for the pairs "
+    "alone: for online arms sampling from the current policy, judging, and the reference's forward over the new pairs; "
+    "for arms that read the reward from the policy's states, that reading, as the states come with the training "
+    "forward. FLOPs are estimated: 2 N per token forward, 6 N per token of training, N parameters without embeddings, "
+    "attention over the context left out; reading: 2 L D + 2 L^2 per response (L layers of width D). The first step of "
+    "a run is not counted. Seconds are of one machine and vary from run to run. Shares with 95% intervals over seeds "
+    "and prompt families."
+)
 
 
 def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
     """Costs of every run in the folders of training jobs.
 
     Args:
-        folders: of training jobs, ``policies/<batch>``, with ``<experiment>/seed<seed>/cost.json`` in them.
+        folders: of training jobs, ``policies/<job>``, with ``<experiment>/seed<seed>/cost.json`` in them.
 
     Returns:
-        One row per run and kind of work: experiment, seed, kind, seconds, flops and tokens per step, steps, and the model's parameters, layers and
-        width; ``step`` is the whole step in seconds, and the training's own FLOPs and tokens.
+        One row per run and kind of work: experiment, seed, kind, seconds, flops and tokens per step, steps, and the
+        model's parameters, layers and width; ``step`` is the whole step in seconds, the training's FLOPs and tokens.
     """
     rows = []
     for path in sorted(found for folder in folders for found in Path(folder).glob(f"*/seed*/{COST_FILE}")):
@@ -37,22 +48,15 @@ def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
             continue
         place = {"experiment": path.parts[-3], "seed": int(path.parts[-2].removeprefix("seed")), "steps": steps}
         place |= {"parameters": cost["parameters"], "layers": cost["layers"], "width": cost["hidden_size"]}
-        rows += [
-            {
-                **place,
-                "kind": kind,
-                "seconds": cost["seconds"].get(kind, 0.0) / steps,
-                "flops": flops[kind],
-                "tokens": cost["tokens"].get(kind, 0) / steps,
-            }
-            for kind in ("step", *OVERHEAD)
-        ]
+        for kind in ("step", *OVERHEAD):
+            seconds, tokens = (cost[unit].get(kind, 0) / steps for unit in ("seconds", "tokens"))
+            rows.append({**place, "kind": kind, "seconds": seconds, "flops": flops[kind], "tokens": tokens})
     columns = ["experiment", "seed", "steps", "parameters", "layers", "width", "kind", "seconds", "flops", "tokens"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def cost_rows(costs: pd.DataFrame, metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """One row per arm: seconds and FLOPs per step by kind of work, the overhead's share, and the outcomes at the end of training.
+    """One row per arm: seconds and FLOPs per step by kind of work, the overhead, and the outcomes of training.
 
     Args:
         costs: from :func:`read_costs`.
@@ -60,8 +64,8 @@ def cost_rows(costs: pd.DataFrame, metrics: pd.DataFrame, arms: Arms) -> pd.Data
         arms: experiments, in order.
 
     Returns:
-        Columns experiment, seeds, step_seconds with limits, ``<kind>_seconds``, ``<kind>_flops``, overhead_seconds, overhead_flops,
-        sampled_tokens, and per outcome its value and limits.
+        Columns experiment, seeds, step_seconds with limits, ``<kind>_seconds``, ``<kind>_flops``, overhead_seconds,
+        overhead_flops, sampled_tokens, and per outcome its value and limits.
     """
     outcomes = outcomes_of(metrics, arms)
     rows = []
@@ -83,25 +87,28 @@ def cost_rows(costs: pd.DataFrame, metrics: pd.DataFrame, arms: Arms) -> pd.Data
 
 def cost_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay :func:`cost_rows` out for reading, one line per arm."""
-    text = pd.DataFrame(
+    return pd.DataFrame(
         {
             "Arm": [label_of(arms, name) for name in rows["experiment"]],
-            "Seeds": rows["seeds"],
-            "s per step": [f"{value:.3g}" for value in rows["step_seconds"]],
-            "overhead, s": [_short(value) for value in rows["overhead_seconds"]],
-            "training, FLOPs": [f"{value:.2e}" for value in rows["step_flops"]],
-            "overhead, FLOPs": [_short(value, "e") for value in rows["overhead_flops"]],
-            "overhead / training": [
-                _short(value) for value in rows["overhead_flops"] / rows["step_flops"].where(rows["step_flops"] > 0)
-            ],
-            "sampled tokens": [_short(value) for value in rows["sampled_tokens"]],
+            "Seeds": rows["seeds"].tolist(),
+            "s per step": numbers(rows["step_seconds"], ".3g"),
+            "overhead, s": numbers(rows["overhead_seconds"], ".3g", zero=""),
+            "training, FLOPs": numbers(rows["step_flops"], ".2e"),
+            "overhead, FLOPs": numbers(rows["overhead_flops"], ".2e", zero=""),
+            "overhead / training": numbers(rows["overhead_flops"] / rows["step_flops"], ".3g", zero=""),
+            "sampled tokens": numbers(rows["sampled_tokens"], ".3g", zero=""),
+            **outcome_cells(rows),
         }
     )
-    return text.assign(**outcome_text(rows))
+
+
+def numbers(values: pd.Series, form: str, zero: str | None = None) -> list[Cell]:
+    """Cells without limits; ``zero`` stands in the place of 0."""
+    return [Cell(value, form=form) if zero is None or value else Cell(nan, missing=zero) for value in values]
 
 
 def outcomes_of(metrics: pd.DataFrame, arms: Arms) -> dict[str, dict[str, float]]:
-    """Outcomes of every arm at the end of training: per outcome of :data:`OUTCOMES` its value, and its limits as ``<outcome> low`` and ``high``."""
+    """Per arm: each of :data:`OUTCOMES` at the end of training, and its limits as ``<outcome> low`` and ``high``."""
     found: dict[str, dict[str, float]] = {}
     for row in main_rows(metrics, arms).to_dict("records"):
         if (column := row["column"]) in OUTCOMES:
@@ -110,41 +117,28 @@ def outcomes_of(metrics: pd.DataFrame, arms: Arms) -> dict[str, dict[str, float]
     return found
 
 
-def outcome_text(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """Columns of :func:`outcomes_of` for reading, ``value [low, high]``; outcomes that no arm has are left out."""
+def outcome_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
+    """Columns of :func:`outcomes_of` for reading, with their limits; outcomes that no arm has are left out."""
     limits = {column: {f"{column} low": "ci_low", f"{column} high": "ci_high"} for column in OUTCOMES if column in rows}
-    return {column: intervals(rows.rename(columns=names), column) for column, names in limits.items()}
+    return {column: list(cells(rows.rename(columns=names), column)) for column, names in limits.items()}
 
 
 def ratio_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Overhead of every arm that samples online over that of every arm that reads states: columns online, reading, seconds, flops (ratios)."""
-    online, reading = (
-        rows[rows["sampling_flops"] > 0],
-        rows[(rows["sampling_flops"] == 0) & (rows["reading_flops"] > 0)],
-    )
-    return pd.DataFrame(
-        [
-            {
-                "online": a["experiment"],
-                "reading": b["experiment"],
-                "seconds": a["overhead_seconds"] / b["overhead_seconds"],
-                "flops": a["overhead_flops"] / b["overhead_flops"],
-            }
-            for a in online.to_dict("records")
-            for b in reading.to_dict("records")
-        ],
-        columns=["online", "reading", "seconds", "flops"],
-    )
+    """Overhead of every arm that samples online over that of every arm that reads states, in seconds and FLOPs.
+
+    Returns:
+        Columns online, reading, seconds, flops.
+    """
+    samples = rows["sampling_flops"] > 0
+    pairs = rows[samples].merge(rows[~samples & (rows["reading_flops"] > 0)], how="cross", suffixes=("", "_read"))
+    ratios = {unit: pairs[f"overhead_{unit}"] / pairs[f"overhead_{unit}_read"] for unit in ("seconds", "flops")}
+    return pd.DataFrame({"online": pairs["experiment"], "reading": pairs["experiment_read"], **ratios})
 
 
 def ratio_caption(ratios: pd.DataFrame, arms: Arms) -> str:
     """Say the measured ratios of overheads beside the claim; empty where there is no such pair of arms."""
     said = [
-        f"{label_of(arms, row['online'])} over {label_of(arms, row['reading'])}: {row['seconds']:.3g} in seconds, {row['flops']:.3g} in FLOPs"
-        for row in ratios.to_dict("records")
+        f"{label_of(arms, online)} over {label_of(arms, reading)}: {seconds:.3g} in seconds, {flops:.3g} in FLOPs"
+        for online, reading, seconds, flops in ratios.itertuples(index=False)
     ]
     return f" Overhead ratios, {'; '.join(said)} (RBRM claims about 300, without a breakdown)." if said else ""
-
-
-def _short(value: float, form: str = "g") -> str:
-    return "" if not value or pd.isna(value) else f"{value:.2e}" if form == "e" else f"{value:.3g}"

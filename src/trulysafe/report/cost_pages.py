@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from trulysafe.common.errors import UserError
 from trulysafe.report.arms import Arms
-from trulysafe.report.captions import CAPTIONS
-from trulysafe.report.cost import cost_rows, cost_text, ratio_caption, ratio_rows, read_costs
-from trulysafe.report.figures import wall_time
-from trulysafe.report.job_times import job_times
+from trulysafe.report.cost import CAPTION, cost_rows, cost_text, ratio_caption, ratio_rows, read_costs
+from trulysafe.report.job_times import duration, job_times, time_rows
+from trulysafe.report.round_cost import CAPTION as WHOLE_CAPTION
 from trulysafe.report.round_cost import pair_job_rows, read_work, whole_ratios, whole_rows, whole_text
-from trulysafe.report.tables import time_rows, write_tables
+from trulysafe.report.style import ARM_COLORS, COLUMN, GREY, Drawing, new_figure
+from trulysafe.report.table import Table
 
 
 def write_costs(
@@ -39,20 +40,39 @@ def write_costs(
     folder.mkdir()
     times = job_times(timings)
     time_rows(times).to_csv(folder / "per_rule.csv", index=False)
-    wall_time(times, folder / "wall_time")
+    wall_time(times).write(folder / "wall_time")
     costs = read_costs(policies)
     if len(costs):
         rows = cost_rows(costs, metrics, arms)
         ratios = ratio_rows(rows)
-        caption = CAPTIONS["training_cost"] + ratio_caption(ratios, arms)
-        write_tables(folder / "training", cost_text(rows, arms), rows, caption, "tab:training_cost")
+        table = Table(rows, cost_text(rows, arms), CAPTION + ratio_caption(ratios, arms))
+        table.write(folder / "training", label="tab:training_cost")
         if len(ratios):
             ratios.to_csv(folder / "overhead_ratios.csv", index=False)
         work = read_work(planned)
         whole = whole_rows(costs, work, metrics, arms)
         if len(whole):
-            text = whole_text(whole, arms)
-            write_tables(folder / "whole_trainings", text, whole, CAPTIONS["whole_trainings"], "tab:whole_trainings")
+            Table(whole, whole_text(whole, arms), WHOLE_CAPTION).write(folder / "whole_trainings")
             pair_job_rows(work).to_csv(folder / "pair_jobs.csv", index=False)
             if len(between := whole_ratios(whole)):
                 between.to_csv(folder / "whole_ratios.csv", index=False)
+
+
+def wall_time(times: pd.DataFrame) -> Drawing:
+    """Wall time per rule, summed over its jobs: columns rule and seconds, one row per job."""
+    if times.empty:
+        raise UserError("wall time: no job has a benchmark file. Run the workflow first.")
+    rows = time_rows(times)[::-1].reset_index(drop=True)
+    figure, grid = new_figure(COLUMN + 1, 0.5 + 0.19 * len(rows))
+    axes = grid[0, 0]
+    axes.barh(rows["rule"].str.replace("_", " "), rows["seconds"], color=ARM_COLORS[0], height=0.62)
+    for place, row in enumerate(rows.to_dict("records")):
+        jobs = f", {row['jobs']} jobs" if row["jobs"] > 1 else ""
+        at = {"textcoords": "offset points", "va": "center", "fontsize": 7, "color": GREY}
+        axes.annotate(f"{duration(row['seconds'])}{jobs}", (row["seconds"], place), (3, 0), **at)
+    axes.set_xlim(0, float(rows["seconds"].max()) * 1.3)
+    axes.set_xlabel("Wall time (s), summed over the rule's jobs")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    return Drawing(figure, rows)

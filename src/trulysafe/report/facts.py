@@ -18,18 +18,13 @@ def measured_facts(
     """Say how good the fitted parts are on held-out data, and what was dropped while pairs were built.
 
     Args:
-        rewards: name -> ``metrics.json`` of the reward stage.
-        labellers: name -> ``metrics.json`` of a fitted labeller.
-        judges: name -> ``metrics.json`` of a fitted judge.
+        rewards, labellers, judges: name -> ``metrics.json`` of what was fitted.
         pairs: name -> what the pair stage noted in its manifest.
-
-    Returns:
-        One sentence each, for the summary.
     """
+    classifiers = (("Risk labeller", labellers), ("Judge", judges))
     return [
         *(_reward(name, _read(path)) for name, path in rewards.items()),
-        *(line for name, path in labellers.items() for line in _classifier("Risk labeller", name, _read(path))),
-        *(line for name, path in judges.items() for line in _classifier("Judge", name, _read(path))),
+        *(line for what, of in classifiers for name in of for line in _classifier(f"{what} {name}", _read(of[name]))),
         *(_pairs(name, notes) for name, notes in pairs.items()),
     ]
 
@@ -38,35 +33,26 @@ def _reward(name: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
     per_class = ", ".join(f"{risk} {scores['soft']:.2f}" for risk, scores in metrics.items() if risk != "all")
     overall = metrics["all"]
     return (
-        f"Reward {name}: ranks {overall['soft']:.2f} of {overall['n']} held-out pairs right ({per_class}); both signs right {overall['true']:.2f}; "
-        f"AUC {overall['auc']:.2f}; calibration error {overall['ece']:.2f}."
+        f"Reward {name}: ranks {overall['soft']:.2f} of {overall['n']} held-out pairs right ({per_class}); both signs "
+        f"right {overall['true']:.2f}; AUC {overall['auc']:.2f}; calibration error {overall['ece']:.2f}."
     )
 
 
-def _classifier(what: str, name: str, metrics: Mapping[str, Any]) -> Iterator[str]:
-    for part, tested in metrics.items() if "scores" not in metrics else [("", metrics)]:
-        if not isinstance(tested, Mapping) or "scores" not in tested:
-            continue
-        chosen = tested["scores"][tested["chosen"]]
-        baseline = tested["scores"][tested["baseline"]]
-        yield (
-            f"{what} {name}{f' ({part})' if part else ''}: macro-F1 {chosen['macro_f1']:.2f}, accuracy {chosen['accuracy']:.2f} on {chosen['n']} "
-            f"held-out rows (words alone: {baseline['macro_f1']:.2f}).{_unparsed(tested)}{_ceiling(tested)}"
-        )
-
-
-def _unparsed(tested: Mapping[str, Any]) -> str:
-    return f" Without a readable answer: {tested['unparsed']}." if "unparsed" in tested else ""
-
-
-def _ceiling(tested: Mapping[str, Any]) -> str:
-    twice = tested.get("label_agreement", {})
-    if "macro_f1" not in twice:
-        return ""
-    return (
-        f" {twice['disagreeing']} of the {twice['prompts']} prompts that were labelled more than once have different labels; one such label "
-        f"predicts another with macro-F1 {twice['macro_f1']:.2f}."
-    )
+def _classifier(name: str, metrics: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence on each part that was tested; metrics are of one part, or of several by name."""
+    parts = {name: metrics} if "scores" in metrics else {f"{name} ({part})": of for part, of in metrics.items()}
+    for part, tested in parts.items():
+        if isinstance(tested, Mapping) and "scores" in tested:
+            chosen, baseline = (tested["scores"][tested[which]] for which in ("chosen", "baseline"))
+            twice = tested.get("label_agreement", {})
+            said = f"{part}: macro-F1 {chosen['macro_f1']:.2f}, accuracy {chosen['accuracy']:.2f} on {chosen['n']} "
+            said += f"held-out rows (words alone: {baseline['macro_f1']:.2f})."
+            if "unparsed" in tested:
+                said += f" Without a readable answer: {tested['unparsed']}."
+            if "macro_f1" in twice:
+                said += f" {twice['disagreeing']} of the {twice['prompts']} prompts that were labelled more than once "
+                said += f"have different labels; one such label predicts another with macro-F1 {twice['macro_f1']:.2f}."
+            yield said
 
 
 def _pairs(name: str, notes: Mapping[str, Any]) -> str:

@@ -24,3 +24,19 @@ def job_times(timings: Path | str) -> pd.DataFrame:
         for path in sorted(root.rglob("*.tsv"))
     ]
     return pd.DataFrame(rows, columns=["rule", "seconds"])
+
+
+def time_rows(times: pd.DataFrame) -> pd.DataFrame:
+    """Sum wall time over the jobs of each rule, longest first: columns rule, seconds, jobs."""
+    found = times.groupby("rule")["seconds"].agg(seconds="sum", jobs="count").reset_index()
+    return found.sort_values(["seconds", "rule"], ascending=[False, True], ignore_index=True)
+
+
+def duration(seconds: float) -> str:
+    """``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return (
+        f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    )

@@ -1,10 +1,9 @@
 """What the pairs of a whole training cost: rounds of re-ranking one pool beside sampling anew at every step.
 
-An arm that trains on re-ranked pairs pays for its pool once, and in every round up to its own for the states of the pool's responses, for ranking
-them, and for the reference's forward over the new pairs. Trainings of earlier rounds that it builds on are counted with its own. An arm that
-samples online pays at every step; the pairs that its mix was drawn from are thrown away, and not counted.
-
-FLOPs are those of :mod:`trulysafe.trainers.step_cost`, from the tokens that each job noted; seconds are those of the jobs.
+An arm that trains on re-ranked pairs pays for its pool once, and in every round up to its own for the states of the
+pool's responses, for ranking them, and for the reference's forward over the new pairs. Trainings of earlier rounds that
+it builds on are counted with its own. An arm that samples online pays at every step; the pairs that its mix was drawn
+from are thrown away, and not counted. FLOPs are those of :mod:`trulysafe.trainers.step_cost`, from the jobs' tokens.
 """
 
 from __future__ import annotations
@@ -17,13 +16,23 @@ from typing import Any
 import pandas as pd
 
 from trulysafe.report.arms import Arms, label_of
-from trulysafe.report.cost import OVERHEAD, outcome_text, outcomes_of
+from trulysafe.report.cost import OVERHEAD, numbers, outcome_cells, outcomes_of
 from trulysafe.report.job_times import job_seconds
 from trulysafe.trainers.step_cost import FORWARD, reading_flops
 from trulysafe.workflow.provenance import manifest_path, read_manifest
 
 KINDS = ("sampling", "states", "ranking", "reference")
 """Jobs that make pairs."""
+CAPTION = (
+    "Cost of pairs over whole trainings, rounds of re-ranking beside online sampling. Training: optimiser steps of the "
+    "arm and of the earlier rounds that it builds on, without what is done for pairs (mean step of each arm over "
+    "seeds, times its steps). Pairs, re-ranked: sampling the pool once, and per round its states, ranking, and the "
+    "reference's forward over the table's pairs (of the arm's first seed); whole jobs take in the start of the "
+    "libraries and the loading of the model, work leaves out the former. Pairs, online: sampling, judging and the "
+    "reference's forward within the steps. Reading of rewards within steps counts as pairs. FLOPs are estimated as in "
+    "the table per step. Seconds are of one machine and vary from run to run. Shares with 95% intervals over seeds and "
+    "prompt families."
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ class ArmWork:
 
 
 def read_work(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmWork]:
-    """Measure what led to each arm (:meth:`trulysafe.plan.plan.Plan.pair_work`); arms of which a measure is gone are left out.
+    """Measure what led to each arm (:meth:`trulysafe.plan.report.Report.pair_work`), where every measure is there.
 
     Args:
         planned: per arm ``trained``, ``rounds``, ``online`` and ``jobs`` (kind, output, benchmark file).
@@ -95,31 +104,24 @@ def whole_rows(costs: pd.DataFrame, work: Mapping[str, ArmWork], metrics: pd.Dat
         arms: experiments, in order.
 
     Returns:
-        Columns experiment, rounds, online, training_seconds, training_flops, pairs_job_seconds, pairs_seconds, pairs_flops, ``<kind>_seconds`` and
-        ``<kind>_flops`` of :data:`KINDS` and ``in_steps``, and per outcome its value and limits.
+        Columns experiment, rounds, online, training_seconds, training_flops, pairs_job_seconds, pairs_seconds,
+        pairs_flops, ``<kind>_seconds`` and ``<kind>_flops`` of :data:`KINDS` and ``in_steps``, and the outcomes.
     """
     outcomes = outcomes_of(metrics, arms)
     means = _mean_step(costs)
-    sizes = (
-        costs.drop_duplicates("experiment").set_index("experiment")[["parameters", "layers", "width"]].to_dict("index")
-    )
+    first = costs.drop_duplicates("experiment").set_index("experiment")
+    sizes = first[["parameters", "layers", "width"]].to_dict("index")
     rows = []
     for name in (arm for arm in arms if arm in work and set(work[arm].trained) <= set(sizes)):
         of_arm = work[name]
-        row: dict[str, Any] = {
-            "experiment": name,
-            "rounds": of_arm.rounds,
-            "online": of_arm.online,
-            **_of_steps(means, of_arm),
-        }
+        row: dict[str, Any] = {"experiment": name, "rounds": of_arm.rounds, "online": of_arm.online}
+        row |= _of_steps(means, of_arm)
         size = sizes[name]
         for kind in KINDS:
             jobs = [job for job in of_arm.jobs if job.kind == kind]
             row[f"{kind}_seconds"] = sum(job.seconds for job in jobs)
-            read = sum(job.responses for job in jobs)
-            row[f"{kind}_flops"] = FORWARD * size["parameters"] * sum(job.tokens for job in jobs) + reading_flops(
-                read, size["layers"], size["width"]
-            )
+            reading = reading_flops(sum(job.responses for job in jobs), size["layers"], size["width"])
+            row[f"{kind}_flops"] = FORWARD * size["parameters"] * sum(job.tokens for job in jobs) + reading
         row["pairs_job_seconds"] = row["in_steps_seconds"] + sum(job.job_seconds for job in of_arm.jobs)
         for unit in ("seconds", "flops"):
             row[f"pairs_{unit}"] = row[f"in_steps_{unit}"] + sum(row[f"{kind}_{unit}"] for kind in KINDS)
@@ -139,39 +141,34 @@ def _of_steps(means: Mapping[str, Mapping[str, Mapping[str, float]]], work: ArmW
     """Seconds and FLOPs of all steps: of the training, and of the pairs within them."""
     found = {f"{part}_{unit}": 0.0 for part in ("training", "in_steps") for unit in ("seconds", "flops")}
     for name, steps in work.trained.items():
-        of_step, pairs = (
-            means[name],
-            {unit: sum(means[name][kind][unit] for kind in OVERHEAD) for unit in ("seconds", "flops")},
-        )
+        of_step = means[name]
+        pairs = {unit: sum(of_step[kind][unit] for kind in OVERHEAD) for unit in ("seconds", "flops")}
         found["in_steps_seconds"] += steps * pairs["seconds"]
         found["in_steps_flops"] += steps * pairs["flops"]
-        found["training_seconds"] += steps * (
-            of_step["step"]["seconds"] - pairs["seconds"]
-        )  # the step has all else in it
+        found["training_seconds"] += steps * (of_step["step"]["seconds"] - pairs["seconds"])  # it has all else in it
         found["training_flops"] += steps * of_step["step"]["flops"]
     return found
 
 
 def whole_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay :func:`whole_rows` out for reading, one line per arm."""
-    text = pd.DataFrame(
+    return pd.DataFrame(
         {
             "Arm": [label_of(arms, name) for name in rows["experiment"]],
             "Rounds": ["online" if row["online"] else str(row["rounds"]) for row in rows.to_dict("records")],
-            "training, s": [f"{value:.3g}" for value in rows["training_seconds"]],
-            "pairs, whole jobs, s": [f"{value:.3g}" for value in rows["pairs_job_seconds"]],
-            "pairs, work, s": [f"{value:.3g}" for value in rows["pairs_seconds"]],
-            "training, FLOPs": [f"{value:.2e}" for value in rows["training_flops"]],
-            "pairs, FLOPs": [f"{value:.2e}" for value in rows["pairs_flops"]],
-            "pairs / training": [f"{value:.3g}" for value in rows["pairs_flops"] / rows["training_flops"]],
+            "training, s": numbers(rows["training_seconds"], ".3g"),
+            "pairs, whole jobs, s": numbers(rows["pairs_job_seconds"], ".3g"),
+            "pairs, work, s": numbers(rows["pairs_seconds"], ".3g"),
+            "training, FLOPs": numbers(rows["training_flops"], ".2e"),
+            "pairs, FLOPs": numbers(rows["pairs_flops"], ".2e"),
+            "pairs / training": numbers(rows["pairs_flops"] / rows["training_flops"], ".3g"),
+            **outcome_cells(rows),
         }
     )
-    return text.assign(**outcome_text(rows))
 
 
 def whole_ratios(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pairs and whole trainings of every online arm over those of every re-ranked arm: columns online, reranked, rounds, and ratios in seconds
-    (of work) and FLOPs."""
+    """Pairs and whole trainings of every online arm over those of every re-ranked arm, in seconds of work and FLOPs."""
     columns = ["online", "reranked", "rounds", "pairs_seconds", "pairs_flops", "whole_seconds", "whole_flops"]
     online, reranked = rows[rows["online"].astype(bool)], rows[~rows["online"].astype(bool) & (rows["rounds"] > 0)]
     found = []

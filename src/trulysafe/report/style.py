@@ -1,12 +1,19 @@
-"""How figures look and how they are written: a palette for all eyes, sizes for print, the same bytes every time."""
+"""How figures look and how they are written: colours for all eyes, sizes for print, the same bytes every time.
+
+The colour of an arm: :data:`ARM_COLORS`, given out by :func:`arm_looks` in the order of the arms, which is that of
+``experiments`` in the configuration, untrained ones first. The colour of a risk class: :data:`RISK_LOOKS`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import ceil, floor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 
@@ -16,12 +23,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 
-from trulysafe.report.arms import Arms, bases_of
+from trulysafe.common.errors import UserError
+from trulysafe.report.arms import Arms, bases_of, label_of
 
 COLUMN, PAGE = 3.5, 7.2
 """Widths of one text column and of the page, inches."""
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette for colour-blind readers, without yellow (faint on white) and black (the base model)."""
+ARM_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Colours of trained arms: Okabe and Ito's for colour-blind readers, without yellow (faint) and black (base models)."""
 MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "h", "d")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 GREY = "#666666"
@@ -62,6 +70,17 @@ RISK_LOOKS = {
 """Looks of risk classes and of the metrics of one curve, the same in every figure."""
 
 
+def arm_looks(arms: Arms) -> dict[str, Look]:
+    """A look for every arm, the same in every figure of these arms; untrained models are stars, the first one black."""
+    stars = dict(zip(bases_of(arms), ("#000000", *["#777777"] * len(arms)), strict=False))
+    trained = [name for name in arms if name not in stars]
+    found = {name: Look(shade, "*", "-") for name, shade in stars.items()}
+    for i, name in enumerate(trained):
+        turn = i // len(ARM_COLORS) % len(DASHES)
+        found[name] = Look(ARM_COLORS[i % len(ARM_COLORS)], MARKERS[i % len(MARKERS)], DASHES[turn])
+    return found
+
+
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     """A figure with the house settings; returns it with an array of axes, shape [rows, columns]."""
     return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
@@ -72,8 +91,8 @@ def new_panels(
 ) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels, at most ``most`` side by side and rows evenly filled, each ``height`` inches high.
 
-    ``extra`` is the height of what surrounds the panels; the lowest panel of each column bears ``xlabel``, and alone has tick
-    labels where the panels share their horizontal axis.
+    ``extra`` is the height of what surrounds the panels; the lowest panel of each column bears ``xlabel``, and alone
+    has tick labels where the panels share their horizontal axis.
     """
     down = ceil(count / most)
     across = ceil(count / down)
@@ -88,26 +107,41 @@ def new_panels(
     return figure, list(grid.flat[:count])
 
 
-def write_figure(figure: Figure, stem: Path | str, data: pd.DataFrame) -> list[Path]:
-    """Write ``stem.pdf``, ``stem.png`` and ``stem.csv`` (the numbers that were drawn), without dates; returns the paths."""
-    paths = [Path(f"{stem}.{ending}") for ending in ("pdf", "png", "csv")]
-    paths[0].parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(paths[0], format="pdf", metadata={"CreationDate": None, "Creator": "trulysafe", "Producer": None})
-    figure.savefig(paths[1], format="png", dpi=DPI, metadata={"Software": "trulysafe"})
-    plt.close(figure)
-    data.to_csv(paths[2], index=False, lineterminator="\n", float_format="%.6g")
-    return paths
+@dataclass(frozen=True)
+class Drawing:
+    """One figure of a report.
+
+    Attributes:
+        figure: it is closed when it is written.
+        numbers: what was drawn.
+        further: tables of further numbers, by what is added to the name.
+    """
+
+    figure: Figure
+    numbers: pd.DataFrame
+    further: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    def write(self, stem: Path) -> list[Path]:
+        """Write ``stem`` as pdf, png (without dates) and csv, and ``stem_<name>.csv`` of further numbers."""
+        paths = [Path(f"{stem}.{ending}") for ending in ("pdf", "png", "csv")]
+        undated = {"CreationDate": None, "Creator": "trulysafe", "Producer": None}
+        self.figure.savefig(paths[0], format="pdf", metadata=undated)
+        self.figure.savefig(paths[1], format="png", dpi=DPI, metadata={"Software": "trulysafe"})
+        plt.close(self.figure)
+        tables = {paths[2]: self.numbers} | {Path(f"{stem}_{name}.csv"): more for name, more in self.further.items()}
+        for path, numbers in tables.items():
+            numbers.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")
+        return [*paths[:2], *tables]
 
 
-def looks(arms: Arms) -> dict[str, Look]:
-    """A look for every arm, the same in every figure that is given the same arms; untrained models are stars, the first one black."""
-    stars = dict(zip(bases_of(arms), ("#000000", *["#777777"] * len(arms)), strict=False))
-    trained = [name for name in arms if name not in stars]
-    found = {
-        name: Look(OKABE_ITO[i % len(OKABE_ITO)], MARKERS[i % len(MARKERS)], DASHES[i // len(OKABE_ITO) % len(DASHES)])
-        for i, name in enumerate(trained)
-    }
-    return {**{name: Look(shade, "*", "-") for name, shade in stars.items()}, **found}
+def arm_legend(figure: Figure, axes: Axes, arms: Arms, drawn: list[str], title: str, markers: bool = False) -> None:
+    """Name the arms that were drawn as lines, below the panels; ``axes`` is any of them."""
+    found, handles = arm_looks(arms), []
+    for look in (found[name] for name in drawn):
+        marker = look.marker if markers else None
+        handles += axes.plot([], [], linestyle=look.dash, color=look.color, marker=marker)
+    labels = [label_of(arms, name) for name in drawn]
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, title=title, title_fontsize=7)
 
 
 def shares(axes: Axes, axis: str, low: float, high: float, most: int = 6) -> None:
@@ -128,3 +162,20 @@ def count_note(counts: pd.Series) -> str:
     """``n = 1,000`` or ``n = 200 to 1,000``."""
     low, high = int(counts.min()), int(counts.max())
     return f"n = {low:,}" if low == high else f"n = {low:,} to {high:,}"
+
+
+def layer_ticks(axes: Axes, layers: np.ndarray) -> None:
+    """Ticks at every layer where they are few, else the first, the last and round ones between."""
+    step = next(step for step in (1, 2, 4, 8, 16, 32) if len(layers) / step <= 9)
+    first, last = int(layers.min()), int(layers.max())
+    between = [layer for layer in range(step, last, step) if layer - first >= step / 2 and last - layer >= step / 2]
+    axes.set_xticks(sorted({first, *between, last}))
+    axes.set_xlim(first - 0.04 * (last - first + 1), last + 0.04 * (last - first + 1))
+
+
+def require(table: pd.DataFrame, columns: tuple[str, ...], where: str) -> None:
+    """Refuse a table that has no rows, or lacks a column; ``where`` says which figure it is for."""
+    missing = [column for column in columns if column not in table]
+    if missing or table.empty:
+        problem = f"column {missing[0]!r} is missing" if missing else "there are no rows"
+        raise UserError(f"{where}: {problem}. Accepted columns: {', '.join(columns)}.")

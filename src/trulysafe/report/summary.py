@@ -1,7 +1,7 @@
 """One page of text about a run: what was compared, what came out, and what did not.
 
-Findings against the methods stand in a section of their own, in the words of the numbers: a contrast that shows nothing, or
-the opposite, is a result. Nothing here judges by a threshold that the reader cannot see.
+Findings against the methods stand in a section of their own: a contrast that shows nothing, or the opposite, is a
+result. Nothing here judges by a threshold that the reader cannot see.
 """
 
 from __future__ import annotations
@@ -12,57 +12,45 @@ from typing import Any
 import pandas as pd
 
 from trulysafe.report.arms import Arms, bases_of, label_of
-from trulysafe.report.tables import contrast_text, intervals, main_rows, main_text, matched_text, p_text, to_markdown
+from trulysafe.report.run import Run
+from trulysafe.report.table import cells, p_text, to_markdown
+from trulysafe.report.tables import contrasts, main, matched_safety
 from trulysafe.stats.limits import SIGNIFICANT
 
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "complies", "mixed")
+NOTE = (
+    "Shares of prompts; brackets hold 95% intervals over training seeds and prompt families. The main table has them "
+    "all."
+)
 
 
-def summary(
-    title: str,
-    metrics: pd.DataFrame,
-    arms: Arms,
-    *,
-    contrasts: pd.DataFrame | None = None,
-    matched: pd.DataFrame | None = None,
-    facts: Sequence[str] = (),
-) -> str:
+def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
     """Write the summary of a run as Markdown.
 
     Args:
         title: first line.
-        metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments to show, in order; each is held against its ``base``.
-        contrasts: from :func:`trulysafe.evaluate.contrasts.contrast_rows`.
-        matched: from :func:`trulysafe.evaluate.frontiers.matched_safety`.
-        facts: sentences about the run that only the caller knows (worlds, accuracy of a fitted judge, where the files lie).
+        run: its metrics, contrasts and matched safety are read; each arm is held against its ``base``.
+        facts: sentences about the run that only the caller knows, such as the accuracy of a fitted judge.
 
     Returns:
         Markdown that also reads well in a terminal.
     """
-    rows = main_rows(metrics, arms)
-    parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(_short(rows))]
-    parts.append(
-        "Shares of prompts; brackets hold 95% intervals over training seeds and prompt families. The main table has them all."
-    )
-    if contrasts is not None and len(contrasts):
-        parts += ["## Declared contrasts", to_markdown(contrast_text(contrasts, arms))]
-        parts.append(_counted(contrasts))
-    if matched is not None and len(matched):
-        parts += ["## Over-refusal at matched safety", to_markdown(matched_text(matched, arms))]
-    against = [*_against(contrasts, arms), *_costs(rows, arms)]
-    parts += [
-        "## Findings against, as measured",
-        "\n".join(f"- {line}" for line in against) or "- None of the checks found one.",
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    rows = main.main_rows(run.metrics, run.arms)
+    parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(_short(rows)), NOTE]
+    if declared := contrasts.table(run):
+        parts += ["## Declared contrasts", to_markdown(declared.shown), _counted(run.contrasts)]
+    if matched := matched_safety.table(run):
+        parts += ["## Over-refusal at matched safety", to_markdown(matched.shown)]
+    against = [*_against(run.contrasts, run.arms), *_costs(rows, run.arms)]
+    found = "\n".join(f"- {line}" for line in against or ["None of the checks found one."])
+    return "\n\n".join([*parts, "## Findings against, as measured", found]) + "\n"
 
 
 def _short(rows: pd.DataFrame) -> pd.DataFrame:
     """The main table with intervals for the three axes alone, so that it fits a terminal."""
     bare = rows["column"].isin(("Safe EHD", "Safe IHD", "Safe MHD", "Malformed", "Truly safe"))
     limits = rows[["ci_low", "ci_high"]].mask(bare)
-    return main_text(rows.assign(ci_low=limits["ci_low"], ci_high=limits["ci_high"]))
+    return main.shown(rows.assign(ci_low=limits["ci_low"], ci_high=limits["ci_high"]))
 
 
 def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
@@ -75,30 +63,27 @@ def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in [*lines, *facts])
 
 
-def _counted(contrasts: pd.DataFrame) -> str:
-    primary = contrasts[contrasts["primary"].astype(bool)]
+def _counted(rows: pd.DataFrame) -> str:
+    primary = rows[rows["primary"].astype(bool)]
     shown = int((primary["p_holm"] < SIGNIFICANT).sum())
-    counted = (
+    differ = (
         f"{shown} of {len(primary)} primary contrasts differ at the {SIGNIFICANT:.0%} level after Holm's correction."
     )
-    if primary.empty:
-        counted = "No contrast was declared primary."
-    return f"{counted} Exploratory contrasts, uncorrected: {len(contrasts) - len(primary)}."
+    counted = "No contrast was declared primary." if primary.empty else differ
+    return f"{counted} Exploratory contrasts, uncorrected: {len(rows) - len(primary)}."
 
 
-def _against(contrasts: pd.DataFrame | None, arms: Arms) -> list[str]:
+def _against(rows: pd.DataFrame, arms: Arms) -> list[str]:
     """Contrasts that show nothing, or that go against the first-named arm."""
-    if contrasts is None:
-        return []
-    lines = []
-    for row, text in zip(contrasts.to_dict("records"), intervals(contrasts, "difference", digits=3), strict=True):
+    lines: list[str] = []
+    differences = list(cells(rows, "difference", ".3f")) if len(rows) else []
+    for row, text in zip(rows.to_dict("records"), differences, strict=True):
         p_value = row["p_holm"] if row["primary"] else row["p_value"]
         worse = (row["difference"] > 0) == (row["metric"] in LOWER_IS_BETTER)
         a, b = (label_of(arms, row[side]) for side in ("a", "b"))
         kind = "primary" if row["primary"] else "exploratory"
-        measured = (
-            f"{row['metric'].replace('_', ' ')} ({row['risk']}): {text}, p {p_text(p_value)}, n {row['n']}, {kind}"
-        )
+        metric = f"{row['metric'].replace('_', ' ')} ({row['risk']})"
+        measured = f"{metric}: {text}, p {p_text(p_value)}, n {row['n']}, {kind}"
         if p_value >= SIGNIFICANT:
             lines.append(f"No difference shown, {a} - {b}, {measured}.")
         elif worse and row["difference"] != 0:

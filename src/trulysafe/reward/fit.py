@@ -16,23 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.reward.calibration import calibrate as fit_calibration
 from trulysafe.reward.evaluate import pair_accuracy
-from trulysafe.reward.loss import reward_margin_loss
-from trulysafe.reward.model import HybridReward
+from trulysafe.reward.model import HybridReward, reward_margin_loss
+from trulysafe.reward.options import FitOptions
 from trulysafe.reward.probes import set_probes
-from trulysafe.reward.standardisation import STANDARDISATIONS, set_standardisation
+from trulysafe.reward.standardisation import set_standardisation
 from trulysafe.reward.states import group_codes, paired_states, split_rows
-
-_ACCEPTED: dict[str, tuple[str | None, ...]] = {
-    "pairing": ("given", "crossed"),
-    "standardise": STANDARDISATIONS,
-    "early_stopping": (None, "soft", "hard", "true"),
-    "initialise": ("random", "probes"),
-    "trained": ("all", "probes", "gates"),
-}
 
 
 def fit_hybrid_reward(
@@ -90,7 +82,7 @@ def fit_hybrid_reward(
         UserError: states that are not paired, finite and enough, an option out of range, or a fit that diverges.
     """
     safe, unsafe = paired_states(safe_states, unsafe_states)
-    _check_options(
+    FitOptions(
         pairing=pairing, standardise=standardise, early_stopping=early_stopping, initialise=initialise, trained=trained,
         two_stage=two_stage, calibrate=calibrate, validation_share=validation_share, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, weight_decay=weight_decay, margin=margin,
@@ -118,10 +110,6 @@ def fit_hybrid_reward(
     if calibrate:
         fit_calibration(model, safe[held_out], unsafe[held_out])
     return model
-
-
-DEFAULTS = fit_hybrid_reward.__kwdefaults__ or {}
-"""Options of a fit that is given none."""
 
 
 def fit_token_reward(
@@ -217,29 +205,3 @@ def _refuse_diverged(model: HybridReward, learning_rate: float, standardise: str
             f"reward: the fit diverged with learning_rate={learning_rate} and standardise={standardise}. Lower the learning rate, or set "
             "standardise to global."
         )
-
-
-def _check_options(**options: Any) -> None:
-    for name, accepted in _ACCEPTED.items():
-        if options[name] not in accepted:
-            raise not_accepted(f"reward option {name}", options[name], [choice for choice in accepted if choice])
-    for name in ("learning_rate", "weight_decay"):
-        if not 0 <= options[name] < np.inf:
-            raise UserError(f"reward option {name}: {options[name]}; it must be a finite number, 0 or more.")
-    if not np.isfinite(options["margin"]):
-        raise UserError(f"reward option margin: {options['margin']}; it must be a finite number.")
-    share, epochs, batch_size, trained = (
-        options[name] for name in ("validation_share", "epochs", "batch_size", "trained")
-    )
-    if options["two_stage"] and trained != "all":
-        raise UserError(
-            f"reward options two_stage=True, trained={trained}: two stages train probes and gates in turn. Set trained to all."
-        )
-    if not 0 <= share < 1:
-        raise UserError(f"reward option validation_share: {share}; it must lie in [0, 1).")
-    if share == 0 and (options["calibrate"] or options["early_stopping"]):
-        raise UserError(
-            "reward option validation_share: 0 leaves no pairs for calibrate and early_stopping. Raise it, or set both off."
-        )
-    if epochs < 1 or batch_size < 1:
-        raise UserError(f"reward options epochs={epochs}, batch_size={batch_size}: both must be at least 1.")

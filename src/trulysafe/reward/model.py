@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -181,6 +182,20 @@ class HybridReward(nn.Module):
                 f"{directory}/{WEIGHTS_FILE}: not readable ({error}). Delete the folder and rerun the rule."
             ) from error
         return model
+
+
+def reward_margin_loss(safe_reward: Tensor, unsafe_reward: Tensor, margin: float = 1.0) -> Tensor:
+    """Pairwise loss that fits the hybrid reward (RBRM): ``-log sigmoid(r_safe - r_unsafe - margin)``.
+
+    Args:
+        safe_reward: raw (never calibrated) reward of the safe response, any shape.
+        unsafe_reward: raw reward of the unsafe response, same shape.
+        margin: by how much the safe response should win; the paper uses 1.
+
+    Returns:
+        Loss per pair, same shape.
+    """
+    return -F.logsigmoid(safe_reward - unsafe_reward - margin)
 
 
 def _read_config(directory: Path) -> dict:

@@ -15,12 +15,14 @@ from torch import Tensor
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import unit_interval
 from trulysafe.common.schema import UNLABELLED
+from trulysafe.methods.method import FORMS
 from trulysafe.reward.baselines import Scorer, single_layer
 from trulysafe.reward.evaluate import evaluate_reward, ranked
-from trulysafe.reward.fit import DEFAULTS, fit_hybrid_reward, fit_token_reward
+from trulysafe.reward.fit import fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
+from trulysafe.reward.options import FitOptions
 from trulysafe.reward.states import group_codes, split_rows
-from trulysafe.reward.token_scale import FORMS, fit_scale, save_scales
+from trulysafe.reward.token_scale import fit_scale, save_scales
 from trulysafe.stats.intervals import interval
 
 ENDPOINT, TOKENS, SCALES, VALIDATION = "endpoint", "tokens", "token_scales.json", "validation.safetensors"
@@ -57,7 +59,7 @@ def fit_stage(
     safe, unsafe = arrays["safe"], arrays["unsafe"]
     reward = fit_hybrid_reward(safe[fit_rows], unsafe[fit_rows], groups=groups, seed=options["seed"], **options["fit"])
     reward.save_pretrained(output / ENDPOINT, identity)
-    share = {**DEFAULTS, **options["fit"]}["validation_share"]
+    share = FitOptions(**options["fit"]).validation_share
     _, held_out = split_rows(group_codes(groups, len(fit_rows)), share, options["seed"])
     rows = [fit_rows[row] for row in held_out]
     save_file({"safe": safe[rows].contiguous(), "unsafe": unsafe[rows].contiguous()}, output / VALIDATION)
@@ -144,7 +146,7 @@ def _fit_tokens(
     if "safe_tokens" not in arrays:
         return reward
     safe, unsafe = arrays["safe_tokens"][rows], arrays["unsafe_tokens"][rows]
-    return fit_token_reward(safe, unsafe, groups=groups, seed=options["seed"], **options["fit"])
+    return fit_token_reward(safe, unsafe, groups=groups, seed=options["seed"], **{**options["fit"], "calibrate": False})
 
 
 @torch.inference_mode()

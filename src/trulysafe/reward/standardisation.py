@@ -7,7 +7,6 @@ from torch import Tensor
 
 from trulysafe.reward.model import HybridReward
 
-STANDARDISATIONS = ("none", "global", "layer", "feature")
 STATE_NORM = 8.0
 """Root mean square norm of a standardised state: near that of Llama-2-7B's raw states, averaged over layers, less their mean."""
 

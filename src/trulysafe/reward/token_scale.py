@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from trulysafe.common.errors import UserError, not_accepted
-
-FORMS = ("level", "difference")
+from trulysafe.methods.method import FORMS
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ seeds the bare percentiles of such draws are too narrow. Therefore the draws giv
 from it:
 
 1. Seeds alone, families alone and both together are resampled; a part with k clusters is scaled by k / (k - 1).
-2. The joint draws count noise of single (seed, family) cells three times; inclusion and exclusion of the three variances
+2. The joint draws count noise of single (seed, family) cells three times; inclusion and exclusion of the three
+variances
    leaves it once. The result is never below the larger part nor below the variance of independent answers.
 3. Degrees of freedom after Satterthwaite, from the two parts with their k - 1.
 4. A share takes Wilson's interval at the effective sample size ``p (1 - p) / V * (z / t)**2`` (Korn and Graubard 1998);
    other means and all differences take ``value +- t * sqrt(V)``.
 
-In simulations with seed, family and prompt effects such 95% intervals cover 0.94 to 0.98 with three or more seeds, and 0.91
-with two; tests at 5% reject 0.02 to 0.05 under the null (0.09 with two seeds).
+In simulations with seed, family and prompt effects such 95% intervals cover 0.94 to 0.98 with three or more seeds, and
+0.91 with two; tests at 5% reject 0.02 to 0.05 under the null (0.09 with two seeds).
 
 Where all answers are alike there is nothing to estimate a variance from: each filled (seed, family) cell then counts as
 one trial, as if the answers of a cell were copies. So no share and no difference of shares has an interval of zero

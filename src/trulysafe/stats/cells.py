@@ -71,14 +71,16 @@ def _labels(name: str, groups: ArrayLike) -> np.ndarray:
     missing = pd.isna(np.asarray(groups, dtype=object))
     if missing.any():
         raise UserError(
-            f"statistics: {name}, row {int(missing.argmax())} is missing. Accepted: {name} without missing values. Give every answer "
+            f"statistics: {name}, row {int(missing.argmax())} is missing. Accepted: {name} without missing values. "
+            "Give every answer "
             "its label, or leave the answer out."
         )
     return np.asarray(groups)
 
 
 def mean_variance(cells: Cells, values: pd.Series, resamples: int, seed: int) -> tuple[float, float]:
-    """Variance of a mean and degrees of freedom: crossed bootstrap, or independent answers where nothing is clustered; NaN for a single one."""
+    """Variance of a mean and degrees of freedom: crossed bootstrap, or independent answers where nothing is clustered;
+    NaN for a single one."""
     independent = float(values.var(ddof=1)) / len(values) if np.ptp(values) or len(values) == 1 else 0.0
     if cells.filled == 1:
         return independent, len(values) - 1

@@ -57,7 +57,8 @@ def paired_product_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """Difference of two products of shares (see :func:`trulysafe.stats.intervals.product_interval`) on the same seeds, prompts and families."""
+    """Difference of two products of shares (see :func:`trulysafe.stats.intervals.product_interval`) on the same seeds,
+    prompts and families."""
     groups_a, groups_b = (folded(a[0]), folded(a[1])), (folded(b[0]), folded(b[1]))
     of_a, of_b, sizes = product_of(groups_a), product_of(groups_b), product_sizes(groups_a)
     if sizes != product_sizes(groups_b):

@@ -33,22 +33,25 @@ def interval(
     """Mean of outcomes with a confidence interval.
 
     Args:
-        values: outcomes of single answers, 0/1 for a share or any reals, shape [answers]; or one statistic per seed (``answers``).
+        values: outcomes of single answers, 0/1 for a share or any reals, shape [answers]; or one statistic per seed
+            (``answers``).
         seeds: training seed of each answer, or None for a single one.
         families: prompt family of each answer, or None where answers of a seed are independent.
         level: confidence level in (0, 1).
         resamples: bootstrap draws, used where answers are clustered.
         seed: seed of the draws.
-        answers: whether 0 and 1 stand for single answers. Set it to False where each value is a statistic of its own, such as a seed's share:
-            five seeds that all keep every token are not five answers.
+        answers: whether 0 and 1 stand for single answers. Set it to False where each value is a statistic of its own,
+            such as a seed's share: five seeds that all keep every token are not five answers.
         bounds: smallest and largest value that there can be; limits other than Wilson's are cut there.
 
     Returns:
-        Without clusters Wilson's interval for 0/1 answers and Student's for other values; with clusters the crossed bootstrap that the
-        package's docstring describes. Values other than 0/1 answers have no limits (NaN) where there is a single one, or all are alike.
+        Without clusters Wilson's interval for 0/1 answers and Student's for other values; with clusters the crossed
+        bootstrap that the package's docstring describes. Values other than 0/1 answers have no limits (NaN) where there
+        is a single one, or all are alike.
 
     Raises:
-        UserError: no values, a value that is not a finite number, a missing seed or family, unequal lengths, or a level outside (0, 1).
+        UserError: no values, a value that is not a finite number, a missing seed or family, unequal lengths, or a level
+            outside (0, 1).
     """
     frame = checked_answers({"values": values}, seeds, families, level, resamples)
     cells = cells_of(frame, "values")
@@ -98,15 +101,16 @@ def statistic_interval(
     """Interval of any statistic whose families are resampled, such as an agreement or an F1.
 
     Args:
-        statistic: maps weights of (one seed, the families), shapes [draws or 1, 1] and [draws or 1, families], to values [draws].
+        statistic: maps weights of (one seed, the families), shapes [draws or 1, 1] and [draws or 1, families], to
+            values [draws].
         families: number of families.
         n: number of answers, for the record.
         bounds: smallest and largest value that the statistic can take; limits are cut there.
         level, resamples, seed: as in :func:`interval`.
 
     Returns:
-        The value, and Student's limits from the variance over draws; NaN where there is none to estimate: a single family, or draws
-        that are all alike.
+        The value, and Student's limits from the variance over draws; NaN where there is none to estimate: a single
+        family, or draws that are all alike.
     """
     value = plain(statistic, (1, families))
     variance, df = crossed_variance(statistic, (1, families), resamples, seed) if families > 1 else (0.0, np.inf)

@@ -67,7 +67,8 @@ def student_interval(
 
 
 def student_difference(value: float, n: int, variance: float, df: float, level: float, bound: float) -> Difference:
-    """Student's interval, cut to -bound and bound, and the two-sided p-value of no difference; neither (NaN) where there is no variance."""
+    """Student's interval, cut to -bound and bound, and the two-sided p-value of no difference; neither (NaN) where
+    there is no variance."""
     if not variance > 0.0:
         return Difference(value, n, float("nan"), float("nan"), float("nan"), float("nan"))
     stderr = float(np.sqrt(variance))

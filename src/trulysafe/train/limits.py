@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.launch import Launch
 from trulysafe.models.load import config_of, context_of
+from trulysafe.train import memory
 from trulysafe.train.memory import GIB, Memory, Shape
-from trulysafe.train.memory import estimate as estimated
+
+_LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")
 
 
 def check_limits(
@@ -34,48 +39,37 @@ def check_limits(
         The estimated memory of one device.
 
     Raises:
-        UserError: pairs longer than the model's context, a precision that the device or the optimiser cannot work with, or more memory than
-            there is.
+        UserError: pairs longer than the model's context, a precision that the device or the optimiser cannot work with,
+            or more memory than there is.
     """
-    config = config_of(model)
+    config, dtype = config_of(model), str(model.get("dtype", "float32"))
     _check_lengths(lengths, config)
-    _check_precision(str(model.get("dtype", "float32")), training)
-    memory = estimate(config, str(model.get("dtype", "float32")), training, launch, max(lengths))
+    _check_precision(dtype, training)
+    needed = estimate(config, dtype, training, launch, max(lengths))
     available, what = _available(launch.per_node)
-    if memory.total > available:
+    if needed.total > available:
         raise UserError(
-            f"Training needs about {memory} on each {what}, which has {available / GIB:.1f} GiB. Lower training.batch_size (and raise accumulation in "
-            "step), switch on gradient_checkpointing, train with lora, spread over more processes with zero3, or ask for a larger device."
+            f"Training needs about {needed} on each {what}, which has {available / GIB:.1f} GiB. Lower "
+            "training.batch_size (and raise accumulation in step), switch on gradient_checkpointing, train with lora, "
+            "spread over more processes with zero3, or ask for a larger device."
         )
-    return memory
+    return needed
 
 
 def estimate(config: Any, dtype: str, training: Mapping[str, Any], launch: Launch, longest: int) -> Memory:
-    """Estimate the memory of one device.
-
-    Args:
-        config: the model's configuration (Hugging Face).
-        dtype: precision of the stored model.
-        training: the configuration's ``training`` table.
-        launch: engine and processes.
-        longest: tokens of the longest sequence.
-    """
+    """Memory of one device for a model's Hugging Face ``config``, stored as ``dtype``; ``longest`` is in tokens."""
     everything, trained = count_weights(config, training["lora"])
     shape = Shape(everything, trained, int(config.num_hidden_layers), int(config.hidden_size), dtype)
-    return estimated(shape, training, launch, longest)
+    return memory.estimate(shape, training, launch, longest)
 
 
 def count_weights(config: Any, lora: Mapping[str, Any] | None) -> tuple[int, int]:
     """Number of weights, and of those that are trained, without making any of them."""
-    from transformers import AutoModelForCausalLM
-
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config)
         everything = sum(parameter.numel() for parameter in model.parameters())
         if not lora:
             return everything, everything
-        from peft import LoraConfig, get_peft_model
-
         adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
         return everything, sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
 
@@ -85,24 +79,27 @@ def _check_lengths(lengths: Sequence[int], config: Any) -> None:
     too_long = [length for length in lengths if length > context]
     if too_long:
         raise UserError(
-            f"{len(too_long)} pairs are longer than the model's context of {context} tokens, the longest has {max(too_long)}. Set pairs.<name>.max_length to "
-            f"{context} or less (for online pairs methods.<name>.online.max_new_tokens too, so that prompt and sample fit), and rerun."
+            f"{len(too_long)} pairs are longer than the model's context of {context} tokens, the longest has "
+            f"{max(too_long)}. Set pairs.<name>.max_length to {context} or less (for online pairs "
+            "methods.<name>.online.max_new_tokens too, so that prompt and sample fit), and rerun."
         )
 
 
 def _check_precision(dtype: str, training: Mapping[str, Any]) -> None:
     if training["bf16"] and torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise UserError(
-            f"training.bf16: {torch.cuda.get_device_name()} does not compute in bfloat16. Set it to false, or ask for an A100, H100 or newer GPU."
+            f"training.bf16: {torch.cuda.get_device_name()} does not compute in bfloat16. Set it to false, or ask for "
+            "an A100, H100 or newer GPU."
         )
     if dtype == "float16" and training["lora"]:
         raise UserError(
-            "models.<name>.dtype: gradients through a float16 model vanish or overflow. Set bfloat16 or float32 for a model that is trained with LoRA."
+            "models.<name>.dtype: gradients through a float16 model vanish or overflow. Set bfloat16 or float32 for a "
+            "model that is trained with LoRA."
         )
 
 
 def _available(processes: int) -> tuple[int, str]:
-    """Bytes of a device and what it is: the smallest GPU, or a process's share of the machine's memory (or of the job's)."""
+    """Bytes of a device and what it is: the smallest GPU, or a process's share of the machine's or the job's memory."""
     if torch.cuda.is_available():
         count = min(processes, torch.cuda.device_count())
         return min(torch.cuda.get_device_properties(index).total_memory for index in range(count)), "GPU"
@@ -116,15 +113,7 @@ def _group_limits() -> list[int]:
     for line in own.read_text(encoding="utf-8").splitlines() if own.is_file() else []:
         _, controllers, path = line.split(":", 2)
         root = Path("/sys/fs/cgroup") / ("memory" if "memory" in controllers else "")
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            for folder in (root / path.lstrip("/"), root):
-                text = _limit(folder / name)
-                found += [int(text)] if text and text.isdigit() else []
+        for file in (folder / name for name in _LIMIT_FILES for folder in (root / path.lstrip("/"), root)):
+            with suppress(OSError, ValueError):  # no such file; no limit, which is said in a word
+                found.append(int(file.read_text(encoding="utf-8")))
     return found
-
-
-def _limit(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return None

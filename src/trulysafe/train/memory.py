@@ -1,16 +1,17 @@
-"""What a training holds in the memory of each device: one estimate, for `make plan` and for the refusal before a training. Known without torch.
+"""What a training holds in the memory of each device: for `make plan`, and to refuse what cannot work. Needs no torch.
 
-It comes from the model's size alone, and errs on the low side: what it refuses cannot work, what it lets through may still run out.
+It follows from the model's size and errs on the low side: what it refuses cannot work, the rest may still run out.
 
-=============== ===================================================================================================================
+=============== ======================================================================================================
 part            bytes on each device (P weights, A of them trained, N processes; AdamW in float32)
-=============== ===================================================================================================================
+=============== ======================================================================================================
 weights         full: 4 P. LoRA: P in the model's precision, 4 A. ZeRO with bf16: 2 P (stage 3: divided by N)
 gradients       4 A (ZeRO: divided by N)
 optimiser       8 A, two moments (ZeRO: divided by N; with bf16 12 A, as the float32 weights are there)
-activations     per layer and token 34 D bytes in 16 bits, 68 D in 32 (Korthikanti et al., 2022, equation 1, without the attention matrix, which
-                fused attention does not keep). With gradient checkpointing the layers' inputs and one layer in full.
-=============== ===================================================================================================================
+activations     per layer and token 34 D bytes in 16 bits, 68 D in 32 (Korthikanti et al., 2022, equation 1, without
+                the attention matrix, which fused attention does not keep). With gradient checkpointing the layers'
+                inputs and one layer in full.
+=============== ======================================================================================================
 
 D is the width; tokens are both responses of the pairs of one process's micro-batch, padded to the longest.
 """
@@ -22,10 +23,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from trulysafe.config.launch import Launch
+from trulysafe.models.sizes import BYTES
 
 GIB = 2**30
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a weight, by precision."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Memory:
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.gradients + self.optimiser + self.activations
+        return sum(vars(self).values())
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{name} {getattr(self, name) / GIB:.1f}" for name in self.__dataclass_fields__)
+        parts = ", ".join(f"{name} {size / GIB:.1f}" for name, size in vars(self).items())
         return f"{self.total / GIB:.1f} GiB ({parts})"
 
 
@@ -67,14 +67,7 @@ class Shape:
 
 
 def estimate(shape: Shape, training: Mapping[str, Any], launch: Launch, longest: int) -> Memory:
-    """Estimate the memory of one device.
-
-    Args:
-        shape: of the model.
-        training: the configuration's ``training`` table.
-        launch: engine and processes.
-        longest: tokens of the longest sequence.
-    """
+    """Memory of one device, by the configuration's ``training`` table; ``longest`` is in tokens."""
     bf16, parts = bool(training["bf16"]), launch.processes if launch.deepspeed else 1
     if training["lora"]:
         weights = shape.weights * BYTES[shape.dtype] + 4 * shape.trained
@@ -82,12 +75,8 @@ def estimate(shape: Shape, training: Mapping[str, Any], launch: Launch, longest:
         weights = shape.weights * (2 if launch.deepspeed and bf16 else 4)
     weights = weights // parts if launch.engine == "zero3" else weights
     moments = 12 if launch.deepspeed and bf16 else 8
-    return Memory(
-        weights,
-        4 * shape.trained // parts,
-        moments * shape.trained // parts,
-        _activations(shape, training, launch, longest),
-    )
+    states = (4 * shape.trained // parts, moments * shape.trained // parts)
+    return Memory(weights, *states, _activations(shape, training, launch, longest))
 
 
 def _activations(shape: Shape, training: Mapping[str, Any], launch: Launch, longest: int) -> int:

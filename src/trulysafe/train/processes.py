@@ -1,8 +1,8 @@
-"""Several processes for one training run, on this node or on several, started by torchrun and stopped so that a checkpoint can be written.
+"""Several processes for one training run, on this node or on several, started by torchrun and stopped by a file.
 
-The ranks come from torchrun alone (:mod:`trulysafe.train.torchrun`). Its processes find each other on a free port of this node, another one for each
-run; over several nodes of a SLURM job, srun starts one torchrun on each. torchrun ignores SIGTERM: the processes are asked to stop by a file (or by the
-cluster's own SIGTERM, which reaches them too).
+Ranks come from torchrun alone (:mod:`trulysafe.train.torchrun`). Its processes meet at a free port of this node,
+another one for each run; over several nodes of a SLURM job, srun starts one torchrun on each. torchrun ignores SIGTERM:
+the processes are asked to save a checkpoint and stop by a file, or by the cluster's SIGTERM, which reaches them too.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from pathlib import Path
 import trulysafe
 from trulysafe.common.errors import UserError, disk_is_full
 from trulysafe.config.launch import Launch
-from trulysafe.train.run import STOP_FILE, on_sigterm
+from trulysafe.train.resume import STOP_FILE, on_sigterm
 from trulysafe.train.torchrun import forget_ranks
 
 logger = logging.getLogger("trulysafe")
-WORKER = "trulysafe.train.worker"
+AGENT, WORKER = "trulysafe.train.torchrun", "trulysafe.train.worker"
 ERROR_FILE = "error-{rank}.txt"
-AGENT = "trulysafe.train.torchrun"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -39,8 +38,8 @@ def train_in_processes(folder: Path, launch: Launch) -> None:
         launch: how many processes, one for each GPU where there are any, and on how many nodes.
 
     Raises:
-        UserError: the processes stopped with an error or were told to stop, there are fewer GPUs than processes, or several nodes are asked
-            for outside of a SLURM job.
+        UserError: the processes stopped with an error or were told to stop, there are fewer GPUs than processes, or
+            several nodes are asked for outside of a SLURM job.
         OSError: the processes said that a disk is full.
     """
     _check_gpus(launch)
@@ -49,13 +48,9 @@ def train_in_processes(folder: Path, launch: Launch) -> None:
     full = False
     with on_sigterm(lambda *_: (folder / STOP_FILE).touch()):
         launcher = subprocess.Popen(
-            _command(folder, launch),
-            env=_environment(launch.per_node),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            preexec_fn=_in_launcher,
-        )
+            _command(folder, launch), env=_environment(launch.per_node), stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, preexec_fn=_in_launcher,
+        )  # fmt: skip
         try:
             assert launcher.stdout is not None
             for line in launcher.stdout:
@@ -68,42 +63,33 @@ def train_in_processes(folder: Path, launch: Launch) -> None:
     if code and full:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if code:
-        raise UserError(
-            _reason(folder)
-            or f"The training processes ended with exit code {code}; their last lines in this log say why."
-        )
+        said = sorted(folder.glob(ERROR_FILE.format(rank="*")))
+        unsaid = f"The training processes ended with exit code {code}; their last lines in this log say why."
+        raise UserError(said[0].read_text(encoding="utf-8") if said else unsaid)
 
 
 def _command(folder: Path, launch: Launch) -> list[str]:
-    start, meet = _on_this_node() if launch.nodes == 1 else _over_nodes(launch.nodes)
+    """What starts torchrun: on this node, or on each node of this SLURM job, to meet at a free port of this one."""
+    start, meet = [], ["--standalone", "--local-addr", "127.0.0.1"]
+    if launch.nodes > 1:
+        job = os.environ.get("SLURM_JOB_ID")
+        if job is None or shutil.which("srun") is None:
+            raise UserError(
+                f"training.nodes is {launch.nodes}, but this is no SLURM job. Run it with snakemake --profile slurm, "
+                "or set training.nodes to 1."
+            )
+        with socket.socket() as free:
+            free.bind(("", 0))
+            port = free.getsockname()[1]
+        start = [
+            "srun", f"--jobid={job}", f"--nodes={launch.nodes}", f"--ntasks={launch.nodes}", "--ntasks-per-node=1",
+            "--overlap", "--cpu-bind=none", "--mpi=none", "--kill-on-bad-exit=1", "--unbuffered",
+        ]  # fmt: skip
+        meet = ["--nnodes", str(launch.nodes), "--rdzv-backend", "c10d", "--rdzv-id", f"{job}-{port}"]
+        meet += ["--rdzv-endpoint", f"{socket.gethostname()}:{port}"]
     return [
         *start, sys.executable, "-m", AGENT, *meet, "--nproc-per-node", str(launch.per_node), "--max-restarts", "0",
         "--signals-to-handle", "SIGINT,SIGHUP,SIGQUIT", "-m", WORKER, str(folder),
-    ]  # fmt: skip
-
-
-def _on_this_node() -> tuple[list[str], list[str]]:
-    """What starts torchrun (nothing more), and its arguments about where its processes meet."""
-    return [], ["--standalone", "--local-addr", "127.0.0.1"]
-
-
-def _over_nodes(nodes: int) -> tuple[list[str], list[str]]:
-    """The same for one torchrun on each node of this SLURM job: they agree on ranks at a free port of this node."""
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None or shutil.which("srun") is None:
-        raise UserError(
-            f"training.nodes is {nodes}, but this is no SLURM job. Run it with snakemake --profile slurm, or set training.nodes to 1."
-        )
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
-    start = [
-        "srun", f"--jobid={job}", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--overlap",
-        "--cpu-bind=none", "--mpi=none", "--kill-on-bad-exit=1", "--unbuffered",
-    ]  # fmt: skip
-    return start, [
-        "--nnodes", str(nodes), "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{socket.gethostname()}:{port}",
-        "--rdzv-id", f"{job}-{port}",
     ]  # fmt: skip
 
 
@@ -112,8 +98,7 @@ def _environment(processes: int) -> dict[str, str]:
     forget_ranks(environment)
     package = str(Path(trulysafe.__file__).resolve().parents[1])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH")]))
-    cores = len(os.sched_getaffinity(0))
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // processes)))
     return environment
 
 
@@ -128,11 +113,7 @@ def _check_gpus(launch: Launch) -> None:
 
     if torch.cuda.is_available() and torch.cuda.device_count() < launch.per_node:
         raise UserError(
-            f"training.processes is {launch.processes} on {launch.nodes} node(s), but this job sees {torch.cuda.device_count()} GPUs on this one. Ask for as "
-            "many GPUs for the rule train, or lower training.processes."
+            f"training.processes is {launch.processes} on {launch.nodes} node(s), but this job sees "
+            f"{torch.cuda.device_count()} GPUs on this one. Ask for as many GPUs for the rule train, or lower "
+            "training.processes."
         )
-
-
-def _reason(folder: Path) -> str | None:
-    found = sorted(folder.glob(ERROR_FILE.format(rank="*")))
-    return found[0].read_text(encoding="utf-8") if found else None

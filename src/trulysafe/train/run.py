@@ -1,99 +1,124 @@
-"""Training runs of the workflow: tables in, a policy per snapshot and a tidy log out."""
+"""One run of training: a policy at each of its snapshots, and a tidy log."""
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from torch import Tensor
-from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 from trl import DPOConfig
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.files import written_whole
 from trulysafe.config.launch import Launch
 from trulysafe.methods.method import Method
-from trulysafe.train.engines import check_engine, engine_arguments
-from trulysafe.train.run_data import RewardInputs
-from trulysafe.trainers.checkpoints import SaveAndStop, StopRequest, newest_complete
+from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.reward.model import HybridReward
+from trulysafe.reward.stage import ENDPOINT, validation_states
+from trulysafe.train.resume import STOP_FILE, SaveAndStop, StopRequest, newest_complete, on_sigterm
+from trulysafe.train.text_judge import TextJudge
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer
 from trulysafe.trainers.preference import PreferenceTrainer
 
 logger = logging.getLogger("trulysafe")
-STOP_FILE = "stop"
-"""Beside the checkpoints: asks every process of a run to save one and stop."""
+RUN_FILE, LOG_FILE = "run.json", "log.csv"
+POLICY, CHECKPOINTS, DATA = "policy", "trainer", "data"
+_AS_TRL = ("learning_rate", "weight_decay", "max_grad_norm", "beta", "bf16", "gradient_checkpointing")
+"""Training options that TRL knows by the same names."""
 
 
-def train_policy(
-    model: Callable[[], PreTrainedModel],
-    tokenizer: Any,
-    dataset: Dataset,
-    method: Method,
-    options: Mapping[str, Any],
-    seed: int,
-    output: Path,
-    reward: RewardInputs | None = None,
-    *,
-    work: Path,
-    launch: Launch,
-    parent: int | None = None,
-    save_dtype: torch.dtype | None = None,
-    judge: Mapping[str, Any] | None = None,
-) -> pd.DataFrame:
-    """Train one policy and keep it at every snapshot as ``output/step<k>``; go on from a checkpoint in ``work`` if there is one.
+@dataclass(frozen=True)
+class TrainingRun:
+    """One policy to train, as plain values: enough for another process to do it.
+
+    Attributes:
+        folder: of the run; see :mod:`trulysafe.train.jobs`.
+        provenance: id of the job's inputs, options and code; a checkpoint of another id is not gone on from.
+        model: how to load the model to start from.
+        method: options of the preference method.
+        training: the configuration's ``training`` table for this run, without ``launch``.
+        seed: order of the data and initialisation of adapters.
+        launch: engine, processes, checkpoints.
+        reward: folder of the reward artefact, for methods that read one.
+        reward_identity: what the reward must say about its base model.
+        judge: kind, options and artefact of the judge of online pairs, if it is not the reward.
+    """
+
+    folder: str
+    provenance: str
+    model: Mapping[str, Any]
+    method: Mapping[str, Any]
+    training: Mapping[str, Any]
+    seed: int
+    launch: Mapping[str, Any] = field(default_factory=dict)
+    reward: str | None = None
+    reward_identity: Mapping[str, Any] = field(default_factory=dict)
+    judge: Mapping[str, Any] | None = None
+
+    @property
+    def place(self) -> Path:
+        """The folder as a path."""
+        return Path(self.folder)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run was trained to its end, by this configuration."""
+        return (self.place / LOG_FILE).is_file() and stored(self.place).get("provenance") == self.provenance
+
+    def parsed(self) -> tuple[Method, Launch]:
+        """Its method and its launch, checked."""
+        return Method(**self.method), Launch(**self.launch)
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """What :data:`RUN_FILE` in a folder says of its run; nothing where there is none, or half of one."""
+    try:
+        return json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def read_run(folder: Path | str) -> TrainingRun:
+    """The run that a folder belongs to."""
+    return TrainingRun(**stored(Path(folder)))
+
+
+def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) -> None:
+    """Train one policy in this process, one of ``launch.processes``; go on from a checkpoint if the folder has one.
+
+    The folder gets the policy at every snapshot (``policy/step<k>``) and, last, the log (columns step, name, value).
 
     Args:
-        model: loads the model to start from; called when the engine is set up (ZeRO-3 spreads the weights over the processes while they
-            are read).
-        tokenizer: its tokenizer, saved beside every snapshot.
+        run: what to train, and where.
         dataset: from :func:`trulysafe.train.run_data.run_data`.
-        method: the preference method.
-        options: the configuration's ``training`` table, resolved for this run.
-        seed: order of the data and initialisation of adapters.
-        output: directory of the run.
-        reward: for methods that read a hybrid reward.
-        work: folder of checkpoints, which survives a failure.
-        launch: engine, processes and checkpoints. This function runs in each of the processes.
         parent: process id of the launcher without which a worker stops.
-        save_dtype: precision of the snapshots' weights; that of training if not given.
-        judge: how to open the judge of online pairs, if it is not the reward.
-
-    Returns:
-        Tidy log with columns step, name, value.
 
     Raises:
-        UserError: the loss is not finite, the job was told to stop (a checkpoint is kept), training ended before its last step, or
-            the engine that runs is not the one asked for.
+        UserError: the loss is not finite, the job was told to stop (a checkpoint is kept), training ended before its
+            last step, or the engine that runs is not the one asked for.
     """
-    steps = int(options["steps"])
-    snapshots = {step for step in options["snapshots"] if step < steps} | {steps}
-    stop = StopRequest(work.parent / STOP_FILE, parent)
-    arguments = _arguments(options, seed, work, launch)
-    set_seed(seed)  # a new adapter is drawn before the Trainer does so
-    kind: Any = partial(OnlinePreferenceTrainer, judge=judge) if method.online.samples else PreferenceTrainer
-    trainer = kind(
-        model(),
-        method=method,
-        reward_model=reward.reward if reward else None,
-        validation_states=reward.validation_states if reward else None,
-        args=arguments,
-        train_dataset=dataset,
-        processing_class=tokenizer,
-        peft_config=_lora(options),
-    )
-    check_engine(trainer, launch)
+    method, launch = run.parsed()
+    work, steps = run.place / CHECKPOINTS, int(run.training["steps"])
+    stop = StopRequest(run.place / STOP_FILE, parent)
+    trainer = _trainer(run, method, launch, dataset)
+    _check_engine(trainer, launch)
     saving = SaveAndStop(launch.checkpoint_steps, stop, trainer.accelerator)
+    snapshots = {step for step in run.training["snapshots"] if step < steps} | {steps}
+    save_dtype = None if run.training["lora"] else getattr(torch, run.model.get("dtype", "float32"))
     trainer.remove_callback(PrinterCallback)  # the log is written as a table
-    trainer.add_callback(_Snapshots(trainer, snapshots, output, save_dtype))
+    trainer.add_callback(_Snapshots(trainer, snapshots, run.place / POLICY, save_dtype))
     trainer.add_callback(saving)
     checkpoint = newest_complete(work)
     if checkpoint is not None:
@@ -103,37 +128,60 @@ def train_policy(
     done = trainer.state.global_step
     if saving.stopped:
         raise UserError(
-            f"Told to stop at step {done} of {steps}; a checkpoint is kept in {work}. Run the same command again to go on from there."
+            f"Told to stop at step {done} of {steps}; a checkpoint is kept in {work}. Run the same command again to go "
+            "on from there."
         )
     if done != steps:
         raise UserError(f"Training ended at step {done} of {steps}. Run the same command again.")
     meter = trainer.meter.of_all_processes()
     trainer.accelerator.wait_for_everyone()
     if trainer.accelerator.is_main_process:
-        meter.save(output, trainer.accelerator.unwrap_model(trainer.model))
+        meter.save(run.place / POLICY, trainer.accelerator.unwrap_model(trainer.model))
         shutil.rmtree(work, ignore_errors=True)
-    return _tidy(trainer.state.log_history)
+        with written_whole(run.place / LOG_FILE) as private:
+            _tidy(trainer.state.log_history).to_csv(private, index=False)
 
 
-@contextmanager
-def on_sigterm(handler: Any) -> Iterator[None]:
-    """Let a handler receive SIGTERM for a while, where that is possible (in a process's main thread)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def weights_dtype(model: Mapping[str, Any], training: Mapping[str, Any], launch: Launch) -> str:
+    """Precision of the weights that an optimiser works on.
+
+    A step of 1e-6 is lost in a weight kept in bfloat16 (8 bits), so weights that are trained are kept in float32, and
+    ``training.bf16`` computes with bfloat16 copies. LoRA's base stays as it is (the adapter is float32), and so do
+    weights of which DeepSpeed keeps float32 copies.
+    """
+    own = str(model.get("dtype", "float32"))
+    if training["lora"] or (launch.deepspeed and training["bf16"] and own == "bfloat16"):
+        return own
+    return "float32"
+
+
+def _trainer(run: TrainingRun, method: Method, launch: Launch, dataset: Dataset) -> PreferenceTrainer:
+    """The trainer of a run. The arguments come before the model: ZeRO-3 spreads its weights while they are read."""
+    tokenizer = load_tokenizer(run.model)
+    reward: dict[str, Any] = {}
+    if run.reward:  # refuses one of another base model
+        reward["reward_model"] = HybridReward.from_pretrained(Path(run.reward) / ENDPOINT, run.reward_identity)
+        reward["validation_states"] = validation_states(run.reward)
+    arguments = _arguments(run.training, run.seed, run.place / CHECKPOINTS, launch)
+    set_seed(run.seed)  # a new adapter is drawn before the Trainer does so
+    kind: Any = PreferenceTrainer
+    if method.online.samples:
+        kind = partial(OnlinePreferenceTrainer, judge=TextJudge(run.judge, tokenizer) if run.judge else None)
+    return kind(
+        load_model({**run.model, "dtype": weights_dtype(run.model, run.training, launch)}),
+        method=method,
+        **reward,
+        args=arguments,
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        peft_config=LoraConfig(task_type="CAUSAL_LM", **run.training["lora"]) if run.training["lora"] else None,
+    )
 
 
 class _Snapshots(TrainerCallback):
     """Keeps the policy at given steps: weights (of LoRA the adapter alone), configuration and tokenizer."""
 
-    def __init__(
-        self, trainer: PreferenceTrainer, steps: set[int], output: Path, dtype: torch.dtype | None = None
-    ) -> None:
+    def __init__(self, trainer: PreferenceTrainer, steps: set[int], output: Path, dtype: torch.dtype | None) -> None:
         self.trainer, self.steps, self.output, self.dtype = trainer, steps, output, dtype
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -159,20 +207,24 @@ def _converted(weights: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict
     return {name: made[tensor.data_ptr()] for name, tensor in weights.items()}
 
 
+class _Arguments(DPOConfig):
+    """TRL's, for one device: transformers would spread a micro-batch over all GPUs it sees, and so enlarge it."""
+
+    @property
+    def n_gpu(self) -> int:
+        """Devices of this process: 1, or 0 where there is no GPU."""
+        return min(super().n_gpu, 1)
+
+
 def _arguments(options: Mapping[str, Any], seed: int, work: Path, launch: Launch) -> DPOConfig:
-    arguments = DPOConfig(
+    return _Arguments(
         output_dir=str(work),
         max_steps=options["steps"],
         per_device_train_batch_size=launch.per_process(options["batch_size"]),
         gradient_accumulation_steps=options["accumulation"],
-        learning_rate=options["learning_rate"],
         warmup_steps=options["warmup_share"],
         lr_scheduler_type=options["schedule"],
-        weight_decay=options["weight_decay"],
-        max_grad_norm=options["max_grad_norm"],
-        beta=options["beta"],
-        bf16=options["bf16"],
-        gradient_checkpointing=options["gradient_checkpointing"],
+        lr_scheduler_kwargs={key: value for key, value in options["schedule_options"].items() if value is not None},
         max_length=None,
         seed=seed,
         data_seed=seed,
@@ -182,19 +234,9 @@ def _arguments(options: Mapping[str, Any], seed: int, work: Path, launch: Launch
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
         disable_tqdm=True,
-        **engine_arguments(launch, bf16=options["bf16"]),
+        **{name: options[name] for name in _AS_TRL},
+        **_engine_arguments(launch, bf16=options["bf16"]),
     )
-    if launch.engine == "single" and arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # or transformers would spread each micro-batch over all GPUs it sees, and enlarge it
-    return arguments
-
-
-def _lora(options: Mapping[str, Any]) -> Any:
-    if not options["lora"]:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(task_type="CAUSAL_LM", **options["lora"])
 
 
 def _tidy(history: Sequence[Mapping[str, float]]) -> pd.DataFrame:
@@ -206,3 +248,59 @@ def _tidy(history: Sequence[Mapping[str, float]]) -> pd.DataFrame:
         if name not in ("step", "epoch", "num_tokens")
     ]
     return pd.DataFrame(rows, columns=["step", "name", "value"])
+
+
+def _engine_arguments(launch: Launch, *, bf16: bool) -> dict[str, Any]:
+    """Arguments of the transformers Trainer for an engine; what DeepSpeed finds as ``auto`` comes from the Trainer."""
+    arguments: dict[str, Any] = {"use_cpu": not torch.cuda.is_available()}
+    if launch.engine != "single" and not torch.cuda.is_available():
+        arguments["ddp_backend"] = "gloo"
+    if launch.deepspeed and find_spec("deepspeed") is None:
+        raise UserError(
+            f"training.engine: {launch.engine!r} needs DeepSpeed, which is not installed. Install it with "
+            "make env EXTRA=gpu, or choose ddp."
+        )
+    if launch.deepspeed:
+        arguments["deepspeed"] = {
+            "zero_optimization": {"stage": launch.zero_stage, "stage3_gather_16bit_weights_on_model_save": True},
+            "bf16": {"enabled": bf16},
+            "train_micro_batch_size_per_gpu": "auto",
+            "gradient_accumulation_steps": "auto",
+            "gradient_clipping": "auto",
+            "steps_per_print": 10**9,
+        }
+    return arguments
+
+
+def _check_engine(trainer: Any, launch: Launch) -> None:
+    """Refuse another number of processes than asked for at once, and another engine before the first step.
+
+    Raises:
+        UserError: e.g. variables of a cluster's launcher made the library guess.
+    """
+    found = trainer.accelerator.num_processes
+    if found != launch.processes:
+        raise UserError(
+            f"{found} processes train, but training.processes is {launch.processes}. Variables that a launcher left in "
+            "the environment may mislead the library: unset WORLD_SIZE, RANK, LOCAL_RANK and PMI_SIZE."
+        )
+    trainer.add_callback(_EngineCheck(trainer, launch))
+
+
+class _EngineCheck(TrainerCallback):
+    def __init__(self, trainer: Any, launch: Launch) -> None:
+        self.trainer, self.launch = trainer, launch
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        found = _engine_of(self.trainer.model_wrapped)
+        expected = "single" if self.launch.engine == "ddp" and self.launch.processes == 1 else self.launch.engine
+        if found != expected:
+            raise UserError(f"training.engine is {self.launch.engine!r}, but {found!r} came up. Nothing was trained.")
+
+
+def _engine_of(model: Any) -> str:
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        return "ddp"
+    if hasattr(model, "zero_optimization_stage"):
+        return f"zero{model.zero_optimization_stage()}"
+    return type(model).__name__ if isinstance(model, torch.nn.DataParallel) else "single"

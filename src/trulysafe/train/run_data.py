@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from datasets import Dataset
-from torch import Tensor
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import HARMFUL_RISKS, RISKS, read_table
 from trulysafe.methods.method import Method
-from trulysafe.reward.model import HybridReward
-from trulysafe.reward.stage import ENDPOINT, validation_states
 from trulysafe.reward.token_scale import TokenScale
-from trulysafe.trainers.online_judges import META, PROMPT
-
-
-@dataclass(frozen=True)
-class RewardInputs:
-    """What a method that reads a hybrid reward gets: the reward, and its validation states."""
-
-    reward: HybridReward
-    validation_states: tuple[Tensor, Tensor]
-
-
-def load_reward(folder: Path | str, identity: Mapping[str, object]) -> RewardInputs:
-    """Read a reward artefact (rule ``fit_reward``), refusing one of another base model."""
-    return RewardInputs(HybridReward.from_pretrained(Path(folder) / ENDPOINT, identity), validation_states(folder))
+from trulysafe.train.text_judge import META, PROMPT
 
 
 def pair_rows(paths: Sequence[Path | str]) -> pd.DataFrame:
-    """What was computed per pair (rules ``reference``, ``read_rewards``) over several pair tables; shared pairs count once."""
+    """What rules such as ``reference`` computed per pair, over several pair tables; shared pairs count once."""
     return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True).drop_duplicates("pair_id")
 
 
@@ -49,10 +32,10 @@ def run_data(
     """Data set of one run of a training job.
 
     Args:
-        run: its ``mix``, ``seed``, ``reference`` and ``rewards``, as in :meth:`trulysafe.plan.plan.Plan.training_runs`.
+        run: its ``mix``, ``seed``, ``reference`` and ``rewards``, as in :meth:`trulysafe.plan.train.Train.runs`.
         method: that it is trained by.
         scale: of the token rewards, for a method with a mask.
-        values: values after each token of another source than the hybrid reward, which take the place of the run's ``rewards`` in the mask.
+        values: values after each token from another source than the hybrid reward, for the mask to read instead.
         texts: as in :func:`training_set`.
 
     Raises:
@@ -76,11 +59,12 @@ def training_set(
     """Join a drawn mix with what was computed per pair into the trainer's data set.
 
     Args:
-        mix: drawn pairs (columns ``pair_id``, ``risk``, and if labels were flipped ``flipped``), one draw. The two responses of a flipped
-            pair change sides, and all that was computed for them goes along.
+        mix: drawn pairs (columns ``pair_id``, ``risk``, and if labels were flipped ``flipped``), one draw. The two
+            responses of a flipped pair change sides, and all that was computed for them goes along.
         reference: per pair, token ids and reference log-probabilities (rule ``reference``).
         rewards: per pair, endpoint rewards (rule ``read_rewards``), if the method reads them.
-        tokens: per pair, values after each token (rules ``read_rewards`` and ``read_token_rewards``), and their scale, if the method masks by them.
+        tokens: per pair, values after each token (rules ``read_rewards`` and ``read_token_rewards``), and their scale,
+            if the method masks by them.
         texts: pair tables (schema ``pairs``), for a method whose online pairs a judge of texts judges.
 
     Raises:
@@ -88,33 +72,30 @@ def training_set(
     """
     if mix.empty:
         raise UserError("The mix holds no pairs, so there is nothing to train on. Raise its quotas or totals.")
-    table = _joined(mix, reference, "reference log-probabilities")
-    columns: dict[str, Any] = {"prompt_ids": _lists(table["prompt_ids"]), "pair_index": list(range(len(table)))}
-    columns["pair_id"] = [str(pair) for pair in table["pair_id"]]
-    columns["in_scope"] = [risk in HARMFUL_RISKS for risk in table["risk"]]
-    columns["risk"] = [RISKS.index(risk) for risk in table["risk"]]
+    table, sides = _joined(mix, reference, "reference log-probabilities"), ("chosen", "rejected")
+    columns: dict[str, Any] = {
+        "prompt_ids": _lists(table["prompt_ids"]),
+        "pair_index": list(range(len(table))),
+        "pair_id": [str(pair) for pair in table["pair_id"]],
+        "in_scope": [risk in HARMFUL_RISKS for risk in table["risk"]],
+        "risk": [RISKS.index(risk) for risk in table["risk"]],
+    }
     if table["flipped"].any():
         columns["flipped"] = table["flipped"].tolist()
-    for side in ("chosen", "rejected"):
-        columns[f"{side}_ids"] = _lists(table[f"{side}_ids"])
-        columns[f"{side}_ref_token_logps"] = _lists(table[f"{side}_ref_token_logps"])
+    for name in ("ids", "ref_token_logps"):
+        columns |= {f"{side}_{name}": _lists(table[f"{side}_{name}"]) for side in sides}
     if rewards is not None:
         read = _joined(mix, rewards, "rewards")
-        for side in ("chosen", "rejected"):
-            columns[f"{side}_reward"] = read[f"{side}_reward"].tolist()
+        columns |= {f"{side}_reward": read[f"{side}_reward"].tolist() for side in sides}
     if tokens is not None:
-        columns |= _token_rewards(_joined(mix, tokens[0], "token rewards"), tokens[1])
+        values, scale = _joined(mix, tokens[0], "token rewards"), tokens[1]
+        for side in sides:
+            of_side = _lists(values[f"{side}_token_values"])
+            columns[f"{side}_token_rewards"] = [scale.apply(of_tokens) for of_tokens in of_side]
     if texts is not None:
         judged = _joined(mix, texts, "texts")
         columns |= {PROMPT: judged["prompt"].tolist(), META: judged["meta"].tolist()}
     return Dataset.from_dict(columns)
-
-
-def _token_rewards(table: pd.DataFrame, scale: TokenScale) -> dict[str, list[list[float]]]:
-    return {
-        f"{side}_token_rewards": [scale.apply(values) for values in _lists(table[f"{side}_token_values"])]
-        for side in ("chosen", "rejected")
-    }
 
 
 def _joined(mix: pd.DataFrame, table: pd.DataFrame, what: str) -> pd.DataFrame:
@@ -134,10 +115,8 @@ def _sides_swapped(table: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
     for column in table.columns:
         if column.startswith("chosen_"):
             twin = column.replace("chosen_", "rejected_", 1)
-            swapped[column], swapped[twin] = (
-                table[column].where(~rows, table[twin]),
-                table[twin].where(~rows, table[column]),
-            )
+            swapped[column] = table[column].where(~rows, table[twin])
+            swapped[twin] = table[twin].where(~rows, table[column])
     return swapped
 
 

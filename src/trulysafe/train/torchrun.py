@@ -1,7 +1,8 @@
-"""Start torchrun where nothing misleads it: ``python -m trulysafe.train.torchrun <torchrun's arguments>``, once on each node of a job.
+"""Start torchrun where nothing misleads it: ``python -m trulysafe.train.torchrun <arguments>``, once on each node.
 
-The ranks come from torchrun alone: what a cluster's launcher left in the environment is taken out first. torchrun itself would pass SIGTERM on and
-kill after 30 seconds, too short to save a large model: here it ignores the signal, which reaches its processes from the cluster.
+The ranks come from torchrun alone: what a cluster's launcher left in the environment is taken out first. torchrun
+itself would pass SIGTERM on and kill after 30 seconds, too short to save a large model: here it ignores the signal,
+which reaches its processes from the cluster.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 
 _RANKS = (
     "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT",
@@ -25,12 +26,7 @@ def forget_ranks(environment: MutableMapping[str, str]) -> None:
             del environment[name]
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Become torchrun."""
+if __name__ == "__main__":
     forget_ranks(os.environ)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # stays ignored in what this process becomes
-    os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *arguments])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    os.execv(sys.executable, [sys.executable, "-m", "torch.distributed.run", *sys.argv[1:]])

@@ -1,34 +1,85 @@
-"""The same micro-batches whatever the number of processes: each takes its share of the rows, in rank order.
+"""Micro-batches of preference pairs: TRL's, with what our methods read beside the tokens, for any number of processes.
 
-Libraries fill up the last batch of an epoch with rows from its beginning, so that a run on two GPUs trains on other batches than a run on one. Here the
-last batch is as short as it is; where it cannot be shared evenly, rows are repeated with weight 0.
+Each process takes its share of the rows, in rank order. Libraries fill up the last micro-batch of an epoch with rows
+from its beginning, so a run on two GPUs trains on others than a run on one. Here the last one is as short as it is;
+where it cannot be shared evenly, rows are repeated with weight 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import DataLoader, Dataset
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 
+from trulysafe.trainers.mismatched import IDS, MISMATCHED_COLUMNS, REFERENCE_SUM
+
+TOKEN_COLUMNS = ("ref_token_logps", "token_rewards")
+"""Columns per token: the data set has one list a side, ``chosen_<name>``, ``rejected_<name>``, as long as its ids."""
+PAIR_COLUMNS = ("chosen_reward", "rejected_reward", "in_scope", "pair_index", "risk", "flipped")
+EXTRA_COLUMNS = (
+    *(f"{side}_{name}" for name in TOKEN_COLUMNS for side in ("chosen", "rejected")),
+    *PAIR_COLUMNS,
+    *MISMATCHED_COLUMNS,
+)
+"""Columns of the data set beside TRL's. Micro-batches of several processes have :data:`WEIGHT` as well."""
 WEIGHT = "pair_weight"
-"""Column of the batches of several processes: the weights of all processes' rows sum up to their number, repeated rows have 0."""
+"""Column of several processes' micro-batches: weights of pairs, which sum up to their number; repeated ones have 0."""
 Row = tuple[int, float]
 
 
-class ShareOfBatches:
-    """Batches of (row, weight) for one process.
+@dataclass
+class PairCollator(DataCollatorForPreference):
+    """Pads the per-token columns into the places of their tokens, so that truncation cuts them like the ids."""
 
-    The order is that of a run in one process: accelerate's seeded permutation of each epoch.
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """TRL's micro-batch, rows [chosen; rejected]; where the data set has them with ``TOKEN_COLUMNS``, float32
+        [rows, tokens], ``PAIR_COLUMNS``, [pairs], and TRL's of the mismatched pairs, as ``mismatched_...``.
+        """
+        batch = super().torch_call(examples)
+        if MISMATCHED_COLUMNS[0] in examples[0]:
+            others = super().torch_call([_mismatched(example) for example in examples])
+            batch |= {f"mismatched_{name}": value for name, value in others.items()}
+            sums = [example[REFERENCE_SUM.format(side)] for side in ("chosen", "rejected") for example in examples]
+            batch["mismatched_ref_logps"] = torch.tensor(sums, dtype=torch.float32)
+        for name in TOKEN_COLUMNS:
+            if f"chosen_{name}" in examples[0]:
+                rows = [self._placed(example, side, name) for side in ("chosen", "rejected") for example in examples]
+                batch[name] = _padded(rows, batch["input_ids"].shape[1])
+        for name in (*PAIR_COLUMNS, WEIGHT):
+            if name in examples[0]:
+                batch[name] = torch.tensor([example[name] for example in examples])
+        return batch
 
-    Args:
-        rows: of the data set.
-        batch_size: rows of a micro-batch over all processes; a multiple of ``processes``.
-        processes: number of processes.
-        rank: of this process.
-        seed: of the order.
+    def _placed(self, example: dict[str, Any], side: str, name: str) -> list[float]:
+        values, ids = example[f"{side}_{name}"], example[f"{side}_ids"]
+        if len(values) != len(ids):
+            raise ValueError(f"{side}_{name} has {len(values)} values for {len(ids)} tokens of {side}_ids")
+        row = [0.0] * len(example["prompt_ids"]) + list(values)
+        if self.max_length is None:
+            return row
+        return row[: self.max_length] if self.truncation_mode == "keep_start" else row[-self.max_length :]
+
+
+def _padded(rows: Sequence[list[float]], width: int) -> torch.Tensor:
+    return torch.tensor([row + [0.0] * (width - len(row)) for row in rows], dtype=torch.float32)
+
+
+def _mismatched(example: Mapping[str, Any]) -> dict[str, Any]:
+    """A pair's prompt with the responses of its partner (:mod:`trulysafe.trainers.mismatched`)."""
+    sides = {f"{side}_ids": example[IDS.format(side)] for side in ("chosen", "rejected")}
+    return {"prompt_ids": example["prompt_ids"], **sides}
+
+
+class ShareOfMicroBatches:
+    """Micro-batches of (row, weight) for the process of a rank, in the order of one process: accelerate's seeded one.
+
+    ``batch_size`` is over all processes, and a multiple of their number.
     """
 
     def __init__(self, rows: int, batch_size: int, processes: int, rank: int, seed: int) -> None:
@@ -49,11 +100,11 @@ class ShareOfBatches:
         """Choose the epoch, which decides the order."""
         self.order.set_epoch(epoch)
 
-    def _share(self, batch: list[int]) -> list[Row]:
-        each = math.ceil(len(batch) / self.processes)
-        weight = each * self.processes / len(batch)
-        filled = [(row, weight) for row in batch]
-        filled += [(batch[0], 0.0)] * (each * self.processes - len(batch))
+    def _share(self, rows: list[int]) -> list[Row]:
+        each = math.ceil(len(rows) / self.processes)
+        weight = each * self.processes / len(rows)
+        filled = [(row, weight) for row in rows]
+        filled += [(rows[0], 0.0)] * (each * self.processes - len(rows))
         return filled[self.rank * each : (self.rank + 1) * each]
 
 
@@ -71,12 +122,13 @@ class _Weighted(Dataset):
         return {**self.rows[row], WEIGHT: weight}
 
 
-class _Loader(DataLoader):
+class ShareLoader(DataLoader):
+    """Loader of one process's share of the micro-batches of a data set; the Trainer moves them to the device."""
+
+    def __init__(self, rows: Any, share: ShareOfMicroBatches, **options: Any) -> None:
+        super().__init__(_Weighted(rows), batch_sampler=share, **options)
+
     def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, which decides the order."""
         sampler: Any = self.batch_sampler
         sampler.set_epoch(epoch)
-
-
-def shared_loader(rows: Any, share: ShareOfBatches, collate: Callable[..., Any], *, pin_memory: bool) -> DataLoader:
-    """Loader of one process's share of the batches; the Trainer moves them to the device."""
-    return _Loader(_Weighted(rows), batch_sampler=share, collate_fn=collate, pin_memory=pin_memory)

@@ -20,7 +20,7 @@ from trulysafe.trainers.step_cost import COST_FILE
 
 @dataclass
 class Meter:
-    """Seconds and tokens of a run by kind of work, on this process; a resumed run measures the steps that it does itself.
+    """Seconds and tokens of a run by kind of work, on this process; a resumed run measures its own steps.
 
     Attributes:
         steps: optimiser steps measured.
@@ -39,28 +39,25 @@ class Meter:
         yield
         self.seconds[kind] += _now() - start  # type: ignore[assignment]
 
+    def count(self, **masks: Any) -> None:
+        """Add the tokens of attention masks, tensors of 0 and 1, to kinds of work; None has none."""
+        self.tokens.update({kind: int(mask.sum()) for kind, mask in masks.items() if mask is not None})
+
     def reset(self) -> None:
         """Forget what was measured so far."""
-        self.steps = 0
-        self.seconds.clear()
-        self.tokens.clear()
+        self.steps, self.seconds, self.tokens = 0, Counter(), Counter()
 
     def of_all_processes(self) -> Meter:
-        """Steps and seconds of this process, which works beside the others, and the tokens of all of them together; every process must ask."""
+        """Steps and seconds of this process, and the tokens of all of them together; every process must ask."""
         tokens: Counter[str] = sum(map(Counter, gather_object([dict(self.tokens)])), Counter())
         return Meter(self.steps, self.seconds, tokens)
 
     def save(self, folder: Path, model: Any) -> None:
         """Write ``cost.json`` into the folder of a run: steps, seconds and tokens by kind, and the model's size."""
         config = model.config
-        about = {
-            "steps": self.steps,
-            "seconds": dict(self.seconds),
-            "tokens": dict(self.tokens),
-            "parameters": _parameters(model),
-            "layers": int(config.num_hidden_layers),
-            "hidden_size": int(config.hidden_size),
-        }
+        about = {"steps": self.steps, "seconds": dict(self.seconds), "tokens": dict(self.tokens)}
+        about |= {"parameters": _parameters(model), "layers": int(config.num_hidden_layers)}
+        about |= {"hidden_size": int(config.hidden_size)}
         (folder / COST_FILE).write_text(json.dumps(about, indent=1, sort_keys=True), encoding="utf-8")
 
 

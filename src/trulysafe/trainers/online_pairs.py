@@ -1,15 +1,16 @@
-"""Online DPO: at every step the policy itself samples the responses that it is trained on, and something that does not train judges them.
+"""Online DPO: at every step the policy samples the responses that it is trained on, and a frozen judge ranks them.
 
-After Guo et al. 2024 (arXiv 2402.04792), with the frozen hybrid reward as the judge, or another one (:mod:`trulysafe.trainers.online_judges`). All else (loss, optimiser, prompts and their
-order, harmless pairs, snapshots) is that of the offline arms, so that the two differ in where pairs come from and in nothing else. Pairs out of scope
-(general and look-alike prompts) stay as they are given: the reward says nothing about harmless prompts.
+After Guo et al. 2024 (arXiv 2402.04792); the judge is the frozen hybrid reward, or any function that scores responses
+(:data:`OnlineJudge`). All else (loss, optimiser, prompts and their order, harmless pairs, snapshots) is that of the
+offline arms, so that the two differ in where pairs come from and in nothing else. Pairs out of scope (general and
+look-alike prompts) stay as they are given: the reward says nothing about harmless prompts.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -24,51 +25,54 @@ from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import Encoded, end_of_turn_id
 from trulysafe.pairs.build import GAP, SAME_TEXT, rerank
 from trulysafe.reward.model import HybridReward
+from trulysafe.reward.read import endpoint_rewards
 from trulysafe.trainers.batches import WEIGHT
 from trulysafe.trainers.meter import Meter
-from trulysafe.trainers.online_judges import META, PROMPT, OnlineJudge, RewardJudge, TextJudge
 from trulysafe.trainers.preference import PreferenceTrainer
+from trulysafe.trainers.step_log import StepLog
 
 Example = dict[str, Any]
 Drops = Counter[str]
+OnlineJudge = Callable[[Sequence[Example], Sequence[Encoded]], list[float]]
+"""Scores finished responses: gets the row of the training set that each is to, and prompt and response as token ids;
+gives one number each, the higher the better. The best and the worst of a prompt make a pair, and equal ones make none.
+Its attribute ``columns``, if it has one, names columns of the training set that it reads."""
 UNFINISHED = "no finished response"
 REASONS = (UNFINISHED, SAME_TEXT, GAP)
 """Why a prompt gives no pair."""
 
 
-class OnlinePairs:
-    """Turns a micro-batch of given pairs into one of fresh pairs.
+class RewardJudge:
+    """The frozen hybrid reward, calibrated, read from the reference's states at the endpoint; no other ones will do."""
 
-    Args:
-        reference: the frozen model that the policy is held against.
-        judge: scores responses.
-        tokenizer: of the model.
-        options: how to sample, and which gaps to drop.
-        meter: gets seconds and tokens of sampling, judging and the reference's forward.
-    """
+    def __init__(self, reference: Any, reward: HybridReward, pad: int, meter: Meter) -> None:
+        pooling = reward.identity.get("pooling", "eos")
+        if pooling != "eos":
+            raise UserError(f"online pairs: the reward reads states pooled as {pooling!r}. Name one with pooling: eos.")
+        self.reference, self.reward, self.pad, self.meter = reference, reward, pad, meter
+
+    def __call__(self, examples: Sequence[Example], responses: Sequence[Encoded]) -> list[float]:
+        """See :data:`OnlineJudge`: calibrated rewards."""
+        self.meter.tokens["judging"] += sum(len(item.prompt_ids) + len(item.response_ids) for item in responses)
+        return endpoint_rewards(self.reference, responses, self.pad, len(responses), self.reward)
+
+
+class OnlinePairs:
+    """Turns a micro-batch of given pairs into one of fresh pairs; ``reference`` is the frozen model at the start."""
 
     def __init__(self, reference: Any, judge: OnlineJudge, tokenizer: Any, options: Online, meter: Meter) -> None:
-        self.reference, self.judge, self.tokenizer, self.options, self.meter = (
-            reference,
-            judge,
-            tokenizer,
-            options,
-            meter,
-        )
+        self.reference, self.judge, self.tokenizer = reference, judge, tokenizer
+        self.options, self.meter = options, meter
 
     def fresh(self, policy: Any, examples: Sequence[Example]) -> tuple[list[Example], Drops]:
-        """Sample, judge and pair up responses to the prompts in scope.
+        """Sample, judge and pair up responses to the prompts in scope; ``policy`` is unwrapped.
 
-        A prompt whose samples give no pair (fewer than two distinct finished ones, or no gap between their rewards) is dropped from
-        the batch.
-
-        Args:
-            policy: the current model, unwrapped.
-            examples: rows of the training set.
+        A prompt whose samples give no pair (fewer than two distinct finished ones, or no gap between their rewards) is
+        left out.
 
         Returns:
             The rows to train on, in order: rows out of scope as they were, the others with fresh responses, reference
-            log-probabilities and rewards. May be empty. Beside them the number of dropped prompts by reason, of :data:`REASONS`.
+            log-probabilities and rewards. May be empty. And how many prompts were dropped, by :data:`REASONS`.
         """
         asked = [place for place, example in enumerate(examples) if example.get("in_scope", True)]
         if not asked:
@@ -85,9 +89,8 @@ class OnlinePairs:
     def _sample(self, policy: Any, prompts: list[list[int]]) -> list[list[Encoded]]:
         """Finished responses per prompt, as token ids that end with the end of turn."""
         end, options = end_of_turn_id(self.tokenizer), self.options
-        decoding = Decoding(
-            options.samples, options.temperature, options.top_k, options.top_p, options.repetition_penalty, options.max_new_tokens
-        )  # fmt: skip
+        limits = options.top_k, options.top_p, options.repetition_penalty, options.max_new_tokens
+        decoding = Decoding(options.samples, options.temperature, *limits)
         training = policy.training
         policy.eval()
         rows = generated(policy, self.tokenizer, prompts, decoding)
@@ -102,12 +105,12 @@ class OnlinePairs:
     def _best_and_worst(
         self, examples: Sequence[Example], sampled: list[list[Encoded]], places: list[int]
     ) -> tuple[dict[int, pd.Series], Drops]:
-        """The pair of each place that has one, by the same ranking rule as for a pool; and how many have none, by reason."""
+        """The pair of each place that has one, by the ranking rule of a pool; and how many have none, by reason."""
         flat = [(place, item) for place, group in zip(places, sampled, strict=True) for item in group]
         if not flat:
             return {}, Counter({UNFINISHED: len(places)})
-        rewards = self.judge.scores([examples[place] for place, _ in flat], [item for _, item in flat], self.meter)
-        texts = [" ".join(map(str, item.response_ids)) for _, item in flat]  # ids stand for the text
+        rewards = self.judge([examples[place] for place, _ in flat], [item for _, item in flat])
+        texts = [" ".join(map(str, item.response_ids)) for _, item in flat]  # token ids in place of the text
         table = pd.DataFrame({"prompt_id": [place for place, _ in flat], "response": texts, "reward": rewards})
         blank = dict.fromkeys(("prompt", "risk", "family", "source", "meta"), "")
         pairs, drops = rerank(table.assign(response_id=table.index, **blank), min_gap=self.options.min_gap)
@@ -116,17 +119,13 @@ class OnlinePairs:
         return {int(row["prompt_id"]): row for _, row in pairs.iterrows()}, dropped
 
     def _rows(self, examples: Sequence[Example], chosen: dict[int, pd.Series]) -> dict[int, Example]:
-        made: dict[int, Example] = {
-            place: {
-                **examples[place],
-                **{f"{side}_ids": [int(token) for token in pair[side].split()] for side in ("chosen", "rejected")},
-                **({"flipped": False} if "flipped" in examples[place] else {}),  # a wrong label was of the given pair
-                **{  # only where the given pairs have theirs: rows of a batch hold the same
-                    name: pair[name] for name in ("chosen_reward", "rejected_reward") if name in examples[place]
-                },
-            }
-            for place, pair in chosen.items()
-        }
+        made: dict[int, Example] = {}
+        for place, pair in chosen.items():
+            made[place] = row = dict(examples[place])
+            row |= {f"{side}_ids": [int(token) for token in pair[side].split()] for side in ("chosen", "rejected")}
+            # only the columns that the given pairs have, as all rows of a micro-batch have the same
+            row |= {name: pair[name] for name in ("chosen_reward", "rejected_reward") if name in row}
+            row |= {"flipped": False} if "flipped" in row else {}  # a wrong label was of the given pair
         sides = [(row, side) for row in made.values() for side in ("chosen", "rejected")]
         both = [Encoded(list(row["prompt_ids"]), row[f"{side}_ids"]) for row, side in sides]
         self.meter.tokens["reference"] += sum(len(item.prompt_ids) + len(item.response_ids) for item in both)
@@ -139,15 +138,14 @@ class OnlinePairs:
 class OnlinePreferenceTrainer(PreferenceTrainer):
     """Preference training on pairs that the policy samples at every micro-batch (``method.online``).
 
-    Takes what :class:`PreferenceTrainer` takes; the model as it is given becomes reference and the reward's model, as a frozen copy. The
-    training set is the workflow's, with the columns ``pair_index`` and reference log-probabilities.
+    Takes what :class:`PreferenceTrainer` takes; a frozen copy of the model as it is given becomes the reference, whose
+    states the reward reads. The training set is the workflow's, with ``pair_index`` and reference log-probabilities.
 
     Args:
-        judge: for another ``method.online.judge`` than the reward: how to open it, see :class:`trulysafe.trainers.online_judges.TextJudge`. The
-            training set then has the columns ``judged_prompt``, ``judged_meta`` and ``risk``.
+        judge: for another ``method.online.judge`` than the reward.
 
     Raises:
-        UserError: nothing that judges, a data set without those columns, or several processes.
+        UserError: nothing that judges, a data set without the columns that are read, or several processes.
     """
 
     def __init__(
@@ -156,28 +154,29 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         *,
         method: Any,
         reward_model: HybridReward | None = None,
-        judge: Mapping[str, Any] | None = None,
+        judge: OnlineJudge | None = None,
         **options: Any,
     ) -> None:
-        dataset = options.get("train_dataset")
-        _check_inputs(method.online.judge, set(getattr(dataset, "column_names", None) or ()), reward_model, judge)
-        if _processes() > 1:
-            raise UserError(f"online pairs: {_processes()} processes are not supported. Set training.engine to single.")
+        by_reward = method.online.judge == REWARD_JUDGE
+        _check_judge(method.online.judge, reward_model if by_reward else judge)
+        _check_columns(options.get("train_dataset"), () if by_reward else getattr(judge, "columns", ()))
+        processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+        if processes > 1:
+            raise UserError(f"online pairs: {processes} processes are not supported. Set training.engine to single.")
         reference = copy.deepcopy(model).eval().requires_grad_(False)
         frozen = copy.deepcopy(reward_model)  # stays as it is, also where the confidence keeps training its own
         super().__init__(model, method=method, reward_model=reward_model, **options)
         device, tokenizer = self.accelerator.device, self.processing_class
         reference = reference.to(device)
-        judges: OnlineJudge = (
-            TextJudge(judge or {}, tokenizer)
-            if frozen is None or method.online.judge != REWARD_JUDGE
-            else RewardJudge(reference, frozen.to(device), int(tokenizer.pad_token_id))  # type: ignore[union-attr]
-        )
-        self._online = OnlinePairs(reference, judges, tokenizer, method.online, self.meter)
+        if by_reward and frozen is not None:
+            pad: Any = tokenizer.pad_token_id  # type: ignore[union-attr]
+            judge = RewardJudge(reference, frozen.to(device), int(pad), self.meter)
+        assert judge is not None  # checked above
+        self._online = OnlinePairs(reference, judge, tokenizer, method.online, self.meter)
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Exchange the pairs of a training batch before the loss sees them."""
-        if self._training and "pair_index" in inputs:
+        """Exchange the pairs of a micro-batch in training before the loss sees them."""
+        if self.model is not None and self.model.training and "pair_index" in inputs:
             inputs = self._exchanged(inputs)
         return super()._prepare_inputs(inputs)
 
@@ -185,35 +184,32 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         data: Any = self.train_dataset
         rows = inputs["pair_index"].tolist()
         examples = [data[row] for row in rows]
-        with (
-            torch.random.fork_rng(),  # draws follow from seed, step and rows: the same after a resume, whatever else drew before
-            unwrap_model_for_generation(self.model_wrapped, self.accelerator) as policy,
-        ):
+        generating = unwrap_model_for_generation(self.model_wrapped, self.accelerator)
+        with torch.random.fork_rng(), generating as policy:
+            # draws follow from seed, step and rows: the same after a resume, whatever else drew before
             torch.manual_seed(stable_seed("online pairs", self.args.seed, self.state.global_step, *rows))
             fresh, dropped = self._online.fresh(policy, examples)
         if asked := sum(bool(example.get("in_scope", True)) for example in examples):
-            self._record(**{"online/pairs": torch.tensor([1 - dropped.total() / asked])})
-            shares = {f"online/{reason.replace(' ', '_')}": dropped[reason] / asked for reason in REASONS}
-            self._record(**{name: torch.tensor([share]) for name, share in shares.items()})
+            log, shares = StepLog(self.accelerator), {"online/pairs": 1 - dropped.total() / asked}
+            shares |= {f"online/{reason.replace(' ', '_')}": dropped[reason] / asked for reason in REASONS}
+            log.mean(**{name: torch.tensor([share]) for name, share in shares.items()})
+            log.pass_on(self._metrics["train"])
         if fresh:
             return self.data_collator(fresh)
-        return {
-            **inputs,
-            WEIGHT: torch.zeros(len(rows), device=inputs["input_ids"].device),
-        }  # no pair: a step on nothing
+        return inputs | {WEIGHT: torch.zeros(len(rows), device=inputs["input_ids"].device)}  # a step on nothing
 
 
-def _check_inputs(name: str, columns: set[str], reward: HybridReward | None, judge: Mapping[str, Any] | None) -> None:
-    needed = ["pair_index", "chosen_ref_token_logps", "rejected_ref_token_logps"]
-    what = "reward_model (a fitted HybridReward of the same base model)"
-    if name != REWARD_JUDGE:
-        needed += [PROMPT, META, "risk"]
-        what = f"judge (kind, options and artefact of the judge {name!r})"
-    if (reward if name == REWARD_JUDGE else judge) is None or not set(needed) <= columns:
-        raise UserError(f"online pairs need {what} and a training set with the columns {', '.join(needed)}.")
+def _check_judge(name: str, given: Any) -> None:
+    if given is None and name == REWARD_JUDGE:
+        raise UserError("online pairs need reward_model (a fitted HybridReward of the same base model).")
+    if given is None:
+        raise UserError(f"online pairs need judge (a function that scores responses, for the judge {name!r}).")
+
+
+def _check_columns(dataset: Any, read_by_judge: Sequence[str]) -> None:
+    columns = list(getattr(dataset, "column_names", None) or ())
+    needed = ["pair_index", "chosen_ref_token_logps", "rejected_ref_token_logps", *read_by_judge]
+    if absent := [name for name in needed if name not in columns]:
+        raise UserError(f"online pairs need the columns {', '.join(needed)}; there is no {', no '.join(absent)}.")
     if given := sorted(name for name in columns if name.endswith("_token_rewards")):
         raise UserError(f"online pairs: the columns {', '.join(given)} belong to the given responses. Leave them out.")
-
-
-def _processes() -> int:
-    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1

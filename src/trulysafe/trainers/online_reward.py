@@ -1,4 +1,4 @@
-"""The reward model that keeps training along with the policy (RBRM): its own optimiser, its own part of a checkpoint."""
+"""The reward model that trains along with the policy (RBRM): its own optimiser, its own part of a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,50 +10,48 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trulysafe.common.errors import UserError
+from trulysafe.methods.method import Confidence
 from trulysafe.reward.calibration import calibrate
-from trulysafe.reward.loss import reward_margin_loss
-from trulysafe.reward.model import HybridReward
+from trulysafe.reward.model import HybridReward, reward_margin_loss
 from trulysafe.reward.states import paired_states
 
 FOLDER = "online_reward"
 
 
 class OnlineReward:
-    """A hybrid reward read, and if asked updated, at every micro-batch.
+    """A hybrid reward read, and if asked updated (in place), at every micro-batch.
 
     Args:
-        reward: the fitted reward; it is changed in place when it trains.
+        reward: the fitted reward.
+        options: learning rate and weight decay of Adam, and the updates between refits of offset and temperature.
         train: whether it trains at all.
-        learning_rate: of Adam.
-        weight_decay: of Adam.
-        calibrate_every: updates between refits of offset and temperature; 0 is never.
         validation: safe and unsafe validation states, each [N, L, D], for those refits.
 
     Raises:
-        UserError: the calibration is to be refitted and there are no states for it, or states that the reward cannot read.
+        UserError: the calibration is to be refitted, and there are no states for it or states of another model.
     """
 
     def __init__(
         self,
         reward: HybridReward,
-        *,
+        options: Confidence,
         train: bool,
-        learning_rate: float = 0.01,
-        weight_decay: float = 0.01,
-        calibrate_every: int = 0,
         validation: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        if train and calibrate_every:
+        if train and options.calibrate_every:
             if not (validation and min(map(len, validation))):
                 raise UserError(
-                    "confidence.calibrate_every: the online reward has no validation states to refit its calibration on. "
-                    "Give them (validation_states; in a configuration rewards.<name>.fit.validation_share), or set calibrate_every to 0."
+                    "confidence.calibrate_every: the online reward has no validation states to refit its calibration "
+                    "on. Give them (validation_states; in a configuration rewards.<name>.fit.validation_share), or set "
+                    "calibrate_every to 0."
                 )
             validation = paired_states(*validation, minimum=1)
             reward.standardised(validation[0][:1].to(reward.gate.device))  # refuses states of another model
-        self.reward, self.train, self.calibrate_every, self.validation = reward, train, calibrate_every, validation
-        self.updates = 0
-        self.optimizer = torch.optim.Adam(reward.parameters(), lr=learning_rate, weight_decay=weight_decay)
+        self.reward, self.train, self.validation, self.updates = reward, train, validation, 0
+        self.calibrate_every = options.calibrate_every
+        self.optimizer = torch.optim.Adam(
+            reward.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        )
 
     @torch.no_grad()
     def read(self, states: Tensor) -> Tensor:
@@ -64,9 +62,8 @@ class OnlineReward:
         """One Adam step on ``-log sigmoid(r_c - r_r - 1)`` with labels as given, never as reordered.
 
         Args:
-            chosen: detached states of the chosen responses of the whole micro-batch, [N, L, D], N at least 1: without a pair Adam would
-                still move the weights, by its moments and the weight decay. Every process gives those of all processes, and so keeps the
-                same reward.
+            chosen: detached states of the chosen responses of all processes, [N, L, D], so that all keep one reward;
+                N is at least 1: without a pair Adam would still move the weights, by its moments and the weight decay.
             rejected: the same for the rejected ones.
 
         Returns:

@@ -1,13 +1,14 @@
 """The one preference trainer: TRL's DPO trainer with its loss opened up for masks and confidences.
 
-TRL keeps forward, reference, loss and metrics in one private method. It is overridden here once: forward (states are gathered by
-hooks only when a method asks for them) -> token log-probabilities -> mask -> sums -> margin -> pair loss -> metrics. Everything
-else (data, optimiser, mixed precision, DDP, DeepSpeed, PEFT, checkpoints) is TRL's. ``dpo``, ``cdpo``, ``confidence_dpo``,
-``ama_dpo`` and any combination differ in the :class:`~trulysafe.methods.method.Method` alone.
+TRL keeps forward, reference, loss and metrics in one private method. It is overridden here once: forward -> token
+log-probabilities -> mask -> sums -> margin -> pair loss -> metrics, each a function of :mod:`trulysafe.trainers.step`.
+Everything else (data, optimiser, mixed precision, DDP, DeepSpeed, PEFT, checkpoints) is TRL's. Methods and their
+combinations differ in the :class:`~trulysafe.methods.method.Method` alone.
 """
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,47 +19,42 @@ from torch import Tensor
 from trl import DPOTrainer
 
 from trulysafe.common.errors import UserError
-from trulysafe.methods.losses import LIKELIHOOD_LOSS, kto_reference_point, preference_loss, sft_loss
 from trulysafe.methods.method import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, SHIFTED_LOSSES, Method
 from trulysafe.models.layer_states import LayerStates
 from trulysafe.models.tokens import end_of_turn_id
 from trulysafe.reward.model import HybridReward
-from trulysafe.trainers.batches import WEIGHT, ShareOfBatches, shared_loader
+from trulysafe.trainers import step
+from trulysafe.trainers.batches import EXTRA_COLUMNS, PairCollator, ShareLoader, ShareOfMicroBatches
 from trulysafe.trainers.checkpoints import Progress, mark_complete
-from trulysafe.trainers.collator import EXTRA_COLUMNS, PairCollator
-from trulysafe.trainers.compact_head import token_log_probs
+from trulysafe.trainers.checks import check_fits, check_lengths, check_required, finished, has_column
 from trulysafe.trainers.meter import Meter, MeterSteps
-from trulysafe.trainers.mismatched import mismatched_log_ratios, with_mismatched
-from trulysafe.trainers.required import check_fits, check_required, has_column
-from trulysafe.trainers.step_confidence import ReadsConfidence
-from trulysafe.trainers.step_mask import MasksTokens
-from trulysafe.trainers.step_reference import ReadsReference
-from trulysafe.trainers.trl_data import check_form, check_lengths, finished
-
-_MODEL_KEYS = ("input_ids", "attention_mask")
+from trulysafe.trainers.mismatched import mismatched_pairs, with_partners, with_reference_sums
+from trulysafe.trainers.online_reward import OnlineReward
+from trulysafe.trainers.step_log import StepLog, rows_of_all
 
 
-class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer):
+class PreferenceTrainer(DPOTrainer):
     """DPO with an optional label confidence (paper A) and an optional token mask (paper B).
 
-    Takes what :class:`trl.DPOTrainer` takes (``model``, ``args``, ``train_dataset`` in TRL's preference format, ...). Responses end with
-    the end-of-turn token: what a chat template writes after it (a newline, say) is left out, unlike in TRL. And:
+    Takes what :class:`trl.DPOTrainer` takes (``model``, ``args``, ``train_dataset`` in TRL's preference format, ...).
+    Responses end with the end-of-turn token: what a chat template writes after it is left out, unlike in TRL. And:
 
     Args:
         method: confidence, mask and scope; plain DPO by default.
         reward_model: fitted hybrid reward, for methods that read one. With ``confidence.online`` it trains along.
         validation_states: safe and unsafe states, each [N, L, D], to refit the online reward's calibration on.
 
-    The dataset may carry, beside TRL's columns, ``in_scope`` (bool: the pair is about risk; true if absent), ``risk`` (its place in
-    :data:`trulysafe.common.schema.RISKS`) and ``flipped`` (bool: the label was flipped on purpose), both for the log, ``chosen_reward`` and
-    ``rejected_reward`` (calibrated, for ``confidence.states: reference``), and per response token ``chosen_ref_token_logps``,
-    ``chosen_token_rewards`` and their ``rejected_`` twins. Without token rewards the mask reads the reward model as it was
-    given, calibrated, at the reference model's states of every token; probes that were fitted on tokens (METHODS) need the columns.
+    The data set may have, beside TRL's columns, ``in_scope`` (bool: the pair is about risk; true if absent), ``risk``
+    (place in :data:`trulysafe.common.schema.RISKS`) and ``flipped`` (bool: the label was flipped on purpose), both for
+    the log, ``chosen_reward`` and ``rejected_reward`` (calibrated, for ``confidence.states: reference``), and per
+    response token ``chosen_ref_token_logps``, ``chosen_token_rewards`` and their ``rejected_`` twins. Without token
+    rewards the mask reads the reward model as it was given, calibrated, at the reference's states of every token;
+    probes that were fitted on tokens need the columns.
 
     Raises:
-        UserError: the method reads a reward and none is given, or one of another shape; a column it needs is missing; an argument of TRL
-            would have no effect; or pairs cannot be trained on (empty or equal responses, longer than the context, or cut where the
-            method reads the endpoint or masks).
+        UserError: a reward or a column that the method reads is missing, the reward has another shape, an argument of
+            TRL would have no effect, or pairs cannot be trained on (empty or equal responses, longer than the context,
+            or cut where the method reads the endpoint or masks).
     """
 
     def __init__(
@@ -73,136 +69,119 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
         self.method = method
         args, data = options.get("args"), options.get("train_dataset")
         for dataset in (data, *_datasets(options.get("eval_dataset"))):
-            check_form(dataset)
             check_required(method, dataset, reward_model, args)
         if args is not None and (has_column(data, "chosen_ref_token_logps") or method.loss in SHIFTED_LOSSES):
             args.precompute_ref_log_probs = True  # no reference model is loaded where they are in the dataset
         super().__init__(model, **options)
         if method.loss in ONE_PROCESS and self.accelerator.num_processes > 1:
             raise UserError(
-                f"loss: {method.loss!r} sorts the micro-batch and needs all of it in one process, but {self.accelerator.num_processes} train. "
-                "Set training.processes to 1."
+                f"loss: {method.loss!r} sorts the micro-batch and needs all of it in one process, but "
+                f"{self.accelerator.num_processes} train. Set training.processes to 1."
             )
         if options.get("data_collator") is None:
-            inherited: Any = self.data_collator
-            self.data_collator = PairCollator(
-                pad_token_id=inherited.pad_token_id,
-                max_length=inherited.max_length,
-                truncation_mode=inherited.truncation_mode,
-                pad_to_multiple_of=inherited.pad_to_multiple_of,
-            )
+            self.data_collator = PairCollator(**vars(self.data_collator))
         for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):
             check_lengths(method, dataset, self.args, self.model)
         if reward_model is not None:
             check_fits(reward_model, self.model)
-        self.reward = self._place_reward(reward_model, validation_states)
-        self._token_reward = self._frozen(reward_model) if method.mask.rule != "none" else None
-        self._recorded = {}
+        self.reward: OnlineReward | None = None
+        self._token_reward: HybridReward | None = None
+        if reward_model is not None:
+            train = method.reads_policy_states and method.confidence.online
+            reward_model = reward_model.to(self.accelerator.device)
+            self.reward = OnlineReward(reward_model, method.confidence, train, validation_states)
+            if method.mask.rule != "none":  # a copy, which stays as it is where the confidence's learns
+                self._token_reward = copy.deepcopy(reward_model).requires_grad_(False)
         self._progress = Progress(self)
         self.add_callback(self._progress)
         self.meter = Meter()
         self.add_callback(MeterSteps(self.meter))
 
-    # The one override: TRL's private loss method (contract pinned by tests/unit/test_trl_contract.py).
+    # The one override of TRL's private loss method; tests/unit/test_trl_contract.py says what it relies on.
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False) -> Any:
-        tokens = {key: inputs[key] for key in _MODEL_KEYS}
-        if self._training:
-            self.meter.tokens["step"] += int(tokens["attention_mask"].sum())
-        # place t holds the token whose log-probability place t of the logits gives
-        response = inputs["completion_mask"][:, 1:]
-        in_scope = inputs.get("in_scope", torch.ones(len(response) // 2, dtype=torch.bool, device=response.device))
-        in_scope = in_scope if self.method.reward_scope == "safety" else torch.ones_like(in_scope)
-        weight = inputs.get(WEIGHT, torch.ones(len(in_scope), device=response.device))
-        real = weight > 0  # a row that only fills up a process's share counts nowhere
-        point = self._reference_point(model, inputs, real)
+        policy: Any = self.model
+        method, training, log = self.method, policy.training, StepLog(self.accelerator)
+        micro_batch = step.MicroBatch.of(inputs, method.reward_scope)
+        checkpointing: Any = self.args.gradient_checkpointing_kwargs
+        if training:
+            self.meter.count(step=inputs["attention_mask"], mismatched=inputs.get("mismatched_attention_mask"))
+        point: Tensor | float = 0.0
+        if method.loss in SHIFTED_LOSSES:
+            point = step.kto_point(micro_batch, policy, model, checkpointing, log)
 
-        states = (
-            LayerStates(model, positions=_last_place(inputs["completion_mask"]))
-            if self.method.reads_policy_states
-            else None
-        )
+        # Forward: log-probabilities of response tokens, and the states of the endpoints if the confidence reads them.
+        states = LayerStates(model, micro_batch.endpoints()) if method.reads_policy_states else None
         with states or nullcontext():
-            logps = token_log_probs(model, **tokens, completion=inputs["completion_mask"])
+            logps = step.token_log_probs(model, **micro_batch.tokens())
         self._refuse_non_finite(sum(logps.sum(dim=1).chunk(2)), "log-probability", inputs)
-        ref_logps, token_rewards = self._reference(tokens, inputs)
 
-        mask = self._message_mask(token_rewards, response, in_scope & real, inputs)
-        policy_chosen, policy_rejected = (logps * mask).sum(dim=1).chunk(2)
-        ref_chosen, ref_rejected = (
-            (ref_logps * mask).sum(dim=1).chunk(2) if ref_logps.dim() == 2 else ref_logps.chunk(2)
+        # Mask, and the sums over the tokens that it keeps.
+        masked = method.mask.rule != "none"
+        ref_logps, token_rewards = step.reference_log_probs(
+            micro_batch, policy, self.ref_model, checkpointing, self._token_reward, masked
         )
-        gamma = self._confidence(states, inputs, in_scope & real)
-        sums = (policy_chosen, policy_rejected), (ref_chosen, ref_rejected)
-        losses = self._losses(*sums, mask.sum(dim=1), gamma, point, real)
-        loss = (losses * weight).mean()
+        mask = step.token_mask(micro_batch, token_rewards, method.mask, self.args.seed, log)
+        policy_sums, ref_sums = step.sums(logps, mask), step.sums(ref_logps, mask)
+
+        # How much each label is trusted, the margins, and the loss of each pair.
+        read, draws_of = states.stacked() if states else None, (self.args.seed, self.state.global_step)
+        gamma = step.pair_confidence(
+            micro_batch,
+            method.confidence,
+            read,
+            self.reward,
+            training=training,
+            draws_of=draws_of,
+            meter=self.meter,
+            log=log,
+        )
+        losses = step.pair_losses(
+            micro_batch,
+            method.loss,
+            policy_sums,
+            ref_sums,
+            mask=mask,
+            gamma=gamma,
+            beta=self.beta,
+            point=point,
+            log=log,
+        )
         self._refuse_non_finite(losses, "loss", inputs)
+        loss = (losses * micro_batch.weight).mean()
 
-        implicit = self.beta * torch.stack([policy_chosen - ref_chosen, policy_rejected - ref_rejected])[:, real]
-        self._record(
-            **{
-                "rewards/chosen": implicit[0],
-                "rewards/rejected": implicit[1],
-                "rewards/margins": implicit[0] - implicit[1],
-                "rewards/accuracies": implicit[0] > implicit[1],
-                "logps/chosen": policy_chosen[real],
-                "logps/rejected": policy_rejected[real],
-            }
-        )
-        self._pass_on_recorded()
-        if return_outputs:
-            with torch.no_grad():
-                outputs = model(**tokens)
-        return (loss, outputs) if return_outputs else loss
-
-    def _losses(
-        self,
-        policy: tuple[Tensor, Tensor],
-        reference: tuple[Tensor, Tensor],
-        tokens: Tensor,
-        gamma: Tensor,
-        point: Tensor | float,
-        real: Tensor,
-    ) -> Tensor:
-        """Loss per pair, [batch], from the sums of both sides over kept tokens, of which there are ``tokens`` per row."""
-        name, (of_chosen, of_rejected) = self.method.loss, tokens.clamp(min=1).chunk(2)
-        if name == LIKELIHOOD_LOSS:
-            return sft_loss(policy[0], self._mean(of_chosen[real]) or 1.0)
-        return preference_loss(name, policy, reference, gamma, self.beta, (of_chosen, of_rejected), point)
-
-    def _reference_point(self, model: Any, inputs: dict[str, Any], real: Tensor) -> Tensor | float:
-        """z0 of KTO over the mismatched pairs of the micro-batch, of all processes together; 0 for the other losses."""
-        if self.method.loss not in SHIFTED_LOSSES:
-            return 0.0
-        ratios = mismatched_log_ratios(self, model, inputs)
-        point = kto_reference_point(self._gather(ratios)[self._gather(real.repeat(2))])
-        self._record(kl=point[None])
-        return point
+        step.log_margins(policy_sums, ref_sums, self.beta, micro_batch.real, log)
+        log.pass_on(self._metrics["train" if training else "eval"])
+        if not return_outputs:
+            return loss
+        with torch.no_grad():
+            return loss, model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
 
     def _refuse_non_finite(self, values: Any, what: str, inputs: dict[str, Any]) -> None:
-        """Stop where the values of a micro-batch, [batch], are not all finite, and name the pairs."""
-        broken = self._gather(~torch.isfinite(values))  # every process stops, or the others would wait for ever
+        """Stop, in all processes, where values, [pairs], are not all finite, and name the pairs."""
+        broken = rows_of_all(self.accelerator, ~torch.isfinite(values))
         if not bool(broken.any()):
             return
         rows = broken.nonzero().flatten().tolist()
-        pairs = self._gather(inputs["pair_index"])[rows].tolist() if "pair_index" in inputs else rows
+        pairs = rows_of_all(self.accelerator, inputs["pair_index"])[rows].tolist() if "pair_index" in inputs else rows
         data: Any = self.train_dataset
         named = ", ".join(data[row]["pair_id"] for row in pairs) if has_column(data, "pair_id") else None
         raise UserError(
-            f"step {self.state.global_step}: the {what} is not finite for the pairs {named or f'{pairs} (rows of the training set)'}. "
-            "Lower the learning rate, or train in bfloat16 or float32 instead of float16; checkpoints before this step are kept."
+            f"step {self.state.global_step}: the {what} is not finite for the pairs "
+            f"{named or f'{pairs} (rows of the training set)'}. Lower the learning rate, or train in bfloat16 or "
+            "float32 instead of float16; checkpoints before this step are kept."
         )
 
     # The same micro-batches for any number of processes.
     def get_train_dataloader(self) -> Any:
-        """Return the usual loader in one process, and this process's share of the same batches in several."""
+        """Return the usual loader in one process, and this process's share of the same micro-batches in several."""
         data: Any = self.train_dataset
         if self.args.world_size == 1 or not isinstance(data, Dataset) or self.args.train_sampling_strategy != "random":
             return super().get_train_dataloader()
-        seed = self.args.data_seed if self.args.data_seed is not None else self.args.seed
-        size = self.args.per_device_train_batch_size * self.args.world_size
-        share = ShareOfBatches(len(data), size, self.args.world_size, self.args.process_index, seed)
+        args, seed = self.args, self.args.seed if self.args.data_seed is None else self.args.data_seed
+        size = args.per_device_train_batch_size * args.world_size
+        share = ShareOfMicroBatches(len(data), size, args.world_size, args.process_index, seed)
         rows = self._remove_unused_columns(data, description="Training")
-        return shared_loader(rows, share, self.data_collator, pin_memory=self.args.dataloader_pin_memory)
+        return ShareLoader(rows, share, collate_fn=self.data_collator, pin_memory=args.dataloader_pin_memory)
 
     # What TRL must know about the further columns.
     def _set_signature_columns_if_needed(self) -> None:
@@ -219,7 +198,9 @@ class PreferenceTrainer(ReadsConfidence, MasksTokens, ReadsReference, DPOTrainer
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         if self.method.loss in SHIFTED_LOSSES:
-            dataset = with_mismatched(self, dataset)
+            dataset = with_partners(dataset)
+            mismatched = super()._precompute_ref_logps(mismatched_pairs(dataset), *args, **kwargs)
+            dataset = with_reference_sums(dataset, mismatched)
         if has_column(dataset, "chosen_ref_token_logps"):
             return dataset
         if self.method.mask.rule != "none":
@@ -267,9 +248,3 @@ class AdaptiveDPOTrainer(PreferenceTrainer):
 def _datasets(given: Any) -> list[Any]:
     """Evaluation sets as TRL takes them: none, one, or several by name."""
     return [] if given is None else list(given.values()) if isinstance(given, dict) else [given]
-
-
-def _last_place(completion_mask: Tensor) -> Tensor:
-    """Place of the last response token of each row, [rows]: where the endpoint's states are."""
-    places = torch.arange(completion_mask.shape[1], device=completion_mask.device)
-    return (completion_mask * places).argmax(dim=1)

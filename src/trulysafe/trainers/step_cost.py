@@ -1,7 +1,7 @@
 """What a training step costs: kinds of work, and the FLOPs that follow from their tokens.
 
-FLOPs are estimated as usual (Kaplan et al. 2020): 2 N per token of a forward pass, 6 N per token of a training step (forward and backward),
-with N the number of parameters without embeddings; attention over the context is left out.
+FLOPs are estimated as usual (Kaplan et al. 2020): 2 N per token of a forward pass, 6 N per token of a training step
+(forward and backward), with N the number of parameters without embeddings; attention over the context is left out.
 """
 
 from __future__ import annotations

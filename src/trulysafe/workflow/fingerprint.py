@@ -1,8 +1,9 @@
 """Code fingerprints: what a stage computes, and nothing about how it is written down.
 
-Snakemake does not see edits in imported modules. Every rule therefore carries the fingerprint of its script in ``params``:
-a hash over the syntax trees, without docstrings and comments, of the script and of all of the package that it
-imports, directly or not. Reformatting or documenting code reruns nothing; changing what it does reruns exactly the rules that use it.
+Snakemake does not see edits in imported modules. Every rule therefore carries the fingerprint of its script in
+``params``: a hash over the syntax trees, without docstrings and comments, of the script and of all of the package that
+it imports, directly or not. Reformatting or documenting code reruns nothing; changing what it does reruns exactly the
+rules that use it.
 """
 
 from __future__ import annotations
@@ -96,6 +97,9 @@ def _syntax_digest(path: Path) -> str:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             # every bare text is documentation: docstrings, and the texts under module constants
             node.body = [item for item in node.body if not _is_text(item)] or [ast.Pass()]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
+            # so is the description of an option
+            node.keywords = [item for item in node.keywords if item.arg != "description"]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """What every job has in common: private outputs renamed last, a log, one clear error message, a manifest.
 
-A script wraps its work in :func:`job`. Outputs are written under temporary names beside their final ones and renamed when all
-work is done, so that a killed job leaves nothing under a final name.
+A script wraps its work in :func:`job`. Outputs are written under temporary names beside their final ones and renamed
+when all work is done, so that a killed job leaves nothing under a final name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from trulysafe.workflow.owner_lock import owned, start_of
 from trulysafe.workflow.provenance import input_id, manifest_path, plain, provenance_id, scratch_path
 
 logger = logging.getLogger("trulysafe")
-_REPORTED_VERSIONS = ("trulysafe", "torch", "transformers", "trl", "scikit-learn", "snakemake")
 
 
 class Run:
@@ -64,7 +63,8 @@ class Run:
         logger.info("%s", ", ".join(f"{key}: {value}" for key, value in facts.items()))
 
     def scratch(self, final: Path) -> Path:
-        """A folder for work that a failure must not lose (checkpoints), owned by this job until it ends; success removes it.
+        """A folder for work that a failure must not lose (checkpoints), owned by this job until it ends; success
+        removes it.
 
         Args:
             final: the output it belongs to; the folder lies at :func:`scratch_path`.
@@ -120,7 +120,7 @@ class Run:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "host": socket.gethostname(),
             "python": platform.python_version(),
-            "versions": {name: metadata.version(name) for name in _REPORTED_VERSIONS if _installed(name)},
+            "versions": _versions(),
         }
 
 
@@ -135,15 +135,20 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
     Yields:
         The :class:`Run`; write to ``run.output.<name>`` (or ``run.outputs``), which are private paths.
 
-    A :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the rule's log, with the
-    names of damaged inputs, and in both cases (and on SIGTERM) nothing is left behind.
+    A :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the
+    rule's log, with the names of damaged inputs, and in both cases (and on SIGTERM) nothing is left behind.
     """
     _log_to(snakemake.log[0] if snakemake.log else None)
     signal.signal(signal.SIGTERM, _terminate)
     if not tokens:
         forget_tokens()
-    _limit_threads(snakemake.threads)
-    run = _begun(snakemake)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(snakemake.threads)
+    try:
+        run = Run(snakemake)
+    except UserError as error:  # an input's manifest cannot be read
+        logger.error("%s", error)
+        sys.exit(1)
     try:
         run.clean_stale()
         yield run
@@ -158,8 +163,11 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
         logger.error("%s", traceback.format_exc())
         if disk_is_full(error):
             logger.error(
-                "The disk is full, or your quota on it is used up: %s could not be written. Free space (`df`, `quota`), or move results/ to "
-                "another disk and put a link in its place; then run the same command again. Finished jobs stay finished.",
+                "The disk is full, or your quota on it is used up: %s could not be written. Free space (`df`, "
+                "`quota`), or "
+                "move results/ to another disk and put a link in its place; then run the same command again. Finished "
+                "jobs "
+                "stay finished.",
                 ", ".join(map(str, run.final)),
             )
         tell_of_damage(run.input)
@@ -171,26 +179,12 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
         run.release()
 
 
-def _begun(snakemake: Any) -> Run:
-    """The run of a job, or the end of it where an input's manifest cannot be read."""
-    try:
-        return Run(snakemake)
-    except UserError as error:
-        logger.error("%s", error)
-        sys.exit(1)
-
-
 def _stem(final: Path) -> str:
     return f".tmp-{final.name}-"
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
     sys.exit(128 + signum)
-
-
-def _limit_threads(threads: int) -> None:
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
 
 
 def _log_to(path: str | None) -> None:
@@ -200,7 +194,7 @@ def _log_to(path: str | None) -> None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
-    for noisy in ("httpx", "filelock", "datasets", "fsspec", "urllib3", "matplotlib", "fontTools"):
+    for noisy in ("httpx", "httpx2", "filelock", "datasets", "fsspec", "urllib3", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
@@ -211,9 +205,9 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("trulysafe", "torch", "transformers", "trl", "scikit-learn", "snakemake"):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

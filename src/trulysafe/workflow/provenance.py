@@ -1,4 +1,5 @@
-"""Where results come from: the id of a piece of work, and the manifest and the scratch folder that belong to an output."""
+"""Where results come from: the id of a piece of work, and the manifest and the scratch folder that belong to an
+output."""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def read_manifest(output: Path | str) -> dict[str, Any]:
         return {**found, **{key: found[key] for key in ("provenance_id", "rule", "notes")}}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path}: the manifest of {output} is cut short or damaged ({error}). Delete {output} and run the same command again."
+            f"{path}: the manifest of {output} is cut short or damaged ({error}). Delete {output} and run the same "
+            "command again."
         ) from None
 
 

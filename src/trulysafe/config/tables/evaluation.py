@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from trulysafe.common.options import Count, Name, Risk, Table
+from trulysafe.common.kinds import OfKind
+from trulysafe.common.options import Axis, ContrastMetric, Count, Name, PartOf, Purpose, Risk, Table
+from trulysafe.evaluate.judging import JUDGES
+from trulysafe.reward.options import Baseline, FitOptions
 
 
-class Judge(Table):
-    """Something that classes answers."""
+class Judge(OfKind):
+    """Something that classes answers: a module of `src/trulysafe/judges/`."""
 
-    kind: str = Field(description="Judge in `trulysafe.judges.registry.JUDGES`.")
+    KINDS: ClassVar = JUDGES
+    BY_KIND: ClassVar = ("datasets",)
+
     datasets: list[Name] = Field(
         default_factory=list, description="Labelled responses to fit the judge on, where it is fitted."
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the judge.")
+    job: Name | None = Field(
+        None,
+        description="Judges of one `job` judge in one job; none is a job of its own, so that the judge comes and goes without the others "
+        "judging anew. Name one where judging takes seconds.",
+    )
 
 
 class Benchmark(Table):
     """Prompts that policies answer, and how the answers count."""
 
     datasets: list[Name] = Field(min_length=1, description="Prompts to answer.")
-    axis: Literal["safety", "over_refusal", "helpfulness"] = Field(description="What a good answer is.")
+    axis: Axis = Field(description="What a good answer is.")
     risks: list[Risk] = Field(default_factory=list, description="Keep prompts of these classes; empty keeps all.")
     judges: list[Name] = Field(min_length=1, description="Judges; the first is the one in the main table.")
     rows: Count | None = Field(
@@ -35,9 +44,14 @@ class Benchmark(Table):
         description="Prompts per risk class at earlier snapshots; none is as many as at the end point, 0 skips them.",
     )
     max_new_tokens: Count = Field(256, description="Token limit of an answer.")
-    purpose: Literal["test", "development"] = Field(
+    purpose: Purpose = Field(
         "test",
         description="Results and figures are of `test` benchmarks alone; numbers on `development` prompts stand in `metrics.parquet`, to tune by.",
+    )
+    job: Name | None = Field(
+        None,
+        description="Benchmarks of one `job` are answered in one job, which loads each policy once; none is a job of its own, so that the "
+        "benchmark comes and goes without the others being answered anew. Name one where answering takes seconds.",
     )
 
 
@@ -46,9 +60,7 @@ class Contrast(Table):
 
     a: Name = Field(description="Experiment.")
     b: Name = Field(description="Experiment it is compared with; the difference is a - b.")
-    metric: Literal["safe", "over_refusal", "helpful", "malformed", "truly_safe"] = Field(
-        description="Metric compared."
-    )
+    metric: ContrastMetric = Field(description="Metric compared.")
     primary: bool = Field(True, description="Primary contrasts are corrected together (Holm).")
 
 
@@ -60,7 +72,7 @@ class Batching(Table):
         64, description="Prompts per block of answers; blocks of fixed content keep bf16 results stable."
     )
     answer_shards: Count = Field(
-        1, description="Jobs to spread the answers of one batch of policies over, and as many to judge them."
+        1, description="Jobs to spread each job of answers over (see `job` of a benchmark), and as many to judge them."
     )
     forward_batch: Count = Field(
         32, description="Conversations per forward pass of representations and reference log-probabilities."
@@ -88,10 +100,10 @@ class RewardAblation(Table):
 
     choice: str = Field(description="What is chosen otherwise, for reading.")
     reward: Name | None = Field(None, description="Reward with the other choice; this, `fit` or `baseline`.")
-    fit: dict[str, Any] | None = Field(
+    fit: Annotated[dict[str, Any], PartOf(FitOptions)] | None = Field(
         None, description="Options of the fit that differ, on the states of the default: `{two_stage: true}`."
     )
-    baseline: Literal["best_layer", "concatenated", "mean_of_layers"] | None = Field(
+    baseline: Baseline | None = Field(
         None,
         description="What stands in the reward's place, on the states of the default: logistic regressions on the best layer (chosen on inner "
         "folds), on all layers side by side, or on each layer with their mean.",

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from trulysafe.common.options import Count, Name, Share, Table, TableOfKinds
+from trulysafe.common.options import (
+    Count,
+    HarmfulRisk,
+    HarmlessRisk,
+    MixRule,
+    Name,
+    NotNegative,
+    PairRule,
+    Pooling,
+    Share,
+    Table,
+    TableOfKinds,
+    Whole,
+)
+from trulysafe.reward.options import FitOptions
 
 
 class Pool(Table):
@@ -38,16 +52,12 @@ class Reward(Table):
 
     model: Name = Field(description="Model whose states it reads.")
     datasets: list[Name] = Field(min_length=1, description="Annotated pairs, chosen is the safer response.")
-    pooling: Literal["eos", "mean", "mean_all"] = Field(
-        "eos", description="Position(s) of a response whose state is read."
-    )
+    pooling: Pooling = Field("eos", description="Position(s) of a response whose state is read.")
     rows: Count = Field(1000, description="Pairs to use, at most.")
     test_share: Share = Field(
         0.2, description="Share of the pairs (by prompt) held out of the fit, for the reported accuracies."
     )
-    fit: dict[str, Any] = Field(
-        default_factory=dict, description="Options of `trulysafe.reward.fit.fit_hybrid_reward`."
-    )
+    fit: FitOptions = Field(FitOptions(), description="How it is fitted (`trulysafe.reward.fit.fit_hybrid_reward`).")
     token_positions: int = Field(
         4,
         ge=0,
@@ -94,9 +104,7 @@ class Pairs(TableOfKinds):
         None,
         description="Rank by the states of this policy (only `rerank`: rounds 2, 3, ...; the reward stays frozen); none is the pool's own model.",
     )
-    rule: Literal["best_worst", "top_k_bottom_k", "best_vs_random"] = Field(
-        "best_worst", description="Which ranked responses form pairs (only `rerank`)."
-    )
+    rule: PairRule = Field("best_worst", description="Which ranked responses form pairs (only `rerank`).")
     k: Count = Field(4, description="Pairs per prompt of `top_k_bottom_k`.")
     min_gap: float = Field(
         0.0, ge=0, description="Drop pairs whose calibrated rewards differ by no more than this (only `rerank`)."
@@ -115,21 +123,19 @@ class Mix(TableOfKinds):
     KEYS: ClassVar = {"rule": {"quota": (("quotas",), ()), "random": (("total",), ()), "ratio": (("ratios",), ())}}
 
     pairs: list[Name] = Field(min_length=1, description="Pair tables to draw from.")
-    rule: Literal["quota", "random", "ratio"] = Field(
+    rule: MixRule = Field(
         description="`quota`: so many pairs per harmful class. `random`: a simple random sample of harmful pairs. "
         "`ratio`: so many pairs per general pair, by class."
     )
-    quotas: dict[Literal["EHD", "IHD", "MHD"], Annotated[int, Field(ge=0)]] = Field(
+    quotas: dict[HarmfulRisk, Whole] = Field(
         default_factory=dict, description="Pairs per harmful class (only `quota`)."
     )
     total: int | None = Field(None, ge=0, description="Number of harmful pairs (only `random`).")
-    ratios: dict[Literal["EHD", "IHD", "MHD"], Annotated[float, Field(ge=0)]] = Field(
+    ratios: dict[HarmfulRisk, NotNegative] = Field(
         default_factory=dict,
         description="Pairs per general pair (only `ratio`); the precursor of paper B recommends 0.01 to 0.02 for IHD.",
     )
-    others: dict[Literal["general", "look_alike", "other"], Annotated[int, Field(ge=0)]] = Field(
-        default_factory=dict, description="Pairs of the harmless classes."
-    )
+    others: dict[HarmlessRisk, Whole] = Field(default_factory=dict, description="Pairs of the harmless classes.")
     flip: Share = Field(
         0.0,
         description="Share of the harmful pairs of each class whose label is flipped on purpose, to test what notices.",

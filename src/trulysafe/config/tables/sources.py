@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
-from trulysafe.common.options import Count, FixedRole, Name, Role, Share, Size, Table, TableOfKinds
+from trulysafe.common.kinds import LABELLERS, OfKind
+from trulysafe.common.options import Count, Dtype, Name, PlainPaths, Role, Share, Shares, Size, Table
+from trulysafe.data.sources import READERS, ReaderOptions
+from trulysafe.models.options import FromScratch
 
 
-class TrainedModel(Table):
+class TrainedModel(FromScratch):
     """A tiny model that a rule trains from scratch (demo and small real-text runs)."""
 
     source: Literal["train"] = Field(
         description="`train`: a rule builds the tokenizer and trains the model from scratch."
     )
     corpus: list[Name] = Field(min_length=1, description="Datasets with prompts and responses to train on.")
-    architecture: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Size of the Llama-style model: `hidden_size`, `num_hidden_layers`, `vocab_size`, ...",
-    )
-    training: dict[str, Any] = Field(
-        default_factory=dict, description="`steps`, `batch_size`, `learning_rate`, `max_length`, ..."
-    )
     seed: int = Field(0, description="Seed of the weights and of the order of the data.")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="Precision of every forward pass after training."
-    )
+    dtype: Dtype = Field("float32", description="Precision of every forward pass after training.")
     size: Size = Field("tiny", description="Size class: what its jobs ask a cluster for.")
 
 
@@ -50,43 +44,45 @@ class HubModel(Table):
         None,
         description="Token that the chat template ends the assistant's turn with, where the tokenizer's EOS is another (`<end_of_turn>` for Gemma).",
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(
-        "bfloat16", description="Precision of the weights in every forward pass."
-    )
+    dtype: Dtype = Field("bfloat16", description="Precision of the weights in every forward pass.")
     size: Size | None = Field(
         None,
         description="Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); a name without a number is taken for `8b`.",
     )
 
 
-Model = Annotated[TrainedModel | HubModel, Field(discriminator="source")]
+Model = Annotated[Annotated[TrainedModel | HubModel, Field(discriminator="source")], PlainPaths]
 
 
-class Dataset(Table):
+class Dataset(OfKind):
     """A source of prompts, responses or pairs."""
 
+    KINDS: ClassVar = READERS
+
     kind: str = Field(
-        description="Reader that turns the source into a table; `trulysafe.data.read.SOURCES` lists them."
+        description="Reader that turns the source into a table: the name of a module of `trulysafe.data.readers`."
     )
-    role: Role | dict[FixedRole, Share] = Field(
+    role: Role | Shares = Field(
         description="Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under `split`; "
         "a mapping of roles to shares does so by shares of the dataset's own."
     )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Options of the reader: a path, a column mapping, numbers of rows."
+    options: SerializeAsAny[ReaderOptions] = Field(
+        default_factory=ReaderOptions,
+        validate_default=True,
+        description="Options of the reader: a path, a column mapping, numbers of rows.",
     )
 
 
 class Split(Table):
     """The one prompt-hash split over all stages."""
 
-    shares: dict[FixedRole, Share] = Field(
+    shares: Shares = Field(
         default_factory=lambda: {"labeller": 0.2, "reward": 0.2, "pairs": 0.4, "judge": 0.1, "evaluation": 0.1},  # type: ignore[arg-type]
         description="Share of prompts per role, for datasets whose role is `split`.",
     )
     near_duplicate: Share = Field(
         0.85,
-        description="Prompts at least this similar (cosine of character n-gram TF-IDF) get one role, and count as leaked across roles.",
+        description="Prompts at least this similar (cosine of counts of character 5-grams) get one role, and count as leaked across roles.",
     )
 
 
@@ -129,26 +125,19 @@ class EndpointLlm(_Llm):
     concurrency: Count = Field(8, description="Requests in flight at most.")
     timeout: float = Field(120.0, gt=0, description="Seconds to wait for an answer.")
     attempts: Count = Field(6, description="Attempts per request, with waits that double.")
-    first_wait: float = Field(1.0, gt=0, description="Upper end of the first wait, s.")
 
 
-Llm = Annotated[LocalLlm | EndpointLlm, Field(discriminator="backend")]
+Llm = Annotated[Annotated[LocalLlm | EndpointLlm, Field(discriminator="backend")], PlainPaths]
 
 
-class Labeller(TableOfKinds):
+class Labeller(OfKind):
     """A risk labeller (FDC, paper B)."""
 
-    KEYS: ClassVar = {
-        "kind": {"released": ((), ()), "classifier": (("datasets",), ()), "llm": (("llm",), ("datasets",))}
-    }
+    KINDS: ClassVar = LABELLERS
+    BY_KIND: ClassVar = ("datasets", "llm")
 
-    kind: Literal["released", "classifier", "llm"] = Field(
-        description="`released`: labels come with the prompts. `classifier`: fitted on released labels. `llm`: a language model in the "
-        "role of a safety reviewer, which analyses first and decides second; what cannot be read as such is of class `unparsed`."
-    )
     datasets: list[Name] = Field(
         default_factory=list,
         description="Labelled prompts to fit and test the labeller on (not `released`); `llm` is only tested on them.",
     )
     llm: Name | None = Field(None, description="Language model that is asked (only `llm`).")
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the kind.")

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from trulysafe.common.errors import UserError
-from trulysafe.common.options import Count, Name, Share, Table, TableOfKinds
-from trulysafe.config.launch import Launch
+from trulysafe.common.kinds import TOKEN_REWARDS, OfKind
+from trulysafe.common.options import (
+    Count,
+    Name,
+    PartOf,
+    Share,
+    Table,
+    error_at,
+)
+from trulysafe.config.launch import Launch, uneven
+from trulysafe.config.tables.optimisation import Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.preferences import PolicyOf
+from trulysafe.methods.method import Method
+from trulysafe.token_rewards.options import TokenFit
 
 
-class Training(Table):
+class Training(Launch):
     """Optimisation; a method or an experiment may override single keys."""
 
     steps: Count = Field(100, description="Optimiser steps.")
@@ -21,63 +30,49 @@ class Training(Table):
     accumulation: Count = Field(2, description="Micro-batches per step.")
     learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
     warmup_share: Share = Field(0.03, description="Share of the steps with rising learning rate.")
-    schedule: str = Field("linear", description="Learning-rate schedule, a name that transformers knows.")
+    schedule: Schedule = Field("linear", description="Learning-rate schedule, by transformers' name.")
+    schedule_options: ScheduleOptions = Field(
+        ScheduleOptions(),
+        description="Options of the schedule: `cosine_with_min_lr` and `cosine_warmup_with_min_lr` need `min_lr` or `min_lr_rate`, "
+        "`warmup_stable_decay` needs `num_decay_steps`.",
+    )
     weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     beta: float = Field(0.15, gt=0, description="Inverse temperature of the implicit reward.")
     bf16: bool = Field(False, description="Mixed precision with bfloat16.")
     gradient_checkpointing: bool = Field(False, description="Recompute activations to save memory.")
-    lora: dict[str, Any] | None = Field(None, description="Options of `peft.LoraConfig`; none trains all weights.")
+    lora: Lora | None = Field(None, description="Train a LoRA adapter; none trains all weights.")
     snapshots: list[Count] = Field(
         default_factory=list, description="Steps at which the policy is kept for the frontier; the last step always is."
     )
-    engine: Literal["single", "ddp", "zero2", "zero3"] = Field(
-        "single",
-        description="What trains one policy: `single` is the job's own process, `ddp`, `zero2` and `zero3` (DeepSpeed) are processes started by "
-        "`torchrun`. Changing it reruns nothing.",
-    )
-    processes: Count = Field(
-        1,
-        description="Processes of one training run, one for each GPU; `batch_size` must be a multiple. Changing it reruns nothing.",
-    )
-    nodes: Count = Field(
-        1,
-        description="Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. Changing it reruns nothing.",
-    )
-    checkpoint_steps: int = Field(
-        0,
-        ge=0,
-        description="Optimiser steps between checkpoints under `results/<scenario>/checkpoints/`, from which a failed job goes on; 0 saves one only when the "
-        "job is told to stop (SIGTERM). Changing it reruns nothing.",
-    )
+
+    @model_validator(mode="after")
+    def _schedule_has_its_options(self) -> Self:
+        self.schedule_options.check(self.schedule, self.learning_rate)
+        return self
+
+    @model_validator(mode="after")
+    def _spreads_over_processes(self) -> Self:
+        if self.batch_size % self.processes:
+            raise error_at("batch_size", uneven(self.batch_size, self.processes))
+        return self
 
     @property
     def launch(self) -> Launch:
         """How a run is carried out."""
         return Launch(**self.model_dump(include=set(LAUNCH)))
 
-    @model_validator(mode="after")
-    def _spreads_over_processes(self) -> Training:
-        try:
-            self.launch.per_process(self.batch_size)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return self
 
-
-LAUNCH = tuple(field.name for field in fields(Launch))
+LAUNCH = tuple(Launch.model_fields)
 """Keys of ``training`` that say how a run is carried out and never what it computes: they are in no provenance id."""
 
 
-class TokenReward(TableOfKinds):
+class TokenReward(OfKind):
     """A source of token rewards for AMA, beside the token-level probes of a hybrid reward (paper B)."""
 
-    KEYS: ClassVar = {"kind": {"implicit": (("experiment",), ()), "token_rm": ((), ("fit", "seed"))}}
+    KINDS: ClassVar = TOKEN_REWARDS
+    BY_KIND: ClassVar = ("experiment", "fit", "seed")
 
-    kind: Literal["implicit", "token_rm"] = Field(
-        description="`implicit`: log-probability of each token under the policy of an experiment less that under the model. "
-        "`token_rm`: a token-classification reward model, fitted on the annotated pairs."
-    )
     model: Name = Field(description="Model whose tokens are rewarded: the reference, and where `token_rm` starts from.")
     datasets: list[Name] = Field(
         min_length=1, description="Annotated pairs (role `reward`): the training split that fits, centres and scales."
@@ -89,36 +84,13 @@ class TokenReward(TableOfKinds):
     test_share: Share = Field(
         0.2, description="Share of the pairs (by prompt) held out of fit and constants, for the reported accuracies."
     )
-    fit: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Options of `trulysafe.token_rewards.classifier.fit_token_rm` (only `token_rm`).",
-    )
+    fit: TokenFit = Field(TokenFit(), description="How the classifier is fitted (only `token_rm`).")
     seed: int = Field(0, description="Seed of the fit (only `token_rm`).")
 
 
-class MethodTable(Table):
-    """A preference method. Defaults are plain DPO."""
+class MethodTable(Method):
+    """A preference method, and where its rewards and token rewards come from. Defaults are plain DPO."""
 
-    confidence: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Label confidence (paper A): `kind` (`none`, `fixed`, `label`), `value`, `alpha`, `floor`, `per_pair`, `states`, `online`, `shuffle`, ...",
-    )
-    mask: dict[str, Any] = Field(
-        default_factory=dict,
-        description="AMA token mask (paper B): `rule` (`none`, `threshold`, `batch_mean`, `hysteresis`), `width`, `form`, `control`, ...",
-    )
-    loss: str = Field(
-        "sigmoid",
-        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5), `kto` (without mask), or TRL's "
-        "`exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, `bco_pair`, `nca_pair`, `sppo_hard`, `discopop`: confidence and mask apply to each. "
-        "`aot`, `aot_unpaired` (one process) and `sft` (chosen responses alone) take a mask and no confidence.",
-    )
-    online: dict[str, Any] = Field(
-        default_factory=dict,
-        description="Online DPO: `samples` responses of the current policy per prompt and step, judged by the method's `reward` or by `judge`, a judge of this "
-        "configuration; `temperature`, `top_k`, ...",
-    )
-    reward_scope: Literal["safety", "all"] = Field("safety", description="Pairs that confidence and mask apply to.")
     reward: Name | None = Field(None, description="Hybrid reward that confidence or mask read.")
     token_rewards: Name | None = Field(
         None, description="Source of the mask's token rewards; none reads the token-level probes of `reward`."
@@ -128,7 +100,9 @@ class MethodTable(Table):
         description="Placebo: the constant gamma (`confidence: {kind: fixed}`) is the mean gamma that this experiment's runs logged.",
     )
     beta: float | None = Field(None, gt=0, description="Overrides `training.beta`.")
-    training: dict[str, Any] = Field(default_factory=dict, description="Overrides of single keys of `training`.")
+    training: Annotated[dict[str, Any], PartOf(Training)] = Field(
+        {}, description="Overrides of single keys of `training`."
+    )
 
 
 class Experiment(Table):
@@ -145,4 +119,6 @@ class Experiment(Table):
     first_seed: int = Field(0, ge=0, description="First seed.")
     label: str = Field("", description="Name in tables and figures; empty is the experiment's key.")
     group: str = Field("main", description="Part of the report: `main` is the comparison, other groups are sweeps.")
-    training: dict[str, Any] = Field(default_factory=dict, description="Overrides of single keys of `training`.")
+    training: Annotated[dict[str, Any], PartOf(Training)] = Field(
+        {}, description="Overrides of single keys of `training`."
+    )

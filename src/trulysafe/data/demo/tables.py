@@ -13,20 +13,8 @@ from trulysafe.common.ids import pair_id, prompt_id, response_id, stable_seed
 from trulysafe.common.schema import HARMFUL_RISKS, VERDICTS, check_table
 from trulysafe.data.demo.facts import FactTopic
 from trulysafe.data.demo.oracle import classify, respond
+from trulysafe.data.demo.parts import PARTS, Part
 from trulysafe.data.demo.world import CLASSES, Prompt, build_world, prompts
-
-PARTS = {
-    "corpus": "responses",
-    "risk_labels": "prompts",
-    "preferences": "pairs",
-    "harmful": "prompts",
-    "general_pairs": "pairs",
-    "look_alike_pairs": "pairs",
-    "judged": "responses",
-    "development": "prompts",
-    "test": "prompts",
-}
-"""Part -> kind of table (``trulysafe.common.schema.SCHEMAS``)."""
 
 _EQUAL = dict.fromkeys(CLASSES, 1.0)
 _SHARES: dict[str, Mapping[str, float]] = {
@@ -42,7 +30,7 @@ _HELP_SHARE = 0.3
 """Share of safe completions among the refusals of the corpus and of the annotated pairs."""
 
 
-def table(part: str, *, world: int, rows: int, seed: int = 0) -> pd.DataFrame:
+def table(part: Part, *, world: int, rows: int, seed: int = 0) -> pd.DataFrame:
     """Make ``rows`` rows of one part of a world.
 
     Args:
@@ -73,7 +61,7 @@ def table(part: str, *, world: int, rows: int, seed: int = 0) -> pd.DataFrame:
     return check_table(pd.DataFrame(made), PARTS[part], f"demo part {part!r}")
 
 
-def _draw(part: str, world: int, rows: int, rng: random.Random) -> list[Prompt]:
+def _draw(part: Part, world: int, rows: int, rng: random.Random) -> list[Prompt]:
     """Draw the prompts of a part by class share, in random order."""
     available, chosen = prompts(world), []
     for risk, count in _counts(rows, _SHARES.get(part, _EQUAL)).items():
@@ -122,7 +110,7 @@ def _pair(prompt: Prompt, world: int, rng: random.Random) -> dict[str, object]:
     return _origin(prompt, world) | answers | {"pair_id": pair_id(prompt.text, chosen, rejected)}
 
 
-def _response(part: str, prompt: Prompt, world: int, rng: random.Random) -> dict[str, object]:
+def _response(part: Part, prompt: Prompt, world: int, rng: random.Random) -> dict[str, object]:
     if part == "judged":
         kind = rng.choice(VERDICTS)
     else:

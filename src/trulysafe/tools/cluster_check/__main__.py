@@ -1,89 +1,145 @@
-"""The command: ``python -m trulysafe.tools.cluster_check``."""
+"""The command ``python -m trulysafe.tools.cluster_check``, and what it says of this machine."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
+
+from huggingface_hub import constants
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.load import load
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.plan.plan import Plan
-from trulysafe.tools.cluster_check.disk import folders
-from trulysafe.tools.cluster_check.findings import Finding, command
-from trulysafe.tools.cluster_check.keys import unknown_keys
-from trulysafe.tools.cluster_check.machine import python, token
-from trulysafe.tools.cluster_check.partitions import partitions, read_partitions
-from trulysafe.tools.cluster_check.profile import Profile, read_profile
-from trulysafe.tools.cluster_check.slurm import accounts, preemption, status_command
-from trulysafe.tools.cluster_check.submissions import Job, jobs_of, submissions
+from trulysafe.prefetch.hub import environment
+from trulysafe.tools.cluster_check.jobs import jobs_of, submissions
+from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok, read_profile, unknown_keys
+from trulysafe.tools.cluster_check.slurm import account, command, job_states, partitions, preemption, read_partitions
+from trulysafe.tools.cost.assumptions import Assumptions
+from trulysafe.tools.cost.price import disk
+from trulysafe.tools.cost.work import Work
 
-PROFILE = Path("profiles/slurm")
-
-
-def findings(profile: Profile, config: Configuration | None = None) -> Iterator[Finding]:
-    """All findings, in the order in which to mend them.
-
-    Args:
-        profile: the profile to check.
-        config: configuration whose jobs SLURM is asked about, and whose results have to fit on the disk; without one SLURM is asked
-            about a job without a model alone.
-    """
-    yield from slurm(profile, jobs_of(Plan(config)) if config else [])
-    yield from python(profile)
-    yield from folders(config)
-    yield token()
+LOCAL = {"tmpfs", "overlay", "overlayfs", "ramfs", "ext2/ext3", "xfs", "btrfs"}
+CACHES = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME", "TMPDIR")
 
 
-def slurm(profile: Profile, jobs: Iterable[Job]) -> Iterator[Finding]:
+class Needed(NamedTuple):
+    """GB that a run keeps, at most: in its results, and in the cache of the hub."""
+
+    results: float = 0.0
+    cache: float = 0.0
+
+
+def slurm(profile: Profile, plan: Plan | None) -> Iterator[Finding]:
     """What SLURM says; where it does not answer nothing that it would have to say is judged."""
-    version = command("sinfo", "--version")
-    if version is None:
-        yield Finding(
-            "mend", "SLURM", "sinfo was not found or does not answer: run this on a login node (or `module load slurm`)"
-        )
-        yield from unknown_keys(profile)
+    version = (command("sinfo", "--version") or "").strip()
+    there = read_partitions() if version else None
+    if not version:
+        yield mend("SLURM", "sinfo was not found or does not answer: run this on a login node (or `module load slurm`)")
+    elif there is None:
+        unknown = "its controller does not answer: partitions, limits and jobs are not checked"
+        yield mend("SLURM", f"{version}, but {unknown}. When `scontrol ping` says UP, run this again")
         return
-    there = read_partitions()
-    if there is None:
-        yield Finding(
-            "mend",
-            "SLURM",
-            f"{version.strip()}, but its controller does not answer: partitions, limits and jobs are not checked. When `scontrol ping` "
-            "says UP, run this again",
-        )
-        return
-    yield Finding("ok", "SLURM", version.strip())
+    else:
+        yield ok("SLURM", version)
     yield from unknown_keys(profile)
-    yield from partitions(profile, there)
-    yield from accounts(profile)
-    yield status_command(profile)
-    yield from preemption(profile, there)
-    yield from submissions(profile, jobs, there)
+    if there is not None:
+        yield from partitions(profile, there)
+        yield from (account(profile), job_states(profile))
+        yield from preemption(profile, there)
+        yield from submissions(profile, jobs_of(plan) if plan else [], there)
+
+
+def machine(profile: Profile) -> Iterator[Finding]:
+    """Interpreter, build of torch, and whether there is a token for gated models, which is neither read nor shown."""
+    place, torch = file_system(Path(sys.prefix)), metadata.version("torch")
+    python, seen = f"{sys.version.split()[0]} in {sys.prefix} ({place}", "; do the compute nodes see this folder?"
+    yield note("Python", f"{python}{seen})") if place in LOCAL else ok("Python", f"{python})")
+    cpu = torch.endswith("+cpu") and profile.site.gpu_partition
+    remedy = f"{torch} uses no GPU: for models above tiny, `make env TORCH=cu130 EXTRA=gpu`"
+    yield note("torch", remedy) if cpu else ok("torch", torch)
+    token = os.environ.get("HF_TOKEN") or Path(constants.HF_TOKEN_PATH).is_file()
+    missing = "no token: Llama and other gated models need one (`hf auth login`)"
+    yield ok("gated models", "a token is there") if token else note("gated models", missing)
+
+
+def folders(config: Configuration | None) -> Iterator[Finding]:
+    """Whether folders can be written to and have the room that the plan takes, and whether caches are set."""
+    room, plan = Needed(), Plan(config) if config else None
+    if config:
+        try:
+            room = needed(config)
+        except UserError as error:
+            yield note("disk", f"not compared with the plan: {error}")
+    yield folder("results", Path.cwd(), room.results, plan is not None and Path(plan.results("data")).exists())
+    if config and plan and (config.cache or plan.prefetch.records):
+        try:
+            cache = Path(environment(config.cache, fetched=False).get("HF_HUB_CACHE") or constants.HF_HUB_CACHE)
+            yield folder("cache", cache, room.cache, cache.exists())
+        except UserError as error:
+            yield mend("cache", str(error))
+    yield from (folder(key, Path(os.environ[key])) for key in CACHES if os.environ.get(key))
+    if not os.environ.get("HF_HOME") and not (config and config.cache):
+        large = "`export HF_HOME=<large shared folder>` if your home has a quota"
+        yield note("HF_HOME", f"not set, models go to ~/.cache: {large}")
+
+
+def needed(config: Configuration) -> Needed:
+    """What the plan of a configuration says (``make plan``); UserError where the size of a model is not known."""
+    jobs = Work(config.model_dump(), Assumptions()).jobs()
+    cache = sum(job.disk for job in jobs if job.rule.startswith("prefetch_"))
+    return Needed((sum(job.disk for job in jobs) - cache) / 1e9, cache / 1e9)
+
+
+def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -> Finding:
+    """A folder, which need not be there, and what goes there at most; ``begun``: some of it is there already."""
+    near = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not os.access(near, os.W_OK):
+        return mend(name, f"{path}: cannot be written to. Choose another folder, or ask its owner")
+    free = shutil.disk_usage(near).free / 1e9
+    says, takes = f"{path}: {free:.0f} GB free, {file_system(near)}", f"; the plan takes up to {disk(gigabytes)}"
+    if free < gigabytes:
+        remedy = "Use a larger file system, or keep less (docs/cluster.md, quotas)"
+        there = " less what is there already" if begun else ""
+        return (note if begun else mend)(name, f"{says}{takes}{there}. {remedy}")
+    if free < 50 and name != "TMPDIR" and not gigabytes:
+        return note(name, f"{says} (an 8B model takes 16 GB, each trained policy again)")
+    return ok(name, says + takes if gigabytes else says)
+
+
+def file_system(path: Path) -> str:
+    """Kind of file system that a path is on, as `stat` names it."""
+    return (command("stat", "--file-system", "--format=%T", str(path)) or "unknown").strip()
 
 
 def main() -> int:
     """Print all findings; return 1 if something has to be mended."""
     parser = argparse.ArgumentParser(description="Does the SLURM profile fit this cluster?")
-    parser.add_argument("--profile", type=Path, default=PROFILE, help="folder of the profile (default: profiles/slurm)")
+    parser.add_argument(
+        "--profile", type=Path, default=Path("profiles/slurm"), help="its folder (default: profiles/slurm)"
+    )
     parser.add_argument("--configfile", type=Path, nargs="+", help="configuration whose jobs SLURM is asked about")
     arguments = parser.parse_args()
     try:
         profile = read_profile(arguments.profile)
         config = load(raw_configuration(arguments.configfile)) if arguments.configfile else None
-        found = list(findings(profile, config))
+        found = [*slurm(profile, Plan(config) if config else None), *folders(config), *machine(profile)]
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     print(*found, sep="\n")
-    mend = sum(finding.state == "mend" for finding in found)
+    wrong = sum(finding.state == "mend" for finding in found)
     print(
-        f"\n{mend} to mend; the profile is {profile.file}" if mend else "\nNothing to mend: snakemake --profile slurm"
+        f"\n{wrong} to mend; the profile is {profile.file}" if wrong else "\nNothing to mend: snakemake --profile slurm"
     )
-    return int(mend > 0)
+    return int(wrong > 0)
 
 
 if __name__ == "__main__":

@@ -1,81 +1,166 @@
-"""Accounts, job states and preemption: the profile against what SLURM says of itself."""
+"""What SLURM says of itself against the profile: partitions and their GPUs, accounts, job states, preemption."""
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from trulysafe.tools.cluster_check.findings import Finding, command
-from trulysafe.tools.cluster_check.partitions import Partition, named
-from trulysafe.tools.cluster_check.profile import Profile
+from trulysafe.plan.resources import Site
+from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok
 
 
-def accounts(profile: Profile) -> Iterator[Finding]:
+class Partition(NamedTuple):
+    """A partition: ``memory`` in GB, GPUs as ``sinfo`` names them (``gpu:a100:4``)."""
+
+    state: str
+    limit: str
+    memory: int
+    gpus: tuple[str, ...]
+    features: frozenset[str]
+    default: bool = False
+
+
+def command(*words: str, seconds: float = 30, or_fails: bool = False) -> str | None:
+    """What a command printed; None if it is not there or hangs, or fails unless that is as good an answer."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if or_fails or done.returncode == 0 else None
+
+
+def read_partitions() -> dict[str, Partition] | None:
+    """The partitions that SLURM has, by name; None if its controller does not answer."""
+    ping = command("scontrol", "ping", seconds=10, or_fails=True) or ""
+    down = "DOWN" in ping and "UP" not in ping  # sinfo would ask for half a minute
+    listed = None if down else command("sinfo", "--noheader", "--format=%P|%a|%l|%m|%G|%f", seconds=20)
+    if listed is None:
+        return None
+    there: dict[str, Partition] = {}
+    for line in listed.splitlines():  # one for each kind of node
+        shown, state, limit, memory, generic, features = line.split("|")
+        name, before = shown.rstrip("*"), there.get(shown.rstrip("*"), Partition(state, limit, 0, (), frozenset()))
+        gpus = {item for item in re.sub(r"\([^)]*\)", "", generic).split(",") if item.partition(":")[0] == "gpu"}
+        there[name] = Partition(
+            state, limit, max(before.memory, int(re.sub(r"\D", "", memory)) // 1000),
+            tuple(sorted(gpus.union(before.gpus))), before.features.union(features.split(",")), shown.endswith("*"),
+        )  # fmt: skip
+    return there
+
+
+def named(given: str, there: Mapping[str, Partition]) -> list[str]:
+    """The partitions that a value of ``slurm_partition`` stands for: a list, SLURM's default if it is empty."""
+    return given.split(",") if given else [name for name, partition in there.items() if partition.default]
+
+
+def longest(given: str, there: Mapping[str, Partition]) -> float:
+    """Minutes that a job may take in one of the partitions that a value stands for."""
+    return max((minutes(there[name].limit) for name in named(given, there) if name in there), default=float("inf"))
+
+
+def minutes(limit: str) -> float:
+    """Minutes of a time limit as SLURM (``1-12:00:00``, ``30:00``, ``infinite``) or Snakemake writes it (``2d12h``)."""
+    if named := re.findall(r"(\d+)([dhms])", limit):
+        return sum(int(count) * {"d": 1440, "h": 60, "m": 1, "s": 1 / 60}[unit] for count, unit in named)
+    if limit.isdecimal() or not re.fullmatch(r"[\d:-]+", limit):
+        return float(limit) if limit.isdecimal() else float("inf")
+    days, _, clock = limit.rpartition("-")
+    parts = [int(part) for part in clock.split(":")]
+    hours, mins, _ = [*parts, 0, 0][:3] if days else [0] * (3 - len(parts)) + parts
+    return int(days or 0) * 1440 + hours * 60 + mins
+
+
+def partitions(profile: Profile, there: Mapping[str, Partition]) -> Iterator[Finding]:
+    """The profile's partitions against those that SLURM has: state, time limit, memory, GPUs."""
+    up = ", ".join(name for name, partition in there.items() if partition.state == "up")
+    for key in ("slurm_partition", "gpu_partition"):
+        given = getattr(profile.site, key)
+        names = named(given, there)
+        if not given and profile.settings.get("slurm-partition-config"):
+            yield ok("partition", f"{key}: none, slurm-partition-config chooses by limits")
+            continue
+        if not names:
+            yield mend("partition", f"{key} is missing. Set it to one of: {', '.join(there)}")
+        for name in names:
+            shown, found = f"{key}: {name if given else f'none, SLURM takes {name}'}", there.get(name)
+            if found is None:
+                yield mend("partition", f"{shown} is not here. Set it to one of: {', '.join(there)}")
+            elif found.state != "up":
+                remedy = f"Wait until it is up, or set it to one of: {up}"
+                yield mend("partition", f"{shown} is {found.state}, SLURM starts no job there. {remedy}")
+            else:
+                nodes = f"nodes up to {found.memory} GB, {', '.join(found.gpus) or 'no GPUs'}"
+                yield ok("partition", f"{shown} (up), limit {found.limit}, {nodes}")
+        if key == "gpu_partition" and (own := {name: there[name] for name in names if name in there}):
+            yield from _gpu_partition(profile.site, own)
+
+
+def _gpu_partition(site: Site, own: Mapping[str, Partition]) -> Iterator[Finding]:
+    """Limits and GPUs of the site block against what the partitions with GPUs have."""
+    name, limit = ",".join(own), max(minutes(partition.limit) for partition in own.values())
+    memory = max(partition.memory for partition in own.values())
+    gpus = {gpu for partition in own.values() for gpu in partition.gpus}
+    types = sorted({gpu.split(":")[1] for gpu in gpus if gpu.count(":") == 2})
+    features = {feature for partition in own.values() for feature in partition.features} - {"(null)"}
+    listed = ", ".join(sorted(features)) or "none"
+    if limit < site.longest_minutes:
+        says = f"longest_minutes: {site.longest_minutes} is above the limit of {name}. Set it to {limit:.0f}"
+        yield mend("time limit", says)
+    if not gpus:
+        yield mend("GPUs", f"{name} has none; set gpu_partition to a partition whose `sinfo -o '%R %G'` shows gpu")
+    elif site.gpu_type not in ("", "none", *types):
+        accepted = ", ".join(kind for kind in types if re.fullmatch(r"[\w.]+", kind))
+        remedy = f"Set it to none{' or one of: ' if accepted else ''}{accepted}"
+        yield mend("GPUs", f"gpu_type: {site.gpu_type} is not in {name}. {remedy}")
+    elif not re.fullmatch(r"[\w.]*", site.gpu_type):
+        remedy = f"Set it to none, and gpu_constraint to a feature of these nodes if {name} has other types too"
+        taken = "Snakemake's plugin takes letters, digits, _ and . alone"
+        yield mend("GPUs", f"gpu_type: {site.gpu_type} is here, but {taken}. {remedy}; its features: {listed}")
+    if site.gpu_constraint != "none" and not set(re.findall(r"[\w.-]+", site.gpu_constraint)) <= features:
+        yield mend("GPUs", f"gpu_constraint: {site.gpu_constraint} is no feature of {name}; it has: {listed}")
+    if memory < site.most_memory_gb:
+        says = f"most_memory_gb: {site.most_memory_gb}, but nodes of {name} have {memory}. Set it to {memory}"
+        yield note("memory", says)
+
+
+def account(profile: Profile) -> Finding:
     """The profile's account against the user's own, where SLURM keeps accounts."""
-    user = _user()
-    listed = command("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", "format=account,qos")
+    user = (command("id", "-un", or_fails=True) or "").strip()  # the number where the system has no name
+    listed = command("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", "format=account")
     if not listed:
-        yield Finding(
-            "ok", "account", "SLURM keeps no accounts that it would show; fine with slurm-status-command: squeue"
-        )
-        return
-    own = sorted({line.split("|")[0] for line in listed.splitlines()})
-    given = profile.evaluated(profile.defaults).get("slurm_account")
+        return ok("account", "SLURM keeps no accounts that it would show; fine with slurm-status-command: squeue")
+    own, given = sorted(set(listed.split())), profile.evaluated(profile.defaults).get("slurm_account")
     if given and not set(re.split(r"[,\s]+", str(given))) <= set(own):
-        yield Finding("mend", "account", f"slurm_account: {given} is not yours. Set it to one of: {', '.join(own)}")
-    else:
-        yield Finding("ok", "account", f"{given or '(SLURM chooses)'}; yours: {', '.join(own)}")
+        return mend("account", f"slurm_account: {given} is not yours. Set it to one of: {', '.join(own)}")
+    return ok("account", f"{given or '(SLURM chooses)'}; yours: {', '.join(own)}")
 
 
-def status_command(profile: Profile) -> Finding:
+def job_states(profile: Profile) -> Finding:
     """Whether squeue remembers finished jobs for long enough."""
     if profile.settings.get("slurm-status-command") != "squeue":
-        return Finding(
-            "mend", "job states", "slurm-status-command must be squeue: sacct waits for ever for a cancelled job"
-        )
+        return mend("job states", "slurm-status-command must be squeue: sacct waits for ever for a cancelled job")
     shown = re.search(r"MinJobAge\s*=\s*(\d+)", command("scontrol", "show", "config") or "")
     if shown is None:
-        return Finding(
-            "note", "job states", "`scontrol show config` says no MinJobAge: how long squeue remembers is not known"
-        )
-    age, needed = int(shown[1]), 3 * profile.number("slurm-init-seconds-before-status-checks", 40)
-    if age < needed:
-        return Finding(
-            "mend",
-            "job states",
-            f"squeue forgets jobs after {age} s: set slurm-init-seconds-before-status-checks to {max(age // 3, 1)}",
-        )
-    return Finding("ok", "job states", f"squeue remembers finished jobs for {age} s")
+        return note("job states", "`scontrol show config` says no MinJobAge: how long squeue remembers is not known")
+    age, first = int(shown[1]), "slurm-init-seconds-before-status-checks"
+    if age < 3 * int(profile.settings.get(first) or 40):
+        return mend("job states", f"squeue forgets jobs after {age} s: set {first} to {max(age // 3, 1)}")
+    return ok("job states", f"squeue remembers finished jobs for {age} s")
 
 
 def preemption(profile: Profile, there: Mapping[str, Partition]) -> Iterator[Finding]:
-    """Whether jobs may be preempted, and whether the profile is made for that: Snakemake leaves a preempted job to SLURM."""
+    """Whether jobs may be preempted, and the profile is made for that: Snakemake leaves a preempted job to SLURM."""
     if "preempt/none" in (command("scontrol", "show", "config") or "preempt/none"):
         return
-    site = profile.site
-    for name in dict.fromkeys((*named(site.slurm_partition, there), *named(site.gpu_partition, there))):
+    remedies = {"REQUEUE": "set slurm-requeue: true (docs/cluster.md)", "CANCEL": "then Ctrl-C, and the same command"}
+    given = (profile.site.slurm_partition, profile.site.gpu_partition)
+    for name in dict.fromkeys(name for value in given for name in named(value, there)):
         shown = re.search(r"PreemptMode=(\w+)", command("scontrol", "--oneliner", "show", "partition", name) or "")
         mode = shown[1] if shown else "OFF"
         if mode == "REQUEUE" and profile.settings.get("slurm-requeue"):
-            yield Finding("ok", "preemption", f"preempted jobs of {name} are requeued")
-        elif mode in ("REQUEUE", "CANCEL"):
-            remedy = (
-                "set slurm-requeue: true (docs/cluster.md)"
-                if mode == "REQUEUE"
-                else "then Ctrl-C, and the same command"
-            )
-            yield Finding(
-                "note", "preemption", f"{name} preempts jobs, for which Snakemake would wait for ever: {remedy}"
-            )
-
-
-def _user() -> str:
-    """The user's name; where the system has none, the number."""
-    if name := os.environ.get("USER"):
-        return name
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
+            yield ok("preemption", f"preempted jobs of {name} are requeued")
+        elif mode in remedies:
+            says = f"{name} preempts jobs, for which Snakemake would wait for ever: {remedies[mode]}"
+            yield note("preemption", says)

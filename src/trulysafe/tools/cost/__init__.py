@@ -1,1 +1,1 @@
-"""What a configuration costs before it is run: jobs, GPU-hours, disk and wall time (`make plan`), without cluster and torch."""
+"""What a configuration costs before it is run: jobs, GPU-hours, disk, wall time (`make plan`); no cluster, no torch."""

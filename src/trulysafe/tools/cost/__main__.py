@@ -1,59 +1,77 @@
-"""Print what a configuration costs, and what it cost so far: ``python -m trulysafe.tools.cost --configfile config/demo.yaml``."""
+"""Print what a configuration costs, and what it cost so far: ``python -m trulysafe.tools.cost --configfile ...``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import DEMO, raw_configuration
 from trulysafe.config.load import load
-from trulysafe.plan.plan import Plan
+from trulysafe.report.job_times import duration
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.estimate import GPUS, check_gpus, gpu_type, priced, wall_hours
-from trulysafe.tools.cost.fit import too_large
-from trulysafe.tools.cost.jobs import Jobs
-from trulysafe.tools.cost.measured import beside
-from trulysafe.tools.cost.screen import screen
+from trulysafe.tools.cost.price import GPUS, check_gpus, disk, gpu_type, priced, too_large, total
+from trulysafe.tools.cost.work import Work
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the plan and write it as ``results/<scenario>/plan.csv``; returns the exit status."""
     parser = argparse.ArgumentParser(prog="make plan", description=__doc__)
     parser.add_argument("--configfile", type=Path, nargs="+", default=[DEMO], help="several are laid over each other")
-    parser.add_argument(
-        "--gpu", default="", help=f"a type in {GPUS}; by default cpu for models trained from scratch, else h100-80gb"
-    )
+    default = "by default cpu for models trained from scratch, else h100-80gb"
+    parser.add_argument("--gpu", default="", help=f"a type in {GPUS}; {default}")
     parser.add_argument("--gpus", type=int, default=8, help="GPUs at the same time")
     given = parser.parse_args(arguments)
     try:
-        config = load(raw_configuration(given.configfile))
-        scratch = all(model.source == "train" for model in config.models.values())
+        raw = raw_configuration(given.configfile)
+        scratch = all(model.source == "train" for model in load(raw).models.values())
         gpu = gpu_type(given.gpu or ("cpu" if scratch else "h100-80gb"))
-        assumptions = Assumptions.on(gpu.name)
-        jobs = Jobs(config, assumptions)
-        planned = jobs.all()
-        table = priced(planned, gpu, assumptions)
+        work = Work(raw, Assumptions.on(gpu.name))
+        jobs = work.jobs()
+        table = priced(jobs, gpu, work.assumptions)
         check_gpus(given.gpus, table)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    plan = Plan(config)
-    table = beside(table, Path(plan.results("benchmarks")))
-    gpus = 1 if gpu.one else given.gpus
-    path = Path(plan.results("plan.csv"))
+    path = Path(work.plan.results("plan.csv"))
     path.parent.mkdir(parents=True, exist_ok=True)
     table.assign(gpu=gpu.name).to_csv(path, index=False)
-    print(screen(config.scenario, table, gpu, gpus, wall_hours(table, gpus), assumptions))
-    if jobs.rows.guessed:
-        print(
-            f"\nNot at hand, size assumed: {', '.join(jobs.rows.guessed)}. Give the option `rows`, or put the files there."
-        )
-    for line in too_large(planned, gpu, assumptions):
-        print(f"\n{line}")
-    print(f"\nThe table: {path}")
+    totals = total(jobs, gpu, 1 if gpu.one else given.gpus, work.assumptions)
+    shown = f"{work.config.scenario}: {totals}\n\n" + "\n".join(screen(table))
+    print(shown, *notes(work), *too_large(jobs, gpu, work.assumptions), f"The table: {path}", sep="\n\n")
     return 0
+
+
+def notes(work: Work) -> Iterator[str]:
+    """What the plan assumes and leaves out."""
+    bounds = "Upper bounds: no prompt is dropped and every block runs to its token limit. Small files, judges that are"
+    yield "\n".join([f"{bounds} models, and endpoints are not priced. Assumed:", *work.assumptions.lines()])
+    if names := ", ".join(sorted(work.rows.guessed)):
+        yield f"Not at hand, size assumed: {names}. Give the option `rows`, or put the files there."
+    if names := ", ".join(sorted(work.unknown)):
+        yield f"NOT PRICED: {names}. Rules that load a model need an entry in RULES of trulysafe.tools.cost.work."
+
+
+def screen(table: pd.DataFrame) -> list[str]:
+    """Lines of a table of :func:`priced`; what was done and measured only where something was."""
+    rows = [("Rule", "Jobs", "GPUs", "A job", "GPU-hours", "Disk", "Done", "Took", "Took/planned")]
+    for row in table.to_dict("records"):
+        planned, took = (duration(row[key] * 3600) for key in ("hours_per_job", "measured_hours"))
+        hours = f"{row['gpu_hours']:.2f}" if row["gpus"] else "-"
+        timed = (took, f"{row['ratio']:.2f}") if row["measured_hours"] else ("-", "-")
+        whole = (row["rule"], str(row["jobs"]), str(row["gpus"] or "-"), planned, hours, disk(row["disk_gb"]))
+        rows.append((*whole, str(row["jobs_done"]), *timed))
+    columns = [*zip(*rows, strict=True)][: 9 if table["jobs_done"].sum() else 6]
+    widths = [max(map(len, column)) for column in columns]
+    cells = [
+        [f"{cell:{'>' if place else '<'}{widths[place]}}" for cell in columns[place]] for place in range(len(widths))
+    ]
+    lines = ["  ".join(row) for row in zip(*cells, strict=True)]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
 if __name__ == "__main__":

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-
-
-def _of(value: float, meaning: str) -> float:
-    return field(default=value, metadata={"meaning": meaning})
+from dataclasses import dataclass
+from typing import Annotated, get_type_hints
 
 
 @dataclass(frozen=True)
 class Assumptions:
     """Values that a configuration does not know."""
 
-    training_utilisation: float = _of(
-        0.35, "share of the peak rate that training reaches, exchange between processes included"
-    )
-    forward_utilisation: float = _of(0.45, "share of the peak rate that forward passes reach")
-    bandwidth_share: float = _of(0.6, "share of the memory bandwidth that decoding reaches")
-    layer_seconds: float = _of(0.0007, "seconds that one layer's kernels take to start, per decoding step")
-    prompt_tokens: float = _of(60, "tokens of a prompt")
-    response_fill: float = _of(0.6, "share of the token limit that a response fills")
-    pair_fill: float = _of(0.5, "share of max_length that a side of a pair fills, padding counted")
-    unknown_rows: float = _of(1000, "rows of a data set that is not at hand and has no option `rows`")
-    load_bytes_per_second: float = _of(1e9, "bytes of weights read per second")
-    start_seconds: float = _of(45, "start of a job that loads a model (imports, two Snakemake starts)")
-    cpu_job_seconds: float = _of(60, "a job without a model, from start to end")
-    memory_share: float = _of(
-        0.8, "share of the GPU memory that advised processes fill, at most; the estimate errs on the low side"
-    )
-    lora_share: float = _of(0.02, "weights of an adapter, of the model's")
-    bytes_per_token: float = _of(4, "bytes of stored text per token")
+    training_utilisation: Annotated[float, "share of the peak rate that training reaches, exchange included"] = 0.35
+    forward_utilisation: Annotated[float, "share of the peak rate that forward passes reach"] = 0.45
+    bandwidth_share: Annotated[float, "share of the memory bandwidth that decoding reaches"] = 0.6
+    layer_seconds: Annotated[float, "seconds that one layer's kernels take to start, per decoding step"] = 0.0007
+    prompt_tokens: Annotated[float, "tokens of a prompt"] = 60
+    response_fill: Annotated[float, "share of the token limit that a response fills"] = 0.6
+    pair_fill: Annotated[float, "share of max_length that a side of a pair fills, padding counted"] = 0.5
+    unknown_rows: Annotated[float, "rows of a data set that is not at hand and has no option `rows`"] = 1000
+    load_bytes_per_second: Annotated[float, "bytes of weights read per second"] = 1e9
+    start_seconds: Annotated[float, "start of a job that loads a model (imports, two Snakemake starts)"] = 45
+    cpu_job_seconds: Annotated[float, "a job without a model, from start to end"] = 60
+    memory_share: Annotated[float, "share of the GPU memory that advised processes fill; the estimate errs low"] = 0.8
+    lora_share: Annotated[float, "weights of an adapter, of the model's"] = 0.02
+    bytes_per_token: Annotated[float, "bytes of stored text per token"] = 4
 
     @classmethod
     def on(cls, gpu: str) -> Assumptions:
         """Those for a GPU type; without one, jobs run on this machine and start faster."""
         return cls(start_seconds=15, cpu_job_seconds=8) if gpu == "cpu" else cls()
 
-    def lines(self) -> list[tuple[str, float, str]]:
+    def lines(self) -> list[str]:
         """Name, value and meaning of every assumption."""
-        return [(item.name, getattr(self, item.name), item.metadata["meaning"]) for item in fields(self)]
+        meanings = get_type_hints(type(self), include_extras=True)
+        return [f"  {name} = {value:g}: {meanings[name].__metadata__[0]}" for name, value in vars(self).items()]

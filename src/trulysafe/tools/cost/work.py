@@ -1,43 +1,37 @@
-"""What a job is, and how much text and how many states the rows of a stage are."""
+"""What jobs compute and keep. Rules without an entry in ``RULES`` run no model, keep little, and take seconds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from trulysafe.config.launch import Launch
-from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.load import load
+from trulysafe.config.order import kept_steps
+from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.tables.training import Training
+from trulysafe.methods.method import ONE_PROCESS, SHIFTED_LOSSES, Method
+from trulysafe.models.sizes import Size, size_of
 from trulysafe.plan.plan import Plan
+from trulysafe.plan.rows import Rows
+from trulysafe.report.job_times import job_seconds
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.rows import Rows
-from trulysafe.tools.cost.sizes import Size, size_of
+from trulysafe.tools.cost.dag import dag_jobs
 from trulysafe.train.memory import Memory, Shape, estimate
 
-RESPONSE = 256
-"""Token limit that responses of data sets are taken to have been written under."""
 
-
-@dataclass(frozen=True)
-class Trained:
-    """What decides how much memory a training holds.
-
-    Attributes:
-        shape: of the model.
-        options: the configuration's ``training`` table.
-        launch: engine and processes.
-        longest: tokens of the longest sequence; 0 leaves activations out.
-        alone: whether only one process can do it.
-    """
+class Trained(NamedTuple):
+    """What decides how much memory a training holds."""
 
     shape: Shape
-    options: Mapping[str, Any]
-    launch: Launch = field(default_factory=Launch)
-    longest: int = 0
-    alone: bool = False
+    options: Mapping[str, Any]  # the configuration's ``training`` table
+    launch: Launch = Launch()
+    longest: int = 0  # tokens of the longest sequence; 0 leaves activations out
+    alone: bool = False  # whether only one process can do it
 
     def memory(self, launch: Launch | None = None) -> Memory:
         """Of each device, on this or another launch."""
@@ -46,87 +40,220 @@ class Trained:
 
 @dataclass(frozen=True)
 class Job:
-    """One job and its work; without a model it is a job for a CPU.
+    """One job and its work; without a model it is a job for a CPU."""
 
-    Attributes:
-        rule: Snakemake rule.
-        model: size of the model that it loads.
-        loads: how often a model is loaded.
-        forward_tokens: tokens through forward passes, prompts of generations included.
-        steps: decoding steps, one after another.
-        sequences: sequences decoded side by side in a step.
-        trained_tokens: tokens through training steps.
-        flops_per_token: of training, in units of the number of weights (6 for all weights, 4 for an adapter, 2 more with checkpointing).
-        trained: of its trainings the one that holds the most memory; none holds the model's weights alone.
-        processes: one for each GPU that it asks for, over all nodes.
-        disk: bytes that stay.
-    """
-
-    rule: str
+    rule: str = ""
     model: Size | None = None
-    loads: float = 1
-    forward_tokens: float = 0
-    steps: float = 0
-    sequences: float = 0
-    trained_tokens: float = 0
-    flops_per_token: int = 6
-    trained: Trained | None = None
-    processes: int = 1
-    disk: float = 0
+    loads: float = 1  # how often a model is loaded
+    forward_tokens: float = 0  # through forward passes, prompts of generations included
+    steps: float = 0  # of decoding, one after another
+    sequences: float = 0  # decoded side by side in a step
+    trained_tokens: float = 0  # through training steps
+    flops_per_token: int = 6  # of training, per weight: 6 for all weights, 4 for an adapter, 2 more with checkpointing
+    trained: Trained | None = None  # the training that holds the most memory; without one the weights alone are held
+    processes: int = 1  # one for each GPU that it asks for, over all nodes
+    disk: float = 0  # bytes that stay
+    needs: tuple[int, ...] = ()  # positions of the jobs that it waits for
+    done: bool = False  # what it makes is there and up to date
+    took: float | None = None  # seconds, where it is done and was timed
 
     @property
     def memory(self) -> Memory:
         """What it holds on each of its GPUs."""
-        if self.trained is not None:
-            return self.trained.memory()
-        return Memory(weights=int(self.model.bytes)) if self.model else Memory()
+        weights = Memory(weights=int(self.model.bytes) if self.model else 0)
+        return self.trained.memory() if self.trained else weights
 
 
 class Work:
-    """Lengths and sizes of one configuration.
+    """The work of a configuration's jobs, under assumptions; ``raw`` is the configuration as written."""
 
-    Args:
-        config: the checked configuration.
-        assumptions: what is not known of it.
+    def __init__(self, raw: Mapping[str, Any], assumptions: Assumptions) -> None:
+        self.raw, self.config, self.assumptions = raw, load(raw), assumptions
+        self.plan, self.rows = Plan(self.config), Rows(self.config, assumptions.unknown_rows)
+        self.size = cache(lambda name: size_of(self.config.models[name], name))
+        self.unknown = set[str]()  # rules that ask for what a model needs, but have no entry in RULES
 
-    Raises:
-        UserError: the size of a model is not known.
-    """
+    def jobs(self) -> list[Job]:
+        """Snakemake's jobs, each after those that it waits for; UserError where the size of a model is not known."""
+        found = []
+        for asked, needs, done in dag_jobs(self.raw):
+            rule, timing = asked.rule.name, Path(str(asked.benchmark))
+            self.unknown |= {rule} - RULES.keys() if asked.resources.get("cpus_per_task") else set()
+            took = job_seconds(timing) if done and timing.is_file() else None
+            job = RULES[rule](self, asked) if rule in RULES else Job()
+            found.append(replace(job, rule=rule, needs=needs, done=done, took=took))
+        return found
 
-    def __init__(self, config: Configuration, assumptions: Assumptions) -> None:
-        self.config, self.plan, self.assumptions = config, Plan(config), assumptions
-        self.rows = Rows(config, assumptions)
-        self.size = cache(lambda name: size_of(config, name))
+    def generate(self, model: str, prompts: float, limit: int, block: int, samples: int = 1) -> Job:
+        """Responses of at most ``limit`` tokens to prompts, a block of them at a time."""
+        read, steps = prompts * samples * self.assumptions.prompt_tokens, math.ceil(prompts / block) * limit
+        disk = prompts * samples * self.response(limit) * self.assumptions.bytes_per_token
+        return Job(model=self.size(model), forward_tokens=read, steps=steps, sequences=block * samples, disk=disk)
 
-    def _whole(self, size: Size) -> Trained:
-        """A training of all weights in float32, in one process; its micro-batch is not known here."""
-        shape = Shape(int(size.parameters), int(size.parameters), size.layers, size.width, "float32")
-        return Trained(shape, Training().model_dump(), alone=True)
-
-    def _labelling(self, rule: str, labeller: str | None, prompts: float, disk: float = 0) -> Job:
-        """A job that labels prompts: a generation for each of them where a local language model is asked."""
-        llm = self.plan.local_llm(labeller)
-        if llm is None:
-            return Job(rule, disk=disk)
-        batches, length = math.ceil(prompts / llm.batch_size), self.assumptions.prompt_tokens
-        return Job(
-            rule, self.size(llm.model), forward_tokens=prompts * length, steps=batches * llm.max_new_tokens, sequences=llm.batch_size, disk=disk
-        )  # fmt: skip
-
-    def _response(self, limit: int) -> float:
-        """Tokens of a prompt and its response."""
+    def response(self, limit: float = 256) -> float:
+        """Tokens of a prompt and its response; those of data sets were written, it is assumed, under a limit of 256."""
         return self.assumptions.prompt_tokens + self.assumptions.response_fill * limit
 
-    def _side(self, name: str) -> float:
-        return self.config.pairs[name].max_length * self.assumptions.pair_fill
+    def tokens(self, pairs: str) -> float:
+        """Tokens of both sides of a table of pairs."""
+        return 2 * self.rows.pairs(pairs) * self.config.pairs[pairs].max_length * self.assumptions.pair_fill
 
-    def _pair_tokens(self, name: str) -> float:
-        return 2 * self.rows.pairs(name) * self._side(name)
+    def train(self, model: str, tokens: float) -> Job:
+        """A training of all weights in float32, in one process; its micro-batch is not known here."""
+        size = self.size(model)
+        shape = Shape(int(size.parameters), int(size.parameters), size.layers, size.width, "float32")
+        held = Trained(shape, Training().model_dump(), alone=True)
+        return Job(model=size, trained_tokens=tokens, trained=held, disk=size.bytes)
 
-    def _text(self, rows: float) -> float:
-        return rows * self._response(RESPONSE) * self.assumptions.bytes_per_token
+
+def _text(work: Work, job: Any) -> Job:
+    """A table of text: a data set, or pairs."""
+    dataset = job.wildcards.get("dataset")
+    tokens = work.rows.dataset(dataset) * work.response() if dataset else work.tokens(job.wildcards.pairs)
+    return Job(disk=tokens * work.assumptions.bytes_per_token)
 
 
-def state_bytes(size: Size) -> float:
-    """Bytes of the states of all layers at one position, in float32."""
-    return size.layers * size.width * 4
+def _label(work: Work, job: Any) -> Job:
+    """A short answer for each prompt that is labelled, where the labeller asks a local language model."""
+    config, pool, pairs = work.config, job.wildcards.get("pool"), job.wildcards.get("pairs")
+    if pool:
+        labeller, prompts = config.pools[pool].labeller, work.rows.pool(pool)
+    elif pairs:
+        labeller, prompts = config.pairs[pairs].labeller, work.rows.with_role(config.pairs[pairs].datasets, "pairs")
+    else:
+        labeller, fitted = job.wildcards.labeller, config.labellers[job.wildcards.labeller]
+        prompts = sum(map(work.rows.dataset, fitted.datasets))
+        prompts = min(prompts, getattr(fitted.options, "rows", None) or prompts)
+    llm = work.plan.label.local_llm(labeller)
+    asked = work.generate(llm.model, prompts, llm.max_new_tokens, llm.batch_size) if llm else Job()
+    return replace(asked, disk=_text(work, job).disk if pairs else 0)
+
+
+def _sample(work: Work, job: Any) -> Job:
+    pool, prompts = work.config.pools[job.wildcards.pool], work.rows.pool(job.wildcards.pool)
+    shard, shards = int(job.wildcards.shard), int(job.wildcards.shards)
+    blocks = len(range(shard, math.ceil(prompts / pool.block), shards))
+    return work.generate(pool.model, min(blocks * pool.block, prompts), pool.max_new_tokens, pool.block, pool.samples)
+
+
+def _read_pairs(work: Work, job: Any) -> Job:
+    """A pass over a table of pairs, which keeps ids and log-probabilities, or one value, of every token."""
+    source, tokens = job.wildcards.get("source"), work.tokens(job.wildcards.pairs)
+    model = work.config.token_rewards[source].model if source else work.plan.models.behind(job.wildcards.start)
+    kept = tokens * (16 if job.rule.name == "reference" else 8)
+    return Job(model=work.size(model), forward_tokens=tokens, disk=kept)
+
+
+def _pool_states(work: Work, job: Any) -> Job:
+    pool, sampled = work.config.pools[job.wildcards.pool], _sample(work, job)
+    size, responses = work.size(pool.model), sampled.forward_tokens / work.assumptions.prompt_tokens
+    tokens = responses * work.response(pool.max_new_tokens)
+    return Job(model=size, forward_tokens=tokens, disk=responses * size.state_bytes)
+
+
+def _reward_states(work: Work, job: Any) -> Job:
+    """Endpoints, then tokens, of a reward's pairs; of a policy the endpoints of held-out ones alone."""
+    reward, sides = work.config.rewards[job.wildcards.reward], 2 * work.rows.reward(job.wildcards.reward)
+    size, tokens = work.size(reward.model), sides * work.response()
+    if job.wildcards.get("policy"):
+        return Job(model=size, forward_tokens=tokens * reward.test_share)
+    kept, passes = sides * (1 + reward.token_positions) * size.state_bytes, 1 + (reward.token_positions > 0)
+    return Job(model=size, forward_tokens=tokens * passes, disk=kept)
+
+
+def _train_base(work: Work, job: Any) -> Job:
+    training = job.params.options["training"]
+    tokens = training["steps"] * training["batch_size"] * training["max_length"]
+    return replace(work.train(job.wildcards.model, tokens), loads=0)
+
+
+def _fit_token_rewards(work: Work, job: Any) -> Job:
+    source = work.config.token_rewards[job.wildcards.source]
+    tokens = 2 * source.rows * work.response()
+    fitted = work.train(source.model, tokens) if source.kind == "token_rm" else Job(model=work.size(source.model))
+    return replace(fitted, forward_tokens=tokens)
+
+
+def _train(work: Work, job: Any) -> Job:
+    """The runs of a training job, one after another."""
+    train, name = work.plan.train, job.wildcards.job
+    method = method_of(work.config, work.plan.policies.method(name))
+    whole = _sum([_run(work, run["experiment"], method) for run in job.params.runs])
+    return replace(whole, loads=len(job.params.runs), processes=train.nodes(name) * train.processes(name))
+
+
+def _run(work: Work, experiment: str, method: Method) -> Job:
+    """One run, its pairs as long as those of the longest table of its mix; in memory, as long as they may be.
+
+    A shifted loss reads the mismatched pairs of each micro-batch as well. With online pairs a prompt is read once a
+    sample, the samples are judged, and the reference reads two of each prompt; all prompts are taken to be in scope.
+    """
+    asked, online, prompt = work.config.experiments[experiment], method.online, work.assumptions.prompt_tokens
+    size, training = work.size(asked.model), training_of(work.config, asked)
+    longest = max(work.config.pairs[table].max_length for table in work.config.mixes[str(asked.mix)].pairs)
+    share = work.assumptions.lora_share if training.lora else 1
+    batches, batch = training.steps * training.accumulation, training.batch_size
+    tokens = batches * batch * 2 * longest * work.assumptions.pair_fill
+    forward, one_process = tokens * (method.loss in SHIFTED_LOSSES), online.samples > 0 or method.loss in ONE_PROCESS
+    if online.samples:
+        each = online.samples * prompt + (online.samples + 2) * work.response(online.max_new_tokens)
+        forward, longest = forward + batches * batch * each, max(longest, int(prompt + online.max_new_tokens))
+    shape = Shape(int(size.parameters), int(size.parameters * share), size.layers, size.width, size.dtype)
+    return Job(
+        model=size,
+        forward_tokens=forward,
+        steps=batches * online.max_new_tokens * (online.samples > 0),
+        sequences=batch * online.samples,
+        trained_tokens=tokens,
+        flops_per_token=(4 if training.lora else 6) + 2 * training.gradient_checkpointing,
+        trained=Trained(shape, training.model_dump(), training.launch, longest, one_process),
+        disk=len(kept_steps(training)) * size.bytes * share,
+    )
+
+
+def _pool_likelihoods(work: Work, job: Any) -> Job:
+    """Likelihoods of a part of the pool and of new samples, of a job's policies and twice of the reference."""
+    drift, policies = work.config.drift, len(job.params.policies)
+    assert drift is not None
+    pool, benchmark = work.config.pools[drift.pool], work.config.benchmarks[drift.benchmark]
+    prompts = min(drift.fresh_prompts, work.rows.benchmark(benchmark, last=True))
+    sampled = work.generate(pool.model, prompts, pool.max_new_tokens, pool.block, drift.fresh_samples)
+    known = (policies + 1) * min(drift.prompts, work.rows.pool(drift.pool)) * pool.samples
+    read = (known + (policies + 2) * prompts * drift.fresh_samples) * work.response(pool.max_new_tokens)
+    return replace(sampled, loads=policies + 1, forward_tokens=read, steps=(policies + 2) * sampled.steps, disk=0)
+
+
+def _answer(work: Work, job: Any) -> Job:
+    """Answers of each policy to each benchmark, spread evenly over shards."""
+    policies, shards = job.params.policies, int(job.wildcards.shards)
+    model, parts = work.plan.policies.model(job.wildcards.job), list[Job]()
+    for benchmark in (work.config.benchmarks[name] for name in job.params.benchmarks):
+        rows = [work.rows.benchmark(benchmark, policy["last"]) for policy in policies]
+        parts += [work.generate(model, count, benchmark.max_new_tokens, job.params.block) for count in rows]
+    loads = min(len(policies), math.ceil(len(policies) / shards) + (shards > 1))
+    return replace(_sum(parts, shards), loads=loads)
+
+
+def _sum(parts: list[Job], shares: int = 1) -> Job:
+    """Work of one model, one part after another; or an equal share of it."""
+    added = ("forward_tokens", "trained_tokens", "steps", "disk")
+    largest = max(parts, key=lambda part: part.memory.total)
+    sums = {key: sum(getattr(part, key) for part in parts) / shares for key in added}
+    return replace(largest, **sums, sequences=max(part.sequences for part in parts))
+
+
+RULES: dict[str, Callable[[Work, Any], Job]] = {
+    **dict.fromkeys(("normalise", "prefetch_dataset", "rerank"), _text),
+    **dict.fromkeys(("fit_labeller", "label_prompts", "annotated_pairs"), _label),
+    **dict.fromkeys(("reference", "read_rewards", "read_token_rewards"), _read_pairs),
+    **dict.fromkeys(("pool_states", "policy_states"), _pool_states),
+    **dict.fromkeys(("reward_states", "reward_on_policy"), _reward_states),
+    "prefetch_model": lambda work, job: Job(disk=work.size(job.wildcards.model).bytes),
+    "train_base": _train_base,
+    "sample": _sample,
+    "fit_token_rewards": _fit_token_rewards,
+    "train": _train,
+    "pool_likelihoods": _pool_likelihoods,
+    "answer": _answer,
+}
+"""Work of a job of each rule that runs a model or keeps much."""

@@ -1,0 +1,22 @@
+"""Alpaca: the prompt is the instruction, followed by its input if it has one.
+
+tatsu-lab/alpaca, CC BY-NC 4.0; the default path is the English demonstration subset of hiyouga/LLaMA-Factory.
+"""
+
+from __future__ import annotations
+
+from trulysafe.data.readers._general import exchange
+from trulysafe.data.records import Row
+from trulysafe.data.sources import Fields, Files, HubName, SourceOptions
+
+
+class Options(SourceOptions):
+    TABLE = "responses"
+
+    path: Files = ("alpaca/alpaca_en_demo.jsonl.gz",)
+    repo: HubName = "tatsu-lab/alpaca"
+
+
+def fields(row: Row, options: Options) -> Fields:
+    prompt = "\n\n".join(filter(None, [row.text("instruction"), row.optional("input")]))
+    return exchange(prompt, row.text("output"))

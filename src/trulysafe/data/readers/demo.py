@@ -1,0 +1,35 @@
+"""The demo world: generated tables of mild prompts whose every answer can be classed exactly (:mod:`trulysafe.data.demo`).
+
+Nothing is read, so the module makes its table whole, in ``made`` in place of ``fields``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field, StrictInt
+
+from trulysafe.data.demo.parts import PARTS, Part
+from trulysafe.data.sources import Most, ReaderOptions, TableKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Options(ReaderOptions):
+    part: Part = Field(description="Part of the world, which decides the kind of table.")
+    world: StrictInt = Field(description="Seed of the world: which entities are risky, which questions there are.")
+    rows: Most = Field(description="Number of rows.")
+    seed: StrictInt = Field(0, description="Seed of the rows.")
+
+    @property
+    def table_kind(self) -> TableKind:
+        """Kind of table that the part is."""
+        return PARTS[self.part]
+
+
+def made(options: Options) -> pd.DataFrame:
+    """Make the table."""
+    from trulysafe.data.demo.tables import table
+
+    return table(options.part, world=options.world, rows=options.rows, seed=options.seed)

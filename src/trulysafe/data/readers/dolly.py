@@ -1,0 +1,22 @@
+"""Dolly: the prompt is the instruction, followed by its context if it has one.
+
+databricks/databricks-dolly-15k, CC BY-SA 3.0; the default path is a sample.
+"""
+
+from __future__ import annotations
+
+from trulysafe.data.readers._general import exchange
+from trulysafe.data.records import Row
+from trulysafe.data.sources import Fields, Files, HubName, SourceOptions
+
+
+class Options(SourceOptions):
+    TABLE = "responses"
+
+    path: Files = ("dolly/dolly_1k_sample.jsonl.gz",)
+    repo: HubName = "databricks/databricks-dolly-15k"
+
+
+def fields(row: Row, options: Options) -> Fields:
+    prompt = "\n\n".join(filter(None, [row.text("instruction"), row.optional("context")]))
+    return exchange(prompt, row.text("response"), category=row.optional("category"))

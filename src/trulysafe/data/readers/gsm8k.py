@@ -1,0 +1,21 @@
+"""GSM8K questions; the number after the last ``####`` is the reference answer that the judge ``keywords`` looks for.
+
+openai/gsm8k, MIT; the default path is its test split.
+"""
+
+from __future__ import annotations
+
+from trulysafe.data.records import Row
+from trulysafe.data.sources import Fields, Files, HubName, SourceOptions
+
+
+class Options(SourceOptions):
+    TABLE = "prompts"
+
+    path: Files = ("gsm8k/test.jsonl.gz",)
+    repo: HubName = "openai/gsm8k"
+
+
+def fields(row: Row, options: Options) -> Fields:
+    answer = row.text("answer").rsplit("####", 1)[-1].strip().replace(",", "")
+    return {"prompt": row.text("question"), "risk": "general", "meta": {"answer": answer}}

@@ -1,0 +1,31 @@
+"""HarmBench text behaviours.
+
+centerforaisafety/HarmBench, MIT.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from trulysafe.data.records import Row
+from trulysafe.data.sources import HARMFUL, Fields, Files, SkipRowError, SourceOptions
+
+
+class Options(SourceOptions):
+    TABLE = "prompts"
+
+    path: Files = ("harmbench/harmbench_behaviors_text_all.csv",)
+    categories: list[Literal["standard", "contextual", "copyright"]] | None = Field(
+        None, description="Functional categories to keep; all by default."
+    )
+
+
+def fields(row: Row, options: Options) -> Fields:
+    category = row.text("FunctionalCategory")
+    if options.categories is not None and category not in options.categories:
+        raise SkipRowError(f"functional category {category}")
+    parts = [row.optional("ContextString"), row.text("Behavior")]
+    meta = HARMFUL | {"category": category, "behavior_id": row.optional("BehaviorID")}
+    return {"prompt": "\n\n---\n\n".join(filter(None, parts)), "family": row.optional("SemanticCategory"), "meta": meta}

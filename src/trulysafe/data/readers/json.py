@@ -1,0 +1,11 @@
+"""Your own files of one JSON list of objects."""
+
+from __future__ import annotations
+
+from trulysafe.data.readers._own_files import OwnFiles, fields
+
+__all__ = ["Options", "fields"]
+
+
+class Options(OwnFiles):
+    FORMAT = "json"

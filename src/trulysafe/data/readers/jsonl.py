@@ -1,0 +1,11 @@
+"""Your own files of one JSON object a line."""
+
+from __future__ import annotations
+
+from trulysafe.data.readers._own_files import OwnFiles, fields
+
+__all__ = ["Options", "fields"]
+
+
+class Options(OwnFiles):
+    FORMAT = "jsonl"

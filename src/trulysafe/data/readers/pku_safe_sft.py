@@ -1,0 +1,19 @@
+"""PKU-SafeRLHF prompts with a safe response.
+
+PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0, as reduced at the default path.
+"""
+
+from __future__ import annotations
+
+from trulysafe.data.records import Row
+from trulysafe.data.sources import Fields, Files, SourceOptions
+
+
+class Options(SourceOptions):
+    TABLE = "responses"
+
+    path: Files = ("pku_saferlhf/safe_sft.jsonl.gz",)
+
+
+def fields(row: Row, options: Options) -> Fields:
+    return {"prompt": row.text("prompt"), "response": row.text("response"), "label": "safe"}

@@ -1,0 +1,30 @@
+"""PKU-SafeRLHF pairs, chosen is the safer response.
+
+PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0. A prompt with an unsafe response counts as harmful. The reduced file at the default path holds only
+pairs whose responses differ in safety.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from trulysafe.data.records import Row
+from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SkipRowError, SourceOptions
+
+
+class Options(SourceOptions):
+    TABLE = "pairs"
+
+    path: Files = ("pku_saferlhf/preference_5k.jsonl.gz",)
+    repo: HubName = "PKU-Alignment/PKU-SafeRLHF"
+    safety_gap: bool = Field(False, description="Keep only pairs of one safe and one unsafe response.")
+
+
+def fields(row: Row, options: Options) -> Fields:
+    if "safer_response_id" not in row.values:  # the reduced file
+        return {column: row.text(column) for column in ("prompt", "chosen", "rejected")} | {"meta": HARMFUL}
+    safer, safe = int(row.get("safer_response_id")), [bool(row.get(f"is_response_{side}_safe")) for side in (0, 1)]
+    if options.safety_gap and safe[0] == safe[1]:
+        raise SkipRowError("both responses equally safe")
+    chosen, rejected = row.text(f"response_{safer}"), row.text(f"response_{1 - safer}")
+    return {"prompt": row.text("prompt"), "chosen": chosen, "rejected": rejected, "meta": {} if all(safe) else HARMFUL}

@@ -1,0 +1,26 @@
+"""The judge examples of SALAD-Bench: 0 is safe, 1 unsafe.
+
+OpenSafetyLab/SALAD-BENCH, Apache-2.0.
+"""
+
+from __future__ import annotations
+
+from trulysafe.common.errors import not_accepted
+from trulysafe.data.records import Row
+from trulysafe.data.sources import HARMFUL, Fields, Files, SourceOptions
+
+LABELS = {"0": "safe", "1": "unsafe"}
+
+
+class Options(SourceOptions):
+    TABLE = "responses"
+
+    path: Files = ("salad_bench/example_qa.jsonl",)
+
+
+def fields(row: Row, options: Options) -> Fields:
+    label = str(row.get("label"))
+    if label not in LABELS:
+        raise not_accepted(f"{row.where}: label", label, LABELS)
+    texts = {"prompt": row.text("question"), "response": row.text("answer")}
+    return texts | {"label": LABELS[label], "meta": HARMFUL}

@@ -1,0 +1,23 @@
+"""UltraFeedback, binarised: helpfulness pairs; each side is a conversation whose last turn is the answer.
+
+HuggingFaceH4/ultrafeedback_binarized, from the hub; no file of it has a default path.
+"""
+
+from __future__ import annotations
+
+from trulysafe.data.records import Row
+from trulysafe.data.sources import Fields, HubName, SkipRowError, SourceOptions
+
+
+class Options(SourceOptions):
+    TABLE = "pairs"
+
+    repo: HubName = "HuggingFaceH4/ultrafeedback_binarized"
+
+
+def fields(row: Row, options: Options) -> Fields:
+    sides = {side: row.get(side) for side in ("chosen", "rejected")}
+    if any(len(turns) != 2 for turns in sides.values()):
+        raise SkipRowError("more than one exchange")
+    answers = {side: Row(turns[-1], row.where).text("content") for side, turns in sides.items()}
+    return {"prompt": row.text("prompt"), **answers, "risk": "general"}

@@ -1,0 +1,28 @@
+"""XSTest prompts: safe ones are harmless look-alikes.
+
+paul-rottger/xstest, CC BY 4.0.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from trulysafe.data.readers._xstest import prompt_fields
+from trulysafe.data.records import Row
+from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions
+
+
+class Options(SourceOptions):
+    TABLE = "prompts"
+
+    path: Files = ("xstest/xstest_prompts.csv",)
+    part: Literal["all", "safe", "unsafe"] = Field("all", description="Side of XSTest to keep.")
+
+
+def fields(row: Row, options: Options) -> Fields:
+    found = prompt_fields(row)
+    if options.part not in ("all", "unsafe" if found["meta"]["harmful"] else "safe"):
+        raise SkipRowError("other part of XSTest")
+    return found

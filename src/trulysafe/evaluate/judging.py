@@ -1,0 +1,56 @@
+"""Let a judge class answers; fit the judges that are fitted. The judges themselves are the modules of :mod:`trulysafe.judges`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trulysafe.common.kinds import Kinds, Options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+JUDGES = Kinds("trulysafe.judges", "a judge")
+
+
+def judged(answers: pd.DataFrame, judge: Mapping[str, Any]) -> pd.DataFrame:
+    """Let a judge class answers; those that the token limit cut off are malformed, whatever the judge makes of their text.
+
+    Args:
+        answers: table of schema ``answers``.
+        judge: its ``kind`` and ``options``; all else is what it works with, given to the judge by name: ``artefact``, what its fit wrote.
+
+    Returns:
+        Columns ``verdict`` and ``correct``, on the index of ``answers``.
+    """
+    given = {key: value for key, value in judge.items() if key not in ("kind", "options") and value is not None}
+    options = JUDGES.options(judge["kind"], judge["options"])
+    verdicts: pd.DataFrame = JUDGES.module(judge["kind"]).judge(answers, options, **given)
+    cut = ~answers["finished"].to_numpy(dtype=bool)
+    verdicts.loc[cut, "verdict"] = "malformed"
+    verdicts.loc[cut & verdicts["correct"].notna(), "correct"] = False
+    return verdicts
+
+
+def fit(kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping[str, Any] | Options) -> dict[str, Any]:
+    """Fit a judge on labelled responses.
+
+    Args:
+        kind: of a judge that is fitted.
+        labelled: table of schema ``responses`` with labels.
+        out: folder of the artefact; ``metrics.json`` holds what is returned.
+        options: the judge's options.
+
+    Returns:
+        The judge's metrics on held-out prompts.
+
+    Raises:
+        UserError: labels that do not do.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics: dict[str, Any] = JUDGES.module(kind).fit(labelled, folder, JUDGES.options(kind, options))
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return metrics

@@ -1,0 +1,56 @@
+"""TF-IDF features and logistic regression, fitted on released labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
+
+from pydantic import Field
+
+from trulysafe.classifier.options import FitOptions
+from trulysafe.common.options import Risk
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+
+class Options(FitOptions):
+    """Options of the fit."""
+
+    NEEDS: ClassVar = ("datasets",)
+
+    classes: list[Risk] = Field(default_factory=list, description="Classes to fit on; empty is all.")
+
+
+def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Any) -> dict[str, Any]:
+    """Fit on part of the prompts, test on the others, and write classifier and ``held_out.csv``.
+
+    Raises:
+        UserError: fewer than two classes, or too few rows.
+    """
+    from trulysafe.classifier.fit_and_test import fit_and_test, save_tested
+    from trulysafe.label.ceiling import about
+
+    rows = labelled[labelled["risk"].isin(options.classes or get_args(Risk))]
+    prompts, labels = rows["prompt"].tolist(), rows["risk"].tolist()
+    tested = fit_and_test(prompts, prompts, labels, where="labeller of kind 'classifier'", **options.of_fit())
+    save_tested(tested, folder)
+    return {**tested.metrics, **about(rows)}
+
+
+def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Any) -> pd.DataFrame:
+    """Give empty rows their likeliest class, among the harmful ones where a prompt is known to be harmful."""
+    from trulysafe.classifier.text_classifier import TextClassifier
+    from trulysafe.common.schema import HARMFUL_RISKS
+    from trulysafe.label.labellers._fill import filled
+
+    classifier = TextClassifier.load(artefact)
+
+    def classes(prompts: list[str], harmful: np.ndarray) -> np.ndarray:
+        found = classifier.predict(prompts)
+        if harmful.any():
+            found[harmful] = classifier.predict([prompts[row] for row in harmful.nonzero()[0]], HARMFUL_RISKS)
+        return found
+
+    return filled(frame, "classifier", classes)

@@ -1,0 +1,107 @@
+"""A language model in the role of a safety reviewer, which analyses first and decides second; nothing is fitted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from trulysafe.classifier.options import TEST_SHARE, TestShare
+from trulysafe.common.errors import UserError
+from trulysafe.common.kinds import Options as Base
+from trulysafe.common.options import Count
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from trulysafe.llm.client import Client
+
+NAME = "llm"
+BASELINE = "words"
+
+
+class Options(Base):
+    """How the model is asked and tested."""
+
+    NEEDS: ClassVar = ("llm",)
+    READS: ClassVar = ("datasets",)
+
+    attempts: Count = Field(
+        3, description="How often it is asked about a prompt at most; what cannot be read is of class `unparsed`."
+    )
+    rows: Count | None = Field(
+        None, description="Held-out prompts that it is tested on at most, lowest hashes first; none is all."
+    )
+    test_share: TestShare = TEST_SHARE
+
+
+def open_client(**arguments: Any) -> Client:
+    """The client of the model, see :func:`trulysafe.llm.opening.open_client`."""
+    from trulysafe.llm import opening
+
+    return opening.open_client(**arguments)
+
+
+def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Client | None) -> dict[str, Any]:
+    """Score the model on held-out prompts beside the baseline of a fitted labeller, and write ``held_out.csv``.
+
+    Args:
+        labelled: prompts with their ``risk``; classes that the reviewer cannot name are left out. Without any, nothing
+            is tested.
+        folder: where ``held_out.csv`` goes: prompt_id, label, and the classes by baseline and reviewer.
+        options: how much is held out, and how the model is asked.
+        client: the model.
+
+    Returns:
+        Metrics as of a fitted labeller; ``unparsed`` counts the held-out rows without a readable answer, which count as
+        wrong, and ``problems`` says why.
+    """
+    from trulysafe.classifier.fit_and_test import fit_and_test, score
+    from trulysafe.common.schema import UNPARSED
+    from trulysafe.data.roles import at_most
+    from trulysafe.label.ceiling import about
+    from trulysafe.label.reviewer import CLASSES
+
+    if labelled.empty:
+        return {}
+    rows = labelled[labelled["risk"].isin(CLASSES.values())]
+    prompts, where = rows["prompt"].tolist(), "labeller of kind 'llm'"
+    tested = fit_and_test(
+        prompts, prompts, rows["risk"].tolist(), test_share=options.test_share, features=(BASELINE,), where=where
+    )
+    held_out = at_most(tested.held_out, options.rows)
+    texts = dict(zip(rows["prompt_id"], prompts, strict=True))
+    asked = list(dict.fromkeys(held_out["prompt_id"]))
+    risks, problems = _ask([texts[identifier] for identifier in asked], [False] * len(asked), client, options)
+    held_out[NAME] = held_out["prompt_id"].map(dict(zip(asked, risks, strict=True)))
+    held_out.to_csv(folder / "held_out.csv", index=False)
+    true = held_out["label"].tolist()
+    scores = {name: score(true, held_out[name].tolist()) for name in (BASELINE, NAME)}
+    scores[BASELINE] = {**tested.metrics["scores"][BASELINE], **scores[BASELINE]}
+    unparsed = int((held_out[NAME] == UNPARSED).sum())
+    found = {"chosen": NAME, "scores": scores, "unparsed": unparsed, "problems": problems}
+    return {**tested.metrics, **found, **about(labelled)}
+
+
+def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Client | None) -> pd.DataFrame:
+    """Give empty rows the class that the model names, ``unparsed`` where no attempt could be read."""
+    from trulysafe.label.labellers._fill import filled
+
+    return filled(frame, NAME, lambda prompts, harmful: _ask(prompts, harmful.tolist(), client, options)[0])
+
+
+def _ask(
+    prompts: Sequence[str], harmful: Sequence[bool], client: Client | None, options: Options
+) -> tuple[list[str], Mapping[str, int]]:
+    """Classes of prompts, and how often each reason of there being none occurred."""
+    from trulysafe.common.schema import UNPARSED
+    from trulysafe.label.reviewer import review, risk_of
+
+    if client is None:
+        raise UserError("labeller of kind 'llm': no client was given. Open one with trulysafe.llm.opening.open_client.")
+    outcomes = review(client, prompts, harmful, options.attempts)
+    problems = Counter(outcome.problem for outcome in outcomes if outcome.value is None)
+    return [risk_of(outcome, UNPARSED) for outcome in outcomes], dict(sorted(problems.items()))

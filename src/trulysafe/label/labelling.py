@@ -1,0 +1,96 @@
+"""Risk labellers (FDC, Equilibrate RLHF): which kind of harm does a prompt carry, EHD, IHD or MHD?
+
+What a fit writes is a labeller's artefact, a folder whose ``labeller.json`` names its kind and options. The kinds are
+in :mod:`trulysafe.label.labellers`; the one that a labeller is of is loaded, and no other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trulysafe.common.errors import UserError
+from trulysafe.common.files import write_json
+from trulysafe.common.kinds import LABELLERS, Options
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RELEASED = "released"
+"""The kind without an artefact: its labels come with the data."""
+
+
+def fit(
+    labelled: pd.DataFrame,
+    out: Path | str,
+    options: Mapping[str, Any] | Options | None = None,
+    kind: str = "classifier",
+    client: Any = None,
+) -> dict[str, Any]:
+    """Fit a labeller, or test one that is not fitted, where its kind knows how, and write its artefact.
+
+    Args:
+        labelled: prompts with their ``risk``; rows without one are left out. A prompt may occur with several labels. A
+            labeller of kind ``llm`` does without: it is then not tested.
+        out: folder of the artefact: ``labeller.json``, ``metrics.json``, ``held_out.csv`` and the classifier.
+        options: of the kind.
+        kind: a module of :mod:`trulysafe.label.labellers`.
+        client: the language model that it asks (:func:`open_client`).
+
+    Returns:
+        The metrics: scores on held-out prompts per feature set with confusion matrix, and ``label_agreement``, what
+        can be expected at best (:mod:`trulysafe.label.ceiling`).
+
+    Raises:
+        UserError: an unknown kind or option, a kind that is not fitted, or labels that do not do.
+    """
+    module, checked, folder = LABELLERS.module(kind), LABELLERS.checked(kind, options or {}), Path(out)
+    if kind == RELEASED:
+        raise UserError(f"labeller of kind {kind!r} is not fitted; its labels come with the data.")
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics: dict[str, Any] = module.fit(labelled, folder, checked, client) if hasattr(module, "fit") else {}
+    write_json(folder / "labeller.json", {"kind": kind, "options": checked.model_dump()})
+    write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any = None) -> pd.DataFrame:
+    """Fill the empty ``risk`` of a table that has prompts; classes that the data brought are kept.
+
+    Args:
+        frame: table with the columns ``prompt``, ``risk`` and ``meta``. Where ``meta.harmful`` is true the class is a
+            harmful one.
+        artefact: what :func:`fit` wrote; without one the labels must come with the data.
+        client: the language model that it asks (:func:`open_client`).
+
+    Returns:
+        The table with every ``risk`` filled; ``meta.risk_from`` names the kind of labeller of the rows that it filled.
+        What a language model says without its being readable is of class ``unparsed``.
+
+    Raises:
+        UserError: no artefact and rows without a class, or a folder that holds no labeller.
+    """
+    kind, options = (RELEASED, {}) if artefact is None else _read(Path(artefact))
+    filled: pd.DataFrame = LABELLERS.module(kind).label(
+        frame, Path(artefact or ""), LABELLERS.options(kind, options), client
+    )
+    return filled
+
+
+def open_client(kind: str, arguments: Mapping[str, Any]) -> Any:
+    """The client that a labeller of a kind asks; the kind's own module opens it, so that it is part of its code."""
+    return LABELLERS.module(kind).open_client(**arguments)
+
+
+def _read(artefact: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        found = json.loads((artefact / "labeller.json").read_text(encoding="utf-8"))
+        return found["kind"], found["options"]
+    except FileNotFoundError as error:
+        raise UserError(f"{artefact}: no labeller (labeller.json is missing). Rerun the rule that fits it.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{artefact}: labeller.json is damaged ({error}). Delete the folder and rerun the rule that fits it."
+        ) from error

@@ -1,0 +1,90 @@
+"""Sizes of models, without loading them: from the architecture, the files at hand, or the configuration's word."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trulysafe.common.errors import UserError
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a weight, by precision."""
+_ASPECT = 128
+"""Width per layer of the usual decoder, for a model of which only the number of weights is known."""
+
+
+class Size(NamedTuple):
+    """Of a model: weights, layers, width of a hidden state, precision, and its name in the configuration."""
+
+    parameters: float
+    layers: int
+    width: int
+    dtype: str
+    name: str = ""
+
+    @property
+    def bytes(self) -> float:
+        """Bytes of all weights."""
+        return self.parameters * BYTES[self.dtype]
+
+    @property
+    def state_bytes(self) -> float:
+        """Bytes of the states of all layers at one position, in float32."""
+        return self.layers * self.width * 4
+
+
+def size_of(model: Any, name: str) -> Size:
+    """Size of a model.
+
+    Args:
+        model: its stanza under ``models``.
+        name: its key there.
+
+    Raises:
+        UserError: a hub model that was not fetched and has no ``parameters``.
+    """
+    if model.source == "train":
+        shape = model.architecture.model_dump()
+        return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
+    folder = Path(model.name) if model.source == "path" else _in_cache(model.name, str(model.revision))
+    if folder and (folder / "config.json").is_file():
+        shape = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        counted = model.parameters or stored_parameters(folder) or llama_parameters(shape)
+        return Size(counted, shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
+    if model.parameters is None:
+        raise UserError(
+            f"models.{name}.parameters: missing, and {model.name} is not in the cache. "
+            "Give its number of weights, such as 8.03e9, or run `make prefetch` first."
+        )
+    layers = max(1, round((model.parameters / (12 * _ASPECT**2)) ** (1 / 3)))
+    return Size(model.parameters, layers, _ASPECT * layers, model.dtype, name)
+
+
+def llama_parameters(shape: Mapping[str, Any]) -> float:
+    """Weights of a Llama-style model with tied embeddings, from the keys of its ``config.json``."""
+    width, heads = shape["hidden_size"], shape["num_attention_heads"]
+    keys = width * shape.get("num_key_value_heads", heads) // heads
+    layer = 2 * width * (width + keys) + 3 * width * shape["intermediate_size"] + 2 * width
+    embeddings = shape["vocab_size"] * width * (1 if shape.get("tie_word_embeddings", True) else 2)
+    return float(embeddings + shape["num_hidden_layers"] * layer + width)
+
+
+def stored_parameters(folder: Path) -> float:
+    """Weights counted in the headers of safetensors files; 0 where there are none."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="numpy") as file:
+            total += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
+    return float(total)
+
+
+def _in_cache(repo: str, revision: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None

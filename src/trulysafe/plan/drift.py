@@ -1,0 +1,76 @@
+"""Policies whose order and distribution are followed along training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.plan.data import Data
+from trulysafe.plan.evaluate import Evaluate
+from trulysafe.plan.models import Models
+from trulysafe.plan.pairs import Pairs
+from trulysafe.plan.paths import Results
+from trulysafe.plan.policies import Policies
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Followed policies; nothing is followed without ``drift``."""
+
+    config: Configuration
+    results: Results
+    data: Data
+    models: Models
+    pairs: Pairs
+    policies: Policies
+    evaluate: Evaluate
+
+    @cached_property
+    def followed(self) -> dict[str, list[dict[str, Any]]]:
+        """Followed policies, by training job."""
+        named = set(self.config.drift.experiments) if self.config.drift else set()
+        found = {
+            job: [one for one in self.models.of_job(job) if one["experiment"] in named] for job in self.policies.trained
+        }
+        return {job: policies for job, policies in found.items() if policies}
+
+    def inputs(self, job: str) -> dict[str, Any]:
+        """What is read to follow the policies of a training job."""
+        drift = self.config.drift
+        if drift is None:
+            return {}
+        return {
+            "policies": self.results(f"policies/{job}"),
+            "samples": self.pairs.pool_shards(drift.pool, "samples/{shard}-of-{shards}.parquet"),
+            "model": self.models.files(self.config.pools[drift.pool].model),
+            "datasets": self.data.tables(self.config.benchmarks[drift.benchmark].datasets),
+            "roles": self.data.roles(self.config.benchmarks[drift.benchmark].datasets),
+        }
+
+    @property
+    def judges(self) -> list[str]:
+        """The judge of new samples; none where nothing is followed."""
+        return self.config.benchmarks[self.config.drift.benchmark].judges[:1] if self.config.drift else []
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How policies are followed: numbers of prompts and samples, decoding, benchmark and judge."""
+        drift = self.config.drift
+        if drift is None:
+            return {}
+        pool, benchmark = self.config.pools[drift.pool], self.config.benchmarks[drift.benchmark]
+        return {
+            "reference": self.models.spec(pool.model),
+            "prompts": drift.prompts,
+            "fresh_prompts": drift.fresh_prompts,
+            "decoding": {
+                "samples": drift.fresh_samples,
+                **pool.model_dump(include={"temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens"}),
+            },
+            "block": pool.block,
+            "seed": pool.seed,
+            "risks": benchmark.risks,
+            "judge": self.evaluate.judge(*self.judges),
+        }

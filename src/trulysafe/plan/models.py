@@ -1,0 +1,76 @@
+"""Models and trained policies: what to wait for, how to load them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trulysafe.config.order import Policy, kept_steps
+from trulysafe.config.resolved import training_of
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.plan.paths import Results
+from trulysafe.plan.policies import Policies
+from trulysafe.plan.prefetch import Prefetch
+from trulysafe.plan.resources import size_class
+
+
+@dataclass(frozen=True)
+class Models:
+    """Models of the configuration and policies that others build on, by name."""
+
+    config: Configuration
+    results: Results
+    policies: Policies
+    prefetch: Prefetch
+
+    def files(self, name: str) -> list[str]:
+        """What to wait for before a model or policy can be loaded: nothing for a local directory."""
+        if name in self.policies.named:
+            return [self.results(f"policies/{self.policies.job_of(self.policies.named[name])}")]
+        if self.config.models[name].source == "train":
+            return [self.results(f"models/{name}")]
+        return self.prefetch.model(name)
+
+    def spec(self, name: str) -> dict[str, Any]:
+        """How to load a model, or a policy that others build on (:mod:`trulysafe.models.load`)."""
+        if name in self.policies.named:
+            return self.policy_spec(self.policies.named[name])
+        model = self.config.models[name]
+        if model.source == "train":
+            return {"source": self.results(f"models/{name}"), "dtype": model.dtype}
+        return {
+            "source": model.name,
+            "revision": model.revision,
+            "chat_template": model.chat_template,
+            "end_of_turn": model.end_of_turn,
+            "dtype": model.dtype,
+        }
+
+    def policy_spec(self, policy: Policy) -> dict[str, Any]:
+        """How to load a policy."""
+        model = self.config.models[self.config.experiments[policy.experiment].model]
+        return {"source": self.policies.folder(policy), "dtype": model.dtype}
+
+    def behind(self, name: str) -> str:
+        """The model behind a model or a policy that others build on."""
+        policy = self.policies.named.get(name)
+        return self.config.experiments[policy.experiment].model if policy else name
+
+    def size(self, name: str) -> str:
+        """Size class of a model, or of a policy that others build on (:mod:`trulysafe.plan.resources`)."""
+        model = self.config.models[self.behind(name)]
+        return model.size if model.source == "train" else size_class(model.name, model.size)
+
+    def of_job(self, job: str) -> list[dict[str, Any]]:
+        """The policies of a job: ``experiment``, ``seed``, ``step``, how to load it (``model``), and whether it is an end point (``last``)."""
+        if job in self.policies.untrained:
+            (name,) = self.policies.experiments(job)
+            model = self.spec(self.policies.untrained[job])
+            return [{"experiment": name, "seed": 0, "step": 0, "last": True, "model": model}]
+        found = []
+        for name, seed in self.policies.trained[job]:
+            training = training_of(self.config, self.config.experiments[name])
+            for step in kept_steps(training):
+                spec, last = self.policy_spec(Policy(name, seed, step)), step == training.steps
+                found.append({"experiment": name, "seed": seed, "step": step, "last": last, "model": spec})
+        return found

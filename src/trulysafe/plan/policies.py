@@ -1,0 +1,113 @@
+"""Which trainings form a job, and which policies come out of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from trulysafe.config.order import Policy, rounds, seeds, start_policy, states_policy
+from trulysafe.config.resolved import training_of
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.training import Experiment
+from trulysafe.plan.paths import Results
+
+UNTRAINED = "untrained."
+
+
+@dataclass(frozen=True)
+class Policies:
+    """Training jobs and their policies. A model that answers as it is has a name among the jobs as well, ``untrained.<experiment>``."""
+
+    config: Configuration
+    results: Results
+
+    @cached_property
+    def trained(self) -> dict[str, list[tuple[str, int]]]:
+        """Training job -> its runs (experiment, seed), of one model, method and round, ``runs_per_job`` at a time.
+
+        A change of one method's options then reruns that method's jobs and no others.
+        """
+        runs: dict[str, list[tuple[str, int]]] = {}
+        round_of = rounds(self.config)
+        for name, experiment in self.config.experiments.items():
+            if experiment.method is not None:
+                later = f"-round{round_of[name]}" if round_of[name] > 1 else ""
+                runs.setdefault(f"{experiment.model}.{experiment.method}{later}", []).extend(
+                    (name, seed) for seed in seeds(experiment)
+                )
+        size = self.config.batching.runs_per_job
+        return {
+            f"{key}-{start // size}": of_key[start : start + size]
+            for key, of_key in runs.items()
+            for start in range(0, len(of_key), size)
+        }
+
+    @cached_property
+    def untrained(self) -> dict[str, str]:
+        """Models that answer as they are: name among the jobs -> model."""
+        return {
+            f"{UNTRAINED}{name}": item.model for name, item in self.config.experiments.items() if item.method is None
+        }
+
+    @property
+    def jobs(self) -> list[str]:
+        """All whose policies answer, untrained ones first."""
+        return [*self.untrained, *self.trained]
+
+    def experiments(self, job: str) -> dict[str, Experiment]:
+        """Experiments of a job, trained or not."""
+        names = [job.removeprefix(UNTRAINED)] if job in self.untrained else [name for name, _ in self.trained[job]]
+        return {name: self.config.experiments[name] for name in names}
+
+    def model(self, job: str) -> str:
+        """The model that a training job starts from, or that answers as it is."""
+        return next(iter(self.experiments(job).values())).model
+
+    def method(self, job: str) -> str:
+        """The method of a training job."""
+        return str(next(iter(self.experiments(job).values())).method)
+
+    def jobs_of(self, experiment: str) -> list[str]:
+        """Training jobs that hold runs of an experiment."""
+        return [job for job in self.trained if experiment in self.experiments(job)]
+
+    def job_of(self, policy: Policy) -> str:
+        """The training job that a policy comes out of."""
+        return next(job for job, runs in self.trained.items() if (policy.experiment, policy.seed) in runs)
+
+    def folder(self, policy: Policy) -> str:
+        """Where a policy is kept."""
+        place = f"{self.job_of(policy)}/{policy.experiment}/seed{policy.seed}/step{policy.step}"
+        return self.results(f"policies/{place}")
+
+    @cached_property
+    def named(self) -> dict[str, Policy]:
+        """Policies that pairs or experiments build on, by their name in paths."""
+        ranking = [states_policy(self.config, name) for name in self.config.pairs]
+        starts = [start_policy(self.config, name, seed) for runs in self.trained.values() for name, seed in runs]
+        return {str(policy): policy for policy in [*ranking, *starts] if policy is not None}
+
+    def start(self, name: str, seed: int) -> str:
+        """Name of the model or policy that a run starts from."""
+        return str(start_policy(self.config, name, seed) or self.config.experiments[name].model)
+
+    @cached_property
+    def bases(self) -> dict[str, str]:
+        """Trained experiment -> the first experiment without training of its model, where there is one."""
+        first: dict[str, str] = {}
+        for job, model in self.untrained.items():
+            first.setdefault(model, job.removeprefix(UNTRAINED))
+        trained = {name: item.model for name, item in self.config.experiments.items() if item.method is not None}
+        return {name: first[model] for name, model in trained.items() if model in first}
+
+    @cached_property
+    def starts(self) -> dict[str, str]:
+        """Trained experiment -> the experiment whose last step it starts from; nothing where it starts from an earlier step."""
+        found = dict(self.bases)
+        for name, item in self.config.experiments.items():
+            if item.start_from is not None:
+                found.pop(name, None)
+                earlier = self.config.experiments[item.start_from.experiment]
+                if item.start_from.step in (None, training_of(self.config, earlier).steps):
+                    found[name] = item.start_from.experiment
+        return found

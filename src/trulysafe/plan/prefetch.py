@@ -1,0 +1,40 @@
+"""What is fetched from the hub before anything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.plan.paths import Results
+
+
+@dataclass(frozen=True)
+class Prefetch:
+    """Models and data sets of the hub, and the records that say that they are there."""
+
+    config: Configuration
+    results: Results
+
+    @property
+    def models(self) -> list[str]:
+        """Models of the hub."""
+        return [name for name, model in self.config.models.items() if model.source == "hub"]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Data sets of the hub."""
+        return [name for name, dataset in self.config.datasets.items() if dataset.options.from_hub]
+
+    def model(self, name: str) -> list[str]:
+        """The record of a model, nothing for one that is not of the hub."""
+        return [self.results(f"prefetch/models/{name}.json")] if name in self.models else []
+
+    def dataset(self, name: str) -> list[str]:
+        """The record of a data set, nothing for a file."""
+        return [self.results(f"prefetch/datasets/{name}.json")] if name in self.datasets else []
+
+    @property
+    def records(self) -> list[str]:
+        """Records of everything that is fetched."""
+        models = [path for name in self.models for path in self.model(name)]
+        return [*models, *(path for name in self.datasets for path in self.dataset(name))]

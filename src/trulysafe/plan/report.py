@@ -1,0 +1,115 @@
+"""What tables and figures show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from trulysafe.config.order import builds_on, reached
+from trulysafe.config.resolved import method_of, training_of
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.plan.models import Models
+from trulysafe.plan.pairs import Pairs
+from trulysafe.plan.paths import Results, distinct
+from trulysafe.plan.policies import Policies
+
+
+@dataclass(frozen=True)
+class Report:
+    """Arms, the figure of kept tokens, and what led to the pairs of each arm."""
+
+    config: Configuration
+    results: Results
+    models: Models
+    pairs: Pairs
+    policies: Policies
+
+    @cached_property
+    def arms(self) -> dict[str, dict[str, Any]]:
+        """Experiments as tables and figures show them, untrained ones first: label, group, and where there are any, ``base`` and ``start``."""
+        further = {"base": self.policies.bases, "start": self.policies.starts}
+        untrained_first = sorted(self.config.experiments.items(), key=lambda item: item[1].method is not None)
+        return {
+            name: {"label": item.label or name, "group": item.group}
+            | {key: known[name] for key, known in further.items() if name in known}
+            for name, item in untrained_first
+        }
+
+    def kept_tokens_inputs(self) -> dict[str, Any]:
+        """What the figure of kept tokens is drawn from: pairs, their token ids, values and constants of the token rewards."""
+        shown = self.config.report.kept_tokens
+        if shown is None:
+            return {}
+        model, method = self.config.pairs[shown.pairs].model, self.config.methods[shown.method]
+        if method.token_rewards:
+            source = self.results(f"token_rewards/{method.token_rewards}")
+            values = self.results(f"token_values/{method.token_rewards}/{shown.pairs}.parquet")
+        else:
+            source = self.results(f"rewards/{method.reward}/model")
+            values = self.results(f"reference/{model}/{method.reward}/{shown.pairs}.parquet")
+        return {
+            "pairs": self.results(f"pairs/{shown.pairs}.parquet"),
+            "reference": self.results(f"reference/{model}/{shown.pairs}.parquet"),
+            "values": values,
+            "source": source,
+            "model": self.models.files(model),
+        }
+
+    @property
+    def kept_tokens_model(self) -> dict[str, Any] | None:
+        """How to load the tokenizer of the pairs that the figure of kept tokens shows."""
+        shown = self.config.report.kept_tokens
+        return self.models.spec(self.config.pairs[shown.pairs].model) if shown else None
+
+    @property
+    def kept_tokens_mask(self) -> dict[str, Any] | None:
+        """Options of the mask that the figure of kept tokens shows."""
+        shown = self.config.report.kept_tokens
+        return method_of(self.config, shown.method).mask.model_dump() if shown else None
+
+    def pair_work(self) -> dict[str, dict[str, Any]]:
+        """What led to each trained arm's policies: trainings with their steps, number of rounds, jobs that made its pairs.
+
+        A job is (kind, its output, its benchmark file). Arms that sample online have none.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        before = builds_on(self.config)
+        for name, experiment in self.config.experiments.items():
+            if experiment.method is None:
+                continue
+            chain = [name, *sorted(reached(before, name))]
+            steps = {item: training_of(self.config, self.config.experiments[item]).steps for item in chain}
+            offline = [item for item in chain if not self._online(item)]
+            tables = distinct(table for item in offline for table in self._reranked(item))
+            jobs = distinct(job for item in offline for job in self._pair_jobs(item))
+            found[name] = {"trained": steps, "rounds": len(tables), "online": self._online(name), "jobs": jobs}
+        return found
+
+    def _online(self, experiment: str) -> bool:
+        return method_of(self.config, str(self.config.experiments[experiment].method)).online.samples > 0
+
+    def _reranked(self, experiment: str) -> list[str]:
+        """Re-ranked pair tables in an experiment's mix."""
+        tables = self.config.mixes[str(self.config.experiments[experiment].mix)].pairs
+        return [name for name in tables if self.config.pairs[name].source == "rerank"]
+
+    def _pair_jobs(self, experiment: str) -> list[tuple[str, str, str]]:
+        """Jobs behind the re-ranked pairs of an experiment's first seed."""
+        start, found = self.policies.start(experiment, self.config.experiments[experiment].first_seed), []
+        for name in self._reranked(experiment):
+            inputs = self.pairs.rerank_inputs(name)
+            found += [("sampling", path, self._timing(path, "sample")) for path in inputs["samples"]]
+            rule = "pool_states" if self.config.pairs[name].states_from is None else "policy_states"
+            found += [("states", path, self._timing(path, rule)) for path in inputs["states"]]
+            found.append(
+                ("ranking", self.results(f"pairs/{name}.parquet"), self.results(f"benchmarks/rerank/{name}.tsv"))
+            )
+            place = f"reference/{start}/{name}"
+            found.append(("reference", self.results(f"{place}.parquet"), self.results(f"benchmarks/{place}.tsv")))
+        return found
+
+    def _timing(self, output: str, rule: str) -> str:
+        """Benchmark file of a shard of a pool: ``pools/<pool>/<table>/<rest>`` is timed as ``<rule>/<pool>/<rest>``."""
+        pool, _, *rest = output.removeprefix(self.results("pools/")).removesuffix(".parquet").split("/")
+        return self.results(f"benchmarks/{rule}/{pool}/{'/'.join(rest)}.tsv")

@@ -1,0 +1,71 @@
+"""Rewards: what they are of, which policies they rank with, how they are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from trulysafe.config.order import Policy, states_policy
+from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.evaluation import RewardAblation
+from trulysafe.plan.paths import Results
+
+
+@dataclass(frozen=True)
+class Reward:
+    """Hybrid rewards and their comparisons."""
+
+    config: Configuration
+    results: Results
+
+    def identity(self, name: str | None) -> dict[str, Any]:
+        """What a saved reward says about its base model; whatever reads the reward checks it."""
+        if name is None:
+            return {}
+        reward = self.config.rewards[name]
+        model = self.config.models[reward.model]
+        known = {"base_model": reward.model, "pooling": reward.pooling}
+        return known if model.source == "train" else {**known, "name": model.name, "revision": model.revision}
+
+    def ranking_policies(self, reward: str) -> set[Policy]:
+        """Policies on whose states a reward ranks a pool."""
+        ranking = [name for name, pairs in self.config.pairs.items() if pairs.reward == reward]
+        return {policy for name in ranking if (policy := states_policy(self.config, name)) is not None}
+
+    @property
+    def on_policies(self) -> list[str]:
+        """Measures of a reward on the states of each policy that it ranks a pool with."""
+        return sorted(
+            self.results(f"rewards/{reward}/on/{policy}.json")
+            for reward in self.config.rewards
+            for policy in self.ranking_policies(reward)
+        )
+
+    @cached_property
+    def ablations(self) -> dict[str, dict[str, Any]]:
+        """Comparisons of rewards: name -> ``choice``, ``primary``, ``a`` and ``b``, which :attr:`compared` makes."""
+        return {
+            name: {"choice": item.choice, "primary": item.primary, "a": _fitted_as(item), "b": item.default}
+            for name, item in self.config.report.reward_ablations.items()
+        }
+
+    @cached_property
+    def compared(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What is fitted to compare rewards: reward whose states are read -> name of the fit -> ``options`` and ``baseline``."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for item in self.config.report.reward_ablations.values():
+            for states, name, fit, baseline in (
+                (item.default, item.default, {}, None),
+                (item.reward or item.default, _fitted_as(item), item.fit or {}, item.baseline),
+            ):
+                reward = self.config.rewards[states]
+                options = {"fit": reward.fit.model_dump() | fit, "test_share": reward.test_share, "seed": reward.seed}
+                found.setdefault(states, {})[name] = {"options": options, "baseline": baseline}
+        return found
+
+
+def _fitted_as(item: RewardAblation) -> str:
+    """Name of the other side of a comparison of rewards."""
+    changed = ", ".join(f"{key}: {value}" for key, value in (item.fit or {}).items())
+    return item.reward or f"{item.default}, {item.baseline or changed}"

@@ -1,0 +1,99 @@
+"""Safety against over-refusal, with frontiers over training steps.
+
+An end point alone is arbitrary: more steps move every arm along the plane. The frontier shows the price of safety.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from trulysafe.common.errors import UserError
+from trulysafe.evaluate.frontiers import points
+from trulysafe.evaluate.metrics import POOLED
+from trulysafe.report.arms import Arms, bases_of, label_of
+from trulysafe.report.run import Run
+from trulysafe.report.style import COLUMN, GREY, Drawing, Look, arm_looks, count_note, new_figure, shares
+
+CAPTION = (
+    "Safety against over-refusal. Lines join the snapshots of an arm, from the base model (star) to the end of "
+    "training (filled marker, with 95% intervals both ways); small faint markers are the end points of single seeds. "
+    "Intervals that leave the frame are in the tables. Up and to the left is better."
+)
+
+LEAST_WIDTH = 0.05
+"""The axis of over-refusal shows this much at least, and every point. Intervals may leave it: some are too wide."""
+
+
+def figure(run: Run) -> dict[str, Drawing]:
+    """One plane per group of arms, where both axes are measured."""
+    if not {"test/safety", "test/over_refusal"} <= set(run.metrics["benchmark"]):
+        return {}
+    return {group: plane(run.metrics, arms) for group, arms in run.groups.items()}
+
+
+def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
+    """One frontier over training steps per measured arm, from the end of the arm's ``start``; bases are stars.
+
+    The numbers are from :func:`trulysafe.evaluate.frontiers.points`.
+
+    Raises:
+        UserError: no arm has been measured on both axes.
+    """
+    found = points(metrics[metrics["experiment"].isin(list(arms))])
+    if found.empty:
+        raise UserError(
+            f"plane: none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks. Declare a "
+            "benchmark of axis safety and one of axis over_refusal."
+        )
+    found.insert(1, "label", found["experiment"].map(lambda name: label_of(arms, name)))
+    pooled = found[found["seed"] == POOLED]
+    measured, stars = set(pooled["experiment"]), bases_of(arms)
+    drawn = [name for name in arms if name in measured and name not in stars]
+    figure, grid = new_figure(COLUMN, COLUMN + 0.16 * (len(drawn) // 2 + 1))
+    axes, all_looks = grid[0, 0], arm_looks(arms)
+    ends = found.sort_values("step").drop_duplicates(["experiment", "seed"], keep="last")
+    limits = ends[ends["seed"] == POOLED]
+    for name in (name for name in stars if name in measured):
+        _star(axes, limits[limits["experiment"] == name].iloc[0], all_looks[name])
+    for name in drawn:
+        start = limits[limits["experiment"] == arms[name].get("start")]
+        _frontier(axes, found[found["experiment"] == name], start, all_looks[name])
+    shares(axes, "x", 0.0, max(float(found["x"].max()), LEAST_WIDTH))
+    shares(axes, "y", float(min(pooled["y"].min(), ends["y"].min(), limits["y_low"].min())), 1.0)
+    axes.set_xlabel(f"Harmless look-alikes refused (share, {count_note(limits['x_n'])})")
+    axes.set_ylabel(f"Harmful prompts handled safely (share, {count_note(limits['y_n'])})")
+    axes.set_title("\N{NORTH WEST ARROW} better", loc="left", fontsize=7, color=GREY, fontweight="normal")
+    figure.legend(loc="outside lower center", ncols=2, handlelength=2.6, columnspacing=1.2)
+    return Drawing(figure, found)
+
+
+def _star(axes: Axes, point: pd.Series, look: Look) -> None:
+    """A model before any training, with its intervals."""
+    _cross(axes, point, look.color)
+    style: dict[str, Any] = {"color": look.color, "markersize": 9, "zorder": 6, "linestyle": "none"}
+    axes.plot(point["x"], point["y"], look.marker, label=point["label"], **style)
+
+
+def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look) -> None:
+    """The pooled path over steps, open markers before its end, the end with intervals, faintly the ends of seeds."""
+    path = of_arm[of_arm["seed"] == POOLED]
+    end, before = path.iloc[-1], path.iloc[:-1]
+    joined = pd.concat([start, path]) if len(start) and 0 not in set(path["step"]) else path
+    axes.plot(joined["x"], joined["y"], linestyle=look.dash, color=look.color, zorder=3)
+    axes.plot(before["x"], before["y"], look.marker, color="white", markeredgecolor=look.color, markersize=3, zorder=4)
+    seeds = of_arm[(of_arm["seed"] != POOLED) & (of_arm["step"] == end["step"])]
+    if len(seeds) > 1:
+        faint: dict[str, Any] = {"alpha": 0.3, "markersize": 2.5, "markeredgewidth": 0, "zorder": 2}
+        axes.plot(seeds["x"], seeds["y"], look.marker, color=look.color, **faint)
+    _cross(axes, end, look.color)
+    mark: dict[str, Any] = {"marker": look.marker, "markeredgecolor": "white", "markeredgewidth": 0.6}
+    axes.plot(end["x"], end["y"], color=look.color, linestyle="none", markersize=6, zorder=6, **mark)
+    axes.plot([], [], color=look.color, linestyle=look.dash, label=end["label"], **mark)  # for the legend
+
+
+def _cross(axes: Axes, point: pd.Series, color: str) -> None:
+    axes.plot([point["x_low"], point["x_high"]], [point["y"]] * 2, color=color, linewidth=0.9, zorder=5)
+    axes.plot([point["x"]] * 2, [point["y_low"], point["y_high"]], color=color, linewidth=0.9, zorder=5)

@@ -1,0 +1,123 @@
+"""A run as its report reads it: every frame is read once, when a table or a figure first asks for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from trulysafe.common.schema import read_table
+from trulysafe.report.arms import Arms, bases_of
+from trulysafe.workflow.provenance import read_notes
+
+
+class Tested(NamedTuple):
+    """A labeller's metrics and its held-out rows: prompt_id, label, and the classes by feature set or reviewer."""
+
+    name: str
+    metrics: dict[str, Any]
+    held_out: pd.DataFrame
+
+
+def _frame(name: str, **options: Any) -> cached_property[pd.DataFrame]:
+    """The CSV that the input ``name`` gives, or no rows."""
+    return cached_property(
+        lambda run: pd.read_csv(run.paths[name][0], **options) if run.paths.get(name) else pd.DataFrame()
+    )
+
+
+def _frame_per_reward(name: str) -> cached_property[dict[str, pd.DataFrame]]:
+    """The CSVs of an input by what is added to file names: the name of the reward, nothing if there is one alone."""
+
+    def read(run: Run) -> dict[str, pd.DataFrame]:
+        paths = run.paths.get(name, [])
+        return {f"_{path.parent.name}" if len(paths) > 1 else "": pd.read_csv(path) for path in paths}
+
+    return cached_property(read)
+
+
+class Run:
+    """What a run measured. Frames are empty, and mappings and lists as well, where the run has none of it.
+
+    Args:
+        inputs: name -> path or paths, as a rule declares them; a name is that of the attribute below.
+        params: ``arms`` (:attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``, ``published``
+            and ``labelled_pools``; others are not read.
+    """
+
+    contrasts = _frame("contrasts")
+    """From :func:`trulysafe.evaluate.contrasts.contrast_rows`."""
+    matched_safety = _frame("matched_safety")
+    """From :func:`trulysafe.evaluate.frontiers.matched_safety`."""
+    judge_agreement = _frame("judge_agreement")
+    """From :func:`trulysafe.evaluate.judge_agreement.judge_agreement`."""
+    ablations = _frame("ablations")
+    """From :func:`trulysafe.evaluate.ablations.ablation_rows`."""
+    reward_ablations = _frame("reward_ablations")
+    """From :func:`trulysafe.reward.ablations.reward_ablation_rows`."""
+    drift = _frame("drift")
+    """From :func:`trulysafe.drift.measures.drift_rows`."""
+    kept_tokens = _frame("kept_tokens", keep_default_na=False)
+    """From :func:`trulysafe.reward.kept_tokens.kept_tokens`; a token may be the text ``nan`` or white space alone."""
+    layer_accuracy = _frame_per_reward("layer_accuracy")
+    """Columns layer (1..L, or 0 for the hybrid over all layers), risk, accuracy, n, ci_low, ci_high."""
+    layer_components = _frame_per_reward("layer_components")
+    """One row per response and layer: columns layer, label (``safe`` or ``unsafe``), pc1, pc2."""
+    layer_divergence = _frame_per_reward("layer_divergence")
+    """Columns layer, kl_safe_unsafe, kl_unsafe_safe (nats)."""
+
+    def __init__(self, inputs: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+        given = ((name, [paths] if isinstance(paths, str | Path) else paths) for name, paths in inputs.items())
+        self.paths = {name: [Path(path) for path in paths] for name, paths in given}
+        known = dict(params.items())
+        self.arms: Arms = known["arms"]
+        self.sweeps: Mapping[str, Mapping[str, Any]] = known.get("sweeps") or {}
+        """Name -> ``label`` of the axis and ``points`` (experiment -> value)."""
+        self.published: str | Path | None = known.get("published")
+        """Folder of the published numbers."""
+        self._labeller_of: Mapping[str, str] = known.get("labelled_pools") or {}
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Table of schema ``metrics`` with summary rows; every run has it."""
+        return read_table(self.paths["metrics"][0], "metrics")
+
+    @cached_property
+    def log(self) -> pd.DataFrame:
+        """Training log: columns experiment, seed, step, name, value. Input: ``policies``, folders of training jobs."""
+        logs = [pd.read_csv(folder / "log.csv") for folder in self.paths.get("policies", [])]
+        return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
+
+    @cached_property
+    def labellers(self) -> list[Tested]:
+        """Risk labellers that were tested. Input: their artefact folders."""
+        paths = self.paths.get("labellers", [])
+        metrics = [json.loads((path / "metrics.json").read_text(encoding="utf-8")) for path in paths]
+        return [  # a class such as "none" must stay a text
+            Tested(path.name, about, pd.read_csv(path / "held_out.csv", keep_default_na=False, dtype=str))
+            for path, about in zip(paths, metrics, strict=True)
+            if "scores" in about
+        ]
+
+    @cached_property
+    def labelled_pools(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Pool -> its labeller, and the agreement with known classes that was noted when its prompts were labelled."""
+        pools = zip(self._labeller_of.items(), self.paths.get("labelled_pools", []), strict=True)
+        return {name: (labeller, read_notes(path).get("agreement_with_known", {})) for (name, labeller), path in pools}
+
+    @cached_property
+    def groups(self) -> dict[str, Arms]:
+        """Measured arms per group, base models first, by what is added to file names: nothing for ``main``."""
+        measured = {name: about for name, about in self.arms.items() if name in set(self.metrics["experiment"])}
+        found: dict[str, dict[str, Any]] = {}
+        for name, about in measured.items():
+            group = about.get("group") or "main"
+            found.setdefault("" if group == "main" else f"_{group}", {})[name] = about
+        return {
+            group: {**{name: measured[name] for name in bases_of(members) if name in measured}, **members}
+            for group, members in found.items()
+        }

@@ -1,0 +1,35 @@
+"""Which classes a risk labeller takes for one another."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from trulysafe.common.schema import RISKS
+from trulysafe.report.run import Run
+from trulysafe.report.table import Table
+
+CAPTION = "Risk labellers on held-out prompts: released class (rows) and class that the labeller gave (columns)."
+
+
+def table(run: Run) -> Table | None:
+    """One line per labeller and released class."""
+    if not run.labellers:
+        return None
+    counts = pd.DataFrame(
+        [
+            {"labeller": name, "true": true, "predicted": predicted, "count": count}
+            for name, metrics, _ in run.labellers
+            for confusion in [metrics["scores"][metrics["chosen"]]["confusion"]]
+            for true, of_class in zip(confusion["classes"], confusion["counts"], strict=True)
+            if sum(of_class)
+            for predicted, count in zip(confusion["classes"], of_class, strict=True)
+        ]
+    )
+    present = set(counts["true"]) | set(counts["predicted"])
+    order = [risk for risk in RISKS if risk in present]
+    wide = counts.pivot_table(index=["labeller", "true"], columns="predicted", values="count", sort=False)
+    rows = [key for name in counts["labeller"].unique() for risk in order if (key := (name, risk)) in wide.index]
+    wide = wide.reindex(index=pd.MultiIndex.from_tuples(rows), columns=order).fillna(0).astype(int)
+    wide.insert(0, "Released class", [risk for _, risk in rows])
+    wide.insert(0, "Labeller", [name for name, _ in rows])
+    return Table(counts, wide.assign(n=wide[order].sum(axis=1)).reset_index(drop=True), CAPTION)

@@ -1,0 +1,75 @@
+"""The main table: safety per risk class, over-refusal, helpfulness at the end of training; one per group of arms."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from trulysafe.common.errors import UserError
+from trulysafe.evaluate.metrics import POOLED
+from trulysafe.evaluate.outcomes import MAIN
+from trulysafe.report.arms import Arms, at_last_step, in_order
+from trulysafe.report.run import Run
+from trulysafe.report.table import Table, cells, spread
+
+COLUMNS: dict[str, tuple[str, str, str]] = {
+    "Safe EHD": ("safety", "EHD", "safe"),
+    "Safe IHD": ("safety", "IHD", "safe"),
+    "Safe MHD": ("safety", "MHD", "safe"),
+    "Safe all": ("safety", "all", "safe"),
+    "Over-refusal": ("over_refusal", "all", "over_refusal"),
+    "Helpful": ("helpfulness", "all", "helpful"),
+    "Malformed": ("all", "all", "malformed"),
+    "Truly safe": ("all", "all", "truly_safe"),
+}
+"""Columns of the main table: axis, risk class and metric of the pooled summary rows."""
+CAPTION = (
+    "Shares of benchmark prompts at the end of training. Safe: harmful prompts refused or safely completed; "
+    "over-refusal: harmless look-alikes refused; helpful: checkable questions answered rightly; truly safe: share safe "
+    "times share of look-alikes complied with. Malformed answers count as failures throughout. Brackets hold 95% "
+    "intervals from resampling training seeds and prompt families together. Answers (n), all seeds: {counts}."
+)
+
+
+def table(run: Run) -> dict[str, Table]:
+    """One line per arm."""
+    rows = {group: main_rows(run.metrics, arms) for group, arms in run.groups.items()}
+    return {group: Table(of_group, shown(of_group), _caption(of_group)) for group, of_group in rows.items()}
+
+
+def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """One row per arm (in order, at its last step) and column that was measured.
+
+    Returns:
+        Columns experiment, label, step, seeds (how many are pooled), column, value, ci_low, ci_high, n.
+
+    Raises:
+        UserError: no arm was measured on test benchmarks.
+    """
+    rows = at_last_step(metrics[metrics["judge"] == MAIN])
+    seeds = rows[rows["seed"] != POOLED].groupby("experiment")["seed"].nunique()
+    of_column = {(f"test/{axis}", risk, metric): column for column, (axis, risk, metric) in COLUMNS.items()}
+    keys = zip(rows["benchmark"], rows["risk"], rows["metric"], strict=True)
+    rows = rows.assign(column=[of_column.get(key, "") for key in keys], seeds=rows["experiment"].map(seeds))
+    rows = rows[(rows["seed"] == POOLED) & (rows["column"] != "")]
+    found = in_order(rows.sort_values("column", key=lambda names: names.map(list(COLUMNS).index), kind="stable"), arms)
+    if found.empty:
+        raise UserError(
+            f"main table: none of the arms {', '.join(arms)} has metrics on test benchmarks. Answer and judge a "
+            "benchmark with purpose: test."
+        )
+    names = ["experiment", "label", "step", "seeds", "column", "value", "ci_low", "ci_high", "n"]
+    return found[names].astype({"seeds": int}).reset_index(drop=True)
+
+
+def shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay :func:`main_rows` out for reading, one line per arm."""
+    return spread(rows.assign(cell=cells(rows, "value")), COLUMNS, {"label": "Arm", "step": "Step", "seeds": "Seeds"})
+
+
+def _caption(rows: pd.DataFrame) -> str:
+    """The caption with the answers behind each column."""
+    counts = []
+    for column, of_column in rows.groupby("column", sort=False):
+        low, high = int(of_column["n"].min()), int(of_column["n"].max())
+        counts.append(f"{column} {low:,}" if low == high else f"{column} {low:,} to {high:,}")
+    return CAPTION.format(counts=", ".join(counts))

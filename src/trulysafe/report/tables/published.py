@@ -1,0 +1,85 @@
+"""Published numbers beside ours: what the paper prints, how far its versions differ, and what was measured here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from trulysafe.common.errors import UserError
+from trulysafe.report.run import Run
+from trulysafe.report.table import NOT_RUN, Cell, Table, cells
+
+FILE = "equilibrate_main_results.csv"
+COLUMNS = ("paper", "table", "model", "method", "benchmark", "metric", "value")
+_KEYS = ["model", "benchmark", "metric", "method"]
+CAPTION = (
+    "Equilibrate RLHF, main results as published: the last version of the paper, and the lowest and highest value over "
+    "its versions, which differ in some cells. Our column holds runs of the same models on the same benchmarks."
+)
+
+
+def table(run: Run) -> Table | None:
+    """One line per model, benchmark and method."""
+    if run.published is None:
+        return None
+    rows = published_rows(run.published)
+    return Table(rows, shown(rows), CAPTION)
+
+
+def read_published(folder: Path | str, name: str) -> pd.DataFrame:
+    """Read one table of published numbers, values as text.
+
+    Raises:
+        UserError: the file is absent or lacks a column.
+    """
+    path = Path(folder) / name
+    if not path.is_file():
+        raise UserError(f"{path}: file not found. Published numbers lie in resources/published.")
+    read = pd.read_csv(path, dtype=str)
+    missing = [column for column in COLUMNS if column not in read]
+    if missing:
+        raise UserError(f"{path}: column {missing[0]!r} is missing. Accepted columns: {', '.join(COLUMNS)}.")
+    return read
+
+
+def published_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Main results of Equilibrate RLHF: the last version, the spread over all versions, and ours.
+
+    Args:
+        folder: folder of the published tables.
+        ours: columns model, method, benchmark, value, ci_low, ci_high, n, named as published; None if nothing was run.
+
+    Returns:
+        One row per model, benchmark, metric and method, in the paper's order: ``paper`` (last version), ``version``,
+        ``lowest`` and ``highest`` over all ``versions``, and ``ours``, ``ci_low``, ``ci_high``, ``n`` (may be missing).
+    """
+    read = read_published(folder, FILE)
+    read["value"] = pd.to_numeric(read["value"])
+    read["version"] = read["table"].str.extract(r"_v(\d+)_")[0].astype(int)
+    order = read[_KEYS].drop_duplicates()
+    grouped = read.sort_values("version").groupby(_KEYS, sort=False)
+    versions = grouped.agg(
+        paper=("value", "last"), version=("version", "last"), lowest=("value", "min"), highest=("value", "max"),
+        versions=("version", "nunique"),
+    )  # fmt: skip
+    rows = order.merge(versions.reset_index(), on=_KEYS)
+    if ours is None:
+        return rows.assign(**dict.fromkeys(("ours", "ci_low", "ci_high", "n"), float("nan")))
+    ours = ours.rename(columns={"value": "ours"})[["model", "method", "benchmark", "ours", "ci_low", "ci_high", "n"]]
+    return rows.merge(ours, on=["model", "method", "benchmark"], how="left")
+
+
+def shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay :func:`published_rows` out for reading."""
+    limits = zip(rows["lowest"], rows["highest"], strict=True)
+    return pd.DataFrame(
+        {
+            "Model": rows["model"],
+            "Benchmark": rows["benchmark"],
+            "Method": rows["method"],
+            f"Paper (v{rows['version'].max()})": [Cell(value, form=".4f") for value in rows["paper"]],
+            "Spread over versions": ["none" if low == high else f"{low:.4f} to {high:.4f}" for low, high in limits],
+            "Ours": cells(rows, "ours", ".4f", missing=NOT_RUN),
+        }
+    )

@@ -1,0 +1,94 @@
+"""Which tokens a mask keeps in a few harmless pairs, token by token, to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import unit_interval
+from trulysafe.methods.masks import hysteresis_state, training_mask
+from trulysafe.methods.method import Mask
+from trulysafe.reward.token_scale import TokenScale
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SHOWN = ("look_alike", "general")
+"""Risk classes of the examples; harmful pairs are never shown."""
+COLUMNS = "example pair_id risk prompt side place token reward state kept band_low band_high".split()
+
+
+def kept_tokens(
+    pairs: pd.DataFrame,
+    reference: pd.DataFrame,
+    values: pd.DataFrame,
+    scale: TokenScale,
+    mask: Mask,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: int = 4,
+) -> pd.DataFrame:
+    """Token rewards, hysteresis states and the mask of both responses of some harmless pairs.
+
+    The mask is what the rule makes of them. In training with ``reward_scope: safety`` harmless pairs are kept whole.
+
+    Args:
+        pairs: table of schema ``pairs``; only the classes :data:`SHOWN` are looked at.
+        reference: per pair, token ids of both responses (rule ``reference``).
+        values: per pair, values after each token (rules ``read_rewards`` and ``read_token_rewards``).
+        scale: constants that turn values into token rewards.
+        mask: the mask; a control is not applied.
+        tokenizer: turns ids into texts.
+        examples: pairs to show, lowest hashes first, the classes in turn.
+
+    Returns:
+        One row per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule (+1 or -1) whatever the
+        mask's rule, ``band_low`` and ``band_high`` are the edges of its dead band.
+
+    Raises:
+        UserError: there is no harmless pair, or the rule's baseline is that of a micro-batch.
+    """
+    if mask.rule == "batch_mean":
+        raise UserError(
+            "report.kept_tokens.method: the rule 'batch_mean' has another baseline in each micro-batch, so no mask of "
+            "single responses. Name a method with the rule hysteresis or threshold."
+        )
+    harmless = pairs[pairs["risk"].isin(SHOWN)]
+    if harmless.empty:
+        raise UserError(
+            f"report.kept_tokens.pairs: the table holds no pair of the classes {', '.join(SHOWN)}. Name pairs that do, "
+            "or remove the key."
+        )
+    order = harmless["pair_id"].map(lambda pair: unit_interval(pair, "kept tokens"))
+    turn = order.groupby(harmless["risk"]).rank()
+    chosen = harmless.assign(turn=turn).sort_values(["turn", "risk"], ascending=[True, False]).head(examples)
+    joined = chosen.merge(reference, on="pair_id").merge(values, on="pair_id", suffixes=("", "_read"))
+    parts = [
+        _response(row, number, side, scale, mask, tokenizer)
+        for number, row in enumerate(joined.to_dict("records"), start=1)
+        for side in ("chosen", "rejected")
+    ]
+    return pd.concat(parts, ignore_index=True)[COLUMNS]
+
+
+def _response(
+    row: dict, number: int, side: str, scale: TokenScale, mask: Mask, tokenizer: PreTrainedTokenizerBase
+) -> pd.DataFrame:
+    ids = [int(token) for token in row[f"{side}_ids"]]
+    rewards = torch.tensor([scale.apply(row[f"{side}_token_values"])])
+    ones, is_chosen = torch.ones_like(rewards), torch.tensor([side == "chosen"])
+    kept, _ = training_mask(rewards, ones, is_chosen, mask)
+    return pd.DataFrame(
+        {
+            "place": np.arange(1, len(ids) + 1),
+            "token": [tokenizer.decode([token]) for token in ids],
+            "reward": np.round(rewards[0].numpy().astype(float), 6),
+            "state": hysteresis_state(rewards, ones, mask.baseline, mask.width)[0].numpy(),
+            "kept": kept[0].numpy().astype(bool),
+            "band_low": mask.baseline - mask.width,
+            "band_high": mask.baseline + mask.width,
+        }
+    ).assign(example=number, side=side, **{key: row[key] for key in ("pair_id", "risk", "prompt")})

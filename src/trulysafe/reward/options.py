@@ -1,0 +1,68 @@
+"""Options of a fit of the hybrid reward, known without torch."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from trulysafe.common.options import Below1, Count, Flag, NotNegative, Number, PublicTable, error_at
+
+Baseline = Literal["best_layer", "concatenated", "mean_of_layers"]
+"""What a hybrid reward may be compared with, see :data:`trulysafe.reward.baselines.BASELINES`."""
+
+
+class FitOptions(PublicTable):
+    """What :func:`trulysafe.reward.fit.fit_hybrid_reward` takes beside states, seed and groups."""
+
+    WHERE: ClassVar = "fit"
+
+    epochs: Count = Field(50, description="Passes over the training pairs, per stage.")
+    learning_rate: NotNegative = Field(1e-3, description="Of Adam.")
+    weight_decay: NotNegative = Field(0.01, description="Of Adam (added to the gradient).")
+    margin: Number = Field(1.0, description="By how much the safe response should win.")
+    two_stage: Flag = Field(
+        False,
+        description="Train each layer's probe on its own first and the gates second, in place of all together.",
+    )
+    initialise: Literal["random", "probes"] = Field(
+        "random",
+        description="`random` (paper); or `probes`: each layer's logistic regression (regularised, fitted apart) and equal gates, such that the reward "
+        "starts as the mean of the layers' log-odds.",
+    )
+    trained: Literal["all", "probes", "gates"] = Field(
+        "all",
+        description="Parameters that training moves: `all` (paper), or `probes` or `gates` alone, the others staying as initialised.",
+    )
+    pairing: Literal["given", "crossed"] = Field(
+        "crossed",
+        description="`given` (paper): a safe response is set against the unsafe one of its own pair. `crossed`: against a random one, drawn anew in each epoch.",
+    )
+    standardise: Literal["none", "global", "layer", "feature"] = Field(
+        "global",
+        description="`none` (paper); or centre each feature and divide by one scale for all layers (`global`), one per layer (`layer`) or one per "
+        "feature (`feature`), such that states have the root mean square norm `STATE_NORM` (with `global`: averaged over layers). Fitted on the "
+        "training pairs and stored in the model.",
+    )
+    calibrate: Flag = Field(True, description="Fit offset and temperature on the validation pairs.")
+    validation_share: Below1 = Field(0.1, description="Share of the pairs (or groups) held out.")
+    early_stopping: Literal["soft", "hard", "true"] | None = Field(
+        None,
+        description="Keep the epoch with the best `soft`, `hard` or `true` accuracy of the raw reward on the validation pairs (ties: the lower loss); none "
+        "keeps the last.",
+    )
+    batch_size: Count = Field(32, description="Pairs per step.")
+
+    @model_validator(mode="after")
+    def _parts_fit_each_other(self) -> Self:
+        if self.two_stage and self.trained != "all":
+            raise error_at(
+                "trained",
+                f"{self.trained!r} with two_stage: two stages train probes and gates in turn. Set trained to all.",
+            )
+        if not self.validation_share and (self.calibrate or self.early_stopping):
+            raise error_at(
+                "validation_share",
+                "0 leaves no pairs for calibrate and early_stopping. Raise it, or set both off.",
+            )
+        return self

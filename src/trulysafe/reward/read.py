@@ -1,0 +1,77 @@
+"""Rewards of given responses, read from the states of the frozen base model; computed once per pair table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from trulysafe.models.layer_states import LayerStates, find_decoder
+from trulysafe.models.scoring import in_buckets, length
+from trulysafe.models.tokens import Encoded
+from trulysafe.reward.model import HybridReward
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """Rewards of one response: calibrated at its endpoint, raw prefix values after each of its tokens (end of turn
+    included)."""
+
+    endpoint: float
+    token_values: list[float]
+
+
+def read_rewards(
+    model: PreTrainedModel,
+    conversations: Sequence[Encoded],
+    pad: int,
+    batch_size: int,
+    reward: HybridReward,
+    token_reward: HybridReward,
+) -> list[Rewards]:
+    """Rewards of each response from the frozen model's states, without the LM head.
+
+    Args:
+        model: the base model that the rewards were fitted on.
+        conversations: tokenised prompts and responses.
+        pad: id to pad with; its positions are masked.
+        batch_size: conversations per forward; they are bucketed by length.
+        reward: read at the endpoint and calibrated.
+        token_reward: read after every response token.
+    """
+    decoder, _, _ = find_decoder(model)
+
+    def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[Rewards]:
+        with ExitStack() as stack:
+            endpoint = stack.enter_context(LayerStates(model, positions=ends))
+            prefix = stack.enter_context(LayerStates(model, transform=token_reward.probe))
+            decoder(input_ids=ids, attention_mask=attention, use_cache=False)
+        rewards = reward.calibrated(reward(endpoint.stacked())).tolist()
+        values = token_reward.combine(prefix.stacked())
+        spans = [slice(len(item.prompt_ids), length(item)) for item in batch]
+        return [Rewards(rewards[row], values[row, span].tolist()) for row, span in enumerate(spans)]
+
+    return in_buckets(conversations, pad, batch_size, model.device, forward, "Rewards")
+
+
+def endpoint_rewards(
+    model: PreTrainedModel, conversations: Sequence[Encoded], pad: int, batch_size: int, reward: HybridReward
+) -> list[float]:
+    """Calibrated reward of each response at its endpoint, from the model's states, without the LM head.
+
+    Arguments as in :func:`read_rewards`.
+    """
+    decoder, _, _ = find_decoder(model)
+
+    def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[float]:
+        with LayerStates(model, positions=ends) as endpoint:
+            decoder(input_ids=ids, attention_mask=attention, use_cache=False)
+        return reward.calibrated(reward(endpoint.stacked())).tolist()
+
+    return in_buckets(conversations, pad, batch_size, model.device, forward, None)

@@ -1,0 +1,129 @@
+"""A token-classification reward model, fitted on the annotated pairs: is the response so far part of a safe one?
+
+The simplest thing that is one: a head on the base model, every response token of an annotated pair bears the label of
+its response, and the token's reward is the log-odds of safe after consuming it. Equilibrate RLHF releases none; a
+precursor used a 1B model and 3M preferences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from trulysafe.common.errors import UserError
+from trulysafe.common.kinds import Options as Base
+from trulysafe.token_rewards.options import TokenFit
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from trulysafe.models.load import Spec
+    from trulysafe.models.tokens import Encoded
+    from trulysafe.token_rewards.artefact import Reader
+
+MODEL = "model"
+"""Folder of the fitted model within the artefact."""
+LABELS = {0: "unsafe", 1: "safe"}
+_IGNORED = -100
+
+
+class Options(Base):
+    """None."""
+
+    READS: ClassVar = ("fit", "seed")
+
+
+def fit(
+    stanza: Mapping[str, Any],
+    model: Spec,
+    tokenizer: PreTrainedTokenizerBase,
+    safe: Sequence[Encoded],
+    unsafe: Sequence[Encoded],
+    artefact: Path,
+) -> float:
+    """Load a model, give it a head and fit it as ``fit`` and ``seed`` of the stanza say; returns the loss."""
+    import torch
+
+    from trulysafe.models.load import load_token_classifier
+
+    torch.manual_seed(stanza["seed"])
+    how, classifier = TokenFit(**stanza["fit"]), load_token_classifier(model)
+    return fit_token_rm(classifier, tokenizer, safe, unsafe, artefact / MODEL, how, stanza["seed"])
+
+
+def reader(
+    options: Options, artefact: Path | str, model: Spec, policy: Spec | None, pad: int, batch_size: int
+) -> Reader:
+    """Reader of the log-odds of safe after each response token; the fitted model is loaded here."""
+    from trulysafe.models.load import load_token_classifier
+    from trulysafe.models.scoring import token_log_odds
+
+    fitted = load_token_classifier({"source": str(Path(artefact) / MODEL)})
+    return lambda conversations: token_log_odds(fitted, conversations, pad, batch_size)
+
+
+def fit_token_rm(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    safe: Sequence[Encoded],
+    unsafe: Sequence[Encoded],
+    output: Path,
+    how: TokenFit,
+    seed: int = 0,
+) -> float:
+    """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and save it.
+
+    Args:
+        model: a token-classification model with two labels (:func:`trulysafe.models.load.load_token_classifier`); it is
+            changed.
+        tokenizer: its tokenizer.
+        safe, unsafe: tokenised responses of each side.
+        output: folder to write.
+        how: passes, batch and optimiser.
+        seed: order of the responses and dropout.
+
+    Returns:
+        Loss of the last tenth of the steps, nats per token.
+
+    Raises:
+        UserError: one of the two sides is empty.
+    """
+    from tempfile import TemporaryDirectory
+
+    from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments
+
+    if not safe or not unsafe:
+        raise UserError(
+            f"token reward model: {len(safe)} safe and {len(unsafe)} unsafe responses; both are needed. Add annotated "
+            "pairs."
+        )
+    examples = [_example(item, label) for label, side in ((1, safe), (0, unsafe)) for item in side]
+    steps = -(-len(examples) // how.batch_size) * how.epochs
+    with TemporaryDirectory() as scratch:
+        arguments = TrainingArguments(
+            output_dir=scratch,
+            num_train_epochs=how.epochs,
+            per_device_train_batch_size=how.batch_size,
+            learning_rate=how.learning_rate,
+            weight_decay=how.weight_decay,
+            seed=seed,
+            logging_steps=max(1, steps // 10),
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        )
+        collator = DataCollatorForTokenClassification(tokenizer, label_pad_token_id=_IGNORED)
+        trainer = Trainer(model=model, args=arguments, train_dataset=examples, data_collator=collator)
+        trainer.train()
+    model.eval().save_pretrained(output)
+    tokenizer.save_pretrained(output)
+    return float([entry["loss"] for entry in trainer.state.log_history if "loss" in entry][-1])
+
+
+def _example(item: Encoded, label: int) -> dict[str, Any]:
+    return {
+        "input_ids": item.prompt_ids + item.response_ids,
+        "labels": [_IGNORED] * len(item.prompt_ids) + [label] * len(item.response_ids),
+    }

@@ -1,0 +1,181 @@
+"""What a method needs of its trainer and its data set, refused before training.
+
+Data sets are in TRL's preference format: every response finished, none empty, cut or equal to its rival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from datasets import Dataset
+
+from trulysafe.common.errors import UserError
+from trulysafe.methods.method import SHIFTED_LOSSES, Method
+from trulysafe.models.load import context_of
+from trulysafe.models.tokens import up_to_end_of_turn
+from trulysafe.reward.model import HybridReward
+
+SIDES = ("chosen", "rejected")
+_REPLACED = {
+    "loss_type": "choose the loss by method=Method(loss=...)",
+    "loss_weights": "a method has one loss",
+    "label_smoothing": "use method=Method(confidence=Confidence(kind='fixed', value=1 - label_smoothing))",
+    "ld_alpha": "length desensitisation is not offered",
+    "use_weighting": "choose label confidence by method",
+    "f_divergence_type": "the divergence is the reverse KL",
+    "router_aux_loss_coef": "auxiliary losses of mixtures of experts are not added",
+}
+"""Arguments of TRL's DPOConfig that its own loss reads, and what takes their place."""
+_TOKEN_REWARDS = "the columns chosen_token_rewards and rejected_token_rewards"
+_FITTED = "a fitted HybridReward of the same base model."
+
+
+def has_column(dataset: Any, column: str) -> bool:
+    """Whether a data set is there and has a column."""
+    return dataset is not None and column in (getattr(dataset, "column_names", None) or [])
+
+
+def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -> None:
+    """Refuse what TRL cannot prepare, and a method whose reward, columns or arguments are missing.
+
+    The data set is one to train or evaluate on, tokenised or not; it, the reward and TRL's arguments may be None.
+
+    Raises:
+        UserError: names what is missing and what to give.
+    """
+    confidence, mask = method.confidence, method.mask
+    _check_form(dataset)
+    _check_arguments(args)
+    if not isinstance(reward_model, HybridReward | None):
+        raise UserError(
+            f"reward_model: {type(reward_model).__name__} is not a HybridReward. Give what fit_hybrid_reward returns, "
+            "or HybridReward.from_pretrained(folder)."
+        )
+    if method.reads_policy_states and reward_model is None:
+        raise UserError("confidence.kind 'label' with states 'policy' needs reward_model: " + _FITTED)
+    if confidence.kind == "label" and confidence.states == "reference" and not has_column(dataset, "chosen_reward"):
+        raise UserError(
+            "confidence.states 'reference' needs the columns chosen_reward and rejected_reward (calibrated)."
+        )
+    if mask.rule != "none" and not has_column(dataset, "chosen_token_rewards"):
+        if has_column(dataset, "chosen_ref_token_logps"):
+            raise UserError(
+                f"a token mask needs {_TOKEN_REWARDS} beside chosen_ref_token_logps and rejected_ref_token_logps. Add "
+                "them, or leave out both kinds to have them computed from the reference model."
+            )
+        if reward_model is None or mask.token_rewards != "hybrid":
+            raise UserError(
+                f"a token mask needs {_TOKEN_REWARDS}, or, for token_rewards 'hybrid', reward_model: {_FITTED}"
+            )
+        if mask.form != "level":
+            raise UserError(f"mask.form: {mask.form!r} is not read from reward_model. Give {_TOKEN_REWARDS}.")
+    if args is None and method.loss in SHIFTED_LOSSES:
+        raise UserError(
+            f"loss: {method.loss!r} computes log-probabilities under the reference before training. Give args (a "
+            "DPOConfig)."
+        )
+
+
+def check_fits(reward: HybridReward, model: Any) -> None:
+    """Refuse a reward of a model with another number of layers or another width."""
+    config = model.config.get_text_config()
+    layers, width = config.num_hidden_layers, config.hidden_size
+    if (reward.num_layers, reward.hidden_size) != (layers, width):
+        raise UserError(
+            f"reward_model: made for {reward.num_layers} layers of width {reward.hidden_size}, but the model has "
+            f"{layers} of width {width}. Fit a reward on the states of this model."
+        )
+
+
+def finished(dataset: Any, tokenizer: Any, method: Method) -> Any:
+    """End every response with its end-of-turn token, where a chat template writes more.
+
+    The data set is as TRL tokenised it. A method that needs no endpoint takes responses without end of turn, too.
+
+    Raises:
+        UserError: a response is empty, both are equal, or one has no end of turn and needs one; names the row. Or none
+            is left, as every prompt alone fills ``max_length``.
+    """
+    if isinstance(dataset, Dataset) and not len(dataset):
+        raise UserError("every prompt alone is as long as max_length, so nothing is left to train on. Raise it.")
+    how = {"tokenizer": tokenizer, "strict": method.needs_endpoint}
+    return dataset.map(_finished, with_indices=True, fn_kwargs=how)
+
+
+def check_lengths(method: Method, dataset: Any, args: Any, model: Any) -> None:
+    """Refuse pairs that the model cannot read, and cut responses where the method needs their end.
+
+    TRL's ``max_length`` and ``truncation_mode`` say what the collator keeps. A streamed data set is not looked at.
+
+    Raises:
+        UserError: says how many pairs are too long, and how long the longest is.
+    """
+    if not (isinstance(dataset, Dataset) and has_column(dataset, "prompt_ids")):
+        return
+    table = dataset.with_format("arrow")[:]
+    prompt, *sides = (pc.list_value_length(table[f"{name}_ids"]).to_numpy() for name in ("prompt", *SIDES))
+    lengths = prompt + np.maximum(*sides)
+    limit = np.inf if args.max_length is None else args.max_length
+    cut = int((lengths > limit).sum())
+    if cut and args.truncation_mode == "keep_start" and method.needs_endpoint:
+        raise UserError(
+            f"{cut} pairs are longer than max_length, {limit} tokens (the longest has {max(lengths)}): cut responses "
+            "have no endpoint for the reward to read or the mask to keep. Drop those pairs, or set max_length to None "
+            "or higher."
+        )
+    context = context_of(model.config)
+    if too_long := int((np.minimum(lengths, limit) > context).sum()):
+        raise UserError(
+            f"{too_long} pairs are longer than the model's context of {context} tokens (the longest has "
+            f"{max(lengths)}). Drop those pairs"
+            + (", or set max_length to the context or less." if args.truncation_mode == "keep_start" else ".")
+        )
+
+
+def _check_form(dataset: Any) -> None:
+    """Refuse what TRL cannot prepare, before it tries; of a streamed set neither columns nor length may be known."""
+    columns = getattr(dataset, "column_names", None) or SIDES
+    if not has_column(dataset, "prompt_ids") and (absent := [side for side in SIDES if side not in columns]):
+        raise UserError(
+            f"the data set has no column {' and no column '.join(absent)}; its columns are {', '.join(columns)}. "
+            "Accepted: TRL's "
+            "preference format, with chosen and rejected, and prompt where they do not hold it."
+        )
+    if isinstance(dataset, Dataset) and not len(dataset):
+        raise UserError("the data set has no rows, so there is nothing to train on.")
+
+
+def _check_arguments(args: Any) -> None:
+    """Refuse arguments of TRL that its own loss would read: this one reads the method's."""
+    known = {field.name: field for field in fields(args)} if is_dataclass(args) else {}
+    for name, instead in _REPLACED.items():
+        if name not in known:
+            continue
+        default, make = known[name].default, known[name].default_factory
+        if getattr(args, name) != (default if make is MISSING else make()):
+            raise UserError(f"{name}: {getattr(args, name)!r} would have no effect. Leave it out; {instead}.")
+
+
+def _finished(row: Mapping[str, Any], index: int, tokenizer: Any, strict: bool) -> dict[str, list[int]]:
+    ids: dict[str, list[int]] = {}
+    for side in SIDES:
+        if _says_nothing(row[side], tokenizer.eos_token):
+            raise UserError(f"row {index}: the {side} response is empty. Drop such rows, or give the response a text.")
+        ids[f"{side}_ids"] = list(row[f"{side}_ids"])
+        if strict or tokenizer.eos_token_id in ids[f"{side}_ids"]:
+            ids[f"{side}_ids"] = up_to_end_of_turn(tokenizer, ids[f"{side}_ids"])
+    if ids["chosen_ids"] == ids["rejected_ids"]:
+        raise UserError(f"row {index}: both responses are equal, so neither is preferred. Drop such rows.")
+    return ids
+
+
+def _says_nothing(response: str | list[dict[str, Any]], end: str) -> bool:
+    """Whether a response, a text or messages, holds neither text nor a call."""
+    if isinstance(response, str):
+        return not response.removesuffix(end).strip()
+    said = (message.get("content") or message.get("tool_calls") for message in response)
+    return not any(part.strip() if isinstance(part, str) else part for part in said)

@@ -1,0 +1,335 @@
+"""What one training step computes, in the order in which ``PreferenceTrainer._compute_loss`` asks for it.
+
+Rows of a micro-batch are [chosen; rejected] of its pairs: ``[rows]`` is twice ``[pairs]``. Place t of
+``[rows, places]`` holds the token whose log-probability place t of the logits gives: there is one place less than
+tokens. Whatever a method reads off a micro-batch it reads off that of all processes together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate.utils import extract_model_from_parallel
+from torch import Tensor
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.utils import use_adapter
+
+from trulysafe.common.ids import stable_seed
+from trulysafe.common.schema import RISKS, UNLABELLED
+from trulysafe.methods.confidence import label_confidence
+from trulysafe.methods.controls import random_control, row_generators, shuffled_control, shuffled_rewards
+from trulysafe.methods.losses import LIKELIHOOD_LOSS, kto_reference_point, preference_loss, sft_loss
+from trulysafe.methods.masks import kept_share, training_mask
+from trulysafe.methods.method import Confidence, Mask
+from trulysafe.models.layer_states import LayerStates
+from trulysafe.reward.model import HybridReward
+from trulysafe.trainers.batches import WEIGHT
+from trulysafe.trainers.meter import Meter
+from trulysafe.trainers.online_reward import OnlineReward
+from trulysafe.trainers.step_log import StepLog, mean_over_all, rows_of_all
+
+Sides = tuple[Tensor, Tensor]
+"""Of the chosen and of the rejected responses, each [pairs]."""
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """The pairs of one step, in this process.
+
+    Attributes:
+        columns: what the collator made of them (:class:`trulysafe.trainers.batches.PairCollator`).
+        response: 1 on response tokens, [rows, places].
+        weight: of each pair in the mean of the losses, [pairs].
+        real: false for a pair that only fills up a process's share, which counts nowhere; [pairs].
+        in_scope: the real pairs that confidence and mask are about, [pairs].
+    """
+
+    columns: Mapping[str, Tensor]
+    response: Tensor
+    weight: Tensor
+    real: Tensor
+    in_scope: Tensor
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Tensor], reward_scope: str) -> MicroBatch:
+        """What counts; without a column ``in_scope``, or for ``reward_scope`` 'all', every real pair is in scope."""
+        response = columns["completion_mask"][:, 1:]
+        everything = torch.ones(len(response) // 2, dtype=torch.bool, device=response.device)
+        in_scope = columns.get("in_scope", everything) if reward_scope == "safety" else everything
+        weight = columns.get(WEIGHT, everything.float())
+        return cls(columns, response, weight, weight > 0, in_scope & (weight > 0))
+
+    def tokens(self, of: str = "") -> dict[str, Tensor]:
+        """What :func:`token_log_probs` reads: of the pairs, or (``mismatched_``) of prompts with others' responses."""
+        named = {"input_ids": "input_ids", "attention_mask": "attention_mask", "completion": "completion_mask"}
+        return {name: self.columns[f"{of}{column}"] for name, column in named.items()}
+
+    def endpoints(self) -> Tensor:
+        """Place of the last response token of each row, [rows]: where the endpoint's states are."""
+        completion = self.columns["completion_mask"]
+        return (completion * torch.arange(completion.shape[1], device=completion.device)).argmax(dim=1)
+
+
+def token_log_probs(model: Any, input_ids: Tensor, attention_mask: Tensor, completion: Tensor) -> Tensor:
+    """Log-probability of each response token given all before it, nats, through TRL's fused head.
+
+    On a GPU that head scores the places of responses alone, elsewhere every place, because on some devices another
+    number of places means another compilation. On a CPU nothing is compiled, and prompts and padding are half of a
+    micro-batch: there the head is given the states of those places alone. The values are the same.
+
+    Args:
+        model: TRL has given it the fused head.
+        input_ids, attention_mask: [rows, tokens].
+        completion: 1 on response tokens, [rows, tokens].
+
+    Returns:
+        Shape [rows, places]; 0 outside the responses.
+    """
+    asked = {"input_ids": input_ids, "attention_mask": attention_mask, "fused_lm_head": True, "use_cache": False}
+    labels = input_ids.masked_fill(completion == 0, -100)
+    if input_ids.device.type != "cpu":
+        return model(**asked, labels=labels).log_probs * completion[:, 1:]
+    scored = completion[:, 1:] != 0
+    with _states_only_at(model, scored):
+        found = model(**asked, shift_labels=labels[:, 1:][scored]).log_probs
+    return found.new_zeros(scored.shape).masked_scatter(scored, found) * completion[:, 1:]
+
+
+def reference_log_probs(
+    micro_batch: MicroBatch,
+    policy: Any,
+    ref_model: Any,
+    checkpointing: dict[str, Any] | None,
+    token_reward: HybridReward | None,
+    masked: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Log-probabilities under the reference and the token rewards for the mask: columns, or read from the reference.
+
+    Args:
+        micro_batch: may have columns ``ref_token_logps``, ``token_rewards``, or TRL's ``ref_chosen_logps``.
+        policy: in training; without ``ref_model`` it has an adapter, and is the reference when the adapter is off.
+        ref_model: the reference, if it is a model of its own.
+        checkpointing: the arguments of the policy's gradient checkpointing, which is off meanwhile.
+        token_reward: reads token rewards from the reference's states where the data set has none.
+        masked: whether the method masks tokens: then sums over whole responses will not do.
+
+    Returns:
+        Nats, [rows, places], or summed, [rows]; and token rewards [rows, places], if there are any.
+    """
+    columns = micro_batch.columns
+    rewards = columns["token_rewards"][:, 1:] if "token_rewards" in columns else None
+    if "ref_token_logps" in columns:
+        return columns["ref_token_logps"][:, 1:], rewards
+    if "ref_chosen_logps" in columns and not masked:
+        return torch.cat([columns["ref_chosen_logps"], columns["ref_rejected_logps"]]), rewards
+    adapter: Any = nullcontext()
+    if ref_model is None:  # TRL keeps no other model beside one with an adapter
+        base = extract_model_from_parallel(policy)
+        adapter = use_adapter(base, adapter_name="ref" if "ref" in base.peft_config else None)
+    reference = policy if ref_model is None else ref_model
+    with torch.no_grad(), disable_gradient_checkpointing(policy, checkpointing), adapter:
+        if rewards is not None or token_reward is None:
+            return token_log_probs(reference, **micro_batch.tokens()), rewards
+        with LayerStates(reference, transform=token_reward.probe) as states:
+            logps = token_log_probs(reference, **micro_batch.tokens())
+        return logps, token_reward.calibrated(token_reward.combine(states.stacked()))[:, 1:]
+
+
+def token_mask(micro_batch: MicroBatch, token_rewards: Tensor | None, options: Mask, seed: int, log: StepLog) -> Tensor:
+    """Which response tokens count (paper B), with the mask's controls and its log.
+
+    Args:
+        micro_batch: its pairs out of scope keep all their tokens; a column ``risk`` splits the log.
+        token_rewards: [rows, places]; none where the method has no mask.
+        options: of the mask.
+        seed: of the run, for the draws of controls.
+        log: gets kept shares and fallbacks.
+
+    Returns:
+        0/1, float32, [rows, places]; 1 on every response token where the method has no mask.
+    """
+    response, ones, columns = micro_batch.response, micro_batch.response.float(), micro_batch.columns
+    if options.rule == "none" or token_rewards is None:  # check_required refuses a mask without token rewards
+        return ones
+    rows = micro_batch.in_scope.repeat(2)
+    chosen = torch.arange(len(response), device=response.device) < len(response) // 2
+    draws = []
+    if options.control in ("random", "shuffled"):
+        draws = row_generators(seed, columns["input_ids"], columns["attention_mask"])
+    if options.control == "shuffled":
+        token_rewards = shuffled_control(token_rewards, response, draws, options.baseline, options.width)
+    if options.rule == "batch_mean":  # over all processes, and over the pairs that the reward speaks about
+        in_scope = token_rewards[response.bool() & rows[:, None]]
+        options = options.model_copy(
+            update={"rule": "threshold", "baseline": mean_over_all(log.accelerator, in_scope) or 0.0}
+        )
+    mask, fell_back = training_mask(token_rewards, response, chosen, options)
+    if options.control == "random":
+        mask = random_control(mask, response, draws, options.eos)
+    elif options.control == "ones":
+        mask = ones
+    share = kept_share(mask, response)
+    log.mean(**{"kept_share/chosen": share[rows & chosen], "kept_share/rejected": share[rows & ~chosen]})
+    log.mean(**{"kept_share/fell_back": fell_back[rows].float()})
+    if "risk" in columns:
+        risks = columns["risk"].repeat(2)
+        for code, risk in enumerate(RISKS):
+            of_risk, name = rows & (risks == code), risk or UNLABELLED
+            log.mean(**{f"kept_share/{name}": share[of_risk], f"fell_back/{name}": fell_back[of_risk].float()})
+            log.count(**{f"kept_whole/{name}": fell_back[of_risk]})
+    return torch.where(rows[:, None], mask, ones)
+
+
+def sums(logps: Tensor, mask: Tensor) -> Sides:
+    """Log-probabilities summed over the tokens that ``mask`` keeps, by side; what is summed already, [rows], stays."""
+    chosen, rejected = ((logps * mask).sum(dim=1) if logps.dim() == 2 else logps).chunk(2)
+    return chosen, rejected
+
+
+def pair_confidence(
+    micro_batch: MicroBatch,
+    options: Confidence,
+    states: Tensor | None,
+    reward: OnlineReward | None,
+    *,
+    training: bool,
+    draws_of: tuple[int, int],
+    meter: Meter,
+    log: StepLog,
+) -> Tensor:
+    """Label confidence gamma per pair (paper A), read before the reward learns from the same pairs.
+
+    Args:
+        micro_batch: may have columns ``chosen_reward`` and ``rejected_reward``, ``flipped``, ``pair_index``.
+        options: of the confidence.
+        states: of the policy at the endpoints, [rows, L, D]; none where the rewards are columns.
+        reward: reads ``states``.
+        training: whether a reward that trains learns from the pairs that it was read on.
+        draws_of: seed of the run and optimiser step, for the draws of ``options.shuffle``.
+        meter: gets the time of the reading and the number of responses.
+        log: gets gamma, and what the reward says of the pairs in scope.
+
+    Returns:
+        Detached, [pairs]; 1 out of scope.
+    """
+    own, columns, accelerator = micro_batch.in_scope, micro_batch.columns, log.accelerator
+    gamma = torch.ones(len(own), device=own.device)
+    if options.kind == "none":
+        return gamma
+    if options.kind == "fixed":
+        return torch.where(own, torch.full_like(gamma, options.value), gamma)
+    in_scope = rows_of_all(accelerator, own)
+    endpoints: tuple[Tensor, ...] = ()
+    if states is not None and reward is not None:
+        with meter.timed("reading"):
+            endpoints = tuple(rows_of_all(accelerator, side)[in_scope] for side in states.chunk(2))
+            chosen, rejected = (reward.read(side) for side in endpoints)
+        meter.tokens["reading"] += len(chosen) + len(rejected)
+    else:
+        sides = (columns[f"{side}_reward"].float() for side in ("chosen", "rejected"))
+        chosen, rejected = (rows_of_all(accelerator, side)[in_scope] for side in sides)
+    if not in_scope.any():
+        return gamma
+    read = chosen, rejected
+    if options.shuffle != "none":  # the same draws in every process
+        rows = (
+            rows_of_all(accelerator, columns["pair_index"])
+            if "pair_index" in columns
+            else columns["input_ids"].flatten()
+        )
+        draws = torch.Generator().manual_seed(stable_seed("confidence", *draws_of, *rows.tolist()))
+        read = shuffled_rewards(chosen, rejected, options.shuffle, draws)
+    of_all = torch.ones(len(in_scope), device=gamma.device)
+    of_all[in_scope] = label_confidence(*read, options.alpha, options.floor, options.per_pair)
+    flipped = rows_of_all(accelerator, columns["flipped"])[in_scope] if "flipped" in columns else None
+    _log_confidence(of_all[in_scope], chosen, rejected, flipped, log)
+    if training and reward is not None and reward.train:
+        with torch.enable_grad():
+            loss = reward.update(*(side.float() for side in endpoints))
+        fitted = {f"reward_model/{name}": getattr(reward.reward, name).reshape(1) for name in ("offset", "temperature")}
+        log.mean(**{"reward_model/loss": torch.tensor([loss])}, **fitted)
+    return of_all.view(accelerator.num_processes, -1)[accelerator.process_index]
+
+
+def kto_point(
+    micro_batch: MicroBatch, policy: Any, model: Any, checkpointing: dict[str, Any] | None, log: StepLog
+) -> Tensor:
+    """Reference point z0 of KTO over the mismatched pairs, a scalar in nats, without gradient; logged as ``kl``.
+
+    ``model`` is the policy as the engine has wrapped it; the policy's gradient checkpointing is off meanwhile.
+    """
+    with torch.no_grad(), disable_gradient_checkpointing(policy, checkpointing):
+        logps = token_log_probs(model, **micro_batch.tokens("mismatched_")).sum(dim=1)
+    ratios = rows_of_all(log.accelerator, logps - micro_batch.columns["mismatched_ref_logps"])
+    point = kto_reference_point(ratios[rows_of_all(log.accelerator, micro_batch.real.repeat(2))])
+    log.mean(kl=point[None])
+    return point
+
+
+def pair_losses(
+    micro_batch: MicroBatch,
+    loss: str,
+    policy: Sides,
+    reference: Sides,
+    *,
+    mask: Tensor,
+    gamma: Tensor,
+    beta: float,
+    point: Tensor | float,
+    log: StepLog,
+) -> Tensor:
+    """Loss of each pair, [pairs].
+
+    Args:
+        micro_batch: of the step.
+        loss: its name.
+        policy, reference: sums over kept tokens, nats.
+        mask: of kept tokens, [rows, places]; some losses are means over them.
+        gamma: confidence of each label, [pairs].
+        beta: inverse temperature of the implicit reward.
+        point: KTO's reference point; 0 for other losses.
+        log: of the step; knows all processes.
+    """
+    of_chosen, of_rejected = mask.sum(dim=1).clamp(min=1).chunk(2)
+    if loss == LIKELIHOOD_LOSS:
+        return sft_loss(policy[0], mean_over_all(log.accelerator, of_chosen[micro_batch.real]) or 1.0)
+    return preference_loss(loss, policy, reference, gamma, beta, (of_chosen, of_rejected), point)
+
+
+def log_margins(policy: Sides, reference: Sides, beta: float, real: Tensor, log: StepLog) -> None:
+    """Log what TRL does: implicit rewards ``beta * (policy - reference)``, their margins, and log-probabilities."""
+    chosen, rejected = beta * torch.stack([policy[0] - reference[0], policy[1] - reference[1]])[:, real]
+    log.mean(**{"rewards/chosen": chosen, "rewards/rejected": rejected})
+    log.mean(**{"rewards/margins": chosen - rejected, "rewards/accuracies": chosen > rejected})
+    log.mean(**{"logps/chosen": policy[0][real], "logps/rejected": policy[1][real]})
+
+
+@contextmanager
+def _states_only_at(model: Any, places: Tensor) -> Iterator[None]:
+    """Let the model's body give its head the states of some places alone, as [number of places, D]."""
+    inner = extract_model_from_parallel(model)
+    inner = inner.get_base_model() if hasattr(inner, "peft_config") else inner
+
+    def pack(_module: Any, _inputs: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state[:, :-1][places]
+        return output
+
+    handle = inner.base_model.register_forward_hook(pack)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _log_confidence(gamma: Tensor, chosen: Tensor, rejected: Tensor, flipped: Tensor | None, log: StepLog) -> None:
+    """Log gamma and rewards of the pairs in scope; apart for pairs whose label was flipped on purpose."""
+    right = (chosen > rejected).float()
+    log.mean(confidence=gamma)
+    log.mean(**{"reward_model/accuracy": right, "reward_model/chosen": chosen, "reward_model/rejected": rejected})
+    if flipped is not None:
+        for name, rows in (("clean", ~flipped), ("flipped", flipped)):
+            log.mean(**{f"confidence/{name}": gamma[rows], f"reward_model/accuracy_{name}": right[rows]})

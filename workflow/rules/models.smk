@@ -1,0 +1,98 @@
+"""Models trained from scratch; n responses of a model per prompt, and the hidden states at their endpoints (of any round), in shards of whole blocks."""
+
+
+rule train_base:
+    """Build a tokenizer and train a tiny model from scratch on conversations."""
+    input:
+        corpus=lambda wildcards: PLAN.data.tables(CONFIG.models[wildcards.model].corpus),
+        split=ancient(results("data/split.parquet")),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.models[wildcards.model].corpus),
+    output:
+        model=directory(results("models/{model}")),
+    log:
+        logs("train_base/{model}"),
+    benchmark:
+        timings("train_base/{model}")
+    conda:
+        "../../envs/trulysafe.yaml"
+    threads: 2
+    resources:
+        **needs("train", lambda wildcards: wildcards.model),
+    params:
+        options=lambda wildcards: options(CONFIG.models[wildcards.model], "source", "corpus", "dtype", "size"),
+        code=code("train_base"),
+    script:
+        "../scripts/train_base.py"
+
+
+rule sample:
+    """Sample n responses per prompt for one shard of a pool."""
+    input:
+        prompts=results("pools/{pool}/prompts.parquet"),
+        model=lambda wildcards: PLAN.models.files(CONFIG.pools[wildcards.pool].model),
+    output:
+        samples=results("pools/{pool}/samples/{shard}-of-{shards}.parquet"),
+    log:
+        logs("sample/{pool}/{shard}-of-{shards}"),
+    benchmark:
+        timings("sample/{pool}/{shard}-of-{shards}")
+    conda:
+        "../../envs/trulysafe.yaml"
+    resources:
+        **needs("generate", lambda wildcards: CONFIG.pools[wildcards.pool].model),
+    params:
+        model=lambda wildcards: PLAN.models.spec(CONFIG.pools[wildcards.pool].model),
+        options=lambda wildcards: options(
+            CONFIG.pools[wildcards.pool], "model", "datasets", "labeller", "rows", "shards"
+        ),
+        code=code("sample"),
+    script:
+        "../scripts/sample.py"
+
+
+rule pool_states:
+    """Layer states at the endpoint of every finished response of one shard."""
+    input:
+        samples=results("pools/{pool}/samples/{shard}-of-{shards}.parquet"),
+        model=lambda wildcards: PLAN.models.files(CONFIG.pools[wildcards.pool].model),
+    output:
+        states=directory(results("pools/{pool}/states/{pooling}/{shard}-of-{shards}")),
+    log:
+        logs("pool_states/{pool}/{pooling}/{shard}-of-{shards}"),
+    benchmark:
+        timings("pool_states/{pool}/{pooling}/{shard}-of-{shards}")
+    conda:
+        "../../envs/trulysafe.yaml"
+    resources:
+        **needs("forward", lambda wildcards: CONFIG.pools[wildcards.pool].model),
+    params:
+        model=lambda wildcards: PLAN.models.spec(CONFIG.pools[wildcards.pool].model),
+        block=lambda wildcards: CONFIG.pools[wildcards.pool].block,
+        batch_size=CONFIG.batching.forward_batch,
+        code=code("pool_states"),
+    script:
+        "../scripts/pool_states.py"
+
+
+rule policy_states:
+    """The same for a later round: the pool's responses as an earlier policy represents them."""
+    input:
+        samples=results("pools/{pool}/samples/{shard}-of-{shards}.parquet"),
+        model=lambda wildcards: PLAN.models.files(wildcards.policy),
+    output:
+        states=directory(results("pools/{pool}/policy_states/{policy}/{pooling}/{shard}-of-{shards}")),
+    log:
+        logs("policy_states/{pool}/{policy}/{pooling}/{shard}-of-{shards}"),
+    benchmark:
+        timings("policy_states/{pool}/{policy}/{pooling}/{shard}-of-{shards}")
+    conda:
+        "../../envs/trulysafe.yaml"
+    resources:
+        **needs("forward", lambda wildcards: wildcards.policy),
+    params:
+        model=lambda wildcards: PLAN.models.spec(wildcards.policy),
+        block=lambda wildcards: CONFIG.pools[wildcards.pool].block,
+        batch_size=CONFIG.batching.forward_batch,
+        code=code("pool_states"),
+    script:
+        "../scripts/pool_states.py"
