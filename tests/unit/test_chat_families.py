@@ -15,8 +15,8 @@ from trulysafe.models.tokens import encode, encode_pair
 
 TEMPLATES = Path(trl.__file__).parent / "chat_templates"
 CHATML = (
-    "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}"
-    "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% "
+    "endif %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 LLAMA_2 = (
@@ -113,7 +113,10 @@ def test_a_prompt_whose_end_merges_with_one_response_ends_earlier_for_both() -> 
     core = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="U"))
     core.pre_tokenizer = pre_tokenizers.Split(Regex(r" They|They|[: ]|5|U"), "isolated")
     made = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="U")
-    made.chat_template = "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}U: {% else %}{{ m['content'] + eos_token }}{% endif %}{% endfor %}"
+    made.chat_template = (
+        "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}U: {% else %}{{ m['content'] + eos_token "
+        "}}{% endif %}{% endfor %}"
+    )
     apart = encode(made, "U", "They"), encode(made, "U", "5")
     assert len(apart[0].prompt_ids) == len(apart[1].prompt_ids) - 1
     chosen, rejected = encode_pair(made, "U", "They", "5")

@@ -1,4 +1,5 @@
-"""Models in one GGUF file (llama.cpp's format, weights in 4 bits and the like): converted once to a folder that everything else loads."""
+"""Models in one GGUF file (llama.cpp's format, weights in 4 bits and the like): converted once to a folder that
+everything else loads."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from trulysafe.common.errors import UserError, disk_is_full
 
 
 def convert(file: Path, output: Path) -> dict[str, Any]:
-    """Write a GGUF file as a Hugging Face folder: weights in float32 as safetensors, configuration, tokenizer, chat template.
+    """Write a GGUF file as a Hugging Face folder: weights in float32 as safetensors, configuration, tokenizer, chat
+    template.
 
     The weights are those of the file, dequantised: nothing is gained over its bits, and nothing more is lost.
 
@@ -21,7 +23,8 @@ def convert(file: Path, output: Path) -> dict[str, Any]:
         ``architecture``, ``parameters``, ``layers``, ``hidden_size`` and ``context``, for the manifest.
 
     Raises:
-        UserError: the file is damaged, of an architecture that transformers cannot read, or without tokenizer or chat template.
+        UserError: the file is damaged, of an architecture that transformers cannot read, or without tokenizer or chat
+            template.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -63,7 +66,7 @@ def _unreadable(file: Path, part: str, error: Exception) -> Exception:
         return error
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return UserError(
-        f"{file}: the {part} of this GGUF file cannot be read ({type(error).__name__}: {reason}). Accepted: a whole file of an "
-        "architecture that transformers reads from GGUF (Llama, Qwen2, Mistral, Gemma and others). Fetch it again, or take the model's "
-        "safetensors from the hub."
+        f"{file}: the {part} of this GGUF file cannot be read ({type(error).__name__}: {reason}). Accepted: a whole "
+        "file of an architecture that transformers reads from GGUF (Llama, Qwen2, Mistral, Gemma and others). Fetch it "
+        "again, or take the model's safetensors from the hub."
     )

