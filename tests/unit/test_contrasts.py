@@ -1,17 +1,17 @@
-"""Declared contrasts: McNemar and Holm by hand, and the shares of the metric rows."""
+"""Declared contrasts: prompt by prompt and Holm by hand, and the shares of the metric rows."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
 
 from tests.unit.few_verdicts import AXES, table, value
 from tests.unit.report_world import BENCHMARKS, verdict_table
 from trulysafe.common.errors import UserError
 from trulysafe.evaluate.contrasts import contrast_rows
 from trulysafe.evaluate.metrics import POOLED, metric_rows
+from trulysafe.stats.limits import discordance
 
 
 def arms_of(a: list[str], b: list[str], seeds_a: int = 1, seeds_b: int = 1) -> pd.DataFrame:
@@ -27,11 +27,14 @@ def contrast(**changes: object) -> dict:
     return {"name": "c", "a": "a", "b": "b", "metric": "safe", "primary": True} | changes
 
 
-def test_single_seed_contrast_is_mcnemar() -> None:
+def test_a_single_seed_contrast_compares_prompt_by_prompt() -> None:
     verdicts = arms_of(["refuses"] * 9 + ["complies"] * 11, ["complies"] * 8 + ["refuses"] * 3 + ["complies"] * 9)
     row = contrast_rows(verdicts, [contrast()], AXES).iloc[0]
     assert (row["value_a"], row["value_b"], row["difference"], row["n"]) == pytest.approx((0.45, 0.15, 0.3, 20))
-    assert row["p_value"] == pytest.approx(binomtest(2, 10).pvalue)
+    of_prompts = discordance(8, 2, 20, 0.95)
+    assert (row["p_value"], row["ci_low"], row["ci_high"]) == pytest.approx(
+        (of_prompts.p_value, of_prompts.low, of_prompts.high)
+    )
 
 
 def test_one_seed_of_the_base_meets_every_seed() -> None:

@@ -120,6 +120,21 @@ def test_stays_finite_at_extreme_margins() -> None:
     torch.testing.assert_close(loss, torch.tensor([1e6, 0.0]))
 
 
+@pytest.mark.parametrize("name", sorted(RESPONSE_LOSSES))
+def test_losses_of_responses_and_their_gradients_stay_finite_at_certain_labels(name: str) -> None:
+    chosen, rejected = (
+        torch.tensor([500.0, -500.0], requires_grad=True),
+        torch.tensor([-500.0, 500.0], requires_grad=True),
+    )
+    loss = response_loss(name, chosen, rejected, 1.0, 0.1)
+    assert loss.isfinite().all()
+    loss.sum().backward()
+    assert chosen.grad is not None
+    assert chosen.grad.isfinite().all()
+    if name == "discopop":
+        assert loss[0].item() == pytest.approx(0, abs=1e-6)
+
+
 def test_reward_loss_asks_for_the_margin() -> None:
     assert reward_margin_loss(torch.tensor(1.0), torch.tensor(0.0)).item() == pytest.approx(math.log(2))
     assert reward_margin_loss(torch.tensor(0.0), torch.tensor(0.0), 0.0).item() == pytest.approx(math.log(2))

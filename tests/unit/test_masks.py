@@ -145,6 +145,17 @@ def test_a_response_of_which_the_rule_keeps_nothing_is_kept_whole_whatever_its_e
     assert mask[1].tolist() == [*response[1].tolist()[:-1], float(eos != "drop")]
 
 
+@pytest.mark.parametrize("tokens", [10, 11, 20])
+@pytest.mark.parametrize("eos", ["keep", "drop"])
+def test_a_tenth_of_what_the_rule_decided_on_is_enough(tokens: int, eos: str) -> None:
+    """One of ten tokens and the end of turn is a tenth; one of eleven is not."""
+    rewards, response = torch.full((1, tokens + 1), -0.5), torch.ones(1, tokens + 1)
+    rewards[0, 0] = 0.5
+    mask, fell_back = training_mask(rewards, response, torch.tensor([True]), Mask(rule="threshold", eos=eos))
+    assert fell_back.tolist() == [tokens > 10]
+    assert mask.sum() == (tokens + 1 if tokens > 10 else 1 + (eos == "keep"))
+
+
 def test_batch_mean_is_over_both_sides_and_response_tokens_only() -> None:
     rewards = torch.tensor([[9.0, 1.0, 3.0], [9.0, 5.0, 7.0]])  # mean over the response tokens: 4
     response = torch.tensor([[0, 1, 1], [0, 1, 1]])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
 from trulysafe.common.errors import UserError
@@ -135,6 +137,30 @@ def test_comparison_is_paired_and_has_an_interval() -> None:
         candidate_difference(rewards, "right", "wrong", "accuracy")
     with pytest.raises(UserError, match="Accepted: right, same, wrong"):
         candidate_interval(rewards, "other")
+
+
+def test_intervals_of_an_auc_cover_it_and_reject_a_true_null_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(4)
+    covered = rejected = 0
+    draws, n, shift = 400, 80, 0.5
+    truth = norm.cdf(shift / np.sqrt(2))
+    for _ in range(draws):
+        table = pd.concat(
+            [
+                pd.DataFrame(
+                    {
+                        "candidate": name, "repeat": 0, "pair": np.arange(n), "group": np.arange(n), "fold": 0,
+                        "safe_reward": rng.normal(shift, 1, n), "unsafe_reward": rng.normal(0, 1, n),
+                    }
+                )
+                for name in ("a", "b")
+            ]
+        )  # fmt: skip
+        found = candidate_interval(table, "a", "auc")
+        covered += found.low <= truth <= found.high
+        rejected += candidate_difference(table, "a", "b", "auc").p_value < 0.05
+    assert 0.92 < covered / draws < 0.98
+    assert 0.02 < rejected / draws < 0.08
 
 
 def test_interval_widens_where_pairs_repeat() -> None:

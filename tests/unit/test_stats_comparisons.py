@@ -10,18 +10,47 @@ from tests.unit.simulated_answers import FAMILIES, SEEDS, answers, prompt_effect
 from trulysafe.common.errors import UserError
 from trulysafe.stats.comparisons import holm, paired_difference
 from trulysafe.stats.intervals import interval
+from trulysafe.stats.limits import discordance
 
 
-def test_single_seed_is_mcnemar_exact() -> None:
+def test_a_single_seed_has_adjusted_limits_and_the_test_that_belongs_to_them() -> None:
     a = np.array([1] * 9 + [0] * 2 + [1] * 30 + [0] * 10, dtype=float)
     b = np.array([0] * 9 + [1] * 2 + [1] * 30 + [0] * 10, dtype=float)
     found = paired_difference(a, b)
     assert found.value == pytest.approx(7 / 51)
-    assert found.p_value == pytest.approx(reference.binomtest(2, 11).pvalue)
     middle = 7 / 53
-    half = 1.959964 * np.sqrt(12 - 53 * middle**2) / 53
+    stderr = np.sqrt(12 - 53 * middle**2) / 53
+    half = reference.t.ppf(0.975, 50) * stderr
     assert (found.low, found.high) == pytest.approx((middle - half, middle + half))
+    assert found.p_value == pytest.approx(2 * reference.t.sf(middle / stderr, 50))
     assert found == paired_difference(a, b, families=np.arange(a.size))
+
+
+@pytest.mark.parametrize("n", [4, 12, 60, 240])
+def test_the_limits_leave_out_zero_exactly_where_the_test_rejects(n: int) -> None:
+    for only_a in range(min(n, 25) + 1):
+        for only_b in range(min(n - only_a, 25) + 1):
+            found = discordance(only_a, only_b, n, 0.95)
+            outside = found.low > 0 or found.high < 0
+            assert outside == (found.p_value < 0.05), (only_a, only_b)
+
+
+@pytest.mark.parametrize("n", [20, 60, 112, 240])
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.4, 0.6])
+def test_a_true_null_is_rejected_as_often_as_by_the_mid_p_test(n: int, share: float) -> None:
+    discordant = np.arange(n + 1)
+    weight = reference.binom.pmf(discordant, n, share)
+    level = mid_p = 0.0
+    for number in discordant[weight > 1e-9]:
+        only_a = np.arange(number + 1)
+        chance = weight[number] * reference.binom.pmf(only_a, number, 0.5)
+        rejected = [discordance(int(k), int(number - k), n, 0.95).p_value < 0.05 for k in only_a]
+        level += chance @ np.array(rejected)
+        fewer = np.minimum(only_a, number - only_a)
+        doubled = 2 * (reference.binom.cdf(fewer, number, 0.5) - reference.binom.pmf(fewer, number, 0.5) / 2)
+        mid_p += chance @ (doubled < 0.05)
+    assert level < 0.056
+    assert level > mid_p - 0.006
 
 
 def test_unclustered_reals_are_the_paired_t_test() -> None:

@@ -67,7 +67,7 @@ def test_a_template_that_tells_the_date_gives_the_same_prompt_every_day(tokenize
 def test_two_bos_tokens_are_refused(tokenizer):
     twice = tiny.tokenizer()
     twice.chat_template = "{{ bos_token }} " + tiny.TEMPLATE
-    with pytest.raises(UserError, match="yields 2 BOS tokens"):
+    with pytest.raises(UserError, match="writes the BOS token '<bos>' twice in a row"):
         encode(twice, "w1", "w2")
 
 

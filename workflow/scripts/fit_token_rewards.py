@@ -3,7 +3,7 @@
 from trulysafe.common.kinds import TOKEN_REWARDS
 from trulysafe.common.schema import UNLABELLED
 from trulysafe.models.load import load_tokenizer
-from trulysafe.models.tokens import encode
+from trulysafe.models.tokens import encode_pairs
 from trulysafe.pairs.build import annotated_pairs, drop_table
 from trulysafe.reward.artefact import held_out_rows
 from trulysafe.token_rewards.artefact import write_source
@@ -14,10 +14,7 @@ with job(snakemake) as run:
     pairs, drops = annotated_pairs(run.input.datasets, run.input.split, "reward", options["rows"])
     split = held_out_rows(pairs, options["test_share"], f"token_rewards.{run.wildcards.source}")
     tokenizer = load_tokenizer(spec)
-    safe, unsafe = (
-        [encode(tokenizer, prompt, text) for prompt, text in zip(pairs["prompt"], pairs[side], strict=True)]
-        for side in ("chosen", "rejected")
-    )
+    safe, unsafe = encode_pairs(tokenizer, pairs["prompt"], pairs["chosen"], pairs["rejected"]).values()
     folder.mkdir()
     kind, of_kind = TOKEN_REWARDS.module(options["kind"]), TOKEN_REWARDS.options(options["kind"], options["options"])
     if hasattr(kind, "fit"):

@@ -2,7 +2,7 @@
 
 from trulysafe.common.schema import read_table
 from trulysafe.models.load import load_model, load_tokenizer
-from trulysafe.models.tokens import encode
+from trulysafe.models.tokens import encode_pairs
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.read import read_rewards
 from trulysafe.workflow.job import job
@@ -16,8 +16,8 @@ with job(snakemake) as run:
         for part in ("endpoint", "tokens")
     )
     table = pairs[["pair_id"]].copy()
-    for side in ("chosen", "rejected"):
-        encoded = [encode(tokenizer, prompt, text) for prompt, text in zip(pairs["prompt"], pairs[side], strict=True)]
+    sides = encode_pairs(tokenizer, pairs["prompt"], pairs["chosen"], pairs["rejected"])
+    for side, encoded in sides.items():
         read = read_rewards(model, encoded, tokenizer.pad_token_id, run.params.batch_size, reward, token_reward)
         table[f"{side}_reward"] = [item.endpoint for item in read]
         table[f"{side}_token_values"] = [item.token_values for item in read]

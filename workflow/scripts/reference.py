@@ -2,8 +2,8 @@
 
 from trulysafe.common.schema import read_table
 from trulysafe.models.load import load_model, load_tokenizer
-from trulysafe.models.scoring import token_logps
-from trulysafe.models.tokens import encode
+from trulysafe.models.scoring import length, token_logps
+from trulysafe.models.tokens import encode_pairs
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
@@ -11,11 +11,10 @@ with job(snakemake) as run:
     tokenizer = load_tokenizer(run.params.model)
     model = load_model(run.params.model)
     table = pairs[["pair_id"]].copy()
-    for side in ("chosen", "rejected"):
-        encoded = [encode(tokenizer, prompt, text) for prompt, text in zip(pairs["prompt"], pairs[side], strict=True)]
+    sides = encode_pairs(tokenizer, pairs["prompt"], pairs["chosen"], pairs["rejected"])
+    for side, encoded in sides.items():
         table["prompt_ids"] = [item.prompt_ids for item in encoded]
         table[f"{side}_ids"] = [item.response_ids for item in encoded]
         table[f"{side}_ref_token_logps"] = token_logps(model, encoded, tokenizer.pad_token_id, run.params.batch_size)
-    sides = [(table["prompt_ids"], table[f"{side}_ids"]) for side in ("chosen", "rejected")]
-    run.note(pairs=len(table), tokens=int(sum(column.map(len).sum() for side in sides for column in side)))
+    run.note(pairs=len(table), tokens=sum(map(length, sides["chosen"] + sides["rejected"])))
     table.to_parquet(run.output.table, index=False)

@@ -98,8 +98,8 @@ DISCOPOP_TEMPERATURE = 0.05
 
 def _discopop(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     margin = beta * (chosen - rejected)
-    share = torch.sigmoid(margin / DISCOPOP_TEMPERATURE)
-    return -F.logsigmoid(margin) * (1 - share) + torch.exp(-margin) * share
+    share = margin / DISCOPOP_TEMPERATURE  # in log-odds: the exponential alone overflows where its share is 0
+    return -F.logsigmoid(margin) * torch.sigmoid(-share) + torch.exp(F.logsigmoid(share) - margin)
 
 
 RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {

@@ -124,7 +124,8 @@ def keep_eos(mask: Tensor, response_mask: Tensor, option: str = "keep") -> Tenso
 def training_mask(token_rewards: Tensor, response_mask: Tensor, chosen: Tensor, options: Mask) -> tuple[Tensor, Tensor]:
     """The mask that a loss is given: the rule's, with the end of turn as asked; whole responses where the rule kept too little.
 
-    How much the rule kept is counted without the end of turn, which alone is a tenth of a short response, unless the rule decides on it.
+    The share that the rule kept is one of the tokens it decided on: without the end of turn, which alone is a tenth of a short response, unless
+    the rule decides on that too.
 
     Args:
         token_rewards, response_mask, chosen: as for :func:`message_mask`.
@@ -134,9 +135,10 @@ def training_mask(token_rewards: Tensor, response_mask: Tensor, chosen: Tensor, 
         The mask, and a boolean per row that says where the whole response is kept instead, its end of turn included.
     """
     raw = message_mask(token_rewards, response_mask, chosen, options.rule, options.baseline, options.width)
-    counted = raw if options.eos == "rule" else keep_eos(raw, response_mask, "drop")
-    mask, fell_back = with_minimum_share(counted, response_mask, options.minimum_share)
-    return torch.where(fell_back[:, None], mask, keep_eos(mask, response_mask, options.eos)), fell_back
+    response = response_mask.to(raw.dtype)
+    decided = response if options.eos == "rule" else keep_eos(response, response_mask, "drop")
+    _, fell_back = with_minimum_share(raw * decided, decided, options.minimum_share)
+    return torch.where(fell_back[:, None], response, keep_eos(raw, response_mask, options.eos)), fell_back
 
 
 def kept_share(mask: Tensor, response_mask: Tensor) -> Tensor:

@@ -1,9 +1,14 @@
-"""The one tokenisation path: chat template applied, exactly one BOS, responses that end with the end-of-turn token."""
+"""The one tokenisation path: chat template applied, no BOS twice in a row, responses that end with the end-of-turn
+token."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from trulysafe.common.errors import UserError
@@ -12,9 +17,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Message = dict[str, str]
-DATE = "26 Jul 2024"
-"""What templates that tell the model today's date are given, or prompts would change overnight; Llama 3's where there
-is no clock."""
+TODAY = datetime(2024, 7, 26)
+"""What templates that tell the model the date are given, or prompts would change overnight; Llama 3's where there is no
+clock."""
+DAY = "%d %b %Y"
+_CLOCK = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
+_ASKS = re.compile(r"strftime_now\s*\(")
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,11 @@ def as_messages(prompt: str | Sequence[Message]) -> list[Message]:
 def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], response: str | None = None) -> Encoded:
     """Tokenise a prompt and, if given, its response.
 
-    The response starts where the tokenised prompt and the tokenised conversation diverge, as in TRL, and what a
-    template writes after the end-of-turn token (a newline, say) is left out: the last id is always the end of turn.
+    The response starts where the tokenised prompt and the tokenised conversation diverge, and what a template writes
+    after the end-of-turn token (a newline, say) is left out: the last id is always the end of turn.
+
+    Some templates drop or rewrite a part of an answer that is put into a conversation, such as its thoughts. Such an
+    answer is written out as it was sampled: behind the generation prompt, then the end of turn.
 
     Args:
         tokenizer: a tokenizer with a chat template.
@@ -45,17 +56,41 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], 
         The ids of the prompt (with the generation prompt) and of the response (empty without one).
 
     Raises:
-        UserError: no chat template, an empty response, or a template that does not end the assistant's turn.
+        UserError: no chat template, an empty response, or a template that refuses the conversation or does not end the
+            assistant's turn.
     """
-    messages = as_messages(prompt)
-    prompt_ids = _apply_template(tokenizer, messages, add_generation_prompt=True)
-    if response is None:
-        return Encoded(prompt_ids, [])
-    if not response.strip():
-        raise UserError("An empty response cannot be tokenised. Remove the row, or give the response a text.")
-    full = _apply_template(tokenizer, [*messages, {"role": "assistant", "content": response}])
-    start = common_prefix_length(prompt_ids, full)
-    return Encoded(full[:start], up_to_end_of_turn(tokenizer, full[start:]))
+    prompt_ids, *full = _ids(tokenizer, prompt, [] if response is None else [response])
+    return _split(tokenizer, prompt_ids, full)[0] if full else Encoded(prompt_ids, [])
+
+
+def encode_pair(
+    tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], chosen: str, rejected: str
+) -> tuple[Encoded, Encoded]:
+    """Tokenise both responses to a prompt, which ends at one place for both.
+
+    A tokenizer may merge the end of the generation prompt with the first letters of a response, and not of the other;
+    the prompt then ends before what was merged, and both responses begin there.
+
+    Raises:
+        UserError: as :func:`encode`.
+    """
+    prompt_ids, *full = _ids(tokenizer, prompt, [chosen, rejected])
+    first, second = _split(tokenizer, prompt_ids, full)
+    return first, second
+
+
+def encode_pairs(
+    tokenizer: PreTrainedTokenizerBase, prompts: Iterable[str], chosen: Iterable[str], rejected: Iterable[str]
+) -> dict[str, list[Encoded]]:
+    """Tokenise a table of pairs, each as :func:`encode_pair`; the sides are under ``chosen`` and ``rejected``."""
+    pairs = [encode_pair(tokenizer, *texts) for texts in zip(prompts, chosen, rejected, strict=True)]
+    return {"chosen": [pair[0] for pair in pairs], "rejected": [pair[1] for pair in pairs]}
+
+
+def _split(tokenizer: PreTrainedTokenizerBase, prompt_ids: list[int], full: list[list[int]]) -> list[Encoded]:
+    """Conversations split at the one place up to which all of them begin like the prompt."""
+    start = min(common_prefix_length(prompt_ids, ids) for ids in full)
+    return [Encoded(ids[:start], up_to_end_of_turn(tokenizer, ids[start:])) for ids in full]
 
 
 def up_to_end_of_turn(tokenizer: PreTrainedTokenizerBase, response_ids: Sequence[int]) -> list[int]:
@@ -66,14 +101,16 @@ def up_to_end_of_turn(tokenizer: PreTrainedTokenizerBase, response_ids: Sequence
     """
     ids, end = list(response_ids), end_of_turn_id(tokenizer)
     if end not in ids:
-        raise UserError(
-            f"The chat template of {tokenizer.name_or_path!r} does not end an assistant turn with "
-            f"{tokenizer.eos_token!r}. "
-            "Set models.<name>.end_of_turn (in a script tokenizer.eos_token) to the token that it writes there, or "
-            "models.<name>.chat_template "
-            "to a template that writes the EOS."
-        )
+        raise _no_end_of_turn(tokenizer)
     return ids[: len(ids) - ids[::-1].index(end)]
+
+
+def _no_end_of_turn(tokenizer: PreTrainedTokenizerBase) -> UserError:
+    return UserError(
+        f"The chat template of {tokenizer.name_or_path!r} does not end an assistant turn with {tokenizer.eos_token!r}. "
+        "Set models.<name>.end_of_turn (in a script tokenizer.eos_token) to the token that it writes there, or "
+        "models.<name>.chat_template to a template that writes the EOS."
+    )
 
 
 def token_count(tokenizer: PreTrainedTokenizerBase) -> Callable[[str, str], int]:
@@ -97,31 +134,85 @@ def end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int:
     return int(tokenizer.eos_token_id)
 
 
-def common_prefix_length(first: Sequence[int], second: Sequence[int]) -> int:
-    """Number of leading ids that both sequences share."""
+def common_prefix_length(first: Sequence[Any], second: Sequence[Any]) -> int:
+    """Number of leading ids, or letters, that both sequences share."""
     for position, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:
             return position
     return min(len(first), len(second))
 
 
-def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message], **options: Any) -> list[int]:
+def _ids(
+    tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], responses: Sequence[str]
+) -> list[list[int]]:
+    """Token ids of a prompt with its generation prompt, then those of its conversation with each response."""
+    messages = as_messages(prompt)
+    begun = _render(tokenizer, messages, add_generation_prompt=True)
+    texts = [begun, *(_answered(tokenizer, messages, begun, response) for response in responses)]
+    ids = [list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
+    if any(map(_repeats_bos(tokenizer), ids)):
+        _refuse_double_bos(tokenizer, messages)
+    return ids
+
+
+def _answered(tokenizer: PreTrainedTokenizerBase, messages: list[Message], begun: str, response: str) -> str:
+    """Text of a conversation up to the end of the assistant's turn; ``begun`` is its text up to the response."""
+    words = response.strip()
+    if not words:
+        raise UserError("An empty response cannot be tokenised. Remove the row, or give the response a text.")
+    end_of_turn_id(tokenizer)  # there must be one
+    end = str(tokenizer.eos_token)
+    whole = _render(tokenizer, [*messages, {"role": "assistant", "content": response}])
+    # a response may begin with what the generation prompt ends in
+    before = max(0, common_prefix_length(begun, whole) - len(response))
+    place = whole.find(words, before)
+    ends = whole.find(end, before if place < 0 else place + len(words))
+    if ends < 0:
+        raise _no_end_of_turn(tokenizer)
+    return f"{begun}{response}{end}" if place < 0 else whole[: ends + len(end)]
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], **options: Any) -> str:
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
             f"The tokenizer {tokenizer.name_or_path!r} has no chat template. "
             "Set models.<name>.chat_template to the path of a Jinja template, or choose an instruction-tuned model."
         )
-    rendered: Any = tokenizer.apply_chat_template(
-        messages, tokenize=True, return_dict=True, date_string=DATE, **options
+    dated = _dated(tokenizer.get_chat_template())
+    return str(
+        tokenizer.apply_chat_template(
+            messages, chat_template=dated, tokenize=False, date_string=TODAY.strftime(DAY), **options
+        )
     )
-    ids: list[int] = list(rendered["input_ids"])
+
+
+@cache
+def _dated(template: str) -> str:
+    """The template with the fixed date in place of its calls of the clock."""
+    fixed = _CLOCK.sub(lambda call: f"{call[1]}{TODAY.strftime(call[2])}{call[1]}", template)
+    # a format that the template computes gets the day as well
+    return (
+        f"{{%- macro strftime_now(format) -%}}{TODAY.strftime(DAY)}{{%- endmacro -%}}{fixed}"
+        if _ASKS.search(fixed)
+        else fixed
+    )
+
+
+def _repeats_bos(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[int]], bool]:
+    """A function that says whether a BOS stands right behind another."""
     bos = tokenizer.bos_token_id
     if bos is None or bos == tokenizer.eos_token_id:
-        return ids
-    written = ids.count(bos) - sum(str(message["content"]).count(str(tokenizer.bos_token)) for message in messages)
-    if written > 1:  # those in the texts aside: <s> is also HTML
+        return lambda ids: False
+    return lambda ids: any(before == after == bos for before, after in pairwise(ids))
+
+
+def _refuse_double_bos(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> None:
+    """Raise where the template itself writes a BOS behind another; texts may hold the BOS token's letters."""
+    bos = str(tokenizer.bos_token)
+    plain = [{**message, "content": str(message["content"]).replace(bos, "")} for message in messages]
+    text = _render(tokenizer, plain, add_generation_prompt=True)
+    if _repeats_bos(tokenizer)(list(tokenizer(text, add_special_tokens=False)["input_ids"])):
         raise UserError(
-            f"The chat template of {tokenizer.name_or_path!r} yields {written} BOS tokens; exactly one is accepted. "
-            "Remove the BOS from the template or from the tokenizer's post-processor."
+            f"The chat template of {tokenizer.name_or_path!r} writes the BOS token {bos!r} twice in a row. Remove one "
+            "of them from the template (models.<name>.chat_template takes another)."
         )
-    return ids

@@ -109,8 +109,7 @@ def candidate_difference(rewards: pd.DataFrame, first: str, second: str, measure
         rewards: from :func:`compare_rewards`.
         first: a candidate.
         second: the candidate it is compared with.
-        measure: ``hard`` (responses with the right sign), ``soft`` (pairs ranked right) or ``auc`` (share of the fold's unsafe
-            responses that a safe one beats, and the reverse: averages to the AUC within folds).
+        measure: ``hard`` (responses with the right sign), ``soft`` (pairs ranked right) or ``auc`` (within folds).
     """
     sides = [_per_pair(rewards, name, measure) for name in (first, second)]
     groups = sides[0].index.get_level_values("group").to_numpy()
@@ -120,7 +119,8 @@ def candidate_difference(rewards: pd.DataFrame, first: str, second: str, measure
 def candidate_interval(rewards: pd.DataFrame, candidate: str, measure: str = "hard") -> Interval:
     """One candidate's score with its interval; arguments, units and averaging as in :func:`candidate_difference`."""
     outcomes = _per_pair(rewards, candidate, measure)
-    return interval(outcomes.to_numpy(), families=outcomes.index.get_level_values("group").to_numpy())
+    families = outcomes.index.get_level_values("group").to_numpy()
+    return interval(outcomes.to_numpy(), families=families, bounds=(0.0, 1.0))
 
 
 def _per_pair(rewards: pd.DataFrame, name: str, measure: str) -> pd.Series:
@@ -134,7 +134,11 @@ def _per_pair(rewards: pd.DataFrame, name: str, measure: str) -> pd.Series:
 
 
 def _outcome(table: pd.DataFrame, measure: str) -> np.ndarray:
-    """Outcome of each row in [0, 1]."""
+    """Outcome of each row: in [0, 1], or for ``auc`` the pair's influence on the AUC, whose mean is the AUC and whose spread is that of the AUC.
+
+    A pair acts on the AUC by both its responses, so its influence is ``V10 + V01 - AUC`` (DeLong et al. 1988); their mean, which has the
+    same average, has half the spread.
+    """
     safe, unsafe = table["safe_reward"].to_numpy(), table["unsafe_reward"].to_numpy()
     if measure == "hard":
         return signs(safe, unsafe).mean(axis=0)
@@ -143,5 +147,5 @@ def _outcome(table: pd.DataFrame, measure: str) -> np.ndarray:
     outcome = np.empty(len(table))
     for rows in table.reset_index(drop=True).groupby(["repeat", "fold"]).groups.values():
         wins = ranked(safe[rows][:, None], unsafe[rows])
-        outcome[rows] = (wins.mean(axis=1) + wins.mean(axis=0)) / 2
+        outcome[rows] = wins.mean(axis=1) + wins.mean(axis=0) - wins.mean()
     return outcome

@@ -30,11 +30,11 @@ def paired_difference(
         seeds, families, level, resamples, seed: as in :func:`trulysafe.stats.intervals.interval`.
 
     Returns:
-        For 0/1 outcomes of one seed without families (or with one prompt in each): McNemar's exact p-value and the
-        interval of Agresti and Min (2005). For other unclustered values Student's paired test. With clusters the
-        crossed bootstrap of the differences and its t-test. Where every difference is the same, McNemar's test and the
-        interval count (seed, family) cells in place of prompts for 0/1 outcomes; other outcomes have neither limits nor
-        a p-value (NaN) there, nor where there is a single one.
+        For 0/1 outcomes of one seed without families (or with one prompt in each): the interval of Agresti and Min
+        (2005) and the p-value of the same statistic. For other unclustered values Student's paired test. With clusters
+        the crossed bootstrap of the differences and its t-test. Where every difference is the same, (seed, family)
+        cells count in place of prompts for 0/1 outcomes; other outcomes have neither limits nor a p-value (NaN) there,
+        nor where there is a single one.
 
     Raises:
         UserError: as :func:`trulysafe.stats.intervals.interval`.

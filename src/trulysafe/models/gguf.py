@@ -1,0 +1,72 @@
+"""Models in one GGUF file (llama.cpp's format, weights in 4 bits and the like): converted once to a folder that
+everything else loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trulysafe.common.errors import UserError, disk_is_full
+
+
+def convert(file: Path, output: Path) -> dict[str, Any]:
+    """Write a GGUF file as a Hugging Face folder: weights in float32 as safetensors, configuration, tokenizer, chat
+    template.
+
+    The weights are those of the file, dequantised: nothing is gained over its bits, and nothing more is lost.
+
+    Args:
+        file: the GGUF file.
+        output: folder to write; it must not exist.
+
+    Returns:
+        ``architecture``, ``parameters``, ``layers``, ``hidden_size`` and ``context``, for the manifest.
+
+    Raises:
+        UserError: the file is damaged, of an architecture that transformers cannot read, or without tokenizer or chat
+            template.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    place: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**place)
+    except Exception as error:  # readers of GGUF raise many kinds, none of them their own
+        raise _unreadable(file, "tokenizer", error) from error
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"{file}: the GGUF file holds no chat template, so no conversation can be written for its model. "
+            "Take the file of an instruction-tuned model, or name a Jinja file under models.<name>.chat_template."
+        )
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+    except Exception as error:
+        raise _unreadable(file, "weights", error) from error
+    # what is written is no longer quantised
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(output)
+    tokenizer.save_pretrained(output)
+    config = model.config.get_text_config()
+    return {
+        "architecture": type(model).__name__,
+        "parameters": model.num_parameters(),
+        "layers": config.num_hidden_layers,
+        "hidden_size": config.hidden_size,
+        "context": config.max_position_embeddings,
+    }
+
+
+def _unreadable(file: Path, part: str, error: Exception) -> Exception:
+    if disk_is_full(error):
+        return error
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(
+        f"{file}: the {part} of this GGUF file cannot be read ({type(error).__name__}: {reason}). Accepted: a whole "
+        "file of an architecture that transformers reads from GGUF (Llama, Qwen2, Mistral, Gemma and others). Fetch it "
+        "again, or take the model's safetensors from the hub."
+    )
