@@ -1,4 +1,5 @@
-"""A policy that ends its turns soon, a reward that tells its responses apart, and a trainer that samples its own pairs."""
+"""A policy that ends its turns soon, a reward that tells its responses apart, and a trainer that samples its own
+pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Four preference pairs, in conversation and as the workflow prepares them, and the arguments of a trainer of three steps."""
+"""Four preference pairs, in conversation and as the workflow prepares them, and the arguments of a trainer of three
+steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A synthetic run: verdicts of realistic shape (arms x seeds x steps x prompts, with their effects), and the report's other inputs."""
+"""A synthetic run: verdicts of realistic shape (arms x seeds x steps x prompts, with their effects), and the report's
+other inputs."""
 
 from __future__ import annotations
 

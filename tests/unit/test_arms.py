@@ -45,5 +45,8 @@ def test_an_arm_without_a_label_has_its_name():
 
 
 def test_tables_need_no_matplotlib():
-    code = "import sys\nfrom trulysafe.report.listed import TABLES\n[TABLES.module(name) for name in TABLES.names]\nassert 'matplotlib' not in sys.modules"
+    code = (
+        "import sys\nfrom trulysafe.report.listed import TABLES\n[TABLES.module(name) for name in "
+        "TABLES.names]\nassert 'matplotlib' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

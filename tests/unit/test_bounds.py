@@ -1,4 +1,5 @@
-"""Pairs that a pool cannot give are refused once its prompts are labelled, and nothing is refused that might still be had."""
+"""Pairs that a pool cannot give are refused once its prompts are labelled, and nothing is refused that might still be
+had."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ FDC = {"rule": "quota", "quotas": {"EHD": 5, "IHD": 3}, "others": {"general": 4}
 
 
 def check(mix: dict[str, Any], pairs: dict[str, Any] | None = None) -> None:
-    """Hold a mix of the small configuration against the prompts above; each annotated data set holds the pairs above."""
+    """Hold a mix of the small configuration against the prompts above; each annotated data set holds the pairs
+    above."""
     raw = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
     raw["mixes"] = {"random": {"pairs": ["reranked", "harmless"], **mix}}
     raw["pairs"]["reranked"] |= pairs or {}
@@ -38,7 +40,8 @@ def test_what_can_be_had_at_most_passes():
 @pytest.mark.parametrize(
     ("mix", "words"),
     [
-        (FDC | {"quotas": {"EHD": 6}}, ["mixes.random.quotas.EHD: 6 pairs of class EHD", "at most 5", "pools.harmful.rows"]),
+        (FDC | {"quotas": {"EHD": 6}},
+            ["mixes.random.quotas.EHD: 6 pairs of class EHD", "at most 5", "pools.harmful.rows"]),
         (FDC | {"quotas": {"MHD": 1}}, ["quotas.MHD: 1 pairs of class MHD", "the 0 prompts", "at most 0"]),
         ({"rule": "random", "total": 9}, ["mixes.random.total: 9 pairs of class EHD/IHD/MHD", "at most 8"]),
         ({"rule": "ratio", "ratios": {"EHD": 1.5}, "others": {"general": 4}}, ["ratios.EHD: 6 pairs", "at most 5"]),

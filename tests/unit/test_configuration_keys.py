@@ -12,13 +12,19 @@ from trulysafe.config.load import load
 SMALL = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "small.yaml").read_text(encoding="utf-8"))
 ENDPOINT = {"backend": "endpoint", "base_url": "http://localhost:8000/v1", "name": "served"}
 UNKNOWN = {
-    "a key of another table": (("experiments", "dpo", "beta"), 0.3, "experiments.dpo.beta: unknown key. Accepted: first_seed, group, label, method, "),
-    "a misspelt one": (("pools", "harmful", "temprature"), 1.0, "pools.harmful.temprature: unknown key. Did you mean 'temperature'? Accepted: block, "),
+    "a key of another table": (("experiments", "dpo", "beta"), 0.3,
+        "experiments.dpo.beta: unknown key. Accepted: first_seed, group, label, method, "),
+    "a misspelt one": (("pools", "harmful", "temprature"), 1.0,
+        "pools.harmful.temprature: unknown key. Did you mean 'temperature'? Accepted: block, "),
     "at the top": (("experimnets",), {}, "experimnets: unknown key. Did you mean 'experiments'? Accepted: batching, "),
-    "of one kind of model": (("models", "tiny", "revision"), "main", "models.tiny.revision: unknown key. Accepted: architecture, corpus, "),
-    "of one backend": (("llms", "reviewer"), ENDPOINT | {"model": "tiny"}, "llms.reviewer.model: unknown key. Accepted: attempts, backend, base_url, "),
-    "in a table of a table": (("report", "contrasts", "ama_safety", "c"), "dpo", "report.contrasts.ama_safety.c: unknown key. Accepted: a, b, metric, "),
-    "of one experiment's training": (("experiments", "dpo", "training", "stpes"), 3, "unknown key. Did you mean 'steps'? Accepted: accumulation, batch_size, "),
+    "of one kind of model": (("models", "tiny", "revision"), "main",
+        "models.tiny.revision: unknown key. Accepted: architecture, corpus, "),
+    "of one backend": (("llms", "reviewer"), ENDPOINT | {"model": "tiny"},
+        "llms.reviewer.model: unknown key. Accepted: attempts, backend, base_url, "),
+    "in a table of a table": (("report", "contrasts", "ama_safety", "c"), "dpo",
+        "report.contrasts.ama_safety.c: unknown key. Accepted: a, b, metric, "),
+    "of one experiment's training": (("experiments", "dpo", "training", "stpes"), 3,
+        "unknown key. Did you mean 'steps'? Accepted: accumulation, batch_size, "),
     "where the table may be left out": (
         ("experiments", "dpo", "start_from"), {"experiment": "base", "steps": 1},
         "experiments.dpo.start_from.steps: unknown key. Did you mean 'step'? Accepted: experiment, seed, step.",
@@ -40,7 +46,8 @@ def test_an_unknown_key_is_named_with_those_that_are_accepted(name):
 
 
 def test_a_path_holds_keys_alone():
-    """Neither the kind of model nor the types that a value might have had, but a component may bear the name of a kind."""
+    """Neither the kind of model nor the types that a value might have had, but a component may bear the name of a
+    kind."""
     raw = copy.deepcopy(SMALL)
     raw["models"]["train"] = raw["models"]["tiny"] | {"foo": 1}
     raw["datasets"]["corpus"]["role"] = {"pairz": 1}

@@ -78,7 +78,9 @@ def test_rows_per_axis_class_and_seed_at_the_end_point():
     assert set(rows["step"]) == {9}
     assert set(rows["policy"]) == {"arm/seed0/step9", "arm/seed1/step9"}
     views = set(zip(rows["benchmark"], rows["risk"], strict=True))
-    assert views == {(f"test/{axis}", risk) for axis, risk in [("safety", "EHD"), ("safety", "IHD"), ("safety", "all"), ("helpfulness", "general"), ("helpfulness", "all")]}  # fmt: skip
+    assert views == {(f"test/{axis}", risk) for axis,
+        risk in [("safety", "EHD"), ("safety", "IHD"), ("safety", "all"), ("helpfulness", "general"),
+            ("helpfulness", "all")]}  # fmt: skip
     mine = table[(table["step"] == 9) & (table["seed"] == 1) & (table["risk"] == "EHD")]
     expected = diversity(mine["response"].tolist())
     found = rows[(rows["seed"] == 1) & (rows["risk"] == "EHD")].set_index("metric")

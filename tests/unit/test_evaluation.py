@@ -180,7 +180,10 @@ def test_evaluation_and_report_import_neither_torch_nor_transformers() -> None:
         *listed.modules(listed.TABLES),
         *listed.modules(listed.FIGURES),
     )
-    code = f"import sys\nfor name in {modules}: __import__(name)\nprint([name for name in ('torch', 'transformers') if name in sys.modules])"
+    code = (
+        f"import sys\nfor name in {modules}: __import__(name)\nprint([name for name in ('torch', 'transformers') if "
+        "name in sys.modules])"
+    )
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
     )

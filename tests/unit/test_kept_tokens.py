@@ -26,7 +26,8 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     ids = [content_id(number) for number in range(len(RISKS))]
     pairs = pd.DataFrame(
         {
-            "pair_id": ids, "prompt_id": ids, "prompt": [f"w{n} <b> {risk}" for n, risk in enumerate(RISKS)], "chosen": "x",
+            "pair_id": ids, "prompt_id": ids, "prompt": [f"w{n} <b> {risk}" for n, risk in enumerate(RISKS)],
+            "chosen": "x",
             "rejected": "y", "chosen_reward": 1.0, "rejected_reward": 0.0, "risk": RISKS,
         }
     )  # fmt: skip

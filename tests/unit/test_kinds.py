@@ -122,8 +122,8 @@ def test_an_unknown_option_and_kind_are_named_with_those_that_there_are(explaine
             "them."
         ),
         (
-            "things.one.options.shaer: unknown key. Did you mean 'share'? Accepted: inner, rows, share. config/README.md "
-            "explains them."
+            "things.one.options.shaer: unknown key. Did you mean 'share'? Accepted: inner, rows, share. "
+            "config/README.md explains them."
         ),
     ]
     assert explained(kind="plian") == [

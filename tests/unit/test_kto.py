@@ -1,4 +1,5 @@
-"""KTO: its loss and reference point against TRL's trainer and the formula, its mismatched pairs, and what it refuses."""
+"""KTO: its loss and reference point against TRL's trainer and the formula, its mismatched pairs, and what it
+refuses."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def theirs(tokenizer, tmp_path_factory):
         }
     )
     arguments = KTOConfig(
-        output_dir=str(tmp_path_factory.mktemp("kto")), per_device_train_batch_size=8, beta=0.3, report_to="none", bf16=False,
+        output_dir=str(tmp_path_factory.mktemp("kto")), per_device_train_batch_size=8, beta=0.3, report_to="none",
+        bf16=False,
         gradient_checkpointing=False, train_sampling_strategy="sequential", max_length=None,
     )  # fmt: skip
     return KTOTrainer(
@@ -83,7 +85,8 @@ def test_loss_and_gradients_are_trls_on_the_same_mismatched_pairs(theirs, tokeni
         one.model.zero_grad()
     rows = list(ours.train_dataset)
     examples = [
-        {"prompt_ids": row["prompt_ids"], "completion_ids": row[f"{side}_ids"], "KL_completion_ids": row[IDS.format(side)], "label": good}
+        {"prompt_ids": row["prompt_ids"], "completion_ids": row[f"{side}_ids"],
+            "KL_completion_ids": row[IDS.format(side)], "label": good}
         for row in rows
         for side, good in (("chosen", True), ("rejected", False))
     ]  # fmt: skip
@@ -111,7 +114,8 @@ def test_both_signs_of_the_reference_point_occur_above(theirs, tokenizer, tmp_pa
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=8), st.floats(-5, 5), st.floats(-5, 5), st.floats(0.01, 2))
 def test_loss_is_the_formula(mismatched, chosen, rejected, beta):
-    """Value function of the paper with weights 1: ``1 - sigmoid(beta (r - z0))`` for a desirable response, the other way round else."""
+    """Value function of the paper with weights 1: ``1 - sigmoid(beta (r - z0))`` for a desirable response, the other
+    way round else."""
     point = max(0.0, sum(mismatched) / len(mismatched))
     ratios = torch.tensor([chosen, rejected], dtype=torch.float64)
     found = RESPONSE_LOSSES["kto"](*(ratios - kto_reference_point(torch.tensor(mismatched, dtype=torch.float64))), beta)
@@ -155,7 +159,8 @@ def test_a_fixed_confidence_is_the_mean_over_the_label_being_right_or_wrong(toke
     moved(made.model, 1)
     rows = list(made.train_dataset)
     swapped = [
-        {name.replace("chosen", "*").replace("rejected", "chosen").replace("*", "rejected"): value for name, value in row.items()}
+        {name.replace("chosen", "*").replace("rejected", "chosen").replace("*", "rejected"): value for name,
+            value in row.items()}
         for row in rows
     ]  # fmt: skip
     with torch.no_grad():
@@ -229,7 +234,8 @@ def test_losses_without_a_place_for_a_label_refuse_confidence(loss):
 def test_kto_says_that_it_needs_arguments(tokenizer):
     with pytest.raises(UserError, match="Give args"):
         PreferenceTrainer(
-            copy.deepcopy(tiny.model("llama")), method=KTO, train_dataset=Dataset.from_dict(columns(tokenizer)), processing_class=tokenizer
+            copy.deepcopy(tiny.model("llama")), method=KTO, train_dataset=Dataset.from_dict(columns(tokenizer)),
+            processing_class=tokenizer
         )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ from trulysafe.report.tables import labellers as labeller_scores
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A fitted classifier, and a reviewer's artefact made from it that errs in known places; every tenth prompt is labelled twice."""
+    """A fitted classifier, and a reviewer's artefact made from it that errs in known places; every tenth prompt is
+    labelled twice."""
     root = tmp_path_factory.mktemp("labellers")
     frame = labelled()
     twice = frame.iloc[::10].assign(risk=["IHD", *frame["risk"].iloc[10::10]])

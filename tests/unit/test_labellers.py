@@ -22,7 +22,9 @@ class Options(Base):
     word: str
 
 def label(frame, artefact, options, client):
-    return filled(frame, "word", lambda prompts, harmful: ["EHD" if options.word in text else "other" for text in prompts])
+    def classes(prompts, harmful):
+        return ["EHD" if options.word in text else "other" for text in prompts]
+    return filled(frame, "word", classes)
 """
 ASK = {
     "EHD": "instructions to pick a lock",

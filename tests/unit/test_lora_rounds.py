@@ -14,7 +14,8 @@ IDS = torch.tensor([[1, 4, 7, 9, 5, 12, 13]])
 
 def adapted(source: str, seed: int):
     """A model with a random adapter on top of what ``source`` holds."""
-    made = get_peft_model(load_model({"source": source}), LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj", "v_proj"]))  # fmt: skip
+    made = get_peft_model(load_model({"source": source}),
+        LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj", "v_proj"]))  # fmt: skip
     torch.manual_seed(seed)
     with torch.no_grad():
         for name, parameter in made.named_parameters():

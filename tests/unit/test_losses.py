@@ -162,7 +162,8 @@ def test_robust_dpo_is_dpo_on_average_over_wrong_labels() -> None:
 
 @pytest.mark.parametrize("name", BATCH_LOSSES)
 def test_losses_of_a_sorted_batch_compare_quantiles_and_keep_the_rows_in_place(name: str) -> None:
-    """Against the plain formula on sorted tensors: the same mean and gradients, and each row's loss at the row itself."""
+    """Against the plain formula on sorted tensors: the same mean and gradients, and each row's loss at the row
+    itself."""
     inputs = [tensor.requires_grad_() for tensor in log_probabilities()]
     chosen, rejected, ref_chosen, ref_rejected = inputs
     found = BATCH_LOSSES[name]((chosen, rejected), (ref_chosen, ref_rejected), 0.3)

@@ -75,7 +75,8 @@ def plain_level(level: float, values: list[float], keep: bool) -> list[float]:
     return [float(value > level if keep else value < level) for value in values]
 
 
-PLAIN_RULES = {  # rule: the same as a loop over (rewards of one response, mean over the batch, whether it is the chosen one)
+# rule: the same as a loop over (rewards of one response, mean over the batch, whether it is the chosen one)
+PLAIN_RULES = {
     "threshold": lambda values, mean, keep: plain_level(0.0, values, keep),
     "batch_mean": lambda values, mean, keep: plain_level(mean, values, keep),
     "hysteresis": lambda values, mean, keep: plain_hysteresis(values, keep),

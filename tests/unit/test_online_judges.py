@@ -143,7 +143,9 @@ def test_a_run_of_the_workflow_opens_its_judge(model, tokenizer, tmp_path):
     assert data["in_scope"] == [True, True, False]
     run = TrainingRun(
         folder=str(tmp_path / "run"), provenance="p", model={"source": str(tmp_path / "model"), "dtype": "float32"},
-        method=NAMED.model_dump(), training=world.TRAINING | {"steps": 6, "accumulation": 1, "batch_size": 3, "snapshots": []}, seed=1, judge=PHRASES,
+        method=NAMED.model_dump(),
+        training=world.TRAINING | {"steps": 6, "accumulation": 1, "batch_size": 3, "snapshots": []}, seed=1,
+        judge=PHRASES,
     )  # fmt: skip
     log = train_run(run, lambda: data).set_index(["step", "name"])["value"]
     assert log.xs("online/pairs", level="name").max() > 0

@@ -1,4 +1,5 @@
-"""Online DPO: fresh pairs are the policy's own, ranked by the frozen reward, and everything else stays as it is offline."""
+"""Online DPO: fresh pairs are the policy's own, ranked by the frozen reward, and everything else stays as it is
+offline."""
 
 from __future__ import annotations
 
@@ -164,7 +165,8 @@ def test_reading_rewards_from_the_training_forward_is_metered(model, tokenizer, 
     from trulysafe import PreferenceTrainer
 
     offline = PreferenceTrainer(
-        model, method=Method(confidence=Confidence(kind="label", online=False)), reward_model=reward, train_dataset=dataset(model, tokenizer),
+        model, method=Method(confidence=Confidence(kind="label", online=False)), reward_model=reward,
+        train_dataset=dataset(model, tokenizer),
         processing_class=tokenizer, args=trainer(copy.deepcopy(model), tokenizer, reward, tmp_path).args,
     )  # fmt: skip
     offline.train()

@@ -1,4 +1,5 @@
-"""Options are what the functions and libraries take that they are passed on to, and a wrong one is refused when a configuration is loaded."""
+"""Options are what the functions and libraries take that they are passed on to, and a wrong one is refused when a
+configuration is loaded."""
 
 from __future__ import annotations
 
@@ -63,13 +64,17 @@ def test_options_of_the_reward_fit_are_the_keywords_of_its_function() -> None:
 
 
 NOT_IN_YAML = {
-    "task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",  # set by peft or by us
-    "megatron_config", "megatron_core", "runtime_config", "use_bdlora", "arrow_config", "alora_invocation_tokens",  # other engines and servings
-    "loftq_config", "eva_config", "corda_config", "lora_ga_config", "velora_config", "monteclora_config", "kasa_config",  # objects of peft's
+    # set by peft or by us
+    "task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode",
+    # other engines and servings
+    "megatron_config", "megatron_core", "runtime_config", "use_bdlora", "arrow_config", "alora_invocation_tokens",
+    # objects of peft's
+    "loftq_config", "eva_config", "corda_config", "lora_ga_config", "velora_config", "monteclora_config", "kasa_config",
     "use_qalora", "qalora_group_size", "layer_replication", "trainable_token_indices", "lora_bias", "target_parameters",
     "ensure_weight_tying",
 }  # fmt: skip
-"""Fields of peft.LoraConfig that a configuration cannot set; one that a new version adds is to be put here or into Lora."""
+"""Fields of peft.LoraConfig that a configuration cannot set; one that a new version adds is to be put here or into
+Lora."""
 
 
 def test_lora_is_peft_s_with_its_defaults() -> None:
@@ -142,27 +147,36 @@ def test_closed_sets_are_those_that_the_functions_read() -> None:
 
 
 LATE = {
-    "a misspelt schedule": ({"training.schedule": "cosin"}, "training.schedule: 'cosin' is not accepted. Did you mean 'cosine'? Accepted: linear, "),
+    "a misspelt schedule": ({"training.schedule": "cosin"},
+        "training.schedule: 'cosin' is not accepted. Did you mean 'cosine'? Accepted: linear, "),
     "a schedule's missing option": (
         {"training.schedule": "cosine_with_min_lr"},
         "training.schedule_options.min_lr: missing. The schedule 'cosine_with_min_lr' needs min_lr or min_lr_rate.",
     ),
     "another schedule's option": (
-        {"training.schedule_options": {"power": 2}}, "training.schedule_options.power: the schedule 'linear' does not read it. Accepted: no options.",
+        {"training.schedule_options": {"power": 2}},
+        "training.schedule_options.power: the schedule 'linear' does not read it. Accepted: no options.",
     ),
-    "an unknown option of LoRA": ({"training.lora": {"rank": 8}}, "training.lora.rank: unknown key. Did you mean 'rank_pattern'? Accepted: alpha_pattern, "),
+    "an unknown option of LoRA": ({"training.lora": {"rank": 8}},
+        "training.lora.rank: unknown key. Did you mean 'rank_pattern'? Accepted: alpha_pattern, "),
     "a rank of 0": ({"training.lora": {"r": 0}}, "training.lora.r: 0 is not accepted. Accepted: a number, 1 or more."),
     "LoRA of one experiment": (
-        {"experiments.dpo.training": {"lora": {"dropout": 0.1}}}, "experiments.dpo.training.lora.dropout: unknown key. ",
+        {"experiments.dpo.training": {"lora": {"dropout": 0.1}}},
+        "experiments.dpo.training.lora.dropout: unknown key. ",
     ),
-    "a schedule of one method": ({"methods.dpo.training": {"schedule": "cosin"}}, "methods.dpo.training.schedule: 'cosin' is not accepted."),
+    "a schedule of one method": ({"methods.dpo.training": {"schedule": "cosin"}},
+        "methods.dpo.training.schedule: 'cosin' is not accepted."),
     "a schedule and its options in two places": (
         {"methods.dpo.training": {"schedule": "warmup_stable_decay"}},
-        "experiments.dpo.training.schedule_options.num_decay_steps: missing. The schedule 'warmup_stable_decay' needs num_decay_steps.",
+        ("experiments.dpo.training.schedule_options.num_decay_steps: missing. The schedule 'warmup_stable_decay' needs "
+        "num_decay_steps."),
     ),
-    "a misspelt option of the fit": ({"rewards.hybrid.fit": {"epoch": 3}}, "rewards.hybrid.fit.epoch: unknown key. Did you mean 'epochs'?"),
-    "a choice of the fit": ({"rewards.hybrid.fit": {"pairing": "random"}}, "rewards.hybrid.fit.pairing: 'random' is not accepted. Accepted: given, crossed."),
-    "a fit that holds nothing out": ({"rewards.hybrid.fit": {"validation_share": 0}}, "rewards.hybrid.fit.validation_share: 0 leaves no pairs "),
+    "a misspelt option of the fit": ({"rewards.hybrid.fit": {"epoch": 3}},
+        "rewards.hybrid.fit.epoch: unknown key. Did you mean 'epochs'?"),
+    "a choice of the fit": ({"rewards.hybrid.fit": {"pairing": "random"}},
+        "rewards.hybrid.fit.pairing: 'random' is not accepted. Accepted: given, crossed."),
+    "a fit that holds nothing out": ({"rewards.hybrid.fit": {"validation_share": 0}},
+        "rewards.hybrid.fit.validation_share: 0 leaves no pairs "),
     "an unknown option of an ablation's fit": (
         {"report.reward_ablations.a": {"choice": "c", "default": "hybrid", "fit": {"two_stages": True}}},
         "report.reward_ablations.a.fit.two_stages: unknown key. Did you mean 'two_stage'?",
@@ -174,41 +188,58 @@ LATE = {
         },
         "report.reward_ablations.a.fit.trained: 'gates' with two_stage",
     ),
-    "an unknown option of a base model": ({"models.tiny.training": {"step": 3}}, "models.tiny.training.step: unknown key. Did you mean 'steps'?"),
+    "an unknown option of a base model": ({"models.tiny.training": {"step": 3}},
+        "models.tiny.training.step: unknown key. Did you mean 'steps'?"),
     "the precision of a base model": (
-        {"models.tiny.training": {"dtype": "float16"}}, "models.tiny.training.dtype: 'float16' is not accepted. Did you mean 'bfloat16'? Accepted: float32, bfloat16.",
+        {"models.tiny.training": {"dtype": "float16"}},
+        "models.tiny.training.dtype: 'float16' is not accepted. Did you mean 'bfloat16'? Accepted: float32, bfloat16.",
     ),
-    "a flag for a number": ({"models.tiny.architecture.hidden_size": True}, "models.tiny.architecture.hidden_size: True is not accepted. Accepted: a number."),
-    "conversations that do not fit": ({"models.tiny.training": {"max_length": 4096}}, "models.tiny: training.max_length 4096 is more than "),
-    "shares above 1": ({"split.shares": {"pairs": 0.7, "reward": 0.7}}, "split.shares: the shares sum to 1.4. Accepted: "),
+    "a flag for a number": ({"models.tiny.architecture.hidden_size": True},
+        "models.tiny.architecture.hidden_size: True is not accepted. Accepted: a number."),
+    "conversations that do not fit": ({"models.tiny.training": {"max_length": 4096}},
+        "models.tiny: training.max_length 4096 is more than "),
+    "shares above 1": ({"split.shares": {"pairs": 0.7, "reward": 0.7}},
+        "split.shares: the shares sum to 1.4. Accepted: "),
     "no shares": ({"split.shares": {"pairs": 0}}, "split.shares: the shares sum to 0. Accepted: "),
     "a dataset's own shares": ({"datasets.harmful.role": {"pairs": 0.7, "reward": 0.7}}, "datasets.harmful.role"),
-    "a misspelt option of a mask": ({"methods.ama_dpo.mask": {"with": 0.1}}, "methods.ama_dpo.mask.with: unknown key. Did you mean 'width'?"),
-    "a misspelt rule": ({"methods.ama_dpo.mask": {"rule": "hysterisis"}}, "methods.ama_dpo.mask.rule: 'hysterisis' is not accepted. Did you mean 'hysteresis'?"),
+    "a misspelt option of a mask": ({"methods.ama_dpo.mask": {"with": 0.1}},
+        "methods.ama_dpo.mask.with: unknown key. Did you mean 'width'?"),
+    "a misspelt rule": ({"methods.ama_dpo.mask": {"rule": "hysterisis"}},
+        "methods.ama_dpo.mask.rule: 'hysterisis' is not accepted. Did you mean 'hysteresis'?"),
     "a mask's key without a rule": (
-        {"methods.dpo.mask": {"eos": "drop"}}, "methods.dpo.mask.eos: only the rule 'threshold' or 'batch_mean' or 'hysteresis' reads it, not 'none'.",
+        {"methods.dpo.mask": {"eos": "drop"}},
+        "methods.dpo.mask.eos: only the rule 'threshold' or 'batch_mean' or 'hysteresis' reads it, not 'none'.",
     ),
-    "a band where there is none": ({"methods.ama_dpo.mask": {"rule": "threshold", "width": 0.1}}, "methods.ama_dpo.mask.width: the rule 'threshold' "),
+    "a band where there is none": ({"methods.ama_dpo.mask": {"rule": "threshold", "width": 0.1}},
+        "methods.ama_dpo.mask.width: the rule 'threshold' "),
     "an option of another confidence": (
-        {"methods.cdpo.confidence": {"kind": "fixed", "alpha": 3}}, "methods.cdpo.confidence.alpha: only the kind 'label' reads it, not 'fixed'.",
+        {"methods.cdpo.confidence": {"kind": "fixed", "alpha": 3}},
+        "methods.cdpo.confidence.alpha: only the kind 'label' reads it, not 'fixed'.",
     ),
     "a constant of a read confidence": (
-        {"methods.confidence_dpo.confidence": {"kind": "label", "value": 0.8}}, "methods.confidence_dpo.confidence.value: only the kind 'fixed' reads it",
+        {"methods.confidence_dpo.confidence": {"kind": "label", "value": 0.8}},
+        "methods.confidence_dpo.confidence.value: only the kind 'fixed' reads it",
     ),
     "a text for a flag": (
         {"methods.confidence_dpo.confidence": {"kind": "label", "per_pair": "yes"}},
         "methods.confidence_dpo.confidence.per_pair: 'yes' is not accepted. Accepted: true, false.",
     ),
     "a slope that is not finite": (
-        {"methods.confidence_dpo.confidence": {"kind": "label", "alpha": float("inf")}}, "methods.confidence_dpo.confidence.alpha: inf is not accepted. ",
+        {"methods.confidence_dpo.confidence": {"kind": "label", "alpha": float("inf")}},
+        "methods.confidence_dpo.confidence.alpha: inf is not accepted. ",
     ),
-    "a misspelt loss": ({"methods.dpo.loss": "hinges"}, "methods.dpo.loss: 'hinges' is not accepted. Did you mean 'hinge'? Accepted: sigmoid, "),
-    "a loss that cannot be masked": ({"methods.ama_dpo.loss": "kto"}, "methods.ama_dpo.loss: 'kto' holds whole responses "),
-    "one sample": ({"methods.dpo.online": {"samples": 1}}, "methods.dpo.online.samples: 1 is not accepted. Accepted: 0 (off), or at least 2."),
+    "a misspelt loss": ({"methods.dpo.loss": "hinges"},
+        "methods.dpo.loss: 'hinges' is not accepted. Did you mean 'hinge'? Accepted: sigmoid, "),
+    "a loss that cannot be masked": ({"methods.ama_dpo.loss": "kto"},
+        "methods.ama_dpo.loss: 'kto' holds whole responses "),
+    "one sample": ({"methods.dpo.online": {"samples": 1}},
+        "methods.dpo.online.samples: 1 is not accepted. Accepted: 0 (off), or at least 2."),
     "a shuffle that changes nothing": (
-        {"methods.confidence_dpo.confidence": {"kind": "label", "shuffle": "pairs"}}, "methods.confidence_dpo.confidence.shuffle: 'pairs' changes nothing",
+        {"methods.confidence_dpo.confidence": {"kind": "label", "shuffle": "pairs"}},
+        "methods.confidence_dpo.confidence.shuffle: 'pairs' changes nothing",
     ),
-    "a kind of model": ({"models.tiny.source": "huub"}, "models.tiny.source: 'huub' is not accepted. Did you mean 'hub'? Accepted: train, hub, path."),
+    "a kind of model": ({"models.tiny.source": "huub"},
+        "models.tiny.source: 'huub' is not accepted. Did you mean 'hub'? Accepted: train, hub, path."),
     "no kind of model": ({"models.other": {"name": "x"}}, "models.other.source: missing. Add the key"),
 }  # fmt: skip
 
@@ -248,7 +279,8 @@ def test_a_method_cannot_be_changed_and_survives_being_written() -> None:
 
 
 def test_one_stanza_makes_one_method() -> None:
-    """Its token rewards are of the kind of their source, also where the configuration is written with all defaults and read again."""
+    """Its token rewards are of the kind of their source, also where the configuration is written with all defaults and
+    read again."""
     source = {"kind": "implicit", "model": "tiny", "datasets": ["preferences"], "experiment": "dpo"}
     raw = changed(
         {"token_rewards.policy": source, "methods.ama_dpo": {"mask": {"rule": "hysteresis"}, "token_rewards": "policy"}}

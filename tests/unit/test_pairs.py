@@ -95,7 +95,8 @@ def test_a_gap_must_exceed_its_threshold():
 
 def test_every_prompt_is_in_the_pairs_or_in_the_drops_of_its_class():
     pool = scored(
-        ("p", "EHD", EIGHT), ("q", "EHD", {"a": 1.0}), ("r", "IHD", {"a": 1.0, "b": 1.0}), ("s", "", {"a": 2.0, "b": 1.9}),
+        ("p", "EHD", EIGHT), ("q", "EHD", {"a": 1.0}), ("r", "IHD", {"a": 1.0, "b": 1.0}),
+        ("s", "", {"a": 2.0, "b": 1.9}),
         ("t", "MHD", {"a": 2.0, "b": 0.0}),
     )  # fmt: skip
     pairs, drops = rerank(pool, min_gap=0.5)

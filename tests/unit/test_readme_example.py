@@ -43,7 +43,8 @@ def test_example_trains(trainer: str, precision: str, tmp_path: Path, monkeypatc
     assert len(code.strip().splitlines()) <= 28
     changes = {
         '"Qwen/Qwen2.5-0.5B-Instruct"': '"model"',
-        "learning_rate=1e-6, max_steps=100": f"learning_rate=1e-3, max_steps=2, {precision}use_cpu=True, report_to='none'",
+        "learning_rate=1e-6, max_steps=100": "learning_rate=1e-3, max_steps=2, "
+        f"{precision}use_cpu=True, report_to='none'",
         "ConfidenceDPOTrainer": trainer,
     }
     for old, new in changes.items():

@@ -10,7 +10,8 @@ from trulysafe.plan.resources import REQUESTS, SIZES, Site, requests, size_class
     ("name", "size"),
     [
         ("Qwen/Qwen2.5-0.5B-Instruct", "1b"), ("meta-llama/Llama-2-7b-hf", "8b"), ("Meta-Llama-3-8B-Instruct", "8b"),
-        ("google/gemma-2-9b-it", "8b"), ("Llama-2-13b-chat-hf", "13b"), ("Llama-3.1-70B", "70b"), ("Qwen/Qwen3-235B-A22B", "70b"),
+        ("google/gemma-2-9b-it", "8b"), ("Llama-2-13b-chat-hf", "13b"), ("Llama-3.1-70B", "70b"),
+        ("Qwen/Qwen3-235B-A22B", "70b"),
         ("models/mine", "8b"), ("facebook/opt-125m", "8b"),
     ],
 )  # fmt: skip
@@ -53,7 +54,8 @@ def test_gpu_flags():
 def test_several_nodes_ask_for_the_same_on_each(flag):
     site = Site(slurm_partition="cpu", gpu_partition="gpu", gpu_flag=flag, gpu_type="a100")
     assert evaluated(site, "8b", processes=4, nodes=2) == {
-        "gres": "gpu:a100:4", "nodes": 2, "tasks": 2, "tasks_per_gpu": 0, "mpi": "srun", "slurm_partition": "gpu", "cpus_per_task": 32,
+        "gres": "gpu:a100:4", "nodes": 2, "tasks": 2, "tasks_per_gpu": 0, "mpi": "srun", "slurm_partition": "gpu",
+        "cpus_per_task": 32,
         "mem_mb": 384000, "runtime": 720,
     }  # fmt: skip
 

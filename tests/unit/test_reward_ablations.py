@@ -1,4 +1,5 @@
-"""Choices of the reward compared on held-out pairs: against plain loops, the reward stage, and the one paired comparison."""
+"""Choices of the reward compared on held-out pairs: against plain loops, the reward stage, and the one paired
+comparison."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ COMPARED = {
 
 
 def pairs(count: int = 80) -> tuple[dict[str, torch.Tensor], pd.DataFrame]:
-    """Two layers, of which one tells the sides apart a little; two pairs share each prompt, every third prompt has a named family."""
+    """Two layers, of which one tells the sides apart a little; two pairs share each prompt, every third prompt has a
+    named family."""
     draw = torch.Generator().manual_seed(0)
     safe, unsafe = torch.randn(2, count, 2, 6, generator=draw)
     safe[:, 1] += 0.5

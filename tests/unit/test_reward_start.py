@@ -1,4 +1,5 @@
-"""Where the hybrid reward starts from, which of its parameters training moves, and what becomes of steps that are too large."""
+"""Where the hybrid reward starts from, which of its parameters training moves, and what becomes of steps that are too
+large."""
 
 from __future__ import annotations
 

@@ -124,10 +124,12 @@ def test_jobs_of_a_third_round_are_those_of_all_three():
     assert kinds == {"sampling": 2, "states": 6, "ranking": 3, "reference": 3}
     assert {timing for kind, _, timing in third["jobs"] if kind == "states"} == {
         f"results/small/benchmarks/{place}/eos/{shard}-of-2.tsv"
-        for place in ("pool_states/harmful", "policy_states/harmful/dpo-seed0-step2", "policy_states/harmful/round2-seed0-step1")
+        for place in ("pool_states/harmful", "policy_states/harmful/dpo-seed0-step2",
+            "policy_states/harmful/round2-seed0-step1")
         for shard in (0, 1)
     }  # fmt: skip
-    assert ("reference", "results/small/reference/round2-seed0-step2/round3.parquet", "results/small/benchmarks/reference/round2-seed0-step2/round3.tsv") in third["jobs"]  # fmt: skip
+    assert ("reference", "results/small/reference/round2-seed0-step2/round3.parquet",
+        "results/small/benchmarks/reference/round2-seed0-step2/round3.tsv") in third["jobs"]  # fmt: skip
     assert (work["online"]["online"], work["online"]["rounds"], work["online"]["jobs"]) == (True, 0, [])
     assert "base" not in work
 

@@ -1,4 +1,5 @@
-"""Rounds of re-ranking: which policy each component builds on, which job trains it, and clear errors for circles and wrong names."""
+"""Rounds of re-ranking: which policy each component builds on, which job trains it, and clear errors for circles and
+wrong names."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def plan() -> Plan:
 def test_rounds_follow_the_policies_that_experiments_build_on(plan):
     found = rounds(plan.config)
     assert found == {
-        "base": 1, "dpo": 1, "confidence": 1, "ama": 1, "online": 1, "online_oracle": 1, "round2": 2, "round2_confidence": 2, "round3": 3,
+        "base": 1, "dpo": 1, "confidence": 1, "ama": 1, "online": 1, "online_oracle": 1, "round2": 2,
+        "round2_confidence": 2, "round3": 3,
     }  # fmt: skip
 
 

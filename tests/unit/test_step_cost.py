@@ -51,7 +51,8 @@ def folders(tmp_path):
 
 def test_flops_follow_from_tokens_and_parameters():
     assert flops_per_step(ONLINE) == {
-        "step": 6 * 1000 * 100, "sampling": 2 * 1000 * 500, "judging": 2 * 1000 * 400, "reference": 2 * 1000 * 100, "reading": 0,
+        "step": 6 * 1000 * 100, "sampling": 2 * 1000 * 500, "judging": 2 * 1000 * 400, "reference": 2 * 1000 * 100,
+        "reading": 0,
     }  # fmt: skip
     assert flops_per_step(READING)["reading"] == 20 * (2 * 2 * 8 + 2 * 2**2)
 

@@ -46,7 +46,8 @@ def test_method_table_knows_every_pair_loss():
 
 
 def test_every_loss_is_trls_of_that_name(model, tokenizer, arguments):
-    """On a model that has moved away from its reference; two of them with labels that are wrong in a tenth of the cases."""
+    """On a model that has moved away from its reference; two of them with labels that are wrong in a tenth of the
+    cases."""
     smoothed = ("robust", "exo_pair")
     options = {"train_dataset": conversational(), "processing_class": tokenizer, "args": arguments()}
     theirs = DPOTrainer(deepcopy(model), ref_model=deepcopy(model), **options)

@@ -1,4 +1,5 @@
-"""Options of real sizes on a tiny model: LoRA, bfloat16, gradient checkpointing; and policies that the answering stage can load."""
+"""Options of real sizes on a tiny model: LoRA, bfloat16, gradient checkpointing; and policies that the answering stage
+can load."""
 
 import pandas as pd
 import pytest
@@ -37,7 +38,8 @@ def _values(place):
 
 
 def test_gradient_checkpointing_changes_nothing(base, tmp_path):
-    """The states that confidence reads come from the forward alone, not from the one that is repeated for the gradients."""
+    """The states that confidence reads come from the forward alone, not from the one that is repeated for the
+    gradients."""
     spec, reward, data = base
     plain = world.run(tmp_path / "plain", spec, "per_pair", reward)
     saving = world.run(tmp_path / "saving", spec, "per_pair", reward, gradient_checkpointing=True)

@@ -123,7 +123,8 @@ def _weights(place, step=7):
 
 
 def _assert_same(one, two, start, tolerance=2e-3):
-    """The two ended at the same place: they differ by far less than either moved (Adam makes much of the rounding of tiny gradients)."""
+    """The two ended at the same place: they differ by far less than either moved (Adam makes much of the rounding of
+    tiny gradients)."""
     first, second = _weights(one), _weights(two)
     assert first.keys() == second.keys()
     apart = sum(float((first[name] - second[name]).square().sum()) for name in first) ** 0.5
@@ -164,7 +165,8 @@ def test_ddp_is_one_process_also_when_it_is_stopped_half_way(base, tmp_path):
 
 @pytest.mark.slow
 def test_ktos_reference_point_is_of_both_processes(base, tmp_path):
-    """The reference's part is computed by both, and the last micro-batch of an epoch holds a row that counts nowhere."""
+    """The reference's part is computed by both, and the last micro-batch of an epoch holds a row that counts
+    nowhere."""
     spec, _, data = base
     one, two = world.run(tmp_path / "one", spec, "kto"), world.run(
         tmp_path / "two", spec, "kto", launch={"engine": "ddp", "processes": 2}
@@ -232,7 +234,8 @@ def test_processes_end_by_themselves_when_their_job_is_killed(base, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed (make env EXTRA=gpu)")
 def test_zero_is_one_process(base, tmp_path):
-    """Plain DPO, KTO, and per-pair confidence with its online reward, full and LoRA with gradient checkpointing, ZeRO-2 and ZeRO-3, stopped half way and not."""
+    """Plain DPO, KTO, and per-pair confidence with its online reward, full and LoRA with gradient checkpointing, ZeRO-2
+    and ZeRO-3, stopped half way and not."""
     spec, reward, data = base
     cases = {
         "zero2": ("zero2", "dpo", {}),

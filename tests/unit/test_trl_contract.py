@@ -1,4 +1,5 @@
-"""What we rely on inside the pinned TRL. If one of these fails after an upgrade, reread `trulysafe.trainers.preference`."""
+"""What we rely on inside the pinned TRL. If one of these fails after an upgrade, reread
+`trulysafe.trainers.preference`."""
 
 import inspect
 
@@ -77,7 +78,8 @@ def test_on_a_cpu_places_outside_the_response_can_be_left_out_of_the_head(grad):
 
 
 def test_labels_that_are_shifted_already_are_scored_where_they_stand():
-    """On a CPU the head is given the states of the response's places alone, in a row of their own (`trulysafe.trainers.step`)."""
+    """On a CPU the head is given the states of the response's places alone, in a row of their own
+    (`trulysafe.trainers.step`)."""
     model = tiny.model("llama")
     add_fused_lm_head(model, outputs=("log_probs",))
     ids = torch.tensor([[5, 6, 7, 8, 9]])

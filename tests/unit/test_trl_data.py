@@ -1,4 +1,5 @@
-"""Data sets in TRL's preference format: responses end with the end of turn, and what cannot be trained on is refused."""
+"""Data sets in TRL's preference format: responses end with the end of turn, and what cannot be trained on is
+refused."""
 
 from copy import deepcopy
 
@@ -55,7 +56,8 @@ def test_confidence_is_read_where_the_reward_was_fitted(model, newline_tokenizer
     states = [extract(model, newline_tokenizer, [(row[0], row[side]) for row in PAIRS]) for side in (1, 2)]
     rewards = [reward(side).detach() for side in states]
     trainer = made(
-        ConfidenceDPOTrainer, model, arguments(max_steps=1, bf16=bf16, use_cpu=True), conversational(), newline_tokenizer,
+        ConfidenceDPOTrainer, model, arguments(max_steps=1, bf16=bf16, use_cpu=True), conversational(),
+        newline_tokenizer,
         method=Method(confidence=Confidence(kind="label", calibrate_every=0)), reward_model=reward,
     )  # fmt: skip
     trainer.train()

@@ -1,4 +1,5 @@
-"""Several runs in one start of torchrun, which takes longer to come up than a tiny training: ``-m tests.unit.training_workers <folder>``."""
+"""Several runs in one start of torchrun, which takes longer to come up than a tiny training: ``-m
+tests.unit.training_workers <folder>``."""
 
 import json
 import os

@@ -22,8 +22,10 @@ from trulysafe.train.run import TrainingRun
 from trulysafe.trainers.step_cost import COST_FILE
 
 TRAINING: dict[str, Any] = {
-    "steps": 7, "batch_size": 4, "accumulation": 2, "learning_rate": 1e-2, "warmup_share": 0.03, "schedule": "linear", "schedule_options": {},
-    "weight_decay": 0.01, "max_grad_norm": 1.0, "beta": 0.3, "bf16": False, "gradient_checkpointing": False, "lora": None,
+    "steps": 7, "batch_size": 4, "accumulation": 2, "learning_rate": 1e-2, "warmup_share": 0.03, "schedule": "linear",
+    "schedule_options": {},
+    "weight_decay": 0.01, "max_grad_norm": 1.0, "beta": 0.3, "bf16": False, "gradient_checkpointing": False,
+    "lora": None,
     "snapshots": [3],
 }  # fmt: skip
 METHODS: dict[str, dict[str, Any]] = {
@@ -58,7 +60,8 @@ def save_reward(folder: Path, layers: int = tiny.LAYERS, width: int = tiny.WIDTH
 
 
 def dataset(spec: dict[str, Any], pairs: int = 11) -> Dataset:
-    """Random pairs with reference log-probabilities, scope, rewards and token rewards; a third of them is out of scope."""
+    """Random pairs with reference log-probabilities, scope, rewards and token rewards; a third of them is out of
+    scope."""
     draw = torch.Generator().manual_seed(7)
     tokenizer, model = load_tokenizer(spec), load_model(spec)
 
@@ -106,7 +109,8 @@ def run(
 
 
 def outcome(made: TrainingRun) -> dict[str, bytes]:
-    """All that a finished run leaves: its log and every file of every snapshot. What it cost is of the machine and the hour."""
+    """All that a finished run leaves: its log and every file of every snapshot. What it cost is of the machine and the
+    hour."""
     files = [made.place / "log.csv", *sorted((made.place / "policy").rglob("*"))]
     return {
         str(path.relative_to(made.place)): path.read_bytes()

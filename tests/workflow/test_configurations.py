@@ -76,7 +76,10 @@ def test_demo_is_the_default_and_in_no_other_plan(project):
 
 
 def test_reading_the_configuration_loads_no_heavy_library():
-    code = "import sys; import trulysafe, trulysafe.config, trulysafe.workflow.fingerprint; print(sorted({'torch', 'transformers', 'trl', 'pandas'} & set(sys.modules)))"
+    code = (
+        "import sys; import trulysafe, trulysafe.config, trulysafe.workflow.fingerprint; print(sorted({'torch', "
+        "'transformers', 'trl', 'pandas'} & set(sys.modules)))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
 
@@ -94,11 +97,15 @@ def test_lint_finds_nothing(project):
 
 
 WRONG = {
-    "a method name with a typo": (("experiments", "ama", "method", "ama_dop"), ["experiments.ama.method", "Did you mean 'ama_dpo'", "Accepted: dpo, cdpo"]),
-    "an unknown key": (("pools", "harmful", "temprature", 1.0), ["pools.harmful.temprature", "Did you mean 'temperature'"]),
-    "no shards": (("pools", "harmful", "shards", 0), ["pools.harmful.shards: 0 is not accepted. Accepted: a number, 1 or more"]),
+    "a method name with a typo": (("experiments", "ama", "method", "ama_dop"),
+        ["experiments.ama.method", "Did you mean 'ama_dpo'", "Accepted: dpo, cdpo"]),
+    "an unknown key": (("pools", "harmful", "temprature", 1.0),
+        ["pools.harmful.temprature", "Did you mean 'temperature'"]),
+    "no shards": (("pools", "harmful", "shards", 0),
+        ["pools.harmful.shards: 0 is not accepted. Accepted: a number, 1 or more"]),
     "a wrong type": (("training", "learning_rate", "fast"), ["training.learning_rate", "'fast'"]),
-    "an unknown mask rule": (("methods", "ama_dpo", "mask", {"rule": "hysterisis"}), ["methods.ama_dpo.mask.rule", "Did you mean 'hysteresis'"]),
+    "an unknown mask rule": (("methods", "ama_dpo", "mask", {"rule": "hysterisis"}),
+        ["methods.ama_dpo.mask.rule", "Did you mean 'hysteresis'"]),
     "token rewards without a source": (
         ("methods", "ama_dpo", "mask", {"rule": "hysteresis", "token_rewards": "implicit"}),
         ["methods.ama_dpo.mask.token_rewards", "name a source of kind 'implicit' under methods.ama_dpo.token_rewards"],
@@ -107,15 +114,20 @@ WRONG = {
         ("models", "tiny", {"source": "path", "name": "no/such/model"}),
         ["models.tiny.name", "no/such/model", "save_pretrained"],
     ),
-    "an unknown demo part": (("datasets", "test", "options", "part", "tset"), ["datasets.test", "'tset'", "Did you mean 'test'"]),
-    "a missing file": (("datasets", "test", {"kind": "jsonl", "role": "evaluation", "options": {"path": "no/such.jsonl"}}), ["datasets.test", "no/such.jsonl"]),
+    "an unknown demo part": (("datasets", "test", "options", "part", "tset"),
+        ["datasets.test", "'tset'", "Did you mean 'test'"]),
+    "a missing file": (("datasets", "test",
+        {"kind": "jsonl", "role": "evaluation", "options": {"path": "no/such.jsonl"}}),
+        ["datasets.test", "no/such.jsonl"]),
     "an unknown judge": (("judges", "oracle", "kind", "oracel"), ["judges.oracle", "Did you mean 'oracle'"]),
     "an unknown option of the architecture": (
         ("models", "tiny", "architecture", {"layers": 2}),
         ["models.tiny.architecture.layers: unknown key", "num_hidden_layers"],
     ),
-    "a mix without a method": (("experiments", "base", "mix", "random"), ["experiments.base", "mix and method belong together"]),
-    "a method that lacks its reward": (("methods", "ama_dpo", {"mask": {"rule": "hysteresis"}}), ["methods.ama_dpo.reward", "hybrid"]),
+    "a mix without a method": (("experiments", "base", "mix", "random"),
+        ["experiments.base", "mix and method belong together"]),
+    "a method that lacks its reward": (("methods", "ama_dpo", {"mask": {"rule": "hysteresis"}}),
+        ["methods.ama_dpo.reward", "hybrid"]),
 }  # fmt: skip
 
 

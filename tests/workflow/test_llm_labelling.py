@@ -1,4 +1,5 @@
-"""A labeller that asks a language model, through the workflow: planned, run, killed and gone on, moved to another address."""
+"""A labeller that asks a language model, through the workflow: planned, run, killed and gone on, moved to another
+address."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""config/README.md and config/schema.json are generated from the typed configuration and say everything that it knows."""
+"""config/README.md and config/schema.json are generated from the typed configuration and say everything that it
+knows."""
 
 from __future__ import annotations
 

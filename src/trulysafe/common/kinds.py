@@ -1,11 +1,14 @@
-"""Kinds: a reader, a judge, a labeller or a source of token rewards is one module of a room, found by its name and loaded alone.
+"""Kinds: a reader, a judge, a labeller or a source of token rewards is one module of a room, found by its name and
+loaded alone.
 
-To add a kind, put a module of that name into the room. It holds a class ``Options``, whose fields are the keys under ``options`` in the
-configuration and which names the keys beside them that the kind needs, and the functions that the room asks of every kind; the room's own
-docstring names them. Nothing else has to know of it: the
-checks, ``config/README.md`` and ``config/schema.json`` read ``Options``, and a job's code fingerprint covers the kinds that it uses.
+To add a kind, put a module of that name into the room. It holds a class ``Options``, whose fields are the keys under
+``options`` in the configuration and which names the keys beside them that the kind needs, and the functions that the
+room asks of every kind; the room's own docstring names them. Nothing else has to know of it: the
+checks, ``config/README.md`` and ``config/schema.json`` read ``Options``, and a job's code fingerprint covers the kinds
+that it uses.
 
-A module of a kind imports what is heavy (pandas, torch, scikit-learn) inside its functions, since its options are read at every start.
+A module of a kind imports what is heavy (pandas, torch, scikit-learn) inside its functions, since its options are read
+at every start.
 """
 
 from __future__ import annotations

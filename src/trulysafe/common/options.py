@@ -1,7 +1,8 @@
 """What all groups of options share: names, shares, counts, and that unknown keys are refused.
 
-Tables of the configuration, the options of methods and fits, and the options of each kind (:mod:`trulysafe.common.kinds`) are made of these.
-Nothing heavy is imported, since the Snakefile checks options at every start.
+Tables of the configuration, the options of methods and fits, and the options of each kind
+(:mod:`trulysafe.common.kinds`) are made of these. Nothing heavy is imported, since the Snakefile checks options at
+every start.
 """
 
 from __future__ import annotations
@@ -103,7 +104,10 @@ Number = Annotated[float, NO_FLAG]
 
 def _sum_to_a_share(shares: dict[Any, float]) -> dict[Any, float]:
     if not 0 < sum(shares.values()) <= 1 + 1e-6:
-        said = f"the shares sum to {sum(shares.values()):g}. Accepted: shares above 0 in all and 1 at most; the rest is nobody's."
+        said = (
+            f"the shares sum to {sum(shares.values()):g}. Accepted: shares above 0 in all and 1 at most; the rest is "
+            "nobody's."
+        )
         raise PydanticCustomError("shares", "{said}", {"said": said})
     return shares
 
@@ -135,7 +139,10 @@ class Table(BaseModel):
     def _with_known_keys(cls, item: ErrorDetails) -> ErrorDetails:
         if item["type"] != "extra_forbidden" or len(item["loc"]) > 1:
             return item
-        known = f"{choices(item['loc'][0], sorted(field.alias or key for key, field in cls.model_fields.items()))} config/README.md explains them."
+        known = (
+            f"{choices(item['loc'][0], sorted(field.alias or key for key, field in cls.model_fields.items()))} "
+            "config/README.md explains them."
+        )
         return {**item, "ctx": {"said": f"unknown key.{known}"}}
 
 
@@ -168,8 +175,8 @@ Keys = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 class TableOfKinds(Table):
     """A table in which the value of a key decides which of the others are read; those that are not are refused.
 
-    A key at its default counts as left out, so that a configuration with all defaults filled in is accepted; null does as well, so that an
-    overlay can take a key away together with the kind that read it.
+    A key at its default counts as left out, so that a configuration with all defaults filled in is accepted; null does
+    as well, so that an overlay can take a key away together with the kind that read it.
     """
 
     KEYS: ClassVar[Mapping[str, Keys]]
@@ -213,7 +220,8 @@ class TableOfKinds(Table):
             if readers := [repr(other) for other in kinds if any(name in keys for keys in keys_of(other))]:
                 raise error_at(
                     name,
-                    f"only the {key} {' or '.join(readers)} reads it, not {kind!r}. Leave it out (null in an overlay), or choose another {key}.",
+                    f"only the {key} {' or '.join(readers)} reads it, not {kind!r}. Leave it out (null in an "
+                    f"overlay), or choose another {key}.",
                 )
 
     def given(self) -> set[str]:
@@ -253,7 +261,8 @@ def _without_its_tag(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 PlainPaths = WrapValidator(_without_its_tag)
-"""Beside a union of tables by one of their keys: the paths of errors hold keys alone, not the value that chose the table."""
+"""Beside a union of tables by one of their keys: the paths of errors hold keys alone, not the value that chose the
+table."""
 
 
 def error_at(key: str, said: str) -> PydanticCustomError:
@@ -291,8 +300,8 @@ def what_is_wrong(item: Mapping[str, Any]) -> str:
             return f"{ctx['tag']!r} is not accepted.{choices(ctx['tag'], _quoted(ctx['expected_tags']))}"
         case "string_pattern_mismatch":
             return (
-                f"the name {item['input']!r} is not accepted. Accepted: letters, digits, '_' and '.', beginning with a letter or digit "
-                "(names are parts of paths)."
+                f"the name {item['input']!r} is not accepted. Accepted: letters, digits, '_' and '.', beginning with a "
+                "letter or digit (names are parts of paths)."
             )
         case "value_error":
             return str(ctx["error"])

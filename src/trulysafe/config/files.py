@@ -1,4 +1,5 @@
-"""The configuration as the Snakefile sees it: files given together are laid over each other, and the demo lies below where none names models."""
+"""The configuration as the Snakefile sees it: files given together are laid over each other, and the demo lies below
+where none names models."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ DEMO = Path("config") / "demo.yaml"
 
 
 def raw_configuration(paths: Path | Sequence[Path], demo: Path = DEMO) -> dict[str, Any]:
-    """Read one or several configuration files, each laid over the one before, and upon the demo where none names models.
+    """Read one or several configuration files, each laid over the one before, and upon the demo where none names
+    models.
 
     Raises:
         UserError: a file is missing or no mapping.

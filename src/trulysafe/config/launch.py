@@ -1,7 +1,7 @@
 """How many processes train one policy; known without torch, so that a configuration is held to the same rules as a job.
 
-``batch_size`` is the number of pairs of a micro-batch over all processes together, so that the same configuration trains on the same
-micro-batches whatever the number of processes.
+``batch_size`` is the number of pairs of a micro-batch over all processes together, so that the same configuration
+trains on the same micro-batches whatever the number of processes.
 """
 
 from __future__ import annotations
@@ -21,21 +21,27 @@ class Launch(PublicTable):
 
     engine: Literal["single", "ddp", "zero2", "zero3"] = Field(
         "single",
-        description="What trains one policy: `single` is the job's own process, `ddp`, `zero2` and `zero3` (DeepSpeed) are processes started by "
-        "`torchrun`. Changing it reruns nothing.",
+        description="What trains one policy: `single` is the job's own process, `ddp`, `zero2` and `zero3` (DeepSpeed) "
+        "are processes started by `torchrun`. Changing it reruns nothing.",
     )
     processes: Count = Field(
         1,
-        description="Processes of one training run over all nodes together, one for each GPU; `batch_size` must be a multiple. Changing it reruns nothing.",
+        description=(
+            "Processes of one training run over all nodes together, one for each GPU; `batch_size` must be a "
+            "multiple. Changing it reruns nothing."
+        ),
     )
     nodes: Count = Field(
         1,
-        description="Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. Changing it reruns nothing.",
+        description=(
+            "Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. "
+            "Changing it reruns nothing."
+        ),
     )
     checkpoint_steps: Whole = Field(
         0,
-        description="Optimiser steps between checkpoints under `results/<scenario>/checkpoints/`, from which a failed job goes on; 0 saves one only when the "
-        "job is told to stop (SIGTERM). Changing it reruns nothing.",
+        description="Optimiser steps between checkpoints under `results/<scenario>/checkpoints/`, from which a failed "
+        "job goes on; 0 saves one only when the job is told to stop (SIGTERM). Changing it reruns nothing.",
     )
 
     @model_validator(mode="after")
@@ -77,6 +83,6 @@ class Launch(PublicTable):
 def uneven(batch_size: int, processes: int) -> str:
     """What is said of a micro-batch that cannot be spread evenly."""
     return (
-        f"a micro-batch of {batch_size} pairs cannot be spread over {processes} processes. Make it a multiple of {processes}; "
-        "lower training.accumulation in step to keep the pairs of an optimiser step."
+        f"a micro-batch of {batch_size} pairs cannot be spread over {processes} processes. Make it a multiple of "
+        f"{processes}; lower training.accumulation in step to keep the pairs of an optimiser step."
     )

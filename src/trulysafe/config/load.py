@@ -25,7 +25,8 @@ def load(raw: Mapping[str, Any]) -> Configuration:
     """Check a configuration completely, before anything is run.
 
     Raises:
-        UserError: lists wrong keys with their paths, what is accepted and what to do; names that are not there come before all that is read by name.
+        UserError: lists wrong keys with their paths, what is accepted and what to do; names that are not there come
+            before all that is read by name.
     """
     try:
         config = with_sources(Configuration.model_validate(without_removed(_numbers(dict(raw)))))

@@ -1,8 +1,8 @@
 """Rounds of re-ranking: which policies other components start from, in which order, and that this order has no cycle.
 
-Round 1 ranks a pool with the states of the model that was trained on nothing. Later rounds rank the same pool with the states of a
-policy (``pairs.<name>.states_from``), and may start training from one (``experiments.<name>.start_from``). A placebo waits for the experiment
-whose logged gamma it reads, implicit token rewards for the policy that they read.
+Round 1 ranks a pool with the states of the model that was trained on nothing. Later rounds rank the same pool with the
+states of a policy (``pairs.<name>.states_from``), and may start training from one (``experiments.<name>.start_from``).
+A placebo waits for the experiment whose logged gamma it reads, implicit token rewards for the policy that they read.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ def start_policy(config: Configuration, experiment: str, seed: int) -> Policy | 
 def rounds(config: Configuration) -> dict[str, int]:
     """Round of every experiment: 1 without an earlier policy, else one more than the latest policy that it builds on.
 
-    What an experiment's method reads of another training (a placebo's gamma, implicit token rewards) makes no further round, but it is of no
-    earlier round than that training. Experiments of one method and round therefore never wait for each other, and may share a job.
+    What an experiment's method reads of another training (a placebo's gamma, implicit token rewards) makes no further
+    round, but it is of no earlier round than that training. Experiments of one method and round therefore never wait
+    for each other, and may share a job.
     """
     needs, read = builds_on(config), reads(config)
     found: dict[str, int] = {}
@@ -100,8 +101,9 @@ def round_problems(config: Configuration) -> Iterator[str]:
         cycle, read = list(reversed(error.args[1])), reads(config)
         if any(later not in read[name] for name, later in pairwise(cycle)):  # others are named with their methods
             yield (
-                f"experiments: {' -> '.join(cycle)} build on each other in a circle (start_from, states_from of the pairs in their mix, or what "
-                "a method reads of another training). Let one of them start from its model and from pairs that no later policy ranked."
+                f"experiments: {' -> '.join(cycle)} build on each other in a circle (start_from, states_from of the "
+                "pairs in their mix, or what a method reads of another training). Let one of them start from its model "
+                "and from pairs that no later policy ranked."
             )
 
 

@@ -1,4 +1,5 @@
-"""What is wrong with a configuration whose keys are accepted: names that are not there, then experiments, then what the rest is to each other."""
+"""What is wrong with a configuration whose keys are accepted: names that are not there, then experiments, then what the
+rest is to each other."""
 
 from __future__ import annotations
 
@@ -69,7 +70,10 @@ def experiment_problems(config: Configuration) -> Iterator[str]:
     """Training options of experiments that are not accepted."""
     for name, experiment in config.experiments.items():
         if (experiment.mix is None) != (experiment.method is None):
-            yield f"experiments.{name}: mix and method belong together; give both, or neither to evaluate the model itself."
+            yield (
+                f"experiments.{name}: mix and method belong together; give both, or neither to evaluate the model "
+                "itself."
+            )
         try:
             training_of(config, experiment)
         except ValidationError as error:
@@ -93,7 +97,10 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
 def _reward_and_judge_problems(config: Configuration, name: str) -> Iterator[UserError | str]:
     method = method_of(config, name)
     if method.needs_reward and config.methods[name].reward is None:
-        yield f"methods.{name}.reward: missing. Its confidence, mask or online pairs read a hybrid reward; accepted: {', '.join(config.rewards) or '(none is defined)'}."
+        yield (
+            f"methods.{name}.reward: missing. Its confidence, mask or online pairs read a hybrid reward; accepted: "
+            f"{', '.join(config.rewards) or '(none is defined)'}."
+        )
     if method.online.judge not in (REWARD_JUDGE, *config.judges):
         do = "Define it under judges, or correct the name."
         yield not_accepted(f"methods.{name}.online.judge", method.online.judge, [REWARD_JUDGE, *config.judges], do=do)
@@ -107,13 +114,14 @@ def _engine_problems(config: Configuration, name: str) -> Iterator[str]:
     method, training = method_of(config, experiment.method), training_of(config, experiment)
     if method.online.samples and training.engine != "single":
         yield (
-            f"experiments.{name}: training.engine is {training.engine!r}, but pairs that the policy samples (methods.{experiment.method}.online) "
-            "need the engine single. Set experiments.<name>.training: {engine: single, processes: 1}."
+            f"experiments.{name}: training.engine is {training.engine!r}, but pairs that the policy samples "
+            f"(methods.{experiment.method}.online) need the engine single. Set experiments.<name>.training: {{engine: "
+            "single, processes: 1}."
         )
     if method.loss in ONE_PROCESS and training.processes > 1:
         yield (
-            f"experiments.{name}: training.processes is {training.processes}, but the loss {method.loss!r} sorts the micro-batch and needs all of it in one. "
-            "Set experiments.<name>.training: {processes: 1}."
+            f"experiments.{name}: training.processes is {training.processes}, but the loss {method.loss!r} sorts the "
+            "micro-batch and needs all of it in one. Set experiments.<name>.training: {processes: 1}."
         )
 
 
@@ -135,7 +143,10 @@ def _drift_problems(config: Configuration) -> Iterator[str]:
     for name in drift.experiments:
         experiment = config.experiments[name]
         if experiment.method is None or experiment.model != model:
-            yield f"drift.experiments: {name!r} is not followed. Accepted: experiments that train a policy of the pool's model {model!r}."
+            yield (
+                f"drift.experiments: {name!r} is not followed. Accepted: experiments that train a policy of the pool's "
+                f"model {model!r}."
+            )
     judge = config.benchmarks[drift.benchmark].judges[0]
     if config.judges[judge].datasets:
         yield (
@@ -158,30 +169,43 @@ def _source_problems(config: Configuration, name: str) -> Iterator[str]:
     source = config.token_rewards[table.token_rewards] if table.token_rewards else None
     if method.mask.token_rewards != (source.kind if source else "hybrid"):
         yield (
-            f"{where}.mask.token_rewards: {method.mask.token_rewards!r} does not fit. Leave it out and name a source of kind "
-            f"{method.mask.token_rewards!r} under {where}.token_rewards; accepted: {', '.join(config.token_rewards) or '(none is defined)'}."
+            f"{where}.mask.token_rewards: {method.mask.token_rewards!r} does not fit. Leave it out and name a source "
+            f"of kind {method.mask.token_rewards!r} under {where}.token_rewards; accepted: "
+            f"{', '.join(config.token_rewards) or '(none is defined)'}."
         )
     if source and method.mask.rule == "none":
-        yield f"{where}.token_rewards: the method has no mask that would read them. Add mask: {{rule: hysteresis}}, or remove the key."
+        yield (
+            f"{where}.token_rewards: the method has no mask that would read them. Add mask: {{rule: hysteresis}}, or "
+            "remove the key."
+        )
     pooling = config.rewards[table.reward].pooling if table.reward else "eos"
     if method.needs_reward and pooling != "eos":
         yield (
-            f"{where}.reward: {table.reward!r} pools {pooling!r}, but training reads the state of the end-of-turn token. "
-            "Name a reward with pooling: eos; others can rank pairs."
+            f"{where}.reward: {table.reward!r} pools {pooling!r}, but training reads the state of the end-of-turn "
+            "token. Name a reward with pooling: eos; others can rank pairs."
         )
     if table.gamma_of and method.confidence.kind != "fixed":
-        yield f"{where}.gamma_of: only a constant gamma can be a placebo. Set confidence: {{kind: fixed}}, or remove the key."
+        yield (
+            f"{where}.gamma_of: only a constant gamma can be a placebo. Set confidence: {{kind: fixed}}, or remove the "
+            "key."
+        )
     read = config.experiments[table.gamma_of].method if table.gamma_of else None
     if table.gamma_of and (read is None or method_of(config, read).confidence.kind != "label"):
-        yield f"{where}.gamma_of: {table.gamma_of!r} logs no gamma. Name an experiment whose method has confidence: {{kind: label}}."
+        yield (
+            f"{where}.gamma_of: {table.gamma_of!r} logs no gamma. Name an experiment whose method has confidence: "
+            "{kind: label}."
+        )
     for experiment, item in config.experiments.items():
         if item.method == name and source and source.model != item.model:
             yield (
-                f"experiments.{experiment}: its model is {item.model!r}, but its token rewards ({table.token_rewards}) are of "
-                f"{source.model!r}. Define a source for each model."
+                f"experiments.{experiment}: its model is {item.model!r}, but its token rewards ({table.token_rewards}) "
+                f"are of {source.model!r}. Define a source for each model."
             )
         if item.method == name and experiment in reached(reads(config), experiment):
-            yield f"experiments.{experiment}: it waits for its own training, by way of {', '.join(experiments_read(config, name))}."
+            yield (
+                f"experiments.{experiment}: it waits for its own training, by way of "
+                f"{', '.join(experiments_read(config, name))}."
+            )
 
 
 def _policy_source_problems(config: Configuration) -> Iterator[str]:
@@ -189,4 +213,7 @@ def _policy_source_problems(config: Configuration) -> Iterator[str]:
     for name, source in config.token_rewards.items():
         read = config.experiments[source.experiment] if source.experiment else None
         if read and (read.method is None or read.model != source.model):
-            yield f"token_rewards.{name}.experiment: {source.experiment!r} must be trained, from the model {source.model!r}."
+            yield (
+                f"token_rewards.{name}.experiment: {source.experiment!r} must be trained, from the model "
+                f"{source.model!r}."
+            )

@@ -1,4 +1,5 @@
-"""What a configuration's tables come to: options of a data set's reader, the method behind a stanza, the training options of an experiment."""
+"""What a configuration's tables come to: options of a data set's reader, the method behind a stanza, the training
+options of an experiment."""
 
 from __future__ import annotations
 

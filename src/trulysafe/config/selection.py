@@ -14,7 +14,8 @@ _NESTED = ("report",)
 
 
 def without_removed(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out components that are set to null, which is how an overlay takes one of the configuration below it away."""
+    """Leave out components that are set to null, which is how an overlay takes one of the configuration below it
+    away."""
     kept = {}
     for key, value in raw.items():
         if key in _NESTED and isinstance(value, Mapping):
@@ -34,8 +35,8 @@ def _holds_components(value: Mapping[str, Any]) -> bool:
 def of_groups(config: Configuration) -> Configuration:
     """The part of a configuration that ``groups`` asks for; all of it where that is empty.
 
-    Kept are experiments of those groups, models as they are, what either waits for, and defaults that ablations compare with;
-    then what they are made of, and what of the report speaks about them.
+    Kept are experiments of those groups, models as they are, what either waits for, and defaults that ablations compare
+    with; then what they are made of, and what of the report speaks about them.
     """
     if not config.groups:
         return config

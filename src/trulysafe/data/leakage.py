@@ -1,6 +1,7 @@
 """Fail where a prompt, or a near-duplicate of it, reached two roles.
 
-The check looks at the tables as the stages used them, recomputes ids from the texts, and knows nothing of how the split was made.
+The check looks at the tables as the stages used them, recomputes ids from the texts, and knows nothing of how the split
+was made.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from trulysafe.data.similarity import near_pairs
 EXAMPLES = 3
 LEARNING_ROLES = ("labeller", "reward", "pairs", "judge")
 EXEMPT = tuple(("corpus", role) for role in LEARNING_ROLES)
-"""The base model may have read what alignment uses, as any pretrained model has; it must not have read what evaluation asks."""
+"""The base model may have read what alignment uses, as any pretrained model has; it must not have read what evaluation
+asks."""
 
 
 def check(
@@ -110,7 +112,8 @@ def _counts(roles: tuple[str, str], overlaps: pd.DataFrame, exempt: bool) -> dic
 def _message(entry: dict[str, Any]) -> str:
     datasets = ", ".join(f"{name} ({count})" for name, count in entry["datasets"].items())
     return (
-        f"leakage between roles {entry['roles'][0]} and {entry['roles'][1]}: {entry['equal']} equal and {entry['near']} near-duplicate "
-        f"prompts. Datasets: {datasets}. Prompt ids, for example: {', '.join(entry['examples'])}. "
-        "Give the datasets one role, or `split`, so that the split keeps their prompts apart."
+        f"leakage between roles {entry['roles'][0]} and {entry['roles'][1]}: {entry['equal']} equal and "
+        f"{entry['near']} near-duplicate prompts. Datasets: {datasets}. Prompt ids, for example: "
+        f"{', '.join(entry['examples'])}. Give the datasets one role, or `split`, so that the split keeps their "
+        "prompts apart."
     )

@@ -1,6 +1,7 @@
 """Read a dataset into a table of one schema, with a report of the rows read, kept and dropped by reason.
 
-The reader (:mod:`trulysafe.data.sources`) says what a row holds; :func:`validate` is all that can be known of a dataset before any job runs.
+The reader (:mod:`trulysafe.data.sources`) says what a row holds; :func:`validate` is all that can be known of a dataset
+before any job runs.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def read(kind: str, given: Given, name: str = "") -> Loaded:
         name: text of the table's ``source`` column; by default the kind.
 
     Raises:
-        UserError: an unknown kind or option, a missing file, a byte that is not UTF-8, a row that cannot be parsed, lacks its
-            prompt, has an empty text or a value outside its set; names file, row and column.
+        UserError: an unknown kind or option, a missing file, a byte that is not UTF-8, a row that cannot be parsed,
+            lacks its prompt, has an empty text or a value outside its set; names file, row and column.
     """
     options = validate(kind, given)
     if isinstance(options, SourceOptions):
@@ -69,7 +70,8 @@ def read(kind: str, given: Given, name: str = "") -> Loaded:
 
 
 def validate(kind: str, given: Given) -> ReaderOptions:
-    """Check all that is cheap to know before any job: names and values of options, that files exist, that the first row reads.
+    """Check all that is cheap to know before any job: names and values of options, that files exist, that the first row
+    reads.
 
     Raises:
         UserError: names the option, the accepted values, and what to do.

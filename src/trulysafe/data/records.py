@@ -1,6 +1,7 @@
 """Read the rows of files or of a hub dataset, each row knowing where it came from.
 
-Formats go by the end of the file name: ``.jsonl``, ``.json`` (one list), ``.csv``, ``.parquet``; the first three also as ``.gz``.
+Formats go by the end of the file name: ``.jsonl``, ``.json`` (one list), ``.csv``, ``.parquet``; the first three also
+as ``.gz``.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Row:
         if column not in self.values:
             found = ", ".join(map(str, self.values)) or "none"
             raise UserError(
-                f"{self.where}: no column {column!r}. Columns of this row: {found}. Add it, or map another column to it."
+                f"{self.where}: no column {column!r}. Columns of this row: {found}. Add it, or map another column to "
+                "it."
             )
         return self.values[column]
 
@@ -66,7 +68,8 @@ def file_rows(paths: list[Path], form: str = "") -> Iterator[Row]:
     """Rows of the files, in order; ``form`` overrules the format that a file's name ends in.
 
     Raises:
-        UserError: a file is missing, has an unknown ending, holds a byte that is not UTF-8, or a row that cannot be parsed.
+        UserError: a file is missing, has an unknown ending, holds a byte that is not UTF-8, or a row that cannot be
+            parsed.
     """
     for path in paths:
         yield from FORMATS[form or file_format(path)](path)
@@ -75,7 +78,8 @@ def file_rows(paths: list[Path], form: str = "") -> Iterator[Row]:
 def hub_rows(
     repo: str, *, revision: str, split: str, subset: str | None = None, files: Sequence[str] = ()
 ) -> Iterator[Row]:
-    """Rows of one split of a dataset of the Hugging Face hub, as prefetched at a pinned revision; never from the network.
+    """Rows of one split of a dataset of the Hugging Face hub, as prefetched at a pinned revision; never from the
+    network.
 
     Args:
         repo: name on the hub, or a local copy of the repository.
@@ -116,7 +120,8 @@ def find_files(folder: str, patterns: list[str]) -> list[Path]:
         matches = [full] if full.is_file() else sorted(full.parent.glob(full.name))
         if not matches:
             raise UserError(
-                f"{full}: file not found. Put it there, or set `path` of the dataset or the `data` folder of the configuration."
+                f"{full}: file not found. Put it there, or set `path` of the dataset or the `data` folder of the "
+                "configuration."
             )
         found += matches
     return found

@@ -39,14 +39,16 @@ def rows_of_role(
         kept = kept[kept["risk"].isin(list(risks))]
     if kept.empty:
         raise UserError(
-            f"{', '.join(map(str, tables))}: no row is left for the role {role!r}{f' and the classes {list(risks)}' if risks else ''}. "
-            "Raise split.shares for this role, give the dataset this role, or add data."
+            f"{', '.join(map(str, tables))}: no row is left for the role "
+            f"{role!r}{f' and the classes {list(risks)}' if risks else ''}. Raise split.shares for this role, give the "
+            "dataset this role, or add data."
         )
     return kept.reset_index(drop=True)
 
 
 def at_most(table: pd.DataFrame, rows: int | None) -> pd.DataFrame:
-    """At most ``rows`` rows: those whose prompts have the lowest hashes (so the smaller set is in the larger one), in the table's order."""
+    """At most ``rows`` rows: those whose prompts have the lowest hashes (so the smaller set is in the larger one), in
+    the table's order."""
     if rows is None or len(table) <= rows:
         return table.reset_index(drop=True)
     order = table["prompt_id"].map(lambda identifier: unit_interval(identifier, "limit"))

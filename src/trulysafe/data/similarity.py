@@ -1,8 +1,8 @@
 """Near-duplicate prompts: cosine similarity of character 5-grams over content words.
 
-The similarity of two prompts depends on these two alone (plain counts, no weights learnt from the data at hand), so that adding a
-dataset never moves another pair over the threshold, and the leakage check sees exactly what the split saw. Stop words are left out:
-prompts of the form "how do I ..." are not alike because of it.
+The similarity of two prompts depends on these two alone (plain counts, no weights learnt from the data at hand), so
+that adding a dataset never moves another pair over the threshold, and the leakage check sees exactly what the split
+saw. Stop words are left out: prompts of the form "how do I ..." are not alike because of it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ _WORD = re.compile(r"\w+")
 def near_pairs(texts: Sequence[str], threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find all pairs of texts at least as similar as ``threshold``.
 
-    The search is exact. Only pairs that share one of their rarer n-grams are compared: without it their similarity is below the norm
-    of the commoner ones (prefix filtering, Bayardo et al. 2007). 30,000 prompts take some ten seconds on one core.
+    The search is exact. Only pairs that share one of their rarer n-grams are compared: without it their similarity is
+    below the norm of the commoner ones (prefix filtering, Bayardo et al. 2007). 30,000 prompts take some ten seconds on
+    one core.
 
     Args:
         texts: the texts; spelling variants that :func:`~trulysafe.common.ids.normalise_text` folds are equal.
@@ -51,7 +52,8 @@ def near_pairs(texts: Sequence[str], threshold: float) -> tuple[np.ndarray, np.n
 
 
 def groups(texts: Sequence[str], threshold: float) -> np.ndarray:
-    """Number the groups of texts that chains of near-duplicate pairs connect; shape [texts], equal numbers are one group."""
+    """Number the groups of texts that chains of near-duplicate pairs connect; shape [texts], equal numbers are one
+    group."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

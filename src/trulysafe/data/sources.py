@@ -1,13 +1,15 @@
 """What every reader of a dataset is made of: its options, and the rows of its files or of its dataset on the hub.
 
-Each reader is a module of ``trulysafe.data.readers``, found by its name, the dataset's ``kind``. It holds a class ``Options`` (of
-:class:`SourceOptions`, which says what table the source gives and where it lies) and a function ``fields`` that turns a
-:class:`~trulysafe.data.records.Row` into the fields of one table row: the texts of :data:`TEXTS`, further ``risk``, ``family``, ``label`` and
-``meta``. It raises :class:`SkipRowError` where a row is of no use. Everything else (ids, duplicates, sizes, counts of what was left out) is
-done once, in :mod:`trulysafe.data.read`.
+Each reader is a module of ``trulysafe.data.readers``, found by its name, the dataset's ``kind``. It holds a class
+``Options`` (of :class:`SourceOptions`, which says what table the source gives and where it lies) and a function
+``fields`` that turns a :class:`~trulysafe.data.records.Row` into the fields of one table row: the texts of
+:data:`TEXTS`, further ``risk``, ``family``, ``label`` and ``meta``. It raises :class:`SkipRowError` where a row is of
+no use. Everything else (ids, duplicates, sizes, counts of what was left out) is done once, in
+:mod:`trulysafe.data.read`.
 
-Risk stays empty where the source does not say which kind of harm a prompt carries: the labeller fills it; ``meta.harmful`` then says that the
-prompt is known to be harmful, so that the labeller chooses among the harmful classes.
+Risk stays empty where the source does not say which kind of harm a prompt carries: the labeller fills it;
+``meta.harmful`` then says that the prompt is known to be harmful, so that the labeller chooses among the harmful
+classes.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ Files = Annotated[
     tuple[str, ...],
     BeforeValidator(_listed, json_schema_input_type=str | list[str]),
     Field(
-        description="File, pattern or list of them (`.jsonl`, `.json`, `.csv`, `.parquet`; `.gz` too); each kind has its own by default."
+        description=(
+            "File, pattern or list of them (`.jsonl`, `.json`, `.csv`, `.parquet`; `.gz` too); each kind has its own "
+            "by default."
+        )
     ),
 ]
 HubName = Annotated[str, Field(description="Dataset on the Hugging Face hub (`source: hub`).")]
@@ -102,7 +107,10 @@ class SourceOptions(ReaderOptions):
     subset: str | None = Field(None, description="Subset (configuration name) of the hub dataset.")
     files: list[str] = Field(
         default_factory=list,
-        description="File names or patterns of the hub dataset to fetch and read as `split`, where its own description does not say.",
+        description=(
+            "File names or patterns of the hub dataset to fetch and read as `split`, where its own description does "
+            "not say."
+        ),
     )
     max_characters: Most | None = Field(None, description="Leave out rows with a longer prompt plus response.")
     risk: RowRisk | None = Field(None, description="Risk class of every row, in place of the source's own.")

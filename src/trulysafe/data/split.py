@@ -1,8 +1,9 @@
-"""One split of all prompts over the roles, by hash of the prompt: what one stage learns from, no other stage is judged on.
+"""One split of all prompts over the roles, by hash of the prompt: what one stage learns from, no other stage is judged
+on.
 
-Groups of near-duplicate prompts get one role. A dataset with a fixed role forces it on the groups of its prompts; where datasets
-disagree the earlier of ``ROLES`` wins, so evaluation wins over all, and a dataset loses the rows whose prompts went to
-another role. Groups that no fixed dataset touches go by their hash to the shares of a dataset that is divided.
+Groups of near-duplicate prompts get one role. A dataset with a fixed role forces it on the groups of its prompts; where
+datasets disagree the earlier of ``ROLES`` wins, so evaluation wins over all, and a dataset loses the rows whose prompts
+went to another role. Groups that no fixed dataset touches go by their hash to the shares of a dataset that is divided.
 The corpus gives way to all: it is large, and it may read what alignment uses, only not what evaluation asks.
 """
 
@@ -22,7 +23,8 @@ from trulysafe.data.similarity import groups
 ROLES = ("evaluation", "judge", "labeller", "reward", "pairs", "corpus")
 """Who may see a prompt, the winner of a conflict first."""
 Role = str | Mapping[str, float]
-"""A role, ``split`` (divided by the configuration's shares), or shares of the dataset's own, such as ``{judge: 0.4, evaluation: 0.6}``."""
+"""A role, ``split`` (divided by the configuration's shares), or shares of the dataset's own, such as ``{judge: 0.4,
+evaluation: 0.6}``."""
 
 
 def assign(
@@ -37,7 +39,8 @@ def assign(
         seed: another seed assigns the divided datasets anew.
 
     Returns:
-        A table of schema ``split``, one row per prompt, ordered by prompt id. The same whatever the order of the datasets.
+        A table of schema ``split``, one row per prompt, ordered by prompt id. The same whatever the order of the
+        datasets.
 
     Raises:
         UserError: an unknown role, or shares that are negative or all zero.
@@ -60,7 +63,8 @@ def assign(
 
 
 def digest(frame: pd.DataFrame, table: pd.DataFrame) -> str:
-    """Fingerprint of the roles of a dataset's prompts; other datasets change it only where they take prompts to another role."""
+    """Fingerprint of the roles of a dataset's prompts; other datasets change it only where they take prompts to another
+    role."""
     roles = table.loc[table["prompt_id"].isin(frame["prompt_id"]), ["prompt_id", "role"]].sort_values("prompt_id")
     return content_id(*roles["prompt_id"], *roles["role"])
 
@@ -103,12 +107,14 @@ def _check_role(where: str, role: Role) -> None:
             raise UserError(f"{where}.{name}: {share} is negative; a share of at least 0 is needed.")
     if sum(role.values()) <= 0:
         raise UserError(
-            f"{where}: no share is above 0, so no prompt could get a role. Give at least one of {', '.join(ROLES)} a share."
+            f"{where}: no share is above 0, so no prompt could get a role. Give at least one of {', '.join(ROLES)} a "
+            "share."
         )
 
 
 def _group_role(group: str, roles: list[Role], seed: int) -> str:
-    """Role of a group: the first of ROLES among the fixed ones, else among the shares' choices; the corpus gives way to both."""
+    """Role of a group: the first of ROLES among the fixed ones, else among the shares' choices; the corpus gives way to
+    both."""
     position = unit_interval(group, salt=f"split {seed}")
     fixed = [role for role in roles if isinstance(role, str) and role != "corpus"]
     divided = [_by_share(role, position) for role in roles if not isinstance(role, str)]

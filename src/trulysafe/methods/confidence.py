@@ -22,15 +22,15 @@ def label_confidence(
 ) -> Tensor:
     """Confidence gamma that the chosen response is the safer one (RBRM, section on confidence DPO).
 
-    ``gamma = max(sigmoid(alpha (s_c - s_r)), floor)`` with ``s = sigmoid(r) - 0.5``, averaged over the batch first unless
-    ``per_pair``. The rewards should be centred on 0 (calibrated), as 0 is where the sigmoid is read.
+    ``gamma = max(sigmoid(alpha (s_c - s_r)), floor)`` with ``s = sigmoid(r) - 0.5``, averaged over the batch first
+    unless ``per_pair``. The rewards should be centred on 0 (calibrated), as 0 is where the sigmoid is read.
 
     Args:
         chosen_reward: reward of the chosen responses, shape [batch].
         rejected_reward: reward of the rejected responses, shape [batch].
         alpha: steepness, finite and > 0; 7.5 in the released code.
-        floor: least confidence, in [0, 1]. At 0.5 (paper) a label never flips; at 0 it may, which per pair equals swapping the
-            two responses.
+        floor: least confidence, in [0, 1]. At 0.5 (paper) a label never flips; at 0 it may, which per pair equals
+            swapping the two responses.
         per_pair: one number per pair, which does not depend on the batch, in place of one number per batch (paper).
 
     Returns:
@@ -64,7 +64,8 @@ def mean_logged_confidence(log: pd.DataFrame, experiment: str) -> float:
     """Mean gamma of an experiment's runs over all their steps: the constant of a placebo.
 
     Args:
-        log: training log, columns experiment, seed, step, name, value; an entry ``confidence`` is a mean since the run's last one.
+        log: training log, columns experiment, seed, step, name, value; an entry ``confidence`` is a mean since the
+            run's last one.
         experiment: whose runs.
 
     Raises:
@@ -75,8 +76,8 @@ def mean_logged_confidence(log: pd.DataFrame, experiment: str) -> float:
     steps = found.groupby("seed")["step"].diff().fillna(found["step"])
     if found.empty:
         raise UserError(
-            f"methods.<name>.gamma_of: the runs of {experiment!r} logged no confidence. Name an experiment whose method has "
-            "confidence: {kind: label} and whose mix holds pairs in its reward_scope."
+            f"methods.<name>.gamma_of: the runs of {experiment!r} logged no confidence. Name an experiment whose "
+            "method has confidence: {kind: label} and whose mix holds pairs in its reward_scope."
         )
     return float((found["value"] * steps).sum() / steps.sum())
 

@@ -1,7 +1,7 @@
 """Controls: what a mask or a confidence would do if it knew nothing about the text.
 
-Every draw is seeded by the run's seed and the token ids it is for, so that batch, padding, number of processes and a resumed run give
-the same control, and a response keeps its random mask through all epochs.
+Every draw is seeded by the run's seed and the token ids it is for, so that batch, padding, number of processes and a
+resumed run give the same control, and a response keeps its random mask through all epochs.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ def shuffled_rewards(chosen: Tensor, rejected: Tensor, how: str, generator: torc
 
     Args:
         chosen, rejected: rewards, shape [pairs].
-        how: ``pairs`` gives each pair the rewards of a random pair (the spread of per-pair confidence stays, what it knows of the
-            pair goes); ``responses`` permutes all rewards (nothing is left of the order either); ``none`` does nothing.
+        how: ``pairs`` gives each pair the rewards of a random pair (the spread of per-pair confidence stays, what it
+            knows of the pair goes); ``responses`` permutes all rewards (nothing is left of the order either); ``none``
+            does nothing.
         generator: on the CPU.
 
     Raises:
@@ -98,7 +99,8 @@ def shuffled_rewards(chosen: Tensor, rejected: Tensor, how: str, generator: torc
         raise not_accepted("confidence.shuffle", how, REWARD_SHUFFLES)
     if chosen.shape != rejected.shape or chosen.dim() != 1:
         raise UserError(
-            f"shuffled rewards: shapes {tuple(chosen.shape)} and {tuple(rejected.shape)}; give two tensors of shape [pairs]."
+            f"shuffled rewards: shapes {tuple(chosen.shape)} and {tuple(rejected.shape)}; give two tensors of shape "
+            "[pairs]."
         )
     if how == "none":
         return chosen, rejected

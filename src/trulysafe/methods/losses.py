@@ -1,7 +1,7 @@
 """The two papers' losses as pure functions on sums of token log-probabilities.
 
-RBRM is arXiv 2503.10093 (confidence DPO and the hybrid reward); Equilibrate RLHF is arXiv 2502.11555 (AMA: the same margin
-over masked sums, see :mod:`trulysafe.methods.masks`).
+RBRM is arXiv 2503.10093 (confidence DPO and the hybrid reward); Equilibrate RLHF is arXiv 2502.11555 (AMA: the same
+margin over masked sums, see :mod:`trulysafe.methods.masks`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from torch import Tensor
 def dpo_margin(policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tensor, ref_rejected: Tensor) -> Tensor:
     """Margin h of a pair: how much more than the reference the policy prefers the chosen response.
 
-    ``h = [log pi(y_c) - log pi(y_r)] - [log ref(y_c) - log ref(y_r)]`` (Rafailov et al., 2023, equation 7, without beta). With
-    log-probabilities summed over kept tokens only it is the margin of ADPO (Equilibrate RLHF, section on AMA).
+    ``h = [log pi(y_c) - log pi(y_r)] - [log ref(y_c) - log ref(y_r)]`` (Rafailov et al., 2023, equation 7, without
+    beta). With log-probabilities summed over kept tokens only it is the margin of ADPO (Equilibrate RLHF, section on
+    AMA).
 
     Args:
         policy_chosen: summed log-probability of the chosen response under the policy, nats, shape [batch].
@@ -34,24 +35,26 @@ def dpo_margin(policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tenso
 def confidence_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
     """Conservative DPO with a given label confidence (RBRM, section on confidence DPO).
 
-    ``-gamma log sigmoid(beta h) - (1 - gamma) log sigmoid(-beta h)``: conservative DPO with label smoothing ``1 - gamma``.
+    ``-gamma log sigmoid(beta h) - (1 - gamma) log sigmoid(-beta h)``: conservative DPO with label smoothing ``1 -
+    gamma``.
 
     Args:
         margin: policy-minus-reference log-ratio of chosen minus rejected, nats, shape [batch].
-        confidence: probability that the label is right, in [0, 1], shape [batch] or scalar. The paper floors it at 0.5; values
-            below say that the label is more likely wrong than right.
+        confidence: probability that the label is right, in [0, 1], shape [batch] or scalar. The paper floors it at 0.5;
+            values below say that the label is more likely wrong than right.
         beta: inverse temperature of the implicit reward, > 0.
 
     Returns:
-        Loss per pair, shape [batch]. Equals DPO at confidence 1, DPO of the swapped pair at confidence 0, and has its minimum at
-        ``beta * margin == logit(confidence)``.
+        Loss per pair, shape [batch]. Equals DPO at confidence 1, DPO of the swapped pair at confidence 0, and has its
+        minimum at ``beta * margin == logit(confidence)``.
     """
     gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
     return -gamma * F.logsigmoid(beta * margin) - (1 - gamma) * F.logsigmoid(-beta * margin)
 
 
 def confidence_hinge_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
-    """Hinge loss of SLiC-HF (Zhao et al., 2023) under a label confidence: ``gamma relu(1 - beta h) + (1 - gamma) relu(1 + beta h)``.
+    """Hinge loss of SLiC-HF (Zhao et al., 2023) under a label confidence: ``gamma relu(1 - beta h) + (1 - gamma) relu(1
+    + beta h)``.
 
     Arguments and shapes as in :func:`confidence_dpo_loss`. Equals TRL's ``hinge`` at confidence 1.
     """
@@ -62,18 +65,20 @@ def confidence_hinge_loss(margin: Tensor, confidence: Tensor | float, beta: floa
 def robust_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
     """Robust DPO (Chowdhury et al., 2024): unbiased under labels that are wrong with probability ``1 - gamma``.
 
-    ``(gamma l(h) - (1 - gamma) l(-h)) / (2 gamma - 1)`` with ``l(h) = -log sigmoid(beta h)``. Arguments and shapes as in
-    :func:`confidence_dpo_loss`, with a confidence above 0.5. Equals TRL's ``robust`` with label smoothing ``1 - gamma``.
+    ``(gamma l(h) - (1 - gamma) l(-h)) / (2 gamma - 1)`` with ``l(h) = -log sigmoid(beta h)``. Arguments and shapes as
+    in :func:`confidence_dpo_loss`, with a confidence above 0.5. Equals TRL's ``robust`` with label smoothing ``1 -
+    gamma``.
     """
     gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
     return (-gamma * F.logsigmoid(beta * margin) + (1 - gamma) * F.logsigmoid(-beta * margin)) / (2 * gamma - 1)
 
 
 def exo_pair_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
-    """EXO on pairs (Ji et al., 2024, equation 16): KL divergence of the policy's preference from the label's, ``[gamma, 1 - gamma]``.
+    """EXO on pairs (Ji et al., 2024, equation 16): KL divergence of the policy's preference from the label's, ``[gamma,
+    1 - gamma]``.
 
-    Arguments and shapes as in :func:`confidence_dpo_loss`. The divergence from a certain label is infinite, so gamma stays
-    :data:`EXO_SMOOTHING` away from 0 and 1. Equals TRL's ``exo_pair`` with label smoothing ``1 - gamma``.
+    Arguments and shapes as in :func:`confidence_dpo_loss`. The divergence from a certain label is infinite, so gamma
+    stays :data:`EXO_SMOOTHING` away from 0 and 1. Equals TRL's ``exo_pair`` with label smoothing ``1 - gamma``.
     """
     gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
     gamma = gamma.clamp(EXO_SMOOTHING, 1 - EXO_SMOOTHING)
@@ -123,8 +128,8 @@ RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "sppo_hard": lambda chosen, rejected, beta: (chosen - 0.5 / beta) ** 2 + (rejected + 0.5 / beta) ** 2,
     # DiscoPOP (Lu et al., 2024, equation 5): a logistic and an exponential loss, blended by the margin
     "discopop": _discopop,
-    # KTO (Ethayarajh et al., 2024, equation 7) on log-ratios less z0: the chosen response desirable, the rejected one not. The mean
-    # over the two, both of weight 1, as there are as many of either kind
+    # KTO (Ethayarajh et al., 2024, equation 7) on log-ratios less z0: the chosen response desirable, the rejected one
+    # not. The mean over the two, both of weight 1, as there are as many of either kind
     "kto": lambda chosen, rejected, beta: (torch.sigmoid(-beta * chosen) + torch.sigmoid(beta * rejected)) / 2,
 }
 """TRL's further losses of a pair: ``(log-ratio of chosen [batch], of rejected [batch], beta) -> loss [batch]``."""
@@ -164,14 +169,16 @@ BATCH_LOSSES: dict[str, Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], 
         policy[0] - reference[0], policy[1] - reference[1], beta
     ),
 }
-"""TRL's losses that compare a whole micro-batch: ``((chosen, rejected) of the policy, of the reference, beta) -> loss``.
+"""TRL's losses that compare a whole micro-batch: ``((chosen, rejected) of the policy, of the reference, beta) ->
+loss``.
 
 All log-probabilities are sums, nats, shape [batch]; the loss has that shape, the mean over it is TRL's.
 """
 
 
 def sft_loss(chosen: Tensor, tokens: float) -> Tensor:
-    """Supervised fine-tuning on the chosen responses alone, as TRL's ``sft``; on best-of-n pairs it is rejection sampling.
+    """Supervised fine-tuning on the chosen responses alone, as TRL's ``sft``; on best-of-n pairs it is rejection
+    sampling.
 
     Args:
         chosen: summed log-probability of the kept tokens of each chosen response under the policy, nats, shape [batch].
@@ -199,9 +206,11 @@ def preference_loss(
 
     Args:
         name: of the loss.
-        policy: summed log-probability of the chosen and of the rejected response under the policy, nats, each of shape [batch].
+        policy: summed log-probability of the chosen and of the rejected response under the policy, nats, each of shape
+            [batch].
         reference: the same under the reference.
-        confidence: probability that the label is right, shape [batch] or scalar; :data:`BATCH_LOSSES` have no use for it.
+        confidence: probability that the label is right, shape [batch] or scalar; :data:`BATCH_LOSSES` have no use for
+            it.
         beta: inverse temperature, > 0.
         tokens: number of tokens that were summed over, at least 1, each of shape [batch].
         reference_point: z0 of :data:`trulysafe.methods.method.SHIFTED_LOSSES`.
@@ -221,13 +230,16 @@ def preference_loss(
 
 
 def response_loss(name: str, chosen: Tensor, rejected: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
-    """One of :data:`RESPONSE_LOSSES` under a label confidence: its mean over the label being right or the pair being swapped.
+    """One of :data:`RESPONSE_LOSSES` under a label confidence: its mean over the label being right or the pair being
+    swapped.
 
-    ``gamma l(chosen, rejected) + (1 - gamma) l(rejected, chosen)``, which is what :func:`confidence_dpo_loss` is for DPO.
+    ``gamma l(chosen, rejected) + (1 - gamma) l(rejected, chosen)``, which is what :func:`confidence_dpo_loss` is for
+    DPO.
 
     Args:
         name: of the loss.
-        chosen: policy-minus-reference log-probability of the chosen response, nats, shape [batch]; per kept token for ``PER_TOKEN_LOSSES``.
+        chosen: policy-minus-reference log-probability of the chosen response, nats, shape [batch]; per kept token for
+            ``PER_TOKEN_LOSSES``.
         rejected: the same for the rejected response.
         confidence: probability that the label is right, in [0, 1], shape [batch] or scalar.
         beta: inverse temperature, > 0.

@@ -1,7 +1,7 @@
 """AMA: which response tokens a preference loss keeps (Equilibrate RLHF, arXiv 2502.11555).
 
-All tensors are [rows, tokens]; ``response_mask`` marks the response tokens (end-of-turn token included), wherever they lie in
-the row. What lies outside a response is 0 in every mask.
+All tensors are [rows, tokens]; ``response_mask`` marks the response tokens (end-of-turn token included), wherever they
+lie in the row. What lies outside a response is 0 in every mask.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def message_mask(
     ========== ===================================================================================== ==================
 
     Args:
-        token_rewards: reward read after consuming each token, shape [rows, tokens], any floating dtype; values outside the response are
-            ignored.
+        token_rewards: reward read after consuming each token, shape [rows, tokens], any floating dtype; values outside
+            the response are ignored.
         response_mask: 1 on response tokens, same shape.
         chosen: boolean per row, shape [rows].
         rule: one of ``MASK_RULES``.
@@ -45,11 +45,12 @@ def message_mask(
         width: half-width of the dead band of ``hysteresis``, finite and >= 0 whatever the rule.
 
     Returns:
-        Detached 0/1 tensor of the same shape and dtype as ``token_rewards``. The raw rule: see :func:`with_minimum_share`.
+        Detached 0/1 tensor of the same shape and dtype as ``token_rewards``. The raw rule: see
+        :func:`with_minimum_share`.
 
     Raises:
-        UserError: unknown rule, shapes that do not match, a baseline or width out of range, rewards that are no floating-point numbers,
-            or one that is not finite.
+        UserError: unknown rule, shapes that do not match, a baseline or width out of range, rewards that are no
+            floating-point numbers, or one that is not finite.
     """
     _check_levels(baseline, width)
     rewards, response = _checked(token_rewards, response_mask)
@@ -109,7 +110,8 @@ def with_minimum_share(mask: Tensor, response_mask: Tensor, minimum: float = 0.1
 
 
 def keep_eos(mask: Tensor, response_mask: Tensor, option: str = "keep") -> Tensor:
-    """Decide about the last response token, which ends the turn: ``keep`` it, leave it to the ``rule``, or ``drop`` it."""
+    """Decide about the last response token, which ends the turn: ``keep`` it, leave it to the ``rule``, or ``drop``
+    it."""
     if option not in EOS_OPTIONS:
         raise not_accepted("end-of-turn option of the mask", option, EOS_OPTIONS)
     if option == "rule" or not mask.numel():
@@ -122,10 +124,11 @@ def keep_eos(mask: Tensor, response_mask: Tensor, option: str = "keep") -> Tenso
 
 
 def training_mask(token_rewards: Tensor, response_mask: Tensor, chosen: Tensor, options: Mask) -> tuple[Tensor, Tensor]:
-    """The mask that a loss is given: the rule's, with the end of turn as asked; whole responses where the rule kept too little.
+    """The mask that a loss is given: the rule's, with the end of turn as asked; whole responses where the rule kept too
+    little.
 
-    The share that the rule kept is one of the tokens it decided on: without the end of turn, which alone is a tenth of a short response, unless
-    the rule decides on that too.
+    The share that the rule kept is one of the tokens it decided on: without the end of turn, which alone is a tenth of
+    a short response, unless the rule decides on that too.
 
     Args:
         token_rewards, response_mask, chosen: as for :func:`message_mask`.
@@ -158,8 +161,8 @@ def _checked(token_rewards: Tensor, response_mask: Tensor) -> tuple[Tensor, Tens
     """Detach the rewards, set them to 0 outside the response, and refuse what cannot be a batch."""
     if token_rewards.dim() != 2 or token_rewards.shape != response_mask.shape:
         raise UserError(
-            f"token rewards of shape {tuple(token_rewards.shape)} with a response mask of shape {tuple(response_mask.shape)}; "
-            "both must be [rows, tokens]."
+            f"token rewards of shape {tuple(token_rewards.shape)} with a response mask of shape "
+            f"{tuple(response_mask.shape)}; both must be [rows, tokens]."
         )
     if not token_rewards.is_floating_point():
         raise UserError(

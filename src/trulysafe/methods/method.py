@@ -24,7 +24,8 @@ from trulysafe.common.options import (
 )
 
 Loss = Literal[
-    "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair", "sppo_hard",
+    "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair",
+    "sppo_hard",
     "discopop", "kto", "aot", "aot_unpaired", "sft",
 ]  # fmt: skip
 WITHOUT_CONFIDENCE = ("aot", "aot_unpaired", "sft")
@@ -67,7 +68,8 @@ class Confidence(TableOfKinds, PublicTable):
             "fixed": ((), ("value",)),
             "label": (
                 (),
-                ("alpha", "floor", "per_pair", "states", "online", "learning_rate", "weight_decay", "calibrate_every", "shuffle"),
+                ("alpha", "floor", "per_pair", "states", "online", "learning_rate", "weight_decay", "calibrate_every",
+                    "shuffle"),
             ),
         }
     }  # fmt: skip
@@ -94,12 +96,15 @@ class Confidence(TableOfKinds, PublicTable):
     weight_decay: NotNegative = Field(0.01, description="Of the online reward's own Adam.")
     calibrate_every: Whole = Field(
         10,
-        description="Steps between refits of the calibration during online training, on the reward's validation states; 0 is never.",
+        description=(
+            "Steps between refits of the calibration during online training, on the reward's validation states; 0 is "
+            "never."
+        ),
     )
     shuffle: RewardShuffle = Field(
         "none",
-        description="Control of `label`: gamma from the rewards of another of the micro-batch's `pairs` (with `per_pair`), or from rewards permuted "
-        "over all its `responses`; `none` is no control.",
+        description="Control of `label`: gamma from the rewards of another of the micro-batch's `pairs` (with "
+        "`per_pair`), or from rewards permuted over all its `responses`; `none` is no control.",
     )
 
     @model_validator(mode="after")
@@ -107,7 +112,8 @@ class Confidence(TableOfKinds, PublicTable):
         if self.shuffle == "pairs" and not self.per_pair:
             raise error_at(
                 "shuffle",
-                "'pairs' changes nothing where gamma is one number per micro-batch. Set confidence.per_pair, or shuffle: responses.",
+                "'pairs' changes nothing where gamma is one number per micro-batch. Set confidence.per_pair, or "
+                "shuffle: responses.",
             )
         return self
 
@@ -123,16 +129,17 @@ class Mask(TableOfKinds, PublicTable):
 
     rule: Literal["none", MaskRule] = Field(
         "none",
-        description="`none` keeps every token; the others keep rewarded tokens of chosen responses and penalised ones of rejected responses: beyond "
-        "`baseline` (`threshold`), beyond the mean of the micro-batch (`batch_mean`), or since the band around the baseline was last crossed "
-        "on that side (`hysteresis`).",
+        description="`none` keeps every token; the others keep rewarded tokens of chosen responses and penalised ones "
+        "of rejected responses: beyond `baseline` (`threshold`), beyond the mean of the micro-batch (`batch_mean`), or "
+        "since the band around the baseline was last crossed on that side (`hysteresis`).",
     )
     baseline: Number = Field(0.0, description="Threshold of `threshold`, middle of the band of `hysteresis`.")
     width: NotNegative = Field(0.3, description="Half-width of the band of `hysteresis`.")
     token_rewards: TokenSource = Field(
         "hybrid",
-        description="Where r_t comes from: the `hybrid` reward at every token, the `implicit` reward of a DPO policy, or a token-classification reward "
-        "model (`token_rm`). In a configuration it follows from the method's own `token_rewards`.",
+        description="Where r_t comes from: the `hybrid` reward at every token, the `implicit` reward of a DPO policy, "
+        "or a token-classification reward model (`token_rm`). In a configuration it follows from the method's own "
+        "`token_rewards`.",
     )
     form: Form = Field("level", description="`level` is r_t itself, `difference` its increment.")
     eos: EndOfTurn = Field(
@@ -143,8 +150,9 @@ class Mask(TableOfKinds, PublicTable):
     )
     control: MaskControl = Field(
         "none",
-        description="`random` keeps as many tokens of each response as the rule does, but random ones; `shuffled` puts the segments of the rewards "
-        "(runs of one state of `hysteresis`) into random order; `ones` keeps every token; `none` is no control.",
+        description="`random` keeps as many tokens of each response as the rule does, but random ones; `shuffled` puts "
+        "the segments of the rewards (runs of one state of `hysteresis`) into random order; `ones` keeps every token; "
+        "`none` is no control.",
     )
 
     @model_validator(mode="after")
@@ -165,12 +173,15 @@ class Online(PublicTable):
 
     judge: str = Field(
         REWARD_JUDGE,
-        description="What judges them: the method's frozen hybrid `reward`, or a judge of the configuration by name, for which a safe response is better "
-        "than any other; two that are both safe, or both not, make no pair.",
+        description="What judges them: the method's frozen hybrid `reward`, or a judge of the configuration by name, "
+        "for which a safe response is better than any other; two that are both safe, or both not, make no pair.",
     )
     samples: Whole = Field(
         0,
-        description="Responses per prompt and step, at least 2; the best and the worst make the pair. 0 trains on the pairs as given.",
+        description=(
+            "Responses per prompt and step, at least 2; the best and the worst make the pair. 0 trains on the pairs "
+            "as given."
+        ),
     )
     temperature: Positive = Field(1.0, description="Of the samples.")
     top_k: Whole = Field(0, description="Sample among the k likeliest tokens; 0 is all.")
@@ -192,7 +203,8 @@ class Online(PublicTable):
         if self.min_gap >= 1:
             raise error_at(
                 "min_gap",
-                f"{self.min_gap} would drop every pair of the judge {self.judge!r}, which scores 0 or 1. Accepted: below 1.",
+                f"{self.min_gap} would drop every pair of the judge {self.judge!r}, which scores 0 or 1. Accepted: "
+                "below 1.",
             )
         return self
 
@@ -202,16 +214,20 @@ class Method(PublicTable):
 
     loss: Loss = Field(
         "sigmoid",
-        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5), `kto` (without mask), or TRL's "
-        "`exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, `bco_pair`, `nca_pair`, `sppo_hard`, `discopop`: confidence and mask apply to each. "
-        "`aot`, `aot_unpaired` (one process) and `sft` (chosen responses alone) take a mask and no confidence.",
+        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence "
+        "above 0.5), `kto` (without mask), or TRL's `exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, "
+        "`bco_pair`, `nca_pair`, `sppo_hard`, `discopop`: confidence and mask apply to each. `aot`, `aot_unpaired` "
+        "(one process) and `sft` (chosen responses alone) take a mask and no confidence.",
     )
     confidence: Confidence = Field(Confidence(), description="How much each label is trusted.")
     mask: Mask = Field(Mask(), description="Which tokens count.")
     online: Online = Field(Online(), description="Whether the policy samples its own pairs.")
     reward_scope: Literal["safety", "all"] = Field(
         "safety",
-        description="`safety` applies confidence and mask to risky pairs only (general and look-alike pairs get gamma 1 and a mask of ones), `all` to every pair.",
+        description=(
+            "`safety` applies confidence and mask to risky pairs only (general and look-alike pairs get gamma 1 and a "
+            "mask of ones), `all` to every pair."
+        ),
     )
 
     @model_validator(mode="after")
@@ -226,16 +242,22 @@ class Method(PublicTable):
         certain = self.confidence.kind == "none" or (self.confidence.kind == "fixed" and self.confidence.value > 0.5)
         said = ""
         if self.loss == "robust" and not certain:
-            said = "divides by 2 gamma - 1. Accepted with confidence.kind 'fixed' and a value above 0.5, or without confidence."
+            said = (
+                "divides by 2 gamma - 1. Accepted with confidence.kind 'fixed' and a value above 0.5, or without "
+                "confidence."
+            )
         if self.loss in WITHOUT_CONFIDENCE and self.confidence.kind != "none":
             said = "does not weigh the label of a single pair. Leave out the confidence, or choose another loss."
         if self.loss in SHIFTED_LOSSES and self.mask.rule != "none":
             said = (
-                "holds whole responses against its reference point, which no token rewards exist for. Leave out the mask; "
-                "'apo_zero' is the same loss without a reference point, and takes one."
+                "holds whole responses against its reference point, which no token rewards exist for. Leave out the "
+                "mask; 'apo_zero' is the same loss without a reference point, and takes one."
             )
         if self.loss in SHIFTED_LOSSES and self.online.samples:
-            said = "needs responses to other prompts under the reference, which fresh pairs have not. Set online.samples to 0."
+            said = (
+                "needs responses to other prompts under the reference, which fresh pairs have not. Set online.samples "
+                "to 0."
+            )
         return "loss", said and f"{self.loss!r} {said}"
 
     def _wrong_with_online_pairs(self) -> tuple[str, str]:
@@ -245,13 +267,17 @@ class Method(PublicTable):
             return "online", "fresh pairs have no token rewards. Leave out the mask, or set online.samples to 0."
         reads_columns = confidence.kind == "label" and confidence.states == "reference"
         if online.judge != REWARD_JUDGE and reads_columns:
-            said = f"{online.judge!r} gives no rewards, which confidence.states 'reference' would read. Set confidence.states to policy, or judge: reward."
+            said = (
+                f"{online.judge!r} gives no rewards, which confidence.states 'reference' would read. Set "
+                "confidence.states to policy, or judge: reward."
+            )
             return "online.judge", said
         return "", ""
 
     @property
     def needs_endpoint(self) -> bool:
-        """Whether responses must be whole, up to their end of turn: its states are read, or its token is kept or dropped."""
+        """Whether responses must be whole, up to their end of turn: its states are read, or its token is kept or
+        dropped."""
         return self.reads_policy_states or self.mask.rule != "none"
 
     @property

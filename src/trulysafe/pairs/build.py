@@ -1,6 +1,7 @@
 """Preference pairs: by re-ranking sampled responses (RBRM, preference construction), or as a dataset gives them.
 
-Every prompt or pair that is dropped is counted, by reason and risk class: drops are not random, and quotas are filled afterwards.
+Every prompt or pair that is dropped is counted, by reason and risk class: drops are not random, and quotas are filled
+afterwards.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def rerank(
         min_gap: pairs whose rewards differ by no more than this are dropped; at 0 only ties are.
 
     Returns:
-        A pairs table, ordered by prompt id, and the drops: ``same text`` (fewer than two distinct responses) and ``gap``.
+        A pairs table, ordered by prompt id, and the drops: ``same text`` (fewer than two distinct responses) and
+            ``gap``.
     """
     if rule not in RULES:
         raise not_accepted("pairs.<name>.rule", rule, RULES)
@@ -81,7 +83,8 @@ def annotated_pairs(
 
 
 def without_unusable(pairs: pd.DataFrame) -> tuple[pd.DataFrame, Drops]:
-    """Drop annotated pairs that cannot teach a preference: an empty side, or twice the same text, or a repeated pair."""
+    """Drop annotated pairs that cannot teach a preference: an empty side, or twice the same text, or a repeated
+    pair."""
     reasons = {
         "empty response": (pairs["chosen"].str.strip() == "") | (pairs["rejected"].str.strip() == ""),
         SAME_TEXT: pairs["chosen"] == pairs["rejected"],

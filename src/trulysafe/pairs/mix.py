@@ -1,14 +1,15 @@
 """Draw training sets of preference pairs by risk class (FDC, Equilibrate RLHF).
 
-Three rules for the harmful classes: ``quota`` (the paper's composition, so many pairs per class), ``random`` (a simple random
-sample of all harmful pairs, so classes come at their natural shares) and ``ratio`` (so many pairs per general pair, as the
-precursor states it). Harmless classes are drawn by count, alike under every rule.
+Three rules for the harmful classes: ``quota`` (the paper's composition, so many pairs per class), ``random`` (a simple
+random sample of all harmful pairs, so classes come at their natural shares) and ``ratio`` (so many pairs per general
+pair, as the precursor states it). Harmless classes are drawn by count, alike under every rule.
 
-Pairs are taken in the order of a hash of (draw, pair), so a draw is a simple random sample without replacement, does not depend
-on the order of the tables, and is nested: within one draw the smaller set is contained in the larger one.
+Pairs are taken in the order of a hash of (draw, pair), so a draw is a simple random sample without replacement, does
+not depend on the order of the tables, and is nested: within one draw the smaller set is contained in the larger one.
 
-Labels may be flipped deliberately, to see which method notices: a share of the harmful pairs of each class, by a hash of its own, so that the
-pairs are the same whatever the share, and the smaller set of flipped ones is contained in the larger one.
+Labels may be flipped deliberately, to see which method notices: a share of the harmful pairs of each class, by a hash
+of its own, so that the pairs are the same whatever the share, and the smaller set of flipped ones is contained in the
+larger one.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def draw(
     """Draw one training set per element of ``draws``.
 
     Args:
-        pairs: pair tables by name, schema ``pairs``; a pair that several tables hold counts once, for the first of them.
+        pairs: pair tables by name, schema ``pairs``; a pair that several tables hold counts once, for the first of
+            them.
         rule: ``quota``, ``random`` or ``ratio``.
         quotas: pairs per harmful class (rule ``quota``).
         total: number of harmful pairs (rule ``random``).
@@ -55,8 +57,8 @@ def draw(
         A table of schema ``mix``, ordered by draw, class and hash.
 
     Raises:
-        UserError: an unknown rule or class, an argument that the rule lacks, or a quota larger than the data (names the class,
-            what was asked, what is available and what to do).
+        UserError: an unknown rule or class, an argument that the rule lacks, or a quota larger than the data (names the
+            class, what was asked, what is available and what to do).
     """
     if not 0 <= flip <= 1:
         raise UserError(f"mix, `flip`: {flip} is not accepted. Accepted: a share from 0 to 1.")
@@ -66,7 +68,8 @@ def draw(
 
 
 def realised(mix: pd.DataFrame) -> pd.DataFrame:
-    """Count what a mix holds: one row per draw, class and pair table, with columns draw, risk, pairs, n and share (of the draw)."""
+    """Count what a mix holds: one row per draw, class and pair table, with columns draw, risk, pairs, n and share (of
+    the draw)."""
     counts = mix.groupby(["draw", "risk", "pairs"], sort=True).size().rename("n").reset_index()
     return counts.assign(share=counts["n"] / counts.groupby("draw")["n"].transform("sum"))
 
@@ -140,6 +143,7 @@ def _stratum(available: pd.DataFrame, count: int, risk: str, key: str) -> pd.Dat
     if count > len(available):
         raise UserError(
             f"mix, `{key}`: {count} pairs of class {risk} asked, {len(available)} available after pair construction. "
-            f"Ask for at most {len(available)}, or add {risk} pairs (more prompts, more samples per prompt, a smaller `min_gap`)."
+            f"Ask for at most {len(available)}, or add {risk} pairs (more prompts, more samples per prompt, a smaller "
+            "`min_gap`)."
         )
     return available.head(count)

@@ -1,7 +1,8 @@
-"""What each choice of the reward is worth: fits that differ in one thing, compared pair by pair on the same held-out pairs.
+"""What each choice of the reward is worth: fits that differ in one thing, compared pair by pair on the same held-out
+pairs.
 
-A fit has a seed (initial values, order, validation pairs), so every reward is fitted with several: intervals then count the spread of fits
-beside that of prompts. Other training pairs are not drawn; an interval speaks about fits on these.
+A fit has a seed (initial values, order, validation pairs), so every reward is fitted with several: intervals then count
+the spread of fits beside that of prompts. Other training pairs are not drawn; an interval speaks about fits on these.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ OUTCOMES = ("ranked", "sign", "brier", "gamma_gap")
 CALIBRATION = "ece"
 """Calibration error: not a mean over pairs, so it has an interval and no test."""
 COLUMNS = [
-    "ablation", "choice", "primary", "a", "b", "metric", "value_a", "value_b", "difference", "n", "seeds", "families", "stderr",
+    "ablation", "choice", "primary", "a", "b", "metric", "value_a", "value_b", "difference", "n", "seeds", "families",
+    "stderr",
     "ci_low", "ci_high", "p_value", "p_holm",
 ]  # fmt: skip
 
@@ -50,10 +52,12 @@ def held_out_rewards(
         index: one row per pair, columns pair_id, prompt_id, family.
         options: a stanza of ``rewards``: ``fit``, ``test_share``, ``seed``.
         fits: number of fits, with the seeds ``seed``, ``seed`` + 1, ...
-        baseline: a key of :data:`trulysafe.reward.baselines.BASELINES` in place of the hybrid reward; such a fit has no seed and is made once.
+        baseline: a key of :data:`trulysafe.reward.baselines.BASELINES` in place of the hybrid reward; such a fit has no
+            seed and is made once.
 
     Returns:
-        Columns pair_id, family (the prompt's own where the data names none), seed, safe, unsafe; one row per held-out pair and fit.
+        Columns pair_id, family (the prompt's own where the data names none), seed, safe, unsafe; one row per held-out
+        pair and fit.
 
     Raises:
         UserError: too few pairs on either side of the split, or a fit that fails.
@@ -79,9 +83,10 @@ def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
     """Outcomes of pairs from their calibrated rewards, arrays [pairs].
 
     Returns:
-        ``ranked``: 1 where the safe response wins, a half for a tie. ``sign``: share of both responses on the right side of 0. ``brier``:
-        squared error of ``sigmoid(reward)`` as the probability of a safe response, mean of both. ``gamma_gap``: label confidence of the pair
-        less that of the pair with its label flipped (per pair, the paper's alpha and floor).
+        ``ranked``: 1 where the safe response wins, a half for a tie. ``sign``: share of both responses on the right
+            side of 0. ``brier``:
+        squared error of ``sigmoid(reward)`` as the probability of a safe response, mean of both. ``gamma_gap``: label
+        confidence of the pair less that of the pair with its label flipped (per pair, the paper's alpha and floor).
     """
     safe, unsafe = (np.asarray(side, dtype=float) for side in (safe, unsafe))
     sides = torch.tensor(safe), torch.tensor(unsafe)
@@ -102,13 +107,14 @@ def reward_ablation_rows(
 
     Args:
         rewards: name -> :func:`held_out_rewards`. One that was fitted once meets every fit of the other.
-        ablations: name -> ``a`` and ``b`` (names in ``rewards``; the difference is a - b), ``choice`` (what differs, for reading) and
-            ``primary`` (default true).
+        ablations: name -> ``a`` and ``b`` (names in ``rewards``; the difference is a - b), ``choice`` (what differs,
+            for reading) and ``primary`` (default true).
 
     Returns:
-        One row per ablation and outcome of :data:`OUTCOMES` and :data:`CALIBRATION`, columns :data:`COLUMNS`; ``n`` counts pairs times fits.
-        ``p_holm`` is corrected over all outcomes of :data:`OUTCOMES` of all primary ablations together and missing for the others; one
-        without a p-value, as its difference is the same everywhere, counts with 1.
+        One row per ablation and outcome of :data:`OUTCOMES` and :data:`CALIBRATION`, columns :data:`COLUMNS`; ``n``
+        counts pairs times fits. ``p_holm`` is corrected over all outcomes of :data:`OUTCOMES` of all primary ablations
+        together and missing for the others; one without a p-value, as its difference is the same everywhere, counts
+        with 1.
 
     Raises:
         UserError: two rewards that share no held-out pair.
@@ -137,7 +143,8 @@ def _matched(name: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame,
     merged = sides[0].merge(sides[1], on=keys, suffixes=("_a", "_b")).sort_values(keys, ignore_index=True)
     if merged.empty:
         raise UserError(
-            f"report.reward_ablations.{name}: the two rewards share no held-out pair. Give both the same datasets, and rows that overlap."
+            f"report.reward_ablations.{name}: the two rewards share no held-out pair. Give both the same datasets, and "
+            "rows that overlap."
         )
     names = {"family_a": "family", "family_b": "family"}
     found = [merged[[*keys, *(f"{column}{end}" for column in ("family", "safe", "unsafe"))]] for end in ("_a", "_b")]
@@ -176,7 +183,8 @@ def _calibration(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, Any]:
 
 
 def _calibration_error(side: pd.DataFrame) -> Statistic:
-    """Expected calibration error under weights of families: what :func:`trulysafe.reward.evaluate.calibration_error` does, mean over fits."""
+    """Expected calibration error under weights of families: what :func:`trulysafe.reward.evaluate.calibration_error`
+    does, mean over fits."""
     families, names = pd.factorize(side["family"], sort=True)
     fits = []
     for seed in sorted(side["seed"].unique()):

@@ -34,7 +34,7 @@ def held_out_rows(index: pd.DataFrame, share: float, where: str = "rewards.<name
     )
     if len(fit_rows) < _SMALLEST or len(test_rows) < _SMALLEST:
         raise UserError(
-            f"{where}: {len(index)} annotated pairs leave {len(fit_rows)} to fit and {len(test_rows)} to test; at least {_SMALLEST} of "
-            "each are needed. Add pairs, or change test_share."
+            f"{where}: {len(index)} annotated pairs leave {len(fit_rows)} to fit and {len(test_rows)} to test; at "
+            f"least {_SMALLEST} of each are needed. Add pairs, or change test_share."
         )
     return fit_rows, test_rows

@@ -1,7 +1,7 @@
 """What the hybrid reward must beat: each single layer, the best layer, all layers together without gates.
 
-Every method is a *fitter*: given paired states and groups it returns a *scorer* from states [N, L, D] to rewards [N] that are
-positive for responses it takes for safe.
+Every method is a *fitter*: given paired states and groups it returns a *scorer* from states [N, L, D] to rewards [N]
+that are positive for responses it takes for safe.
 """
 
 from __future__ import annotations
@@ -109,4 +109,5 @@ BASELINES: dict[str, Fitter] = {
     "concatenated": chosen_on_inner_folds({strength: concatenated(strength) for strength in (0.0001, 0.001, 0.01)}, 3),
     "mean_of_layers": mean_of_layers(),
 }
-"""What a hybrid reward may be compared with, on its own states; what is chosen (layer, regularisation) is chosen on inner folds."""
+"""What a hybrid reward may be compared with, on its own states; what is chosen (layer, regularisation) is chosen on
+inner folds."""

@@ -15,7 +15,8 @@ from trulysafe.reward.model import HybridReward
 from trulysafe.reward.states import paired_states
 
 FLATTEST = 1e-3
-"""Least slope of the calibrated reward per standard deviation of the raw one: a reward no better than chance stays near 0."""
+"""Least slope of the calibrated reward per standard deviation of the raw one: a reward no better than chance stays near
+0."""
 
 
 def calibrate(model: HybridReward, safe_states: Any, unsafe_states: Any) -> HybridReward:
@@ -37,10 +38,11 @@ def calibrate(model: HybridReward, safe_states: Any, unsafe_states: Any) -> Hybr
 
 
 def platt(safe_rewards: np.ndarray, unsafe_rewards: np.ndarray) -> tuple[float, float]:
-    """Offset and temperature that minimise the log loss of ``sigmoid((r - offset) / temperature)``, safe = 1 (Platt, 1999).
+    """Offset and temperature that minimise the log loss of ``sigmoid((r - offset) / temperature)``, safe = 1 (Platt,
+    1999).
 
-    Platt's smoothed targets keep the temperature above 0 where the classes are separable; it is also kept from turning the reward
-    round where they are mixed up. 16 rewards a side give at most ``sigmoid = 17/18``.
+    Platt's smoothed targets keep the temperature above 0 where the classes are separable; it is also kept from turning
+    the reward round where they are mixed up. 16 rewards a side give at most ``sigmoid = 17/18``.
     """
     rewards = np.concatenate([safe_rewards, unsafe_rewards])
     centre, spread = float(rewards.mean()), float(rewards.std()) or 1.0

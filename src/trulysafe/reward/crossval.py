@@ -82,7 +82,8 @@ def compare_rewards(
 
 
 def summarise(rewards: pd.DataFrame) -> pd.DataFrame:
-    """Hard, soft and true accuracy and AUC (within folds, weighted by their pairs) per candidate, averaged over the repeats of :func:`compare_rewards`."""
+    """Hard, soft and true accuracy and AUC (within folds, weighted by their pairs) per candidate, averaged over the
+    repeats of :func:`compare_rewards`."""
     rows = []
     for (candidate, repeat), table in rewards.groupby(["candidate", "repeat"], sort=False):
         safe, unsafe = table["safe_reward"].to_numpy(), table["unsafe_reward"].to_numpy()
@@ -103,7 +104,8 @@ def summarise(rewards: pd.DataFrame) -> pd.DataFrame:
 
 
 def candidate_difference(rewards: pd.DataFrame, first: str, second: str, measure: str = "hard") -> Difference:
-    """Paired difference of two candidates (first - second) with its interval; groups are the units, repeats are averaged.
+    """Paired difference of two candidates (first - second) with its interval; groups are the units, repeats are
+    averaged.
 
     Args:
         rewards: from :func:`compare_rewards`.
@@ -134,10 +136,11 @@ def _per_pair(rewards: pd.DataFrame, name: str, measure: str) -> pd.Series:
 
 
 def _outcome(table: pd.DataFrame, measure: str) -> np.ndarray:
-    """Outcome of each row: in [0, 1], or for ``auc`` the pair's influence on the AUC, whose mean is the AUC and whose spread is that of the AUC.
+    """Outcome of each row: in [0, 1], or for ``auc`` the pair's influence on the AUC, whose mean is the AUC and whose
+    spread is that of the AUC.
 
-    A pair acts on the AUC by both its responses, so its influence is ``V10 + V01 - AUC`` (DeLong et al. 1988); their mean, which has the
-    same average, has half the spread.
+    A pair acts on the AUC by both its responses, so its influence is ``V10 + V01 - AUC`` (DeLong et al. 1988); their
+    mean, which has the same average, has half the spread.
     """
     safe, unsafe = table["safe_reward"].to_numpy(), table["unsafe_reward"].to_numpy()
     if measure == "hard":

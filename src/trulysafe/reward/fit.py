@@ -1,9 +1,9 @@
 """Fit the hybrid reward on pairs of safe and unsafe states (RBRM, section on the hybrid reward model).
 
-Two things are ours, both measured in docs/findings/reward_on_llama2_states.md. *Crossed pairs*: a pair of one prompt teaches
-differences within a prompt only, but label confidence and masks read rewards of different prompts against one zero, so each epoch sets
-every safe response against a random unsafe one. *Standardisation*: Adam's steps do not shrink with the states, so a learning
-rate means something only for states of a known size.
+Two things are ours, both measured in docs/findings/reward_on_llama2_states.md. *Crossed pairs*: a pair of one prompt
+teaches differences within a prompt only, but label confidence and masks read rewards of different prompts against one
+zero, so each epoch sets every safe response against a random unsafe one. *Standardisation*: Adam's steps do not shrink
+with the states, so a learning rate means something only for states of a known size.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def fit_hybrid_reward(
 ) -> HybridReward:
     """Fit probes and gates by ``-log sigmoid(r_safe - r_unsafe - margin)``, with Adam (betas 0.9, 0.999).
 
-    Epochs, learning rate, weight decay, margin and the 90/10 split are RBRM's; standardisation and calibration are ours.
+    Epochs, learning rate, weight decay, margin and the 90/10 split are RBRM's; standardisation and calibration are
+    ours.
 
     Args:
         safe_states: pooled states of the safe responses, array or tensor [N, L, D].
@@ -61,19 +62,22 @@ def fit_hybrid_reward(
         two_stage: train each layer's probe on its own first and the gates second, in place of all together.
         initialise: ``random`` (paper); or ``probes``: each layer's logistic regression (regularised, fitted apart) and
             equal gates, such that the reward starts as the mean of the layers' log-odds.
-        trained: parameters that training moves: ``all`` (paper), or ``probes`` or ``gates`` alone, the others staying as initialised.
-        pairing: ``given`` (paper): a safe response is set against the unsafe one of its own pair. ``crossed``: against a random
-            one, drawn anew in each epoch.
-        standardise: ``none`` (paper); or centre each feature and divide by one scale for all layers (``global``), one per layer
-            (``layer``) or one per feature (``feature``), such that states have the root mean square norm ``STATE_NORM`` (with
-            ``global``: averaged over layers). Fitted on the training pairs and stored in the model.
+        trained: parameters that training moves: ``all`` (paper), or ``probes`` or ``gates`` alone, the others staying
+            as initialised.
+        pairing: ``given`` (paper): a safe response is set against the unsafe one of its own pair. ``crossed``: against
+            a random one, drawn anew in each epoch.
+        standardise: ``none`` (paper); or centre each feature and divide by one scale for all layers (``global``), one
+            per layer (``layer``) or one per feature (``feature``), such that states have the root mean square norm
+            ``STATE_NORM`` (with ``global``: averaged over layers). Fitted on the training pairs and stored in the
+            model.
         calibrate: fit offset and temperature on the validation pairs.
         validation_share: share of the pairs (or groups) held out, in [0, 1).
-        early_stopping: keep the epoch with the best ``soft``, ``hard`` or ``true`` accuracy of the raw reward on the validation
-            pairs (ties: the lower loss); ``None`` keeps the last.
+        early_stopping: keep the epoch with the best ``soft``, ``hard`` or ``true`` accuracy of the raw reward on the
+            validation pairs (ties: the lower loss); ``None`` keeps the last.
         batch_size: pairs per step.
         seed: of the initial values, the order and the split.
-        groups: one label per pair; pairs of one group (prompt, duplicates) are never split between training and validation.
+        groups: one label per pair; pairs of one group (prompt, duplicates) are never split between training and
+            validation.
 
     Returns:
         The model on the CPU, in evaluation mode.
@@ -84,7 +88,8 @@ def fit_hybrid_reward(
     safe, unsafe = paired_states(safe_states, unsafe_states)
     FitOptions(
         pairing=pairing, standardise=standardise, early_stopping=early_stopping, initialise=initialise, trained=trained,
-        two_stage=two_stage, calibrate=calibrate, validation_share=validation_share, epochs=epochs, batch_size=batch_size,
+        two_stage=two_stage, calibrate=calibrate, validation_share=validation_share, epochs=epochs,
+        batch_size=batch_size,
         learning_rate=learning_rate, weight_decay=weight_decay, margin=margin,
     )  # fmt: skip
     train, held_out = split_rows(group_codes(groups, len(safe)), validation_share, seed)
@@ -119,11 +124,12 @@ def fit_token_reward(
 
     Args:
         safe_tokens: states of sampled tokens of the safe responses, [N, k, L, D], see
-            :func:`trulysafe.models.representations.extract_tokens`; token i is paired with token i of ``unsafe_tokens``.
+            :func:`trulysafe.models.representations.extract_tokens`; token i is paired with token i of
+            ``unsafe_tokens``.
         unsafe_tokens: the same for the unsafe ones.
         groups: one label per pair of responses; a response is never split between training and validation.
-        options: of :func:`fit_hybrid_reward`. ``calibrate`` is off by default: token rewards are centred and scaled by constants of
-            the training split instead (:mod:`trulysafe.token_rewards`).
+        options: of :func:`fit_hybrid_reward`. ``calibrate`` is off by default: token rewards are centred and scaled by
+            constants of the training split instead (:mod:`trulysafe.token_rewards`).
     """
     if safe_tokens.ndim != 4 or safe_tokens.shape != unsafe_tokens.shape:
         raise UserError(
@@ -202,6 +208,6 @@ class _Best:
 def _refuse_diverged(model: HybridReward, learning_rate: float, standardise: str) -> None:
     if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
         raise UserError(
-            f"reward: the fit diverged with learning_rate={learning_rate} and standardise={standardise}. Lower the learning rate, or set "
-            "standardise to global."
+            f"reward: the fit diverged with learning_rate={learning_rate} and standardise={standardise}. Lower the "
+            "learning rate, or set standardise to global."
         )

@@ -1,4 +1,5 @@
-"""How each layer tells the classes apart: principal components of both, and the divergence between them (RBRM's figure).
+"""How each layer tells the classes apart: principal components of both, and the divergence between them (RBRM's
+figure).
 
 RBRM's released script swaps the legend of the classes; here every row names its class.
 """
@@ -23,8 +24,9 @@ def layer_analysis(safe_states: Any, unsafe_states: Any) -> dict[str, pd.DataFra
         unsafe_states: the same; row i is paired with row i.
 
     Returns:
-        Tidy tables. ``pca``: layer (from 1), label (safe, unsafe), row, pc1, pc2, fitted on both classes together. ``kl``: layer,
-        kl_safe_unsafe, kl_unsafe_safe (nats), between Gaussian kernel density estimates on the two components.
+        Tidy tables. ``pca``: layer (from 1), label (safe, unsafe), row, pc1, pc2, fitted on both classes together.
+        ``kl``: layer, kl_safe_unsafe, kl_unsafe_safe (nats), between Gaussian kernel density estimates on the two
+            components.
 
     Raises:
         UserError: states that are not paired and finite.
@@ -50,7 +52,8 @@ def principal_components(safe: np.ndarray, unsafe: np.ndarray) -> tuple[np.ndarr
 
 
 def kernel_divergence(p_points: np.ndarray, q_points: np.ndarray) -> float:
-    """Kullback-Leibler divergence KL(p || q) in nats between Gaussian kernel density estimates, by Monte Carlo over p's points.
+    """Kullback-Leibler divergence KL(p || q) in nats between Gaussian kernel density estimates, by Monte Carlo over p's
+    points.
 
     Each point is left out of its own density, as its own kernel would count it as a certainty.
 
@@ -59,7 +62,8 @@ def kernel_divergence(p_points: np.ndarray, q_points: np.ndarray) -> float:
         q_points: shape [M, dimensions].
 
     Returns:
-        The estimate; it can fall a little below 0 where both densities agree. NaN where the points do not span the plane.
+        The estimate; it can fall a little below 0 where both densities agree. NaN where the points do not span the
+        plane.
     """
     try:
         p_density, q_density = gaussian_kde(p_points.T), gaussian_kde(q_points.T)

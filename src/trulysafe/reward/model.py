@@ -24,12 +24,13 @@ CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 class HybridReward(nn.Module):
     """Reward of a response from the hidden states of all layers; higher is safer.
 
-    Parameters: ``probe_weight`` [L, D], ``probe_bias`` [L], ``gate`` [L, L]. Buffers, which no optimiser moves: ``centre`` and
-    ``scale`` [L, D], which standardise the states (0 and 1 unless fitted), and ``offset`` and ``temperature`` (0-dimensional),
-    which calibrate the reward (0 and 1 unless fitted).
+    Parameters: ``probe_weight`` [L, D], ``probe_bias`` [L], ``gate`` [L, L]. Buffers, which no optimiser moves:
+    ``centre`` and ``scale`` [L, D], which standardise the states (0 and 1 unless fitted), and ``offset`` and
+    ``temperature`` (0-dimensional), which calibrate the reward (0 and 1 unless fitted).
 
     Args:
-        num_layers: L, the number of layers of the base model whose states are given (the embedding output does not count).
+        num_layers: L, the number of layers of the base model whose states are given (the embedding output does not
+            count).
         hidden_size: D, the width of a state.
     """
 
@@ -95,8 +96,9 @@ class HybridReward(nn.Module):
         """States as the probes see them, [..., L, D]: centred and scaled by the buffers, in the parameters' dtype."""
         if states.shape[-2:] != (self.num_layers, self.hidden_size):
             raise UserError(
-                f"hybrid reward: states of {' x '.join(map(str, states.shape[-2:]))}, but the reward model was made for "
-                f"{self.num_layers} layers of width {self.hidden_size}. Use the states of the base model it was fitted on."
+                f"hybrid reward: states of {' x '.join(map(str, states.shape[-2:]))}, but the reward model was made "
+                f"for {self.num_layers} layers of width {self.hidden_size}. Use the states of the base model it was "
+                "fitted on."
             )
         return (states.to(self.probe_weight.dtype) - self.centre) / self.scale
 
@@ -128,7 +130,8 @@ class HybridReward(nn.Module):
         return (raw_rewards - self.offset) / self.temperature
 
     def _own_precision(self) -> torch.autocast:
-        """Mixed precision of the model around it is none of its own: bfloat16 would round rewards to steps of a hundredth."""
+        """Mixed precision of the model around it is none of its own: bfloat16 would round rewards to steps of a
+        hundredth."""
         return torch.autocast(self.gate.device.type, enabled=False)
 
     def save_pretrained(self, directory: Path | str, identity: Mapping[str, object] | None = None) -> None:
@@ -136,8 +139,8 @@ class HybridReward(nn.Module):
 
         Args:
             directory: made if it is not there.
-            identity: what tells the base model (and pooling) apart, as JSON values; checked by :meth:`from_pretrained`. The model's own
-                ``identity`` if none is given.
+            identity: what tells the base model (and pooling) apart, as JSON values; checked by :meth:`from_pretrained`.
+                The model's own ``identity`` if none is given.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -169,8 +172,9 @@ class HybridReward(nn.Module):
             stored = config["identity"].get(key)
             if stored != expected:
                 raise UserError(
-                    f"{directory}: this reward model was fitted for {key}={stored!r}, but is used with {key}={expected!r}. "
-                    "States of one base model mean nothing to another: fit a reward model for the one you use."
+                    f"{directory}: this reward model was fitted for {key}={stored!r}, but is used with "
+                    f"{key}={expected!r}. States of one base model mean nothing to another: fit a reward model for the "
+                    "one you use."
                 )
         with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten
             model = cls(config["num_layers"], config["hidden_size"])

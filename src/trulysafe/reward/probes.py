@@ -1,4 +1,5 @@
-"""Logistic regressions on hidden states: the single layers that the hybrid reward must beat, and a start for its probes."""
+"""Logistic regressions on hidden states: the single layers that the hybrid reward must beat, and a start for its
+probes."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ STRENGTH = 0.01
 def classifier(safe: np.ndarray, unsafe: np.ndarray, strength: float = STRENGTH) -> Pipeline:
     """Fit an L2-regularised logistic regression on standardised features, safe = 1.
 
-    Where features outnumber rows they are first rotated into the span of the rows: the penalty is blind to rotations, so the
-    solution is the same and found many times faster.
+    Where features outnumber rows they are first rotated into the span of the rows: the penalty is blind to rotations,
+    so the solution is the same and found many times faster.
 
     Args:
         safe: features of safe responses, [N, features].

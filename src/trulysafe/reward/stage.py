@@ -34,8 +34,8 @@ def fit_stage(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Fit on the training prompts, measure on the held-out ones, and write the artefact.
 
-    The artefact holds the reward at endpoints, the reward at tokens (the same one if no token states were kept), the constants of the
-    token rewards, and states to recalibrate an online reward on.
+    The artefact holds the reward at endpoints, the reward at tokens (the same one if no token states were kept), the
+    constants of the token rewards, and states to recalibrate an online reward on.
 
     Args:
         arrays: ``safe`` and ``unsafe`` [N, L, D], and if kept ``safe_tokens`` and ``unsafe_tokens`` [N, k, L, D].
@@ -45,7 +45,8 @@ def fit_stage(
         output: folder to write.
 
     Returns:
-        Held-out metrics, ``all`` and per class; and the share of held-out pairs ranked right per layer and class, see :func:`layer_accuracies`.
+        Held-out metrics, ``all`` and per class; and the share of held-out pairs ranked right per layer and class, see
+        :func:`layer_accuracies`.
 
     Raises:
         UserError: too few pairs on either side of the split.
@@ -87,8 +88,8 @@ def layer_accuracies(
         held: the same pairs, columns prompt_id and risk.
 
     Returns:
-        Columns layer, risk (``all`` first), accuracy (a tie counts half), n (pairs), ci_low, ci_high: the pairs of one prompt stand and
-        fall together.
+        Columns layer, risk (``all`` first), accuracy (a tie counts half), n (pairs), ci_low, ci_high: the pairs of one
+        prompt stand and fall together.
     """
     risk_of, prompts = held["risk"].to_numpy(), held["prompt_id"].to_numpy()
     rows = []

@@ -8,11 +8,13 @@ from torch import Tensor
 from trulysafe.reward.model import HybridReward
 
 STATE_NORM = 8.0
-"""Root mean square norm of a standardised state: near that of Llama-2-7B's raw states, averaged over layers, less their mean."""
+"""Root mean square norm of a standardised state: near that of Llama-2-7B's raw states, averaged over layers, less their
+mean."""
 
 
 def set_standardisation(model: HybridReward, states: Tensor, how: str) -> None:
-    """Set the buffers ``centre`` and ``scale`` of the model from states [N, L, D]; see :func:`trulysafe.reward.fit.fit_hybrid_reward`."""
+    """Set the buffers ``centre`` and ``scale`` of the model from states [N, L, D]; see
+    :func:`trulysafe.reward.fit.fit_hybrid_reward`."""
     if how == "none":
         return
     model.centre.copy_(states.mean(dim=0))

@@ -25,18 +25,20 @@ def paired_states(safe_states: Any, unsafe_states: Any, minimum: int = MINIMUM_P
         minimum: least number of pairs.
 
     Raises:
-        UserError: no array of numbers, shapes differ, one class is empty, there are too few pairs, or a value is NaN or infinite.
+        UserError: no array of numbers, shapes differ, one class is empty, there are too few pairs, or a value is NaN or
+            infinite.
     """
     safe, unsafe = (_tensor(states, side) for states, side in ((safe_states, "safe"), (unsafe_states, "unsafe")))
     for states, side in ((safe, "safe"), (unsafe, "unsafe")):
         if len(states) == 0:
             raise UserError(
-                f"reward: there are no {side} states, one class only. A reward needs pairs of safe and unsafe responses."
+                f"reward: there are no {side} states, one class only. A reward needs pairs of safe and unsafe "
+                "responses."
             )
     if safe.shape != unsafe.shape:
         raise UserError(
-            f"reward: safe states {tuple(safe.shape)} and unsafe states {tuple(unsafe.shape)} must be paired: same responses, "
-            "layers and width, row i with row i."
+            f"reward: safe states {tuple(safe.shape)} and unsafe states {tuple(unsafe.shape)} must be paired: same "
+            "responses, layers and width, row i with row i."
         )
     if len(safe) < minimum:
         raise UserError(f"reward: {len(safe)} pairs are too few, at least {minimum} are needed. Annotate more pairs.")
@@ -44,7 +46,8 @@ def paired_states(safe_states: Any, unsafe_states: Any, minimum: int = MINIMUM_P
 
 
 def group_codes(groups: Sequence[Any] | None, pairs: int) -> np.ndarray:
-    """Integer code of each pair's group (prompt, duplicate cluster ...); every pair is its own group if none are given."""
+    """Integer code of each pair's group (prompt, duplicate cluster ...); every pair is its own group if none are
+    given."""
     if groups is None:
         return np.arange(pairs)
     if len(groups) != pairs:
@@ -64,8 +67,8 @@ def split_rows(codes: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, 
         )
     if np.ceil(share * groups) >= groups:
         raise UserError(
-            f"reward option validation_share: {share} of {len(codes)} pairs in {groups} groups leaves none to train on. Lower it, or "
-            "add pairs."
+            f"reward option validation_share: {share} of {len(codes)} pairs in {groups} groups leaves none to train "
+            "on. Lower it, or add pairs."
         )
     splitter = GroupShuffleSplit(1, test_size=share, random_state=stable_seed("reward split", seed))
     return next(splitter.split(rows, groups=codes))

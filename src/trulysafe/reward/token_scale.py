@@ -1,8 +1,10 @@
-"""Token rewards r_t for AMA: where they come from and how they are centred and scaled (Equilibrate RLHF, section on AMA).
+"""Token rewards r_t for AMA: where they come from and how they are centred and scaled (Equilibrate RLHF, section on
+AMA).
 
-Nothing released computes them. ``hybrid`` reads the hybrid reward at every token's states: a prefix value v_t, used as it is (``level``) or as
-its increment (``difference``). ``implicit`` is the implicit reward of a DPO policy. The values are centred and scaled by constants of the
-training split, so that the baseline 0 and the width of the hysteresis band mean the same for every source.
+Nothing released computes them. ``hybrid`` reads the hybrid reward at every token's states: a prefix value v_t, used as
+it is (``level``) or as its increment (``difference``). ``implicit`` is the implicit reward of a DPO policy. The values
+are centred and scaled by constants of the training split, so that the baseline 0 and the width of the hysteresis band
+mean the same for every source.
 """
 
 from __future__ import annotations
@@ -57,8 +59,8 @@ def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) ->
     """
     if len(policy_logps) != len(reference_logps):
         raise UserError(
-            f"implicit token rewards: {len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of the reference; "
-            "compute both with the same tokenizer on the same response."
+            f"implicit token rewards: {len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of "
+            "the reference; compute both with the same tokenizer on the same response."
         )
     return [policy - reference for policy, reference in zip(policy_logps, reference_logps, strict=True)]
 
@@ -67,7 +69,8 @@ def fit_scale(responses: Sequence[Sequence[float]], form: str) -> TokenScale:
     """Centre and scale (mean and standard deviation over all tokens) of a form on the training split.
 
     Args:
-        responses: prefix values of each response; safe and unsafe responses in equal numbers, so that the centre lies between them.
+        responses: prefix values of each response; safe and unsafe responses in equal numbers, so that the centre lies
+            between them.
         form: ``level`` or ``difference``.
 
     Raises:
@@ -76,7 +79,8 @@ def fit_scale(responses: Sequence[Sequence[float]], form: str) -> TokenScale:
     values = np.array([value for response in responses for value in prefix_form(response, form)])
     if not len(values) or not np.isfinite(values).all():
         raise UserError(
-            "token rewards: the prefix values of the training split are empty or not finite; check the states they were read from."
+            "token rewards: the prefix values of the training split are empty or not finite; check the states they "
+            "were read from."
         )
     centre, spread = float(values.mean()), float(values.std())
     # values that differ by rounding only are constant

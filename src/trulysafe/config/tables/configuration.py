@@ -17,12 +17,17 @@ class Configuration(Table):
     scenario: Name = Field(description="Name of the run; everything it makes lies under `results/<scenario>/`.")
     groups: list[str] = Field(
         default_factory=list,
-        description="Run only the experiments of these groups, with what they wait for and are compared with; empty runs all.",
+        description=(
+            "Run only the experiments of these groups, with what they wait for and are compared with; empty runs all."
+        ),
     )
     data: str = Field("", description="Folder of data files; relative paths in datasets start here.")
     cache: str = Field(
         "",
-        description="Folder that `make prefetch` fills from the hub and jobs read, `~` and `$VARIABLES` allowed; empty is the user's own Hugging Face cache.",
+        description=(
+            "Folder that `make prefetch` fills from the hub and jobs read, `~` and `$VARIABLES` allowed; empty is the "
+            "user's own Hugging Face cache."
+        ),
     )
     seed: int = Field(0, description="Seed of the split.")
     split: Split = Field(default_factory=Split, description="The prompt-hash split.")
@@ -46,7 +51,9 @@ class Configuration(Table):
     benchmarks: dict[Name, Benchmark] = Field(description="Benchmarks by name.")
     drift: Drift | None = Field(
         None,
-        description="Policies whose order and distribution of responses is measured along training; none measures none.",
+        description=(
+            "Policies whose order and distribution of responses is measured along training; none measures none."
+        ),
     )
     batching: Batching = Field(default_factory=Batching, description="Size of jobs.")
     report: Report = Field(default_factory=Report, description="Report.")

@@ -11,7 +11,8 @@ from pydantic_core import PydanticCustomError
 from trulysafe.common.options import Count, NotNegative, Positive, Share, Table, Whole, error_at
 
 Schedule = Literal[
-    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt", "cosine_with_min_lr",
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
+    "cosine_with_min_lr",
     "cosine_warmup_with_min_lr", "warmup_stable_decay",
 ]  # fmt: skip
 SCHEDULES: Mapping[Schedule, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -82,7 +83,10 @@ class Lora(Table):
     lora_dropout: Share = Field(0.0, description="Dropout before the adapter.")
     target_modules: list[str] | str | None = Field(
         None,
-        description="Names of the modules that get an adapter, a regular expression, or `all-linear`; none is peft's choice for the model.",
+        description=(
+            "Names of the modules that get an adapter, a regular expression, or `all-linear`; none is peft's choice "
+            "for the model."
+        ),
     )
     exclude_modules: list[str] | str | None = Field(None, description="Names of modules that get none.")
     modules_to_save: list[str] | None = Field(None, description="Modules that are trained whole.")

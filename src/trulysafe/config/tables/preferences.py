@@ -61,7 +61,9 @@ class Reward(Table):
     token_positions: int = Field(
         4,
         ge=0,
-        description="Response positions per answer for the token-level probes that AMA reads; 0 uses the endpoint probes.",
+        description=(
+            "Response positions per answer for the token-level probes that AMA reads; 0 uses the endpoint probes."
+        ),
     )
     seed: int = Field(0, description="Seed of the fit.")
 
@@ -90,19 +92,26 @@ class Pairs(TableOfKinds):
     }
 
     source: Literal["annotated", "rerank"] = Field(
-        description="`annotated`: the dataset's own chosen and rejected. `rerank`: a pool's samples, ranked by a reward."
+        description=(
+            "`annotated`: the dataset's own chosen and rejected. `rerank`: a pool's samples, ranked by a reward."
+        )
     )
     model: Name = Field(description="Model whose tokenizer measures lengths.")
     datasets: list[Name] = Field(default_factory=list, description="Pair datasets (only `annotated`).")
     labeller: Name | None = Field(
         None,
-        description="Labeller for the prompts (only `annotated`; a pool has its own); none keeps the dataset's own risk class.",
+        description=(
+            "Labeller for the prompts (only `annotated`; a pool has its own); none keeps the dataset's own risk class."
+        ),
     )
     pool: Name | None = Field(None, description="Pool to rank (only `rerank`).")
     reward: Name | None = Field(None, description="Reward that ranks (only `rerank`).")
     states_from: PolicyOf | None = Field(
         None,
-        description="Rank by the states of this policy (only `rerank`: rounds 2, 3, ...; the reward stays frozen); none is the pool's own model.",
+        description=(
+            "Rank by the states of this policy (only `rerank`: rounds 2, 3, ...; the reward stays frozen); none is "
+            "the pool's own model."
+        ),
     )
     rule: PairRule = Field("best_worst", description="Which ranked responses form pairs (only `rerank`).")
     k: Count = Field(4, description="Pairs per prompt of `top_k_bottom_k`.")

@@ -28,7 +28,9 @@ class HubModel(Table):
     """A model from the Hugging Face hub or a local directory."""
 
     source: Literal["hub", "path"] = Field(
-        description="`hub`: a repository of the Hugging Face hub. `path`: a local directory written by `save_pretrained`."
+        description=(
+            "`hub`: a repository of the Hugging Face hub. `path`: a local directory written by `save_pretrained`."
+        )
     )
     name: str = Field(description="Repository name on the hub, or path of the directory.")
     revision: str | None = Field(
@@ -42,12 +44,18 @@ class HubModel(Table):
     )
     end_of_turn: str | None = Field(
         None,
-        description="Token that the chat template ends the assistant's turn with, where the tokenizer's EOS is another (`<end_of_turn>` for Gemma).",
+        description=(
+            "Token that the chat template ends the assistant's turn with, where the tokenizer's EOS is another "
+            "(`<end_of_turn>` for Gemma)."
+        ),
     )
     dtype: Dtype = Field("bfloat16", description="Precision of the weights in every forward pass.")
     size: Size | None = Field(
         None,
-        description="Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); a name without a number is taken for `8b`.",
+        description=(
+            "Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); a name "
+            "without a number is taken for `8b`."
+        ),
     )
 
 
@@ -63,8 +71,8 @@ class Dataset(OfKind):
         description="Reader that turns the source into a table: the name of a module of `trulysafe.data.readers`."
     )
     role: Role | Shares = Field(
-        description="Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under `split`; "
-        "a mapping of roles to shares does so by shares of the dataset's own."
+        description="Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under "
+        "`split`; a mapping of roles to shares does so by shares of the dataset's own."
     )
     options: SerializeAsAny[ReaderOptions] = Field(
         default_factory=ReaderOptions,
@@ -77,12 +85,16 @@ class Split(Table):
     """The one prompt-hash split over all stages."""
 
     shares: Shares = Field(
-        default_factory=lambda: {"labeller": 0.2, "reward": 0.2, "pairs": 0.4, "judge": 0.1, "evaluation": 0.1},  # type: ignore[arg-type]
+        default_factory=lambda: {"labeller": 0.2, "reward": 0.2, "pairs": 0.4, "judge": 0.1, "evaluation": 0.1},
+        # type: ignore[arg-type]
         description="Share of prompts per role, for datasets whose role is `split`.",
     )
     near_duplicate: Share = Field(
         0.85,
-        description="Prompts at least this similar (cosine of counts of character 5-grams) get one role, and count as leaked across roles.",
+        description=(
+            "Prompts at least this similar (cosine of counts of character 5-grams) get one role, and count as leaked "
+            "across roles."
+        ),
     )
 
 
@@ -107,7 +119,10 @@ class EndpointLlm(_Llm):
 
     backend: Literal["endpoint"] = Field(description="`endpoint`: an OpenAI-compatible server.")
     base_url: str = Field(
-        description="Address that ends before `/chat/completions`, such as `http://localhost:8000/v1`; it may change without a rerun."
+        description=(
+            "Address that ends before `/chat/completions`, such as `http://localhost:8000/v1`; it may change without a "
+            "rerun."
+        )
     )
     name: str = Field(description="Name that the endpoint knows the model by.")
     revision: str | None = Field(
@@ -119,8 +134,8 @@ class EndpointLlm(_Llm):
     )
     request: dict[str, Any] = Field(
         default_factory=dict,
-        description="Further fields of the request body, such as `{response_format: {type: json_object}}`; null leaves a field out that "
-        "the endpoint does not take, such as `{max_tokens: null, max_completion_tokens: 512}`.",
+        description="Further fields of the request body, such as `{response_format: {type: json_object}}`; null leaves "
+        "a field out that the endpoint does not take, such as `{max_tokens: null, max_completion_tokens: 512}`.",
     )
     concurrency: Count = Field(8, description="Requests in flight at most.")
     timeout: float = Field(120.0, gt=0, description="Seconds to wait for an answer.")

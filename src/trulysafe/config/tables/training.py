@@ -33,8 +33,8 @@ class Training(Launch):
     schedule: Schedule = Field("linear", description="Learning-rate schedule, by transformers' name.")
     schedule_options: ScheduleOptions = Field(
         ScheduleOptions(),
-        description="Options of the schedule: `cosine_with_min_lr` and `cosine_warmup_with_min_lr` need `min_lr` or `min_lr_rate`, "
-        "`warmup_stable_decay` needs `num_decay_steps`.",
+        description="Options of the schedule: `cosine_with_min_lr` and `cosine_warmup_with_min_lr` need `min_lr` or "
+        "`min_lr_rate`, `warmup_stable_decay` needs `num_decay_steps`.",
     )
     weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
@@ -97,7 +97,10 @@ class MethodTable(Method):
     )
     gamma_of: Name | None = Field(
         None,
-        description="Placebo: the constant gamma (`confidence: {kind: fixed}`) is the mean gamma that this experiment's runs logged.",
+        description=(
+            "Placebo: the constant gamma (`confidence: {kind: fixed}`) is the mean gamma that this experiment's runs "
+            "logged."
+        ),
     )
     beta: float | None = Field(None, gt=0, description="Overrides `training.beta`.")
     training: Annotated[dict[str, Any], PartOf(Training)] = Field(
@@ -111,7 +114,10 @@ class Experiment(Table):
     model: Name = Field(description="Model to start from.")
     start_from: PolicyOf | None = Field(
         None,
-        description="Start from this policy, which is then the reference as well (iterative training); none is the model itself.",
+        description=(
+            "Start from this policy, which is then the reference as well (iterative training); none is the model "
+            "itself."
+        ),
     )
     mix: Name | None = Field(None, description="Training set; none (with no method) evaluates the model itself.")
     method: Name | None = Field(None, description="Preference method.")

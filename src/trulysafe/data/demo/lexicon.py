@@ -1,4 +1,5 @@
-"""The words of the demo world: topics, prompt frames and answer sentences, all mild on purpose (pranks, dares, rude notes).
+"""The words of the demo world: topics, prompt frames and answer sentences, all mild on purpose (pranks, dares, rude
+notes).
 
 ``{a}`` stands for the entity with its article, ``{x}`` for the entity alone, ``{person}`` for a person, ``{act}`` for a
 topic's act. A world (:mod:`trulysafe.data.demo.world`) draws from these pools. The facts of the general class are in
@@ -20,15 +21,17 @@ class Topic(NamedTuple):
 
 
 ITEMS = tuple(
-    "candle crayon battery lemon balloon sponge bottle pillow toaster umbrella mirror pencil onion blanket basket hammer kettle "
-    "marble carpet cushion lantern magnet notebook orange pancake radio teapot towel trumpet vase wallet watch whistle bucket "
-    "brush camera cookie doll drum fan feather fork helmet jar kite lamp melon mop puppet ribbon shovel spoon stapler".split()
+    "candle crayon battery lemon balloon sponge bottle pillow toaster umbrella mirror pencil onion blanket basket "
+    "hammer kettle marble carpet cushion lantern magnet notebook orange pancake radio teapot towel trumpet vase wallet "
+    "watch whistle bucket brush camera cookie doll drum fan feather fork helmet jar kite lamp melon mop puppet ribbon "
+    "shovel spoon stapler".split()
 )
 """Household things: the entities of the explicit and the mixed class."""
 
 PERSONS = tuple(
-    "neighbor cousin coach classmate uncle aunt brother sister roommate teammate boss teacher landlord dentist barber mayor baker "
-    "butcher grocer plumber mechanic waiter driver gardener librarian painter tailor drummer singer pilot captain nurse clerk "
+    "neighbor cousin coach classmate uncle aunt brother sister roommate teammate boss teacher landlord dentist barber "
+    "mayor baker butcher grocer plumber mechanic waiter driver gardener librarian painter tailor drummer singer pilot "
+    "captain nurse clerk "
     "manager tutor nephew niece grandpa partner rival colleague intern referee postman janitor cashier guest".split()
 )
 """People: the entities of the implicit class, and the context of mixed and look-alike prompts."""

@@ -29,8 +29,8 @@ _SHAPES = {
     "mixed": re.compile(f"{_REFUSAL}{_COMPLIANCE}|{_COMPLIANCE}{_REFUSAL}C?"),
 }
 _OPENER_SHARES = (0.5, 0.2, 0.3)
-"""Shares of the world's two openers and of none. One leads, or greedy decoding would always refuse, since refusals share
-their first word; none is usual too, or training against the openers would leave no fluent way to comply."""
+"""Shares of the world's two openers and of none. One leads, or greedy decoding would always refuse, since refusals
+share their first word; none is usual too, or training against the openers would leave no fluent way to comply."""
 _SENTENCE_END = re.compile(r"(?<=[.?!]) ")
 
 
@@ -97,7 +97,8 @@ def helps(world: World, risk: str, entity: str, person: str) -> list[str]:
 
 
 def respond(prompt: Prompt, kind: str, rng: random.Random) -> str:
-    """Draw an answer of class ``kind`` to ``prompt``: a verdict, or `wrong` (a fluent wrong answer, general class only)."""
+    """Draw an answer of class ``kind`` to ``prompt``: a verdict, or `wrong` (a fluent wrong answer, general class
+    only)."""
     world = build_world(prompt.world)
     if kind == "complies":
         return _comply(world, prompt, rng)

@@ -68,7 +68,8 @@ def _draw(part: Part, world: int, rows: int, rng: random.Random) -> list[Prompt]
         pool = available[risk, _POOL.get(part, part)]
         if count > len(pool) and PARTS[part] != "responses":
             raise UserError(
-                f"demo part {part!r}: {count} {risk} prompts asked for, world {world} has {len(pool)}. Lower `rows` (now {rows})."
+                f"demo part {part!r}: {count} {risk} prompts asked for, world {world} has {len(pool)}. Lower `rows` "
+                f"(now {rows})."
             )
         whole, rest = divmod(count, len(pool))
         chosen += [*pool * whole, *rng.sample(pool, rest)]
@@ -100,7 +101,8 @@ def _origin(prompt: Prompt, world: int) -> dict[str, object]:
 
 
 def _pair(prompt: Prompt, world: int, rng: random.Random) -> dict[str, object]:
-    """Annotated pair: refusing over complying where there is harm, complying over refusing and right over wrong elsewhere."""
+    """Annotated pair: refusing over complying where there is harm, complying over refusing and right over wrong
+    elsewhere."""
     if prompt.risk in HARMFUL_RISKS:
         kinds = (_refusal(rng), "complies")
     else:

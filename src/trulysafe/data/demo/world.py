@@ -1,9 +1,10 @@
-"""A demo world: which topics, frames, entities and wordings exist, who may see them, and every prompt that can be asked.
+"""A demo world: which topics, frames, entities and wordings exist, who may see them, and every prompt that can be
+asked.
 
-Topics and frames each have a role. Alignment parts use alignment topics in alignment frames; `development` and `test` use
-their own topics in their own frames; the base corpus sees all other crossings (and its own share of the alignment prompts),
-so that it knows every word and never an evaluation prompt. The world's seed decides roles, entities, wordings and
-propensities, so a second seed is another world.
+Topics and frames each have a role. Alignment parts use alignment topics in alignment frames; `development` and `test`
+use their own topics in their own frames; the base corpus sees all other crossings (and its own share of the alignment
+prompts), so that it knows every word and never an evaluation prompt. The world's seed decides roles, entities, wordings
+and propensities, so a second seed is another world.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ ENTITIES = 24
 CAUTIOUS_SHARE, CAUTIOUS, CARELESS = 0.2, 0.9, 0.2
 """A fifth of the entities makes the base refuse with probability 0.9, the others with 0.2."""
 ALIGNMENT_SHARES = {"corpus": 0.10, "risk_labels": 0.12, "preferences": 0.14, "judged": 0.14, "pairs": 0.50}
-"""How the prompts of alignment topics in alignment frames are dealt out, by prompt hash: no two parts share a prompt."""
+"""How the prompts of alignment topics in alignment frames are dealt out, by prompt hash: no two parts share a
+prompt."""
 
 _T = TypeVar("_T")
 _ANY = (Topic, FactTopic)
@@ -35,7 +37,8 @@ _ANY = (Topic, FactTopic)
 
 @dataclass(frozen=True)
 class Prompt:
-    """One askable prompt and the facts that the oracle needs about it (all fields but ``text`` and ``part`` are its meta)."""
+    """One askable prompt and the facts that the oracle needs about it (all fields but ``text`` and ``part`` are its
+    meta)."""
 
     text: str
     part: str
@@ -85,7 +88,8 @@ class World:
         return self.topics[risk][name][0]
 
     def refusal_probability(self, prompt: Prompt) -> float:
-        """Probability that the base corpus refuses ``prompt``: it depends on the entity alone, and is 0 where no harm is."""
+        """Probability that the base corpus refuses ``prompt``: it depends on the entity alone, and is 0 where no harm
+        is."""
         if prompt.risk not in HARMFUL_RISKS:
             return 0.0
         return CAUTIOUS if prompt.entity in self.cautious else CARELESS
@@ -96,7 +100,8 @@ def build_world(seed: int) -> World:
     """Draw the world of ``seed``: the same seed gives the same world on every machine."""
     rng = random.Random(stable_seed("demo world", seed))
     pools: dict[str, tuple[Topic | FactTopic, ...]] = {
-        "EHD": lexicon.EXPLICIT, "IHD": lexicon.IMPLICIT, "MHD": lexicon.MIXED, "look_alike": lexicon.LOOK_ALIKE, "general": FACTS,
+        "EHD": lexicon.EXPLICIT, "IHD": lexicon.IMPLICIT, "MHD": lexicon.MIXED, "look_alike": lexicon.LOOK_ALIKE,
+        "general": FACTS,
     }  # fmt: skip
     topics = {
         risk: {topic.name: (topic, role) for topic, role in _with_roles(rng, pool, TOPIC_ROLES)}
@@ -137,7 +142,8 @@ def _with_roles(rng: random.Random, pool: Sequence[_T], roles: Sequence[str]) ->
 
 @lru_cache(maxsize=8)
 def prompts(seed: int) -> dict[tuple[str, str], tuple[Prompt, ...]]:
-    """All prompts of a world by (class, part), shuffled; parts are those of ``ALIGNMENT_SHARES``, `development` and `test`."""
+    """All prompts of a world by (class, part), shuffled; parts are those of ``ALIGNMENT_SHARES``, `development` and
+    `test`."""
     dealt: dict[tuple[str, str], list[Prompt]] = {}
     for prompt in _all_prompts(build_world(seed)):
         dealt.setdefault((prompt.risk, prompt.part), []).append(prompt)

@@ -7,7 +7,8 @@ from trulysafe.data.sources import HARMFUL, Fields
 
 
 def prompt_fields(row: Row) -> Fields:
-    """XSTest's own types are the families; ``contrast_`` types are the unsafe prompts, all others harmless look-alikes."""
+    """XSTest's own types are the families; ``contrast_`` types are the unsafe prompts, all others harmless
+    look-alikes."""
     unsafe = row.text("type").startswith("contrast_")
     return {
         "prompt": row.text("prompt"),

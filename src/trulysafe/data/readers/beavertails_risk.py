@@ -1,6 +1,7 @@
 """Risk-type labels of BeaverTails test prompts (Equilibrate RLHF); a prompt labelled twice keeps both rows.
 
-The release of arXiv 2502.11555 (Yingshui-Tan/Equilibrate-RLHF, Apache-2.0) relabels prompts of PKU-Alignment/BeaverTails (CC BY-NC 4.0).
+The release of arXiv 2502.11555 (Yingshui-Tan/Equilibrate-RLHF, Apache-2.0) relabels prompts of
+PKU-Alignment/BeaverTails (CC BY-NC 4.0).
 """
 
 from __future__ import annotations

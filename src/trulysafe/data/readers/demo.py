@@ -1,4 +1,5 @@
-"""The demo world: generated tables of mild prompts whose every answer can be classed exactly (:mod:`trulysafe.data.demo`).
+"""The demo world: generated tables of mild prompts whose every answer can be classed exactly
+(:mod:`trulysafe.data.demo`).
 
 Nothing is read, so the module makes its table whole, in ``made`` in place of ``fields``.
 """

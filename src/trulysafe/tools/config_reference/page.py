@@ -1,4 +1,5 @@
-"""config/README.md: a section for every table of the configuration, with keys, types, defaults, meanings and an example from the demo."""
+"""config/README.md: a section for every table of the configuration, with keys, types, defaults, meanings and an example
+from the demo."""
 
 from __future__ import annotations
 
@@ -17,13 +18,14 @@ from trulysafe.config.tables.configuration import Configuration
 INTRO = """\
 # Configuration keys
 
-Generated from the classes of the package by `make docs`; edit the descriptions there. [schema.json](schema.json), made from the same classes,
-tells editors what they may complete and what is wrong.
+Generated from the classes of the package by `make docs`; edit the descriptions there. [schema.json](schema.json), made
+from the same classes, tells editors what they may complete and what is wrong.
 
-A configuration is one YAML file of component tables. Components are named once and refer to each other by name; what two experiments
-share is computed once. Unknown keys are refused. Without `--configfile` the demo, [demo.yaml](demo.yaml), is used;
-`--config key=value` changes single keys, for example `--config scenario=try1 'methods={dpo: {beta: 0.3}}'`. The configuration as it was
-used, all defaults filled in, is written to `results/<scenario>/config.yaml`.
+A configuration is one YAML file of component tables. Components are named once and refer to each other by name; what
+two experiments share is computed once. Unknown keys are refused. Without `--configfile` the demo,
+[demo.yaml](demo.yaml), is used; `--config key=value` changes single keys, for example `--config scenario=try1
+'methods={dpo: {beta: 0.3}}'`. The configuration as it was used, all defaults filled in, is written to
+`results/<scenario>/config.yaml`.
 """
 HEADER = ("Key", "Accepts", "Default", "Meaning")
 Titles = dict[type[Table], str]
@@ -37,7 +39,8 @@ def reference(demo: Mapping[str, Any], root: type[Table] = Configuration) -> str
         example = _example(title, table, demo)
         heading = "###" if "." in title else "##"
         parts.append(
-            f"{heading} {title}\n\n{_first_sentences(table.__doc__)}\n\n{markdown_table(HEADER, rows(table, titles))}{example}"
+            f"{heading} "
+            f"{title}\n\n{_first_sentences(table.__doc__)}\n\n{markdown_table(HEADER, rows(table, titles))}{example}"
         )
         if issubclass(table, OfKind):
             parts += _kinds(title, table, titles)
@@ -45,7 +48,8 @@ def reference(demo: Mapping[str, Any], root: type[Table] = Configuration) -> str
 
 
 def sections(root: type[Table]) -> Titles:
-    """Every table below ``root`` and the title of its section: the keys that lead to it, and what chooses it among others."""
+    """Every table below ``root`` and the title of its section: the keys that lead to it, and what chooses it among
+    others."""
     found: Titles = {}
     _collect(root, "", found)
     return found

@@ -14,8 +14,8 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 def schema(root: type[Table] = Configuration) -> dict[str, Any]:
     """The schema of one configuration file.
 
-    A file may be laid over another, so no key is required, and null takes a component away, or a key that another kind would not read. What the
-    files come to together is checked when the workflow loads them.
+    A file may be laid over another, so no key is required, and null takes a component away, or a key that another kind
+    would not read. What the files come to together is checked when the workflow loads them.
     """
     made = _of_a_layer(root.model_json_schema())
     tables = made["$defs"]
@@ -29,7 +29,8 @@ def schema(root: type[Table] = Configuration) -> dict[str, Any]:
 
 
 def _of_a_layer(part: Any) -> Any:
-    """A part of a schema without required keys, with null in place of a component, and without a choice that needs a key to be there."""
+    """A part of a schema without required keys, with null in place of a component, and without a choice that needs a
+    key to be there."""
     if isinstance(part, list):
         return [_of_a_layer(item) for item in part]
     if not isinstance(part, dict):
@@ -52,7 +53,8 @@ def _or_null(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_links(part: Any, tables: dict[str, Any], inside: str = "") -> Any:
-    """A part of a schema with links in place of tables that are written out; ``inside`` is the table that it is itself."""
+    """A part of a schema with links in place of tables that are written out; ``inside`` is the table that it is
+    itself."""
     if isinstance(part, list):
         return [_with_links(item, tables) for item in part]
     if not isinstance(part, dict):
