@@ -49,7 +49,7 @@ def timings(path):
 
 
 def code(script, *modules):
-    """Fingerprint of what a script computes, with the modules that it loads by name; editing documentation changes nothing."""
+    """Fingerprint of a script's code, with the modules that it loads by name; editing documentation changes nothing."""
     return fingerprint(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py", *modules)
 
 

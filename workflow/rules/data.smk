@@ -21,8 +21,8 @@ rule normalise:
         "../scripts/normalise.py"
 
 
-# Another data set makes the split anew. As a checkpoint it lets Snakemake look again at what is to be done: stages take the split itself
-# for `ancient`, and run again where the roles of their own prompts are others.
+# Another data set makes the split anew. As a checkpoint it lets Snakemake look again at what is to be done: stages take
+# the split itself for `ancient`, and run again where the roles of their own prompts are others.
 checkpoint split:
     """Give every prompt one role, near-duplicates together, so that no stage is judged on what another has seen."""
     input:

@@ -1,4 +1,4 @@
-"""Models trained from scratch; n responses of a model per prompt, and the hidden states at their endpoints (of any round), in shards of whole blocks."""
+"""Models trained from scratch; n responses per prompt, and the states at their endpoints, in shards of whole blocks."""
 
 
 rule train_base:

@@ -127,7 +127,7 @@ rule summarise:
 
 
 rule costs:
-    """Wall time per rule, and what pairs cost per training step and over whole trainings; the one result that differs from run to run."""
+    """Wall time per rule, and what pairs cost per step and training; the one result that differs from run to run."""
     input:
         results("tables"),
         results("figures"),

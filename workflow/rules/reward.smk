@@ -69,7 +69,7 @@ rule analyse_layers:
 
 
 rule reward_ablations:
-    """What each choice of the reward is worth: paired differences on held-out pairs, over several fits, corrected together."""
+    """What each choice of the reward is worth: paired differences on held-out pairs, corrected together."""
     input:
         states=[results(f"rewards/{name}/states") for name in PLAN.reward.compared],
     output:
@@ -90,7 +90,7 @@ rule reward_ablations:
 
 
 rule reward_on_policy:
-    """Whether the frozen reward still ranks held-out pairs right when it reads the states of a policy (rounds 2, 3, ...)."""
+    """Whether the frozen reward still ranks held-out pairs right on the states of a policy (rounds 2, 3, ...)."""
     input:
         reward=results("rewards/{reward}/model"),
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.rewards[wildcards.reward].datasets),

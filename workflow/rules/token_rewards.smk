@@ -1,4 +1,4 @@
-"""Sources of token rewards for AMA beside the hybrid reward: a DPO policy's implicit reward, a token-classification model."""
+"""Sources of token rewards beside the hybrid reward: a DPO policy's implicit reward, a token classifier."""
 
 
 rule fit_token_rewards:

@@ -2,7 +2,7 @@
 
 
 rule reference:
-    """Token ids of a pair table and every response token's log-probability under the model or policy that training starts from."""
+    """Token ids of a pair table and each token's log-probability under what training starts from."""
     input:
         pairs=results("pairs/{pairs}.parquet"),
         model=lambda wildcards: PLAN.models.files(wildcards.start),

@@ -81,12 +81,14 @@ class Dataset(OfKind):
     )
 
 
+_SHARES: dict[FixedRole, float] = {"labeller": 0.2, "reward": 0.2, "pairs": 0.4, "judge": 0.1, "evaluation": 0.1}
+
+
 class Split(Table):
     """The one prompt-hash split over all stages."""
 
     shares: Shares = Field(
-        default_factory=lambda: {"labeller": 0.2, "reward": 0.2, "pairs": 0.4, "judge": 0.1, "evaluation": 0.1},
-        # type: ignore[arg-type]
+        default_factory=lambda: dict(_SHARES),
         description="Share of prompts per role, for datasets whose role is `split`.",
     )
     near_duplicate: Share = Field(
