@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny
 
 from trulysafe.common.kinds import LABELLERS, OfKind
-from trulysafe.common.options import Count, Dtype, Name, PlainPaths, Role, Share, Shares, Size, Table
+from trulysafe.common.options import Count, Dtype, FixedRole, Name, PlainPaths, Role, Share, Shares, Size, Table
 from trulysafe.data.sources import READERS, ReaderOptions
 from trulysafe.models.options import FromScratch
 
