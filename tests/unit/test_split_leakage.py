@@ -36,6 +36,19 @@ def roles(table):
     return table.set_index("prompt_id")["role"]
 
 
+def test_the_fingerprint_of_roles_changes_where_another_dataset_takes_a_prompt_away():
+    pairs = many(40)
+    other, taking = many(40, "another"), pd.concat([many(5, "another"), pairs[:1]])
+    tables = {"pairs": (pairs, "pairs"), "divided": (many(40, "divided"), "split")}
+    found = []
+    for extra in ({}, {"more": (other, "evaluation")}, {"more": (taking, "evaluation")}):
+        table = split.assign(tables | extra, SHARES, 0.95)
+        found.append([split.digest(frame, table) for frame, _ in tables.values()])
+    assert found[1] == found[0]
+    assert found[2][0] != found[0][0]
+    assert found[2][1] == found[0][1]
+
+
 def test_near_duplicates_are_found_and_templates_are_not():
     texts = [
         "How do I bake a chocolate cake for my sister's birthday?",

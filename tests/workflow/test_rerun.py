@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -75,6 +76,7 @@ class Scenario:
 
     def __init__(self, project: Project) -> None:
         self.project, self.raw = project, scenario()
+        self.results = project.folder / "results" / "small"
 
     def write(self, path: str, text: str) -> None:
         (self.project.folder / path).write_text(text, encoding="utf-8")
@@ -144,22 +146,22 @@ def with_questions(copy: Scenario) -> None:
 
 def test_a_benchmark_with_its_own_dataset_runs_to_the_end_and_trains_nothing(copy):
     with_questions(copy)
-    done = copy.run()
-    assert done == {
+    expected = {
         "normalise": 1, "split": 1, "leakage": 1, "answer": POLICIES, "judge": POLICIES, **dict.fromkeys(REPORT, 1),
     }  # fmt: skip
-    main = (copy.project.folder / "results" / "small" / "metrics" / "metrics.parquet").read_bytes()
-    assert b"seals" in main
+    assert copy.planned() == expected
+    assert copy.run() == expected
+    assert "seals" in set(pd.read_parquet(copy.results / "metrics" / "metrics.parquet")["benchmark"])
     assert copy.planned() == {}
 
 
 def test_a_dataset_that_takes_prompts_from_a_training_trains_anew(copy):
-    """Evaluation wins over pairs: the split gives the shared prompts to the new dataset. Once that is known, the plan
-    is exact."""
+    """Evaluation wins over pairs: the split gives the shared prompts to the new dataset, which only the split can know."""
+    pairs = pd.read_parquet(copy.results / "pairs" / "harmless.parquet")
     copy.raw["datasets"]["taken"] = {
         "kind": "demo", "role": "evaluation", "options": {"part": "general_pairs", "world": 0, "rows": 4},
     }  # fmt: skip
-    assert copy.run("results/small/data/split.parquet") == {"normalise": 1, "split": 1}
-    planned = copy.planned()
-    assert {"annotated_pairs", "mix", "reference", "train", "answer"} <= planned.keys()
-    assert not {"normalise", "split", "train_base"} & planned.keys()
+    done = copy.run("results/small/pairs/harmless.parquet")
+    assert {"normalise", "split", "annotated_pairs"} <= done.keys()
+    assert len(pd.read_parquet(copy.results / "pairs" / "harmless.parquet")) < len(pairs)
+    assert {"mix", "reference", "train", "answer"} <= copy.planned().keys()

@@ -21,15 +21,16 @@ rule normalise:
         "../scripts/normalise.py"
 
 
-# Another data set makes the split anew. As a checkpoint it lets Snakemake look again at what is to be done: stages take
-# the split itself for `ancient`, and run again where the roles of their own prompts are others.
+# Another data set makes the split anew, which must not run again all that reads it: stages take it for `ancient`,
+# and have the fingerprints of their own prompts' roles among their parameters. After a checkpoint Snakemake reads those
+# again.
 checkpoint split:
     """Give every prompt one role, near-duplicates together, so that no stage is judged on what another has seen."""
     input:
         PLAN.data.tables(CONFIG.datasets),
     output:
         table=results("data/split.parquet"),
-        roles=PLAN.data.roles(CONFIG.datasets),
+        roles=PLAN.data.role_files(),
     log:
         logs("split"),
     benchmark:

@@ -23,6 +23,7 @@ rule pool_likelihoods:
         policies=lambda wildcards: PLAN.drift.followed[wildcards.job],
         options=PLAN.drift.options,
         batch_size=CONFIG.batching.forward_batch,
+        roles=lambda wildcards: PLAN.data.roles(PLAN.drift.datasets),
         code=code("pool_likelihoods", *PLAN.evaluate.judge_modules(PLAN.drift.judges)),
     script:
         "../scripts/pool_likelihoods.py"

@@ -7,7 +7,6 @@ rule answer:
         unpack(lambda wildcards: PLAN.evaluate.inputs(wildcards.job)),
         datasets=lambda wildcards: PLAN.data.tables(PLAN.evaluate.datasets(wildcards.benchmarks)),
         split=ancient(results("data/split.parquet")),
-        roles=lambda wildcards: PLAN.data.roles(PLAN.evaluate.datasets(wildcards.benchmarks)),
     output:
         answers=results("answers/{job}/{benchmarks}/{shard}-of-{shards}.parquet"),
     log:
@@ -28,6 +27,7 @@ rule answer:
             for name in PLAN.evaluate.benchmark_jobs[wildcards.benchmarks]
         },
         block=CONFIG.batching.answer_batch,
+        roles=lambda wildcards: PLAN.data.roles(PLAN.evaluate.datasets(wildcards.benchmarks)),
         code=code("answer"),
     script:
         "../scripts/answer.py"
@@ -38,7 +38,6 @@ rule fit_judge:
     input:
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.judges[wildcards.judge].datasets),
         split=ancient(results("data/split.parquet")),
-        roles=lambda wildcards: PLAN.data.roles(CONFIG.judges[wildcards.judge].datasets),
     output:
         judge=directory(results("judges/{judge}")),
     log:
@@ -50,6 +49,7 @@ rule fit_judge:
     params:
         kind=lambda wildcards: CONFIG.judges[wildcards.judge].kind,
         options=lambda wildcards: PLAN.evaluate.judge(wildcards.judge)["options"],
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.judges[wildcards.judge].datasets),
         code=lambda wildcards: code("fit_judge", *PLAN.evaluate.judge_modules([wildcards.judge])),
     script:
         "../scripts/fit_judge.py"

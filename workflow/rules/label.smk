@@ -7,7 +7,6 @@ rule fit_labeller:
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.labellers[wildcards.labeller].datasets),
         model=lambda wildcards: PLAN.label.llm_files(CONFIG.labellers[wildcards.labeller].llm),
         split=ancient(results("data/split.parquet")),
-        roles=lambda wildcards: PLAN.data.roles(CONFIG.labellers[wildcards.labeller].datasets),
     output:
         labeller=directory(results("labellers/{labeller}")),
     log:
@@ -22,6 +21,7 @@ rule fit_labeller:
         kind=lambda wildcards: CONFIG.labellers[wildcards.labeller].kind,
         options=lambda wildcards: options(CONFIG.labellers[wildcards.labeller].options),
         llm=lambda wildcards: PLAN.label.llm_options(CONFIG.labellers[wildcards.labeller].llm),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.labellers[wildcards.labeller].datasets),
         code=lambda wildcards: code("fit_labeller", *PLAN.label.code(wildcards.labeller)),
     script:
         "../scripts/fit_labeller.py"
@@ -32,7 +32,6 @@ rule label_prompts:
     input:
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.pools[wildcards.pool].datasets),
         split=ancient(results("data/split.parquet")),
-        roles=lambda wildcards: PLAN.data.roles(CONFIG.pools[wildcards.pool].datasets),
         labeller=lambda wildcards: PLAN.label.files(CONFIG.pools[wildcards.pool].labeller),
     output:
         prompts=results("pools/{pool}/prompts.parquet"),
@@ -48,6 +47,7 @@ rule label_prompts:
         rows=lambda wildcards: CONFIG.pools[wildcards.pool].rows,
         kind=lambda wildcards: PLAN.label.kind(CONFIG.pools[wildcards.pool].labeller),
         llm=lambda wildcards: PLAN.label.llm(CONFIG.pools[wildcards.pool].labeller),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.pools[wildcards.pool].datasets),
         code=lambda wildcards: code("label_prompts", *PLAN.label.code(CONFIG.pools[wildcards.pool].labeller)),
     script:
         "../scripts/label_prompts.py"

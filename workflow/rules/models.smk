@@ -6,7 +6,6 @@ rule train_base:
     input:
         corpus=lambda wildcards: PLAN.data.tables(CONFIG.models[wildcards.model].corpus),
         split=ancient(results("data/split.parquet")),
-        roles=lambda wildcards: PLAN.data.roles(CONFIG.models[wildcards.model].corpus),
     output:
         model=directory(results("models/{model}")),
     log:
@@ -20,6 +19,7 @@ rule train_base:
         **needs("train", lambda wildcards: wildcards.model),
     params:
         options=lambda wildcards: options(CONFIG.models[wildcards.model], "source", "corpus", "dtype", "size"),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.models[wildcards.model].corpus),
         code=code("train_base"),
     script:
         "../scripts/train_base.py"

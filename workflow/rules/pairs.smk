@@ -31,7 +31,6 @@ rule annotated_pairs:
     input:
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.pairs[wildcards.pairs].datasets),
         split=ancient(results("data/split.parquet")),
-        roles=lambda wildcards: PLAN.data.roles(CONFIG.pairs[wildcards.pairs].datasets),
         labeller=lambda wildcards: PLAN.label.files(CONFIG.pairs[wildcards.pairs].labeller),
         model=lambda wildcards: PLAN.models.files(CONFIG.pairs[wildcards.pairs].model),
     output:
@@ -53,6 +52,7 @@ rule annotated_pairs:
         ),
         kind=lambda wildcards: PLAN.label.kind(CONFIG.pairs[wildcards.pairs].labeller),
         llm=lambda wildcards: PLAN.label.llm(CONFIG.pairs[wildcards.pairs].labeller),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.pairs[wildcards.pairs].datasets),
         code=lambda wildcards: code("annotated_pairs", *PLAN.label.code(CONFIG.pairs[wildcards.pairs].labeller)),
     script:
         "../scripts/annotated_pairs.py"

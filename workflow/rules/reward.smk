@@ -6,7 +6,6 @@ rule reward_states:
     input:
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.rewards[wildcards.reward].datasets),
         split=ancient(results("data/split.parquet")),
-        roles=lambda wildcards: PLAN.data.roles(CONFIG.rewards[wildcards.reward].datasets),
         model=lambda wildcards: PLAN.models.files(CONFIG.rewards[wildcards.reward].model),
     output:
         states=directory(results("rewards/{reward}/states")),
@@ -22,6 +21,7 @@ rule reward_states:
         model=lambda wildcards: PLAN.models.spec(CONFIG.rewards[wildcards.reward].model),
         options=lambda wildcards: options(CONFIG.rewards[wildcards.reward], "model", "datasets", "fit", "test_share"),
         batch_size=CONFIG.batching.forward_batch,
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.rewards[wildcards.reward].datasets),
         code=code("reward_states"),
     script:
         "../scripts/reward_states.py"
@@ -95,7 +95,6 @@ rule reward_on_policy:
         reward=results("rewards/{reward}/model"),
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.rewards[wildcards.reward].datasets),
         split=ancient(results("data/split.parquet")),
-        roles=lambda wildcards: PLAN.data.roles(CONFIG.rewards[wildcards.reward].datasets),
         model=lambda wildcards: PLAN.models.files(wildcards.policy),
     output:
         metrics=results("rewards/{reward}/on/{policy}.json"),
@@ -114,6 +113,7 @@ rule reward_on_policy:
             CONFIG.rewards[wildcards.reward], "model", "datasets", "fit", "token_positions"
         ),
         batch_size=CONFIG.batching.forward_batch,
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.rewards[wildcards.reward].datasets),
         code=code("reward_on_policy"),
     script:
         "../scripts/reward_on_policy.py"

@@ -7,7 +7,6 @@ rule fit_token_rewards:
         unpack(lambda wildcards: PLAN.token_rewards.inputs(wildcards.source)),
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.token_rewards[wildcards.source].datasets),
         split=ancient(results("data/split.parquet")),
-        roles=lambda wildcards: PLAN.data.roles(CONFIG.token_rewards[wildcards.source].datasets),
     output:
         source=directory(results("token_rewards/{source}")),
     log:
@@ -23,6 +22,7 @@ rule fit_token_rewards:
         policy=lambda wildcards: PLAN.token_rewards.policy(wildcards.source),
         options=lambda wildcards: options(CONFIG.token_rewards[wildcards.source], "model", "datasets", "experiment"),
         batch_size=CONFIG.batching.forward_batch,
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.token_rewards[wildcards.source].datasets),
         code=lambda wildcards: code("fit_token_rewards", PLAN.token_rewards.code(wildcards.source)),
     script:
         "../scripts/fit_token_rewards.py"

@@ -63,8 +63,7 @@ def assign(
 
 
 def digest(frame: pd.DataFrame, table: pd.DataFrame) -> str:
-    """Fingerprint of the roles of a dataset's prompts; other datasets change it only where they take prompts to another
-    role."""
+    """Fingerprint of the roles of a dataset's prompts: other datasets change it only where they change a role."""
     roles = table.loc[table["prompt_id"].isin(frame["prompt_id"]), ["prompt_id", "role"]].sort_values("prompt_id")
     return content_id(*roles["prompt_id"], *roles["role"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trulysafe.config.tables.configuration import Configuration
@@ -22,9 +23,14 @@ class Data:
         """Tables of data sets."""
         return [self.results(f"data/{name}.parquet") for name in names]
 
-    def roles(self, names: Iterable[str]) -> list[str]:
-        """What tells whether the split gave the prompts of data sets other roles than before."""
-        return [self.results(f"data/roles/{name}.txt") for name in names]
+    def role_files(self) -> list[str]:
+        """Fingerprints of the roles that the split gave the prompts of each data set."""
+        return [self.results(f"data/roles/{name}.txt") for name in self.config.datasets]
+
+    def roles(self, names: Iterable[str]) -> dict[str, str]:
+        """These fingerprints as they are now, nothing before the split: a parameter of jobs that read rows by role."""
+        files = {name: Path(self.results(f"data/roles/{name}.txt")) for name in names}
+        return {name: file.read_text(encoding="utf-8").strip() for name, file in files.items() if file.is_file()}
 
     def options(self, name: str) -> dict[str, Any]:
         """Options of a data set's reader, with the data folder as the start of relative paths."""

@@ -45,9 +45,13 @@ class Drift:
             "policies": self.results(f"policies/{job}"),
             "samples": self.pairs.pool_shards(drift.pool, "samples/{shard}-of-{shards}.parquet"),
             "model": self.models.files(self.config.pools[drift.pool].model),
-            "datasets": self.data.tables(self.config.benchmarks[drift.benchmark].datasets),
-            "roles": self.data.roles(self.config.benchmarks[drift.benchmark].datasets),
+            "datasets": self.data.tables(self.datasets),
         }
+
+    @property
+    def datasets(self) -> list[str]:
+        """Data sets of the prompts that new samples answer; none where nothing is followed."""
+        return self.config.benchmarks[self.config.drift.benchmark].datasets if self.config.drift else []
 
     @property
     def judges(self) -> list[str]:
