@@ -156,7 +156,8 @@ def test_a_benchmark_with_its_own_dataset_runs_to_the_end_and_trains_nothing(cop
 
 
 def test_a_dataset_that_takes_prompts_from_a_training_trains_anew(copy):
-    """Evaluation wins over pairs: the split gives the shared prompts to the new dataset, which only the split can know."""
+    """Evaluation wins over pairs: the split gives the shared prompts to the new dataset, which only the split can
+    know."""
     pairs = pd.read_parquet(copy.results / "pairs" / "harmless.parquet")
     copy.raw["datasets"]["taken"] = {
         "kind": "demo", "role": "evaluation", "options": {"part": "general_pairs", "world": 0, "rows": 4},
