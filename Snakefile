@@ -52,7 +52,7 @@ rule all:
 rule prefetch:
     """Models and data sets of the hub, on a machine with network."""
     input:
-        PLAN.prefetch.records,
+        PLAN.prefetch.everything,
 
 
 rule tables:

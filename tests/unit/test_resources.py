@@ -12,7 +12,7 @@ from trulysafe.plan.resources import REQUESTS, SIZES, Site, requests, size_class
         ("Qwen/Qwen2.5-0.5B-Instruct", "1b"), ("meta-llama/Llama-2-7b-hf", "8b"), ("Meta-Llama-3-8B-Instruct", "8b"),
         ("google/gemma-2-9b-it", "8b"), ("Llama-2-13b-chat-hf", "13b"), ("Llama-3.1-70B", "70b"),
         ("Qwen/Qwen3-235B-A22B", "70b"),
-        ("models/mine", "8b"), ("facebook/opt-125m", "8b"),
+        ("models/mine", "8b"), ("facebook/opt-125m", "1b"),
     ],
 )  # fmt: skip
 def test_size_is_read_from_the_name(name, size):

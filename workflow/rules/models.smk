@@ -12,6 +12,8 @@ rule train_base:
         logs("train_base/{model}"),
     benchmark:
         timings("train_base/{model}")
+    wildcard_constraints:
+        model="|".join(PLAN.models.trained) or "-",
     conda:
         "../../envs/trulysafe.yaml"
     threads: 2

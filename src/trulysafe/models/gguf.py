@@ -9,7 +9,7 @@ from typing import Any
 from trulysafe.common.errors import UserError, disk_is_full
 
 
-def convert(file: Path, output: Path) -> dict[str, Any]:
+def convert(file: Path, output: Path, needs_template: bool = True) -> dict[str, Any]:
     """Write a GGUF file as a Hugging Face folder: weights in float32 as safetensors, configuration, tokenizer, chat
     template.
 
@@ -18,6 +18,7 @@ def convert(file: Path, output: Path) -> dict[str, Any]:
     Args:
         file: the GGUF file.
         output: folder to write; it must not exist.
+        needs_template: whether the file must hold a chat template; not where the configuration names another.
 
     Returns:
         ``architecture``, ``parameters``, ``layers``, ``hidden_size`` and ``context``, for the manifest.
@@ -36,7 +37,7 @@ def convert(file: Path, output: Path) -> dict[str, Any]:
         tokenizer = AutoTokenizer.from_pretrained(**place)
     except Exception as error:  # readers of GGUF raise many kinds, none of them their own
         raise _unreadable(file, "tokenizer", error) from error
-    if not tokenizer.chat_template:
+    if needs_template and not tokenizer.chat_template:
         raise UserError(
             f"{file}: the GGUF file holds no chat template, so no conversation can be written for its model. "
             "Take the file of an instruction-tuned model, or name a Jinja file under models.<name>.chat_template."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,18 +50,31 @@ def size_of(model: Any, name: str) -> Size:
     if model.source == "train":
         shape = model.architecture.model_dump()
         return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
+    if model.source == "package":
+        return _of_weights(model.parameters or weights_in(model.file), model, name)
     folder = Path(model.name) if model.source == "path" else _in_cache(model.name, str(model.revision))
     if folder and (folder / "config.json").is_file():
         shape = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         counted = model.parameters or stored_parameters(folder) or llama_parameters(shape)
         return Size(counted, shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
-    if model.parameters is None:
+    return _of_weights(model.parameters, model, name)
+
+
+def weights_in(name: str) -> float | None:
+    """Number of weights that a model's name tells: ``Llama-2-7b-hf``, ``SmolLM2-135M``."""
+    found = re.search(r"(?<![\dA-Za-z.])(\d+(?:\.\d+)?)([bBmM])(?![A-Za-z\d])", name)
+    return float(found[1]) * {"b": 1e9, "m": 1e6}[found[2].lower()] if found else None
+
+
+def _of_weights(parameters: float | None, model: Any, name: str) -> Size:
+    """Size of a model of which no more is known than its number of weights."""
+    if parameters is None:
         raise UserError(
-            f"models.{name}.parameters: missing, and {model.name} is not in the cache. "
+            f"models.{name}.parameters: missing, and {model.name} is not at hand. "
             "Give its number of weights, such as 8.03e9, or run `make prefetch` first."
         )
-    layers = max(1, round((model.parameters / (12 * _ASPECT**2)) ** (1 / 3)))
-    return Size(model.parameters, layers, _ASPECT * layers, model.dtype, name)
+    layers = max(1, round((parameters / (12 * _ASPECT**2)) ** (1 / 3)))
+    return Size(parameters, layers, _ASPECT * layers, model.dtype, name)
 
 
 def llama_parameters(shape: Mapping[str, Any]) -> float:

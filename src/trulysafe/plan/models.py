@@ -27,9 +27,14 @@ class Models:
         """What to wait for before a model or policy can be loaded: nothing for a local directory."""
         if name in self.policies.named:
             return [self.results(f"policies/{self.policies.job_of(self.policies.named[name])}")]
-        if self.config.models[name].source == "train":
+        if self.config.models[name].source in ("train", "package"):
             return [self.results(f"models/{name}")]
         return self.prefetch.model(name)
+
+    @property
+    def trained(self) -> list[str]:
+        """Models that a rule trains from scratch."""
+        return [name for name, model in self.config.models.items() if model.source == "train"]
 
     def spec(self, name: str) -> dict[str, Any]:
         """How to load a model, or a policy that others build on (:mod:`trulysafe.models.load`)."""
@@ -38,13 +43,10 @@ class Models:
         model = self.config.models[name]
         if model.source == "train":
             return {"source": self.results(f"models/{name}"), "dtype": model.dtype}
-        return {
-            "source": model.name,
-            "revision": model.revision,
-            "chat_template": model.chat_template,
-            "end_of_turn": model.end_of_turn,
-            "dtype": model.dtype,
-        }
+        known = model.model_dump(include={"chat_template", "end_of_turn", "dtype"})
+        if model.source == "package":
+            return {"source": self.results(f"models/{name}"), **known}
+        return {"source": model.name, "revision": model.revision, **known}
 
     def policy_spec(self, policy: Policy) -> dict[str, Any]:
         """How to load a policy."""
@@ -59,7 +61,9 @@ class Models:
     def size(self, name: str) -> str:
         """Size class of a model, or of a policy that others build on (:mod:`trulysafe.plan.resources`)."""
         model = self.config.models[self.behind(name)]
-        return model.size if model.source == "train" else size_class(model.name, model.size)
+        if model.source == "train":
+            return model.size
+        return size_class(model.file if model.source == "package" else model.name, model.size)
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
         """The policies of a job: ``experiment``, ``seed``, ``step``, ``model`` (how to load it), ``last`` (the end)."""

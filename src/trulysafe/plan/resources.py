@@ -7,12 +7,12 @@ laptop they are only labels.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.models.sizes import weights_in
 
 SIZES = {"tiny": 0.1, "1b": 3.0, "8b": 9.5, "13b": 20.0, "70b": float("inf")}
 """Size classes of models, and how many billion parameters each reaches up to."""
@@ -103,13 +103,11 @@ class Site:
 
 
 def size_class(name: str, given: str | None = None) -> str:
-    """Size class of a model: as given, else from the billions in its name (``Llama-2-7b-hf``), else ``8b``."""
-    if given:
-        return given
-    found = re.search(r"(?<![\dA-Za-z.])(\d+(?:\.\d+)?)[bB](?![A-Za-z\d])", name)
-    if found is None:
-        return "8b"
-    return next(size for size, limit in SIZES.items() if float(found[1]) <= limit)
+    """Size class of a model: as given, else from its name (``Llama-2-7b-hf``, ``SmolLM2-135M``), else ``8b``."""
+    weights = weights_in(name)
+    if given or weights is None:
+        return given or "8b"
+    return next(size for size, limit in SIZES.items() if weights / 1e9 <= limit)
 
 
 def requests(

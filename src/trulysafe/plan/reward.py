@@ -26,7 +26,10 @@ class Reward:
         reward = self.config.rewards[name]
         model = self.config.models[reward.model]
         known = {"base_model": reward.model, "pooling": reward.pooling}
-        return known if model.source == "train" else {**known, "name": model.name, "revision": model.revision}
+        if model.source == "train":
+            return known
+        version = {"sha256": model.sha256} if model.source == "package" else {"revision": model.revision}
+        return {**known, "name": model.name, **version}
 
     def ranking_policies(self, reward: str) -> set[Policy]:
         """Policies on whose states a reward ranks a pool."""

