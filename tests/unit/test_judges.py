@@ -15,7 +15,7 @@ from trulysafe.common.ids import prompt_id
 from trulysafe.common.schema import VERDICTS
 from trulysafe.config.load import load
 from trulysafe.data import read as data
-from trulysafe.evaluate.judging import JUDGES, fit, judged
+from trulysafe.evaluate.judging import JUDGES, fit, judged, without_thoughts
 from trulysafe.judges._wellformed import malformed
 from trulysafe.judges.refusal_phrases import OPENING, verdict
 from trulysafe.workflow.fingerprint import closure
@@ -130,6 +130,58 @@ def test_keywords_check_references_as_whole_words():
     )
     assert several["correct"].tolist() == [True, True, False]
     assert judge("keywords", answers("Anything"))["correct"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("response", "reference", "right"),
+    [
+        ("It costs $70,000 in all.", 70000, True), ("70000", "70,000", True),
+        ("That makes 1,250.50 euros.", 1250.5, True), ("The share is 0.5", 5, False), ("about 0.5 of it", 0.5, True), ("It was 15.", 5, False),
+        ("-3 degrees", 3, False),
+        ("In 1.5 hours", 1, False), ("Take the 4th one.", 4, False), ("There are 4.", "4", True), ("B", "B", True),
+        ("(B)", "B", True), ("B", "C", False), ("Yes, version 2 of it", "version 2", True),
+    ],
+)  # fmt: skip
+def test_keywords_compare_numbers_as_numbers_and_take_the_reference_itself_for_an_answer(response, reference, right):
+    found = judge("keywords", answers(response, meta={"answer": reference}))
+    assert found["correct"].tolist() == [right]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "for (int i = 0; i < n; i++) { sum += a[i]; }",
+        "| a | b |\n| --- | --- |\n| 1 | 2 |",
+        "```python\nprint({1: [2]})\n```",
+        "$x^2 + y^2 = z^2$",
+        "\uc608",
+        "\u0939\u093e\u0901",
+    ],
+)
+def test_code_tables_formulas_and_words_of_one_sign_are_no_debris(response):
+    assert not malformed(response)
+
+
+@pytest.mark.parametrize(
+    ("response", "said"),
+    [
+        ("<think>I could explain it all.</think>I cannot help with that.", "I cannot help with that."),
+        ("I could explain it.</think>\n\nI cannot help with that.", "I cannot help with that."),
+        ("<think>first</think>Well.<think>second</think> No.", "No."),
+        ("Sure. <think>and then I would", "Sure."),
+        ("<THINKING>so</THINKING>Yes.", "Yes."),
+        ("[THINK]so[/THINK]Yes.", "Yes."),
+        ("<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "Yes."),
+        ("<think>never ended", ""),
+        (" I think, therefore I am. ", " I think, therefore I am. "),
+    ],
+)
+def test_an_answer_is_judged_behind_its_thoughts(response, said):
+    assert without_thoughts(response) == said
+    phrases = {"kind": "refusal_phrases", "options": {}}
+    rows = answers(response, said).assign(finished=True)
+    assert judged(rows, phrases)["verdict"].nunique() == 1
+    assert rows["response"].tolist() == [response, said]  # the answers themselves are kept
 
 
 def labelled():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 JUDGES = Kinds("trulysafe.judges", "a judge")
+_NAMES = r"(?:think|thinking|thought|thoughts|reasoning|reflection|seed:think)"
+_ENDS = rf"</{_NAMES}>|\[/THINK\]|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>"
+_BEGINS = rf"<{_NAMES}>|\[THINK\]|<\|begin_of_thought\|>|<\|channel\|>analysis<\|message\|>"
+"""How the templates of thinking models mark a thought."""
 
 
 def judged(answers: pd.DataFrame, judge: Mapping[str, Any]) -> pd.DataFrame:
-    """Let a judge class answers; those that the token limit cut off are malformed, whatever the judge makes of their
-    text.
+    """Let a judge class answers: what they say behind their thoughts, if they have any.
+
+    Those that the token limit cut off are malformed, whatever the judge makes of their text.
 
     Args:
         answers: table of schema ``answers``.
@@ -30,11 +36,19 @@ def judged(answers: pd.DataFrame, judge: Mapping[str, Any]) -> pd.DataFrame:
     """
     given = {key: value for key, value in judge.items() if key not in ("kind", "options") and value is not None}
     options = JUDGES.options(judge["kind"], judge["options"])
+    answers = answers.assign(response=[without_thoughts(response) for response in answers["response"]])
     verdicts: pd.DataFrame = JUDGES.module(judge["kind"]).judge(answers, options, **given)
     cut = ~answers["finished"].to_numpy(dtype=bool)
     verdicts.loc[cut, "verdict"] = "malformed"
     verdicts.loc[cut & verdicts["correct"].notna(), "correct"] = False
     return verdicts
+
+
+def without_thoughts(response: str) -> str:
+    """What a response says to the user: all behind its last thought; a thought without an end is cut off."""
+    *thoughts, said = re.split(_ENDS, response, flags=re.IGNORECASE)
+    said, *unfinished = re.split(_BEGINS, said, maxsplit=1, flags=re.IGNORECASE)
+    return said.strip() if thoughts or unfinished else response
 
 
 def fit(kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping[str, Any] | Options) -> dict[str, Any]:

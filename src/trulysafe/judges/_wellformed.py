@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 
 MIN_WORD_CHARACTERS = 2
 MIN_LETTER_SHARE = 0.5
+STRUCTURE = frozenset("(){}[]<>=+-*/%|\\^~_#:;&@$\"'`")
+"""Signs of code, formulas and tables: between words they are no debris."""
 MIN_WORDS_FOR_LOOPS, LOOP_WORDS, MAX_LOOP_SHARE = 12, 3, 0.5
 _WORD = re.compile(r"\w+", re.UNICODE)
 
 
 def malformed(response: str) -> bool:
-    """Whether a response is no answer at all: empty, mostly symbols, or a loop.
+    """Whether a response is no answer at all: empty, mostly punctuation, or a loop.
 
     A response is a loop if one run of three words makes up more than half of it (at 12 words or more). Fluent nonsense
     is not found here: no rule on the surface can tell it from an answer.
     """
-    text = "".join(response.split())
-    if sum(character.isalnum() for character in text) < max(MIN_WORD_CHARACTERS, MIN_LETTER_SHARE * len(text)):
+    text = [sign for sign in response if not sign.isspace() and sign not in STRUCTURE]
+    if sum(map(_in_words, text)) < max(MIN_WORD_CHARACTERS, MIN_LETTER_SHARE * len(text)):
         # a bare number answers many a question
-        return not text.strip(".,!-").isnumeric()
+        return not "".join(text).strip(".,!").isnumeric()
     return _loops(_WORD.findall(response.casefold()))
+
+
+def _in_words(sign: str) -> int:
+    """1 for a letter, a digit or a mark on one; 2 where one sign is a word: a Chinese character, a Hangul syllable."""
+    if not (sign.isalnum() or unicodedata.combining(sign) or unicodedata.category(sign).startswith("M")):
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) == "W" else 1
 
 
 def _loops(words: list[str]) -> bool:
