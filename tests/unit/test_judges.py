@@ -136,7 +136,7 @@ def test_keywords_check_references_as_whole_words():
     ("response", "reference", "right"),
     [
         ("It costs $70,000 in all.", 70000, True), ("70000", "70,000", True),
-        ("That makes 1,250.50 euros.", 1250.5, True), ("The share is 0.5", 5, False), ("about 0.5 of it", 0.5, True), 
+        ("That makes 1,250.50 euros.", 1250.5, True), ("The share is 0.5", 5, False), ("about 0.5 of it", 0.5, True),
         ("It was 15.", 5, False),
         ("-3 degrees", 3, False),
         ("In 1.5 hours", 1, False), ("Take the 4th one.", 4, False), ("There are 4.", "4", True), ("B", "B", True),
