@@ -162,7 +162,7 @@ def test_a_dataset_that_takes_prompts_from_a_training_trains_anew(copy):
     copy.raw["datasets"]["taken"] = {
         "kind": "demo", "role": "evaluation", "options": {"part": "general_pairs", "world": 0, "rows": 4},
     }  # fmt: skip
-    done = copy.run("results/small/pairs/harmless.parquet")
+    done = copy.run("--", "results/small/pairs/harmless.parquet")
     assert {"normalise", "split", "annotated_pairs"} <= done.keys()
     assert len(pd.read_parquet(copy.results / "pairs" / "harmless.parquet")) < len(pairs)
     assert {"mix", "reference", "train", "answer"} <= copy.planned().keys()
