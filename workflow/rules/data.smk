@@ -30,7 +30,6 @@ checkpoint split:
         PLAN.data.tables(CONFIG.datasets),
     output:
         table=results("data/split.parquet"),
-        roles=PLAN.data.role_files(),
     log:
         logs("split"),
     benchmark:

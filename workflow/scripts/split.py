@@ -18,6 +18,5 @@ with job(snakemake) as run:
         seed=run.params.seed,
     )
     run.note(prompts=split["role"].value_counts().to_dict(), groups=int(split["group_id"].nunique()))
+    run.note(roles={name: digest(table, split) for name, table in tables.items()})
     write_table(split, run.output.table, "split")
-    for table, path in zip(tables.values(), run.output.roles, strict=True):
-        path.write_text(f"{digest(table, split)}\n", encoding="utf-8")

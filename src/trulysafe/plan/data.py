@@ -10,6 +10,7 @@ from typing import Any
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.uses import uses
 from trulysafe.plan.paths import Results
+from trulysafe.workflow.provenance import manifest_path, read_notes
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,15 @@ class Data:
         """Tables of data sets."""
         return [self.results(f"data/{name}.parquet") for name in names]
 
-    def role_files(self) -> list[str]:
-        """Fingerprints of the roles that the split gave the prompts of each data set."""
-        return [self.results(f"data/roles/{name}.txt") for name in self.config.datasets]
-
     def roles(self, names: Iterable[str]) -> dict[str, str]:
-        """These fingerprints as they are now, nothing before the split: a parameter of jobs that read rows by role."""
-        files = {name: Path(self.results(f"data/roles/{name}.txt")) for name in names}
-        return {name: file.read_text(encoding="utf-8").strip() for name, file in files.items() if file.is_file()}
+        """Fingerprints of the roles of data sets' prompts by the last split, nothing before the first one.
+
+        They are a parameter of jobs that read rows by role. The split's manifest holds them, as it outlives a split that
+        fails: its outputs do not.
+        """
+        split = Path(self.results("data/split.parquet"))
+        known = read_notes(split).get("roles", {}) if manifest_path(split).is_file() else {}
+        return {name: known[name] for name in names if name in known}
 
     def options(self, name: str) -> dict[str, Any]:
         """Options of a data set's reader, with the data folder as the start of relative paths."""
