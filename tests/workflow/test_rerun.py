@@ -165,4 +165,5 @@ def test_a_dataset_that_takes_prompts_from_a_training_trains_anew(copy):
     done = copy.run("--", "results/small/pairs/harmless.parquet")
     assert {"normalise", "split", "annotated_pairs"} <= done.keys()
     assert len(pd.read_parquet(copy.results / "pairs" / "harmless.parquet")) < len(pairs)
-    assert {"mix", "reference", "train", "answer"} <= copy.planned().keys()
+    assert copy.run("--", "results/small/mixes/plain.parquet") == {"leakage": 1, "mix": 1}
+    assert {"reference", "train", "answer"} <= copy.planned().keys()

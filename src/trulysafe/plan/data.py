@@ -27,8 +27,8 @@ class Data:
     def roles(self, names: Iterable[str]) -> dict[str, str]:
         """Fingerprints of the roles of data sets' prompts by the last split, nothing before the first one.
 
-        They are a parameter of jobs that read rows by role. The split's manifest holds them, as it outlives a split that
-        fails: its outputs do not.
+        They are a parameter of jobs that read rows by role. The split's manifest holds them, as it outlives a split
+        that fails: its outputs do not.
         """
         split = Path(self.results("data/split.parquet"))
         known = read_notes(split).get("roles", {}) if manifest_path(split).is_file() else {}
