@@ -32,7 +32,7 @@ def message_mask(
     batch_mean the same, with the mean over all response tokens given as baseline                    reviews
     hysteresis state +1 / state -1; the state becomes +1 above ``baseline + width``, -1 below        released figure
                ``baseline - width``, and stays what it was in between. Before the first crossing it
-               is the sign of the first response token's reward (0 counts as +1).
+               is the sign of the first response token's reward less ``baseline`` (0 counts as +1).
     ========== ===================================================================================== ==================
 
     Args:
