@@ -80,8 +80,8 @@ def test_options_of_the_reward_fit_are_the_keywords_of_its_function() -> None:
 def test_defaults_of_a_method_s_functions_are_those_of_its_options(
     function: Callable[..., Any], table: type[BaseModel], fields: dict[str, str]
 ) -> None:
-    """``fields`` says which field a keyword is. The rule of ``message_mask`` is that of AMA, since a plain method has no
-    mask."""
+    """``fields`` says which field a keyword is. The rule of ``message_mask`` is that of AMA, since a plain method has
+    no mask."""
     keywords = {
         name: parameter.default
         for name, parameter in inspect.signature(function).parameters.items()
