@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,7 +24,9 @@ from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.tables.optimisation import SCHEDULES, Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.training import Training
 from trulysafe.evaluate.outcomes import AXES, METRIC_AXES
-from trulysafe.methods.method import Confidence, Mask, Method, Online
+from trulysafe.methods.confidence import label_confidence
+from trulysafe.methods.masks import hysteresis_state, keep_eos, message_mask, with_minimum_share
+from trulysafe.methods.method import AMA_DPO, Confidence, Mask, Method, Online
 from trulysafe.models.pretrain import train_base
 from trulysafe.reward.baselines import BASELINES
 from trulysafe.reward.fit import fit_hybrid_reward
@@ -61,6 +64,32 @@ def test_options_of_the_reward_fit_are_the_keywords_of_its_function() -> None:
         if parameter.kind is parameter.KEYWORD_ONLY and name not in ("seed", "groups")
     }
     assert defaults(FitOptions) == keywords
+
+
+@pytest.mark.parametrize(
+    ("function", "table", "fields"),
+    [
+        (label_confidence, Confidence, {"alpha": "alpha", "floor": "floor", "per_pair": "per_pair"}),
+        (message_mask, Mask, {"baseline": "baseline", "width": "width"}),
+        (hysteresis_state, Mask, {"baseline": "baseline", "width": "width"}),
+        (with_minimum_share, Mask, {"minimum": "minimum_share"}),
+        (keep_eos, Mask, {"option": "eos"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_defaults_of_a_method_s_functions_are_those_of_its_options(
+    function: Callable[..., Any], table: type[BaseModel], fields: dict[str, str]
+) -> None:
+    """``fields`` says which field a keyword is. The rule of ``message_mask`` is that of AMA, since a plain method has
+    no mask."""
+    keywords = {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    if "rule" in keywords:
+        assert keywords.pop("rule") == AMA_DPO.mask.rule
+    assert keywords == {name: defaults(table)[field] for name, field in fields.items()}
 
 
 NOT_IN_YAML = {
