@@ -10,6 +10,8 @@ from io import StringIO
 from typing import Any
 from unittest.mock import patch
 
+from snakemake_interface_common.exceptions import ApiError, WorkflowError
+
 from trulysafe.common.errors import UserError
 from trulysafe.workflow.fingerprint import SOURCE
 
@@ -18,23 +20,22 @@ def dag_jobs(raw: Mapping[str, Any]) -> list[tuple[Any, tuple[int, ...], bool]]:
     """All jobs but the target: as Snakemake has them, positions of the earlier ones that each waits for, done or not.
 
     The Snakefile is read as a job reads it: data that is not at hand is no error. What it sets in the environment, and
-    what Snakemake prints, is kept from this process. UserError where Snakemake does not accept the configuration.
+    what Snakemake prints, is kept from this process. UserError where Snakemake cannot.
     """
-    from snakemake.api import SnakemakeApi
-    from snakemake.exceptions import WorkflowError
-    from snakemake.settings import types
+    try:  # on a bare machine the import alone can fail: plugins call programs such as `which`
+        from snakemake.api import SnakemakeApi
+        from snakemake.settings import types
 
-    quiet, to_do = types.OutputSettings(dryrun=True), list[str]()
-    as_a_job = types.WorkflowSettings(exec_mode=types.ExecMode.SUBPROCESS)
-    given = (types.ResourceSettings(cores=1), types.ConfigSettings(config=dict(raw)))
-    try:
+        as_a_job = types.WorkflowSettings(exec_mode=types.ExecMode.SUBPROCESS)
+        given = (types.ResourceSettings(cores=1), types.ConfigSettings(config=dict(raw)))
+        quiet, to_do = types.OutputSettings(dryrun=True), list[str]()
         with patch.dict(os.environ), redirect_stderr(StringIO()), SnakemakeApi(quiet) as api:
             workflow = api.workflow(*given, workflow_settings=as_a_job, snakefile=SOURCE.parent / "Snakefile")
             unlocked = types.ExecutionSettings(lock=False)
             workflow.dag().execute_workflow("dryrun", execution_settings=unlocked, updated_files=to_do)
             needs, missing = workflow._workflow.dag.dependencies, set(to_do)
-    except WorkflowError as error:
-        raise UserError(str(error)) from None
+    except (WorkflowError, ApiError, OSError) as error:
+        raise UserError(f"Snakemake cannot say what is to be done: {error}") from None
     ordered = [job for job in TopologicalSorter(needs).static_order() if not job.rule.norun]
     place = {job: number for number, job in enumerate(ordered)}
     return [(job, tuple(place[one] for one in needs[job]), not missing & {*job.output}) for job in ordered]
