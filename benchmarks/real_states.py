@@ -190,7 +190,11 @@ def write_report(rewards: pd.DataFrame, groups: np.ndarray, layers: list[int], o
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
     """Differences with one row per candidate: ``difference [low, high]`` of each measure."""
-    cells = [f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]" for row in table.to_dict("records")]
+    limits = [
+        f"[{low:+.3f}, {high:+.3f}]" if low <= high else "(all equal)"
+        for low, high in zip(table["low"], table["high"], strict=True)
+    ]
+    cells = [f"{value:+.3f} {limit}" for value, limit in zip(table["difference"], limits, strict=True)]
     return (
         table.assign(cell=cells)
         .pivot(index="candidate", columns="measure", values="cell")
