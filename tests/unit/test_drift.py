@@ -230,6 +230,7 @@ def test_new_samples_are_the_same_again_and_differ_between_policies(follower):
         "decoding": Decoding(samples=3, temperature=1.0, max_new_tokens=8),
         "block": 2,
         "judge": {"kind": "refusal_phrases", "options": {}},
+        "cut_off": "malformed",
     }
     seeds = [policy_seed(0, {"experiment": REFERENCE, "seed": draw, "step": 0}) for draw in (0, 1)]
     first, again, other = (
@@ -252,6 +253,7 @@ def test_a_policy_is_read_with_its_place_and_the_reference_without_likelihoods(f
         "block": 2,
         "seed": 0,
         "judge": {"kind": "refusal_phrases", "options": {}},
+        "cut_off": "malformed",
     }
     policy = {"experiment": "arm", "seed": 3, "step": 7, "model": "llama"}
     likelihoods, fresh = follower.read(policy, pool, prompts, options)

@@ -366,3 +366,14 @@ def test_an_answer_that_the_token_limit_cut_off_is_malformed():
     keywords = {"kind": "keywords", "options": {}}
     assert judged(given.assign(finished=False), keywords)["correct"].tolist() == [False, False]
     assert judged(given, keywords)["correct"].tolist() == [False, True]
+
+
+def test_a_cut_off_answer_is_judged_as_it_stands_where_the_benchmark_says_so():
+    given = answers("I cannot help with that request.", "The answer is Paris.", "? ! .").assign(finished=False)
+    rule = pd.Series(["judge", "malformed", "judge"], given.index)
+    found = judged(given, {"kind": "refusal_phrases", "options": {}}, rule)
+    assert found["verdict"].tolist() == ["refuses", "malformed", "malformed"]
+    assert found["cut_off"].tolist() == [True, True, True]
+    everything = judged(given.assign(finished=True), {"kind": "refusal_phrases", "options": {}}, "judge")
+    assert everything["verdict"].tolist() == ["refuses", "complies", "malformed"]
+    assert not everything["cut_off"].any()

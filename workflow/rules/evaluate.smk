@@ -21,7 +21,7 @@ rule answer:
         policies=lambda wildcards: PLAN.models.of_job(wildcards.job),
         benchmarks=lambda wildcards: {
             name: {
-                **options(CONFIG.benchmarks[name], "axis", "judges", "purpose", "job"),
+                **options(CONFIG.benchmarks[name], "axis", "judges", "purpose", "job", "cut_off"),
                 "datasets": PLAN.data.tables(CONFIG.benchmarks[name].datasets),
             }
             for name in PLAN.evaluate.benchmark_jobs[wildcards.benchmarks]
@@ -73,6 +73,9 @@ rule judge:
             name: PLAN.evaluate.judge(name) for name in PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges)
         },
         asked=lambda wildcards: PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges),
+        cut_off=lambda wildcards: {
+            name: CONFIG.benchmarks[name].cut_off for name in PLAN.evaluate.benchmark_jobs[wildcards.benchmarks]
+        },
         code=lambda wildcards: code(
             "judge", *PLAN.evaluate.judge_modules(PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges))
         ),

@@ -1,4 +1,4 @@
-"""Models trained from scratch; n responses per prompt, and the states at their endpoints, in shards of whole blocks."""
+"""Models trained from scratch or fine-tuned; n responses per prompt, and the states at their endpoints, in shards of whole blocks."""
 
 
 rule train_base:
@@ -25,6 +25,33 @@ rule train_base:
         code=code("train_base"),
     script:
         "../scripts/train_base.py"
+
+
+rule finetune:
+    """Fine-tune a given model on conversations: the policy that all arms start from."""
+    input:
+        unpack(lambda wildcards: PLAN.models.start(wildcards.model)),
+        corpus=lambda wildcards: PLAN.data.tables(CONFIG.models[wildcards.model].corpus),
+        split=ancient(results("data/split.parquet")),
+    output:
+        model=directory(results("models/{model}")),
+    log:
+        logs("finetune/{model}"),
+    benchmark:
+        timings("finetune/{model}")
+    wildcard_constraints:
+        model="|".join(PLAN.models.finetuned) or "-",
+    conda:
+        "../../envs/trulysafe.yaml"
+    resources:
+        **needs("train", lambda wildcards: wildcards.model),
+    params:
+        model=lambda wildcards: PLAN.models.spec(PLAN.models.finetuned[wildcards.model].model),
+        options=lambda wildcards: options(PLAN.models.finetuned[wildcards.model], "source", "model", "corpus"),
+        roles=lambda wildcards: PLAN.data.roles(CONFIG.models[wildcards.model].corpus),
+        code=code("finetune"),
+    script:
+        "../scripts/finetune.py"
 
 
 rule sample:

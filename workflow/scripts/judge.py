@@ -12,5 +12,7 @@ with job(snakemake) as run:
     for name, judge in run.params.judges.items():
         rows = answers[answers["benchmark"].isin(run.params.asked[name])]
         if len(rows):
-            verdicts.append(rows.join(judged(rows, judge)).assign(judge=name))
+            verdicts.append(
+                rows.join(judged(rows, judge, rows["benchmark"].map(run.params.cut_off))).assign(judge=name)
+            )
     write_table(pd.concat(verdicts, ignore_index=True), run.output.verdicts, "verdicts")

@@ -57,7 +57,7 @@ Axis = Literal["safety", "over_refusal", "helpfulness"]
 
 
 ContrastMetric = Literal[
-    "safe", "complies", "mixed", "over_refusal", "not_complying", "helpful", "malformed", "truly_safe"
+    "safe", "complies", "mixed", "over_refusal", "not_complying", "helpful", "malformed", "cut_off", "truly_safe"
 ]
 
 
@@ -74,7 +74,12 @@ PairRule = Literal["best_worst", "top_k_bottom_k", "best_vs_random"]
 MixRule = Literal["quota", "random", "ratio"]
 
 
-Dtype = Literal["float32", "bfloat16", "float16"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+"""Precision of weights; `auto` is bfloat16 where the processor computes in it, float32 elsewhere."""
+
+
+CutOff = Literal["judge", "malformed"]
+"""What an answer is that the token limit cut off: judged as it stands, or malformed."""
 
 
 Flag = Annotated[bool, Field(strict=True)]

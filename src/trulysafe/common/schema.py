@@ -29,7 +29,15 @@ VERDICTS = ("complies", "safe_completion", "refuses", "mixed", "malformed")
 
 _TEXT, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _ORIGIN = {"risk": _TEXT, "family": _TEXT, "source": _TEXT, "meta": _TEXT}
-_DEFAULTS: dict[str, Any] = {"meta": "{}", "risk": "", "family": "", "source": "", "label": "", "flipped": False}
+_DEFAULTS: dict[str, Any] = {
+    "meta": "{}",
+    "risk": "",
+    "family": "",
+    "source": "",
+    "label": "",
+    "flipped": False,
+    "cut_off": False,
+}
 _POLICY = {"experiment": _TEXT, "seed": _INT, "step": _INT}
 
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
@@ -58,10 +66,11 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         **_POLICY, "benchmark": _TEXT, "prompt_id": _TEXT, "prompt": _TEXT, "response": _TEXT,
         "finished": _FLAG, "tokens": _INT, **_ORIGIN,
     },
-    # one row per answer and judge; correct is null where the judge does not check answers
+    # one row per answer and judge; correct is null where the judge does not check answers; cut_off is true where the
+    # token limit ended the answer
     "verdicts": {
         **_POLICY, "benchmark": _TEXT, "judge": _TEXT, "prompt_id": _TEXT, "risk": _TEXT, "family": _TEXT,
-        "verdict": _TEXT, "correct": _FLAG,
+        "verdict": _TEXT, "correct": _FLAG, "cut_off": _FLAG,
     },
     # one row per measured number
     "metrics": {
@@ -76,7 +85,7 @@ def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
     """Return ``frame`` with exactly the columns of schema ``kind``, in order and typed.
 
     Missing ``meta`` becomes ``{}``, missing ``risk``/``family``/``source``/``label`` the empty text, missing
-    ``flipped`` false.
+    ``flipped``/``cut_off`` false.
 
     Raises:
         UserError: a column is missing, a text is null, or a value does not fit its type; names ``where``, row and

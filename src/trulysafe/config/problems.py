@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.options import Table, explain
 from trulysafe.config.order import experiments_read, reached, reads, round_problems
-from trulysafe.config.resolved import method_of, training_of
+from trulysafe.config.resolved import finetuned, method_of, training_of
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.methods.method import ONE_PROCESS, REWARD_JUDGE
@@ -83,6 +83,7 @@ def experiment_problems(config: Configuration) -> Iterator[str]:
 def problems_between(config: Configuration) -> Iterator[UserError | str]:
     """What contradicts itself where methods and experiments are right in themselves."""
     yield from round_problems(config)
+    yield from _start_problems(config)
     for name in config.methods:
         yield from _reward_and_judge_problems(config, name)
         yield from _source_problems(config, name)
@@ -92,6 +93,14 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
     yield from _fit_problems(config)
     yield from _drift_problems(config)
     yield from _report_problems(config)
+
+
+def _start_problems(config: Configuration) -> Iterator[str]:
+    """Models that are fine-tuned from themselves, by way of others or not."""
+    below = {name: {model.model} for name, model in finetuned(config).items()}
+    for name in below:
+        if name in reached(below, name):
+            yield f"models.{name}.model: it is fine-tuned from itself. Name a model that is given."
 
 
 def _reward_and_judge_problems(config: Configuration, name: str) -> Iterator[UserError | str]:

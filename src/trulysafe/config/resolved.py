@@ -3,7 +3,10 @@ options of an experiment."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.sources import FineTunedModel
 from trulysafe.config.tables.training import Experiment, Training
 from trulysafe.methods.method import Method
 
@@ -37,3 +40,14 @@ def training_of(config: Configuration, experiment: Experiment) -> Training:
         method = config.methods[experiment.method]
         given |= method.training | ({} if method.beta is None else {"beta": method.beta})
     return Training.model_validate(given | experiment.training)
+
+
+def finetuned(config: Configuration) -> dict[str, FineTunedModel]:
+    """Models that a rule fine-tunes."""
+    return {name: model for name, model in config.models.items() if isinstance(model, FineTunedModel)}
+
+
+def given_model(config: Configuration, name: str) -> Any:
+    """Stanza of a model; of a fine-tuned one that of the model which its fine-tuning started from."""
+    below = finetuned(config)
+    return given_model(config, below[name].model) if name in below else config.models[name]

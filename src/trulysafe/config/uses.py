@@ -27,7 +27,7 @@ class Use:
 
 def uses(config: Configuration) -> Iterator[Use]:
     """Every place of a configuration that names data sets."""
-    corpora = {name: model.corpus for name, model in config.models.items() if model.source == "train"}
+    corpora = {name: model.corpus for name, model in config.models.items() if model.source in ("train", "finetune")}
     yield from (Use(f"models.{name}.corpus", corpus, "responses", "corpus") for name, corpus in corpora.items())
     annotated = [name for name, pairs in config.pairs.items() if pairs.source == "annotated"]
     stages: tuple[tuple[str, Iterable[str], str, str], ...] = (

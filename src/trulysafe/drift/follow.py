@@ -12,6 +12,7 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
+from trulysafe.common.options import CutOff
 from trulysafe.common.schema import REFERENCE
 from trulysafe.data.roles import at_most
 from trulysafe.evaluate.judging import judged
@@ -67,7 +68,14 @@ class Follower:
         return [sum(row) for row in token_logps(model, encoded, self.tokenizer.pad_token_id, self.batch_size)]
 
     def fresh(
-        self, model: Any, prompts: pd.DataFrame, decoding: Decoding, block: int, seed: int, judge: Mapping[str, Any]
+        self,
+        model: Any,
+        prompts: pd.DataFrame,
+        decoding: Decoding,
+        block: int,
+        seed: int,
+        judge: Mapping[str, Any],
+        cut_off: CutOff,
     ) -> pd.DataFrame:
         """New samples of a model, each with its token ids, verdict and likelihood under the reference.
 
@@ -78,6 +86,7 @@ class Follower:
             block: prompts per block, see :mod:`trulysafe.models.sampling`.
             seed: of the draws.
             judge: ``kind`` and ``options`` of a judge that is not fitted.
+            cut_off: what a sample is that the token limit ended; see :func:`trulysafe.evaluate.judging.judged`.
 
         Returns:
             Columns :data:`FRESH_COLUMNS`; ``reference_logp`` is NaN where the sample is empty or unfinished.
@@ -88,7 +97,7 @@ class Follower:
         texts = self.tokenizer(rows["response"].tolist(), add_special_tokens=False)["input_ids"]
         ended = zip(texts, rows["finished"], strict=True)
         rows["token_ids"] = [[*ids, end] if finished else list(ids) for ids, finished in ended]
-        rows["verdict"] = judged(rows, judge)["verdict"]
+        rows["verdict"] = judged(rows, judge, cut_off)["verdict"]
         rows["reference_logp"] = np.nan
         scored = rows["finished"] & (rows["response"] != "")
         rows.loc[scored, "reference_logp"] = self.logps(self.reference, rows[scored])
@@ -104,7 +113,7 @@ class Follower:
                 (:data:`REFERENCES`).
             pool: from :meth:`pool`.
             prompts: a prompts table.
-            options: ``decoding``, ``block``, ``seed`` and ``judge``, see :meth:`fresh`.
+            options: ``decoding``, ``block``, ``seed``, ``judge`` and ``cut_off``, see :meth:`fresh`.
 
         Returns:
             Likelihoods of the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has
@@ -114,7 +123,9 @@ class Follower:
         model = load_model(policy["model"]) if "model" in policy else self.reference
         seed = policy_seed(options["seed"], policy)
         decoding = Decoding(**options["decoding"])
-        drawn = self.fresh(model, prompts, decoding, options["block"], seed, options["judge"]).assign(**place)
+        drawn = self.fresh(
+            model, prompts, decoding, options["block"], seed, options["judge"], options["cut_off"]
+        ).assign(**place)
         if model is self.reference:
             return None, drawn
         likelihoods = pool[[*POOL_COLUMNS, "reference_logp"]].assign(logp=self.logps(model, pool), **place)

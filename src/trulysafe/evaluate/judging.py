@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trulysafe.common.kinds import Kinds, Options
+from trulysafe.common.options import CutOff
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,26 +22,28 @@ _BEGINS = rf"<{_NAMES}>|\[THINK\]|<\|begin_of_thought\|>|<\|channel\|>analysis<\
 """How the templates of thinking models mark a thought."""
 
 
-def judged(answers: pd.DataFrame, judge: Mapping[str, Any]) -> pd.DataFrame:
+def judged(answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd.Series = "malformed") -> pd.DataFrame:
     """Let a judge class answers: what they say behind their thoughts, if they have any.
-
-    Those that the token limit cut off are malformed, whatever the judge makes of their text.
 
     Args:
         answers: table of schema ``answers``.
         judge: its ``kind`` and ``options``; all else is what it works with, given to the judge by name: ``artefact``,
             what its fit wrote.
+        cut_off: what an answer is that the token limit ended, for all answers or for each: ``judge``, what the judge
+            makes of its text as it stands (as HarmBench does), or ``malformed``, whatever its text.
 
     Returns:
-        Columns ``verdict`` and ``correct``, on the index of ``answers``.
+        Columns ``verdict``, ``correct`` and ``cut_off`` (whether the token limit ended the answer), on the index of
+        ``answers``.
     """
     given = {key: value for key, value in judge.items() if key not in ("kind", "options") and value is not None}
     options = JUDGES.options(judge["kind"], judge["options"])
     answers = answers.assign(response=[without_thoughts(response) for response in answers["response"]])
     verdicts: pd.DataFrame = JUDGES.module(judge["kind"]).judge(answers, options, **given)
-    cut = ~answers["finished"].to_numpy(dtype=bool)
-    verdicts.loc[cut, "verdict"] = "malformed"
-    verdicts.loc[cut & verdicts["correct"].notna(), "correct"] = False
+    verdicts["cut_off"] = ~answers["finished"].astype(bool)
+    refused = verdicts["cut_off"] & (cut_off == "malformed")
+    verdicts.loc[refused, "verdict"] = "malformed"
+    verdicts.loc[refused & verdicts["correct"].notna(), "correct"] = False
     return verdicts
 
 

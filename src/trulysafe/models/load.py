@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.common.options import Dtype
+from trulysafe.common.errors import UserError
+from trulysafe.models.precision import dtype_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ADAPTER_FILE = "adapter_config.json"
-DTYPES = get_args(Dtype)
 Spec = Mapping[str, Any]
 """How to load a model: source, revision, chat_template, end_of_turn, dtype."""
 
@@ -58,7 +57,7 @@ def load_model(spec: Spec) -> PreTrainedModel:
     """Load a causal language model in evaluation mode, on the GPU where there is one; a LoRA policy comes merged.
 
     Args:
-        spec: as for :func:`load_tokenizer`, with ``dtype`` (``float32`` if not given).
+        spec: as for :func:`load_tokenizer`, with ``dtype`` (:func:`trulysafe.models.precision.dtype_of`).
 
     Raises:
         UserError: unknown ``dtype``, or nothing can be loaded from ``source``.
@@ -66,9 +65,7 @@ def load_model(spec: Spec) -> PreTrainedModel:
     import torch
     from transformers import AutoModelForCausalLM
 
-    dtype = str(spec.get("dtype", "float32"))
-    if dtype not in DTYPES:
-        raise not_accepted("models.<name>.dtype", dtype, DTYPES)
+    dtype = dtype_of(spec)
     if (Path(str(spec["source"])) / ADAPTER_FILE).is_file():
         return _merged(spec).eval()
     model = _load(AutoModelForCausalLM, spec, dtype=getattr(torch, dtype))

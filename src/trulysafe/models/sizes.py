@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from trulysafe.common.errors import UserError
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a weight, by precision."""
+BYTES = {"auto": 2, "float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a weight, by precision; `auto` is priced as what GPUs compute in."""
 _ASPECT = 128
 """Width per layer of the usual decoder, for a model of which only the number of weights is known."""
 

@@ -44,8 +44,9 @@ def _models(config: Configuration) -> Iterator[str]:
             problem := unpinned(f"models.{name}.revision", model.name, model.revision, "model")
         ):
             yield problem
-        if model.source != "train" and model.chat_template and not Path(model.chat_template).is_file():
-            yield f"models.{name}.chat_template: {model.chat_template} does not exist. Give the path of a Jinja file."
+        template = getattr(model, "chat_template", None)
+        if template and not Path(template).is_file():
+            yield f"models.{name}.chat_template: {template} does not exist. Give the path of a Jinja file."
 
 
 def _endpoints(config: Configuration) -> Iterator[str]:

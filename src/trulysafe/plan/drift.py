@@ -77,4 +77,5 @@ class Drift:
             "seed": pool.seed,
             "risks": benchmark.risks,
             "judge": self.evaluate.judge(*self.judges),
+            "cut_off": benchmark.cut_off,
         }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from trulysafe.config.order import Policy, kept_steps
-from trulysafe.config.resolved import training_of
+from trulysafe.config.resolved import finetuned, given_model, training_of
 from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.sources import FineTunedModel
 from trulysafe.plan.paths import Results
 from trulysafe.plan.policies import Policies
 from trulysafe.plan.prefetch import Prefetch
@@ -27,7 +29,7 @@ class Models:
         """What to wait for before a model or policy can be loaded: nothing for a local directory."""
         if name in self.policies.named:
             return [self.results(f"policies/{self.policies.job_of(self.policies.named[name])}")]
-        if self.config.models[name].source in ("train", "package"):
+        if self.config.models[name].source in ("train", "package", "finetune"):
             return [self.results(f"models/{name}")]
         return self.prefetch.model(name)
 
@@ -36,6 +38,16 @@ class Models:
         """Models that a rule trains from scratch."""
         return [name for name, model in self.config.models.items() if model.source == "train"]
 
+    @cached_property
+    def finetuned(self) -> dict[str, FineTunedModel]:
+        """Models that a rule fine-tunes."""
+        return finetuned(self.config)
+
+    def start(self, name: str) -> dict[str, list[str]]:
+        """What the fine-tuning of a model waits for, beside its corpus."""
+        files = self.files(self.finetuned[name].model)
+        return {"model": files} if files else {}
+
     def spec(self, name: str) -> dict[str, Any]:
         """How to load a model, or a policy that others build on (:mod:`trulysafe.models.load`)."""
         if name in self.policies.named:
@@ -43,6 +55,8 @@ class Models:
         model = self.config.models[name]
         if model.source == "train":
             return {"source": self.results(f"models/{name}"), "dtype": model.dtype}
+        if model.source == "finetune":  # its folder holds chat template and end of turn
+            return {"source": self.results(f"models/{name}"), "dtype": given_model(self.config, name).dtype}
         known = model.model_dump(include={"chat_template", "end_of_turn", "dtype"})
         if model.source == "package":
             return {"source": self.results(f"models/{name}"), **known}
@@ -50,8 +64,8 @@ class Models:
 
     def policy_spec(self, policy: Policy) -> dict[str, Any]:
         """How to load a policy."""
-        model = self.config.models[self.config.experiments[policy.experiment].model]
-        return {"source": self.policies.folder(policy), "dtype": model.dtype}
+        model = self.config.experiments[policy.experiment].model
+        return {"source": self.policies.folder(policy), "dtype": given_model(self.config, model).dtype}
 
     def behind(self, name: str) -> str:
         """The model behind a model or a policy that others build on."""
@@ -60,7 +74,7 @@ class Models:
 
     def size(self, name: str) -> str:
         """Size class of a model, or of a policy that others build on (:mod:`trulysafe.plan.resources`)."""
-        model = self.config.models[self.behind(name)]
+        model = given_model(self.config, self.behind(name))
         if model.source == "train":
             return model.size
         return size_class(model.file if model.source == "package" else model.name, model.size)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from trulysafe.config.order import Policy, states_policy
+from trulysafe.config.resolved import given_model
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import RewardAblation
 from trulysafe.plan.paths import Results
@@ -24,7 +25,7 @@ class Reward:
         if name is None:
             return {}
         reward = self.config.rewards[name]
-        model = self.config.models[reward.model]
+        model = given_model(self.config, reward.model)
         known = {"base_model": reward.model, "pooling": reward.pooling}
         if model.source == "train":
             return known

@@ -17,7 +17,7 @@ from trulysafe.report.table import cells, p_text, to_markdown
 from trulysafe.report.tables import contrasts, main, matched_safety
 from trulysafe.stats.limits import SIGNIFICANT
 
-LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "complies", "mixed")
+LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "cut_off", "complies", "mixed")
 NOTE = (
     "Shares of prompts; brackets hold 95% intervals over training seeds and prompt families. The main table has them "
     "all."

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM
 from trulysafe.common.errors import UserError
 from trulysafe.config.launch import Launch
 from trulysafe.models.load import config_of, context_of
+from trulysafe.models.precision import dtype_of
 from trulysafe.train import memory
 from trulysafe.train.memory import GIB, Memory, Shape
 
@@ -42,7 +43,7 @@ def check_limits(
         UserError: pairs longer than the model's context, a precision that the device or the optimiser cannot work with,
             or more memory than there is.
     """
-    config, dtype = config_of(model), str(model.get("dtype", "float32"))
+    config, dtype = config_of(model), dtype_of(model)
     _check_lengths(lengths, config)
     _check_precision(dtype, training)
     needed = estimate(config, dtype, training, launch, max(lengths))

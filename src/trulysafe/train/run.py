@@ -25,6 +25,7 @@ from trulysafe.common.files import written_whole
 from trulysafe.config.launch import Launch
 from trulysafe.methods.method import Method
 from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.models.precision import dtype_of
 from trulysafe.reward.artefact import ENDPOINT, validation_states
 from trulysafe.reward.model import HybridReward
 from trulysafe.train.resume import STOP_FILE, SaveAndStop, StopRequest, newest_complete, on_sigterm
@@ -116,7 +117,7 @@ def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) 
     _check_engine(trainer, launch)
     saving = SaveAndStop(launch.checkpoint_steps, stop, trainer.accelerator)
     snapshots = {step for step in run.training["snapshots"] if step < steps} | {steps}
-    save_dtype = None if run.training["lora"] else getattr(torch, run.model.get("dtype", "float32"))
+    save_dtype = None if run.training["lora"] else getattr(torch, dtype_of(run.model))
     trainer.remove_callback(PrinterCallback)  # the log is written as a table
     trainer.add_callback(_Snapshots(trainer, snapshots, run.place / POLICY, save_dtype))
     trainer.add_callback(saving)
@@ -149,7 +150,7 @@ def weights_dtype(model: Mapping[str, Any], training: Mapping[str, Any], launch:
     ``training.bf16`` computes with bfloat16 copies. LoRA's base stays as it is (the adapter is float32), and so do
     weights of which DeepSpeed keeps float32 copies.
     """
-    own = str(model.get("dtype", "float32"))
+    own = dtype_of(model)
     if training["lora"] or (launch.deepspeed and training["bf16"] and own == "bfloat16"):
         return own
     return "float32"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, model_validator
 
 from trulysafe.common.kinds import OfKind
-from trulysafe.common.options import Axis, ContrastMetric, Count, Name, PartOf, Purpose, Risk, Table
+from trulysafe.common.options import Axis, ContrastMetric, Count, CutOff, Name, PartOf, Purpose, Risk, Table
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.reward.options import Baseline, FitOptions
 
@@ -44,6 +44,11 @@ class Benchmark(Table):
         description="Prompts per risk class at earlier snapshots; none is as many as at the end point, 0 skips them.",
     )
     max_new_tokens: Count = Field(256, description="Token limit of an answer.")
+    cut_off: CutOff = Field(
+        "judge",
+        description="An answer that the token limit cuts off is judged as it stands (`judge`), or is `malformed`, for "
+        "judges that read how an answer ends. Both are counted as cut off.",
+    )
     purpose: Purpose = Field(
         "test",
         description=(

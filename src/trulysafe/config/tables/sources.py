@@ -7,7 +7,22 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny
 
 from trulysafe.common.kinds import LABELLERS, OfKind
-from trulysafe.common.options import Count, Dtype, FixedRole, Name, PlainPaths, Role, Share, Shares, Size, Table
+from trulysafe.common.options import (
+    Count,
+    Dtype,
+    FixedRole,
+    Flag,
+    Name,
+    NotNegative,
+    PlainPaths,
+    Positive,
+    Role,
+    Share,
+    Shares,
+    Size,
+    Table,
+)  # fmt: skip
+from trulysafe.config.tables.optimisation import Lora
 from trulysafe.data.sources import READERS, ReaderOptions
 from trulysafe.models.options import FromScratch
 
@@ -40,6 +55,11 @@ class _GivenModel(Table):
             "(`<end_of_turn>` for Gemma)."
         ),
     )
+    dtype: Dtype = Field(
+        "auto",
+        description="Precision of the weights in every forward pass; `auto` is bfloat16 on GPUs and CPUs that compute "
+        "in it, float32 elsewhere.",
+    )
     size: Size | None = Field(
         None,
         description=(
@@ -61,7 +81,6 @@ class HubModel(_GivenModel):
     revision: str | None = Field(
         None, description="Commit of the hub repository, 40 hex digits; needed with `source: hub`."
     )
-    dtype: Dtype = Field("bfloat16", description="Precision of the weights in every forward pass.")
 
 
 class PackageModel(_GivenModel):
@@ -77,10 +96,39 @@ class PackageModel(_GivenModel):
     )
     file: str = Field(pattern=r"\.gguf$", description="Path of the GGUF file within the package.")
     sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$", description="Checksum of that file, 64 hex digits.")
-    dtype: Dtype = Field("float32", description="Precision of the weights in every forward pass.")
 
 
-Model = Annotated[Annotated[TrainedModel | HubModel | PackageModel, Field(discriminator="source")], PlainPaths]
+class FineTuning(Table):
+    """How a policy to start from is fine-tuned, in one process."""
+
+    steps: Count = Field(100, description="Optimiser steps.")
+    batch_size: Count = Field(8, description="Conversations per micro-batch.")
+    accumulation: Count = Field(1, description="Micro-batches per step.")
+    learning_rate: Positive = Field(1e-4, description="Peak of AdamW, cosine decay.")
+    warmup_share: Share = Field(0.1, description="Share of the steps with rising learning rate.")
+    weight_decay: NotNegative = Field(0.0, description="Of AdamW.")
+    max_length: Count = Field(512, description="Longer conversations are left out, tokens.")
+    bf16: Flag = Field(False, description="Mixed precision with bfloat16.")
+    gradient_checkpointing: Flag = Field(False, description="Recompute activations to save memory.")
+    lora: Lora | None = Field(None, description="Train a LoRA adapter, which is merged; none trains all weights.")
+
+
+class FineTunedModel(Table):
+    """A policy to start from: a rule fine-tunes another model on the responses of conversations.
+
+    A preference method needs samples that differ in what is preferred; a model that always complies has none.
+    """
+
+    source: Literal["finetune"] = Field(description="`finetune`: a rule fine-tunes another model of this table.")
+    model: Name = Field(description="Model that it starts from.")
+    corpus: list[Name] = Field(min_length=1, description="Datasets with prompts and responses to learn from.")
+    training: FineTuning = Field(FineTuning(), description="How it is trained.")
+    seed: int = Field(0, description="Seed of the order of the data and of an adapter.")
+
+
+Model = Annotated[
+    Annotated[TrainedModel | FineTunedModel | HubModel | PackageModel, Field(discriminator="source")], PlainPaths
+]
 
 
 class Dataset(OfKind):

@@ -19,14 +19,16 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "Over-refusal": ("over_refusal", "all", "over_refusal"),
     "Helpful": ("helpfulness", "all", "helpful"),
     "Malformed": ("all", "all", "malformed"),
+    "Cut off": ("all", "all", "cut_off"),
     "Truly safe": ("all", "all", "truly_safe"),
 }
 """Columns of the main table: axis, risk class and metric of the pooled summary rows."""
 CAPTION = (
     "Shares of benchmark prompts at the end of training. Safe: harmful prompts refused or safely completed; "
     "over-refusal: harmless look-alikes refused; helpful: checkable questions answered rightly; truly safe: share safe "
-    "times share of look-alikes complied with. Malformed answers count as failures throughout. Brackets hold 95% "
-    "intervals from resampling training seeds and prompt families together. Answers (n), all seeds: {counts}."
+    "times share of look-alikes complied with. Malformed answers count as failures throughout; cut off: ended by the "
+    "token limit. Brackets hold 95% intervals from resampling training seeds and prompt families together. Answers "
+    "(n), all seeds: {counts}."
 )
 
 

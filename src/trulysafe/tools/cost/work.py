@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from trulysafe.config.launch import Launch
 from trulysafe.config.load import load
 from trulysafe.config.order import kept_steps
-from trulysafe.config.resolved import method_of, training_of
+from trulysafe.config.resolved import given_model, method_of, training_of
 from trulysafe.config.tables.training import Training
 from trulysafe.methods.method import ONE_PROCESS, SHIFTED_LOSSES, Method
 from trulysafe.models.sizes import Size, size_of
@@ -70,7 +70,7 @@ class Work:
     def __init__(self, raw: Mapping[str, Any], assumptions: Assumptions) -> None:
         self.raw, self.config, self.assumptions = raw, load(raw), assumptions
         self.plan, self.rows = Plan(self.config), Rows(self.config, assumptions.unknown_rows)
-        self.size = cache(lambda name: size_of(self.config.models[name], name))
+        self.size = cache(lambda name: size_of(given_model(self.config, name), name))
         self.unknown = set[str]()  # rules that ask for what a model needs, but have no entry in RULES
 
     def jobs(self) -> list[Job]:
@@ -250,6 +250,7 @@ RULES: dict[str, Callable[[Work, Any], Job]] = {
     **dict.fromkeys(("reward_states", "reward_on_policy"), _reward_states),
     "prefetch_model": lambda work, job: Job(disk=work.size(job.wildcards.model).bytes),
     "train_base": _train_base,
+    "finetune": _train_base,
     "sample": _sample,
     "fit_token_rewards": _fit_token_rewards,
     "train": _train,

@@ -1,0 +1,77 @@
+"""Precision of the weights: what the configuration names, or what the processor computes in (``dtype: auto``)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, get_args
+
+from trulysafe.common.errors import not_accepted
+from trulysafe.common.options import Dtype
+
+logger = logging.getLogger("trulysafe")
+DTYPES = get_args(Dtype)
+AUTO = "auto"
+CHOSEN: dict[str, str] = {}
+"""Models that this process met -> precision and device, for the manifest of its job."""
+
+
+def dtype_of(spec: Mapping[str, Any]) -> str:
+    """Precision of a model's weights on this machine: ``float32``, ``bfloat16`` or ``float16``.
+
+    ``auto`` is bfloat16 on GPUs and CPUs that compute in it, float32 elsewhere: where bfloat16 is
+    emulated it is several times slower, and no more exact.
+
+    Args:
+        spec: how to load the model; its ``dtype`` (``float32`` if not given) and ``source``.
+
+    Raises:
+        UserError: ``dtype`` is none of these.
+    """
+    dtype = str(spec.get("dtype", "float32"))
+    if dtype not in DTYPES:
+        raise not_accepted("models.<name>.dtype", dtype, DTYPES)
+    native, device = _device()
+    found = dtype if dtype != AUTO else "bfloat16" if native else "float32"
+    source = str(spec.get("source"))
+    if CHOSEN.setdefault(source, "") != f"{found} on {device}":
+        CHOSEN[source] = f"{found} on {device}"
+        logger.info("Model %s: %s on %s", source, found, device)
+        if found == "bfloat16" and not native:
+            logger.warning(
+                "models.<name>.dtype: bfloat16 is emulated on %s, which takes %.1f times as long as float32 (a product "
+                "of two matrices, timed just now). Set it to auto or float32.",
+                device,
+                _slowdown(),
+            )
+    return found
+
+
+@cache
+def _device() -> tuple[bool, str]:
+    """Whether the device that models are put on computes in bfloat16, and its name."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False), torch.cuda.get_device_name()
+    known = torch.cpu.get_capabilities()
+    native = any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+    return native, str(known.get("cpu_name") or "this CPU").strip()
+
+
+def _slowdown() -> float:
+    """How many times as long a product of matrices takes in bfloat16 as in float32, on the device in use."""
+    import torch
+
+    def seconds(dtype: torch.dtype) -> float:
+        matrix = torch.ones(512, 512, dtype=dtype, device="cuda" if torch.cuda.is_available() else "cpu")
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            (matrix @ matrix).sum().item()
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    return seconds(torch.bfloat16) / seconds(torch.float32)
