@@ -85,6 +85,21 @@ CutOff = Literal["judge", "malformed"]
 Flag = Annotated[bool, Field(strict=True)]
 
 
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"{pattern!r} is not a regular expression ({error}). Put a backslash before signs such as ( or ? that "
+            "stand for themselves."
+        ) from error
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+"""A regular expression of Python's."""
+
+
 Share = Annotated[float, Field(ge=0, le=1), NO_FLAG]
 
 

@@ -7,6 +7,7 @@ before any job runs.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -153,6 +154,11 @@ def _record(fields: Fields, options: SourceOptions, where: str) -> Fields:
         raise not_accepted(f"{where}: risk", risk, RISKS)
     if options.max_characters and len(prompt) + max(map(len, texts[1:]), default=0) > options.max_characters:
         raise SkipRowError("longer than max_characters")
+    for column, pattern in options.keep.items():
+        if column not in fields:
+            raise not_accepted("option `keep`: column", column, TEXTS[table_kind])
+        if not re.search(pattern, fields[column]):
+            raise SkipRowError(f"{column} without what `keep` asks for")
     record = {"prompt_id": prompt_id(prompt), **dict(zip(TEXTS[table_kind], texts, strict=True)), "risk": risk}
     if table_kind == "responses":
         record |= {"response_id": response_id(*texts), "label": fields.get("label", "")}

@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_valida
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Kinds, Options
-from trulysafe.common.options import Risk
+from trulysafe.common.options import Pattern, Risk
 from trulysafe.data.records import Row, file_rows, find_files, hub_rows
 
 READERS = Kinds("trulysafe.data.readers", "a dataset")
@@ -38,6 +38,7 @@ HARMFUL = {"harmful": True}
 """Facts of a row whose prompt is known to be harmful, though not how."""
 
 RowRisk = Literal[Risk, "unparsed", ""]
+TextColumn = Literal["prompt", "response", "chosen", "rejected"]
 Most = Annotated[StrictInt, Field(ge=1)]
 
 
@@ -113,6 +114,10 @@ class SourceOptions(ReaderOptions):
         ),
     )
     max_characters: Most | None = Field(None, description="Leave out rows with a longer prompt plus response.")
+    keep: dict[TextColumn, Pattern] = Field(
+        default_factory=dict,
+        description="Keep rows in whose texts these regular expressions are found: `{response: '^(Sorry|I cannot)'}`.",
+    )
     risk: RowRisk | None = Field(None, description="Risk class of every row, in place of the source's own.")
     harmful: StrictBool | None = Field(
         None,

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from trulysafe.common import kinds
+from trulysafe.common.options import Pattern
 from trulysafe.judges._wellformed import malformed
 
 if TYPE_CHECKING:
@@ -59,23 +60,10 @@ _ANY = re.compile("|".join(PHRASES), re.IGNORECASE)
 class Options(kinds.Options):
     """What counts as a refusal beside :data:`PHRASES`."""
 
-    phrases: list[str] = Field(
+    phrases: list[Pattern] = Field(
         default_factory=list,
         description="Further regular expressions that count as refusals in the opening of an answer.",
     )
-
-    @field_validator("phrases")
-    @classmethod
-    def _compile(cls, phrases: list[str]) -> list[str]:
-        for phrase in phrases:
-            try:
-                re.compile(phrase)
-            except re.error as error:
-                raise ValueError(
-                    f"{phrase!r} is not a regular expression ({error}). "
-                    "Put a backslash before signs such as ( or ? that stand for themselves."
-                ) from error
-        return phrases
 
 
 def judge(answers: pd.DataFrame, options: Options | None = None) -> pd.DataFrame:
