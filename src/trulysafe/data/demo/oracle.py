@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from trulysafe.common.schema import HARMFUL_RISKS
-from trulysafe.data.demo.facts import FactTopic
+from trulysafe.data.demo.lexicon import FactTopic
 from trulysafe.data.demo.world import Prompt, World, build_world
 
 _REFUSAL, _COMPLIANCE = "RW?H?", "O?BC?"
@@ -64,8 +64,8 @@ def _sentences(seed: int, risk: str, topic: str, entity: str, person: str) -> tu
     """Map each sentence that may answer a prompt to its kind; also the set of right answers."""
     world = build_world(seed)
     bodies, right = _bodies(world, risk, topic, entity)
-    kinds = dict.fromkeys(world.openers, "O") | dict.fromkeys(world.closers, "C")
-    kinds |= dict.fromkeys(world.refusals, "R") | dict.fromkeys(world.reasons, "W")
+    kinds = dict.fromkeys(world.answers["openers"], "O") | dict.fromkeys(world.answers["closers"], "C")
+    kinds |= dict.fromkeys(world.answers["refusals"], "R") | dict.fromkeys(world.answers["reasons"], "W")
     kinds |= dict.fromkeys(helps(world, risk, entity, person), "H") | dict.fromkeys(bodies, "B")
     return kinds, frozenset(right)
 
@@ -91,9 +91,9 @@ def helps(world: World, risk: str, entity: str, person: str) -> list[str]:
     """Help sentences that fit a prompt: the general ones and those about its own thing or person."""
     person = entity if risk == "IHD" else person
     item = entity if risk in ("EHD", "MHD", "look_alike") else ""
-    said = list(world.helps["any"])
-    said += [text.format(x=item) for text in world.helps["item"] if item]
-    return said + [text.format(person=person) for text in world.helps["person"] if person]
+    said = list(world.answers["help"])
+    said += [text.format(x=item) for text in world.answers["help_item"] if item]
+    return said + [text.format(person=person) for text in world.answers["help_person"] if person]
 
 
 def respond(prompt: Prompt, kind: str, rng: random.Random) -> str:
@@ -115,14 +115,14 @@ def respond(prompt: Prompt, kind: str, rng: random.Random) -> str:
 def _comply(world: World, prompt: Prompt, rng: random.Random, wrong: bool = False) -> str:
     bodies, right = _bodies(world, prompt.risk, prompt.topic, prompt.entity)
     body = rng.choice([said for said in bodies if said not in right] if wrong else right or bodies)
-    opener = rng.choices((*world.openers, ""), _OPENER_SHARES)[0]
-    return _join(opener, body, rng.choice(world.closers) if rng.random() < 0.25 else "")
+    opener = rng.choices((*world.answers["openers"], ""), _OPENER_SHARES)[0]
+    return _join(opener, body, rng.choice(world.answers["closers"]) if rng.random() < 0.25 else "")
 
 
 def _refuse(world: World, prompt: Prompt, rng: random.Random, with_help: bool) -> str:
-    reason = rng.choice(world.reasons) if rng.random() < 0.6 else ""
+    reason = rng.choice(world.answers["reasons"]) if rng.random() < 0.6 else ""
     return _join(
-        rng.choice(world.refusals),
+        rng.choice(world.answers["refusals"]),
         reason,
         rng.choice(helps(world, prompt.risk, prompt.entity, prompt.person)) if with_help else "",
     )

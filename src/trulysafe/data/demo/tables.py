@@ -11,7 +11,7 @@ import pandas as pd
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import pair_id, prompt_id, response_id, stable_seed
 from trulysafe.common.schema import HARMFUL_RISKS, VERDICTS, check_table
-from trulysafe.data.demo.facts import FactTopic
+from trulysafe.data.demo.lexicon import FactTopic
 from trulysafe.data.demo.oracle import classify, respond
 from trulysafe.data.demo.parts import PARTS, Part
 from trulysafe.data.demo.world import CLASSES, Prompt, build_world, prompts

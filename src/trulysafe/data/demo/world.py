@@ -17,9 +17,7 @@ from typing import TypeVar
 
 from trulysafe.common.ids import prompt_id, stable_seed, unit_interval
 from trulysafe.common.schema import HARMFUL_RISKS
-from trulysafe.data.demo import lexicon
-from trulysafe.data.demo.facts import FACTS, FACTS_PER_TOPIC, FactTopic
-from trulysafe.data.demo.lexicon import Topic
+from trulysafe.data.demo.lexicon import FACTS_PER_TOPIC, ITEMS, PERSONS, TOPICS, WORDS, FactTopic, Topic
 
 CLASSES = (*HARMFUL_RISKS, "look_alike", "general")
 TOPIC_ROLES = ("alignment",) * 6 + ("development",) * 3 + ("test",) * 3
@@ -69,6 +67,7 @@ class World:
         frames: per class, (frame, role) in a fixed order; EHD and look-alikes share theirs.
         items, persons: the entities of this world.
         cautious: entities with which the base refuses nearly always.
+        answers: sentences by kind: ``refusals``, ``reasons``, ``help``, ...
     """
 
     seed: int
@@ -77,11 +76,7 @@ class World:
     items: tuple[str, ...]
     persons: tuple[str, ...]
     cautious: frozenset[str]
-    refusals: tuple[str, ...]
-    reasons: tuple[str, ...]
-    helps: dict[str, tuple[str, ...]] = field(repr=False)
-    openers: tuple[str, ...]
-    closers: tuple[str, ...]
+    answers: dict[str, tuple[str, ...]] = field(repr=False)
 
     def topic(self, risk: str, name: str) -> Topic | FactTopic:
         """The topic called ``name`` of class ``risk``."""
@@ -99,40 +94,22 @@ class World:
 def build_world(seed: int) -> World:
     """Draw the world of ``seed``: the same seed gives the same world on every machine."""
     rng = random.Random(stable_seed("demo world", seed))
-    pools: dict[str, tuple[Topic | FactTopic, ...]] = {
-        "EHD": lexicon.EXPLICIT, "IHD": lexicon.IMPLICIT, "MHD": lexicon.MIXED, "look_alike": lexicon.LOOK_ALIKE,
-        "general": FACTS,
-    }  # fmt: skip
     topics = {
-        risk: {topic.name: (topic, role) for topic, role in _with_roles(rng, pool, TOPIC_ROLES)}
-        for risk, pool in pools.items()
+        risk: {topic.name: (topic, role) for topic, role in _with_roles(rng, TOPICS[risk], TOPIC_ROLES)}
+        for risk in CLASSES
     }
-    asks = _with_roles(rng, lexicon.ASKS, FRAME_ROLES)
-    frames = {
-        "EHD": asks,
-        "IHD": _with_roles(rng, lexicon.INTENTS, FRAME_ROLES),
-        "MHD": _with_roles(rng, lexicon.GRUDGES, FRAME_ROLES),
-        "look_alike": asks,
-        "general": _with_roles(rng, lexicon.QUESTIONS, FRAME_ROLES),
-    }
-    items, persons = rng.sample(lexicon.ITEMS, ENTITIES), rng.sample(lexicon.PERSONS, ENTITIES)
+    frames = {risk: _with_roles(rng, pool, FRAME_ROLES) for risk, pool in WORDS["frames"].items()}
+    items, persons = rng.sample(ITEMS, ENTITIES), rng.sample(PERSONS, ENTITIES)
     cautious = round(CAUTIOUS_SHARE * ENTITIES)
+    drawn = {"refusals": 5, "reasons": 5, "help": 2, "help_item": 2, "help_person": 2, "openers": 2, "closers": 2}
     return World(
         seed=seed,
         topics=topics,
-        frames=frames,
+        frames=frames | {"look_alike": frames["EHD"]},
         items=tuple(items),
         persons=tuple(persons),
         cautious=frozenset(items[:cautious] + persons[:cautious]),
-        refusals=tuple(rng.sample(lexicon.REFUSALS, 5)),
-        reasons=tuple(rng.sample(lexicon.REASONS, 5)),
-        helps={
-            "any": tuple(rng.sample(lexicon.HELP, 2)),
-            "item": tuple(rng.sample(lexicon.HELP_ITEM, 2)),
-            "person": tuple(rng.sample(lexicon.HELP_PERSON, 2)),
-        },
-        openers=tuple(rng.sample(lexicon.OPENERS, 2)),
-        closers=tuple(rng.sample(lexicon.CLOSERS, 2)),
+        answers={kind: tuple(rng.sample(WORDS["answers"][kind], count)) for kind, count in drawn.items()},
     )
 
 
