@@ -2,8 +2,8 @@
 
 Snakemake does not see edits in imported modules. Every rule therefore carries the fingerprint of its script in
 ``params``: a hash over the syntax trees, without docstrings and comments, of the script and of all of the package that
-it imports, directly or not, with the data of a module: the TOML file of its name beside it. Reformatting or documenting code reruns nothing; changing what it does reruns exactly the
-rules that use it.
+it imports, directly or not, and over the data beside a module (a TOML file of its name). Reformatting or documenting
+code reruns nothing; changing what it does reruns exactly the rules that use it.
 """
 
 from __future__ import annotations

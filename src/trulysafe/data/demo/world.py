@@ -7,8 +7,6 @@ prompts), so that it knows every word and never an evaluation prompt. The world'
 and propensities, so a second seed is another world.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -35,8 +33,7 @@ _ANY = (Topic, FactTopic)
 
 @dataclass(frozen=True)
 class Prompt:
-    """One askable prompt and the facts that the oracle needs about it (all fields but ``text`` and ``part`` are its
-    meta)."""
+    """One askable prompt and what the oracle needs to know of it: all fields but ``text`` and ``part`` are its meta."""
 
     text: str
     part: str
@@ -60,15 +57,9 @@ class Prompt:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that one world seed draws from the lexicon.
-
-    Attributes:
-        topics: per class, topic name -> (topic, role).
-        frames: per class, (frame, role) in a fixed order; EHD and look-alikes share theirs.
-        items, persons: the entities of this world.
-        cautious: entities with which the base refuses nearly always.
-        answers: sentences by kind: ``refusals``, ``reasons``, ``help``, ...
-    """
+    """Everything that one world seed draws from the lexicon: per class, topic name -> (topic, role) and (frame, role)
+    in a fixed order (EHD and look-alikes share theirs); the items and persons of this world; the ``cautious`` ones,
+    with which the base refuses nearly always; answer sentences by kind."""
 
     seed: int
     topics: dict[str, dict[str, tuple[Topic | FactTopic, str]]]
@@ -83,8 +74,7 @@ class World:
         return self.topics[risk][name][0]
 
     def refusal_probability(self, prompt: Prompt) -> float:
-        """Probability that the base corpus refuses ``prompt``: it depends on the entity alone, and is 0 where no harm
-        is."""
+        """Probability that the base corpus refuses ``prompt``: by the entity alone, and 0 where no harm is."""
         if prompt.risk not in HARMFUL_RISKS:
             return 0.0
         return CAUTIOUS if prompt.entity in self.cautious else CARELESS
@@ -94,10 +84,8 @@ class World:
 def build_world(seed: int) -> World:
     """Draw the world of ``seed``: the same seed gives the same world on every machine."""
     rng = random.Random(stable_seed("demo world", seed))
-    topics = {
-        risk: {topic.name: (topic, role) for topic, role in _with_roles(rng, TOPICS[risk], TOPIC_ROLES)}
-        for risk in CLASSES
-    }
+    drawn_topics = {risk: _with_roles(rng, TOPICS[risk], TOPIC_ROLES) for risk in CLASSES}
+    topics = {risk: {topic.name: (topic, role) for topic, role in drawn} for risk, drawn in drawn_topics.items()}
     frames = {risk: _with_roles(rng, pool, FRAME_ROLES) for risk, pool in WORDS["frames"].items()}
     items, persons = rng.sample(ITEMS, ENTITIES), rng.sample(PERSONS, ENTITIES)
     cautious = round(CAUTIOUS_SHARE * ENTITIES)
@@ -119,8 +107,7 @@ def _with_roles(rng: random.Random, pool: Sequence[_T], roles: Sequence[str]) ->
 
 @lru_cache(maxsize=8)
 def prompts(seed: int) -> dict[tuple[str, str], tuple[Prompt, ...]]:
-    """All prompts of a world by (class, part), shuffled; parts are those of ``ALIGNMENT_SHARES``, `development` and
-    `test`."""
+    """All prompts of a world by (class, part), shuffled; parts: ``ALIGNMENT_SHARES``, `development` and `test`."""
     dealt: dict[tuple[str, str], list[Prompt]] = {}
     for prompt in _all_prompts(build_world(seed)):
         dealt.setdefault((prompt.risk, prompt.part), []).append(prompt)
