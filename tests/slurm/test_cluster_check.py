@@ -52,7 +52,7 @@ def test_a_profile_that_fits(check, cluster, flag):
     code, report = check(gpu_flag=flag)
     assert code == 0, report
     assert "gpu_partition: gpu (up), limit 1-00:00:00, nodes up to 256 GB, gpu:fake:1" in report
-    assert "train 1b: SLURM would take it, at attempt 3 too" in report
+    assert "train, train_base (8 cores, 1 GPU, 64 GB): SLURM would take it, at attempt 3 too" in report
     assert "a token is there" in report
     assert "Nothing to mend" in report
     assert len(report.splitlines()) < 30
@@ -62,17 +62,17 @@ def test_a_profile_that_fits(check, cluster, flag):
 @pytest.mark.parametrize(("nodes", "refused"), [(2, False), (3, True)])
 def test_a_training_over_several_nodes(check, nodes, refused):
     code, report = check(training={"engine": "ddp", "processes": nodes, "nodes": nodes, "batch_size": nodes})
-    (line,) = (line for line in report.splitlines() if f"train 1b, {nodes} nodes" in line)
+    (line,) = (line for line in report.splitlines() if f"train ({nodes} nodes, 8 cores, 1 GPU" in line)
     assert code == refused, report
     assert ("--nodes=3" in line and "node" in line.lower()) if refused else "SLURM would take it" in line
-    assert "train 1b: SLURM would take it" in report  # the base is trained on one
+    assert "train_base (8 cores, 1 GPU, 64 GB): SLURM would take it" in report  # the base is trained on one
 
 
 BAD = {
     "an unknown partition": ({"gpu_partition": "a100"},
-        ["gpu_partition: a100 is not here. Set it to one of: cpu, gpu, short", "train 1b, attempt 1"]),
+        ["gpu_partition: a100 is not here. Set it to one of: cpu, gpu, short", "1 GPU, 64 GB), attempt 1"]),
     "an unknown type of GPU": ({"gpu_type": "a100"},
-        ["gpu_type: a100 is not in gpu. Set it to none or one of: fake", "train 1b, attempt 1"]),
+        ["gpu_type: a100 is not in gpu. Set it to none or one of: fake", "1 GPU, 64 GB), attempt 1"]),
     "a limit above the partition's": ({"longest_minutes": "2000"},
         ["longest_minutes: 2000 is above the limit of gpu. Set it to 1440"]),
     "a feature that no node has": ({"gpu_constraint": "gpu80gb"}, ["gpu_constraint: gpu80gb is no feature of gpu"]),
@@ -81,7 +81,7 @@ BAD = {
     "extra arguments that sbatch refuses": ({"slurm_extra": "\"'--reservation=nothere'\""},
         ["no model, attempt 1: Requested reservation is invalid"]),
     "resources of a rule that do not fit": ({"set-resources": "{train: {mem_mb: 9000000}}"},
-        ["rule train (train 1b), attempt 1", "--mem 9000000"]),
+        ["train (8 cores, 1 GPU, 9000 GB), attempt 1", "--mem 9000000"]),
     "more memory than a node has": ({"most_memory_gb": "300"}, ["Set it to 256"]),
     "an unknown flag": ({"gpu_flag": "gpus"}, ["gpu_flag: 'gpus' is not accepted", "Accepted: gpu, gres"]),
 }  # fmt: skip

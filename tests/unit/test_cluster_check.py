@@ -6,17 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.workflow.project import ROOT, SMALL
+from tests.workflow.project import SMALL
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
-from trulysafe.config.load import load
-from trulysafe.plan.plan import Plan
 from trulysafe.tools.cluster_check import __main__ as check
-from trulysafe.tools.cluster_check import slurm
+from trulysafe.tools.cluster_check import jobs, slurm
 from trulysafe.tools.cluster_check.__main__ import Needed, folders
-from trulysafe.tools.cluster_check.jobs import LABELLING, RULES, asked_for, flags, jobs_of, refusal
-from trulysafe.tools.cluster_check.profile import read_profile, rule_names, unknown_keys
+from trulysafe.tools.cluster_check.jobs import asked_for, flags, refusal, submissions
+from trulysafe.tools.cluster_check.profile import read_profile, unknown_keys
 from trulysafe.tools.cluster_check.slurm import Partition, minutes, preemption, read_partitions
+from trulysafe.tools.cost.assumptions import Assumptions
+from trulysafe.tools.cost.work import Work
 
 
 @pytest.mark.parametrize(
@@ -75,17 +75,23 @@ def test_preemption(tmp_path, monkeypatch, kind, mode, setting, expected):
     assert not expected or found[0].startswith(expected)
 
 
-def test_every_kind_of_job_of_a_configuration_is_asked_about():
+def test_every_kind_of_job_of_a_configuration_is_asked_about(tmp_path):
     raw = raw_configuration([SMALL])
     raw["training"] |= {"engine": "zero3", "processes": 4, "nodes": 2}
     raw["experiments"]["dpo"]["training"] = {"engine": "ddp", "processes": 2, "nodes": 1}
-    asked = [str(job) for job in jobs_of(Plan(load(raw)))]
-    trainings = [
-        "train tiny",
-        "train tiny, 2 processes",
-        "train tiny, 2 nodes, 2 processes",
-    ]  # the base, dpo, the others
-    assert asked == ["forward tiny", "generate tiny", *trainings]
+    found = asked_for(profile_of(tmp_path, "default-resources: {mem_mb: 2000}"), raw)
+    forward = {"policy_states", "pool_states", "read_rewards", "reference", "reward_states"}
+    generate = {"answer", "sample"}
+    asked = {name: rules for name, rules, _ in found if name != "no model"}
+    assert all("train" not in rules or len(rules) == 1 for rules in asked.values())
+    assert sorted(name for name in asked if name.startswith("train ")) == [
+        "train (2 nodes, 4 cores, 12 GB)",
+        "train (4 cores, 12 GB)",
+    ]  # the others, dpo
+    assert asked["train_base (2 cores, 6 GB)"] == {"train_base"}
+    (reading,) = (rules for name, rules in asked.items() if "(1 core, 4 GB)" in name)
+    assert forward & reading
+    assert generate <= reading
 
 
 def profile_of(folder, text):
@@ -126,29 +132,24 @@ def test_resources_are_evaluated_as_snakemake_does(tmp_path):
 def test_set_resources_go_before_what_a_rule_asks(tmp_path):
     profile = profile_of(
         tmp_path,
-        "default-resources: {slurm_partition: cpu, gpu_partition: gpu, qos: long}\n"
-        "set-resources: {train: {runtime: 1440}, metrics: {mem_mb: 9000 * attempt}}",
+        "retries: 2\ndefault-resources: {slurm_partition: cpu, gpu_partition: gpu, qos: long}\n"
+        "set-resources: {train: {runtime: 1440}, metrics: {mem_mb: 9000 * attempt}, fit_token_rewards: {runtime: 5}}",
     )
-    asked, unasked = asked_for(profile, jobs_of(Plan(load(raw_configuration([SMALL])))))
-    names = ["no model", "forward tiny", "generate tiny", "rule train (train tiny)", "train tiny", "rule metrics"]
-    assert sorted(asked) == sorted(names)
-    assert not unasked
-    train = asked["rule train (train tiny)"](2)
+    asked = {name: attempts for name, _, attempts in asked_for(profile, raw_configuration([SMALL]))}
+    train = asked["train (2 cores, 6 GB)"][1]
     assert (train["runtime"], train["mem_mb"], train["slurm_partition"], train["qos"]) == (1440, 12000, "cpu", "long")
-    assert asked["train tiny"](2)["runtime"] == 120
-    assert asked["rule metrics"](2)["mem_mb"] == 18000
-    assert asked_for(profile, [])[1] == ["train"]
+    assert asked["train_base (2 cores, 6 GB)"][1]["runtime"] == 120
+    assert asked["metrics (9 GB)"][1]["mem_mb"] == 18000
+    assert "no model" in asked
 
 
-def test_rules_and_their_kinds_are_those_of_the_workflow():
-    text = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
-    parts = [part.partition(":") for part in re.split(r"^rule ", text, flags=re.MULTILINE)[1:]]
-    kinds = {name: re.search(r"\*\*(needs|labelling)\(\s*(?:\"(\w+)\")?", body) for name, _, body in parts}
-    assert {name: found[2] for name, found in kinds.items() if found and found[1] == "needs"} == {
-        rule: kind for kind, rules in RULES.items() for rule in rules
-    }
-    assert {name for name, found in kinds.items() if found and found[1] == "labelling"} == set(LABELLING)
-    assert set(kinds) == rule_names()
+def test_set_resources_of_a_rule_without_a_job_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "refusal", lambda profile, values, there: None)
+    profile = profile_of(tmp_path, "set-resources: {train: {runtime: 60}, fit_token_rewards: {runtime: 5}}")
+    found = [str(finding) for finding in submissions(profile, raw_configuration([SMALL]), {}) if finding.state != "ok"]
+    assert found == [
+        "note  jobs           set-resources of fit_token_rewards: not asked about, give CONFIG=config/mine.yaml"
+    ]
 
 
 SINFO = """cpu*|up|12:00:00|256000|(null)|(null)
@@ -225,8 +226,8 @@ def test_keys_that_nothing_reads(tmp_path):
 def found_on_disk(monkeypatch, cache, room=None):
     raw = raw_configuration([SMALL]) | {"scenario": "not_begun", "cache": cache}
     if room:
-        monkeypatch.setattr(check, "needed", lambda config: room)
-    return {finding.what: finding for finding in folders(load(raw))}
+        monkeypatch.setattr(check, "needed", lambda work: room)
+    return {finding.what: finding for finding in folders(Work(raw, Assumptions()))}
 
 
 def test_the_disk_has_to_hold_what_the_plan_takes(monkeypatch, tmp_path):

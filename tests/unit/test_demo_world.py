@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.common.schema import HARMFUL_RISKS, VERDICTS, check_table, write_table
-from trulysafe.data.demo.lexicon import REASONS
+from trulysafe.data.demo.lexicon import WORDS
 from trulysafe.data.demo.oracle import classify, respond
 from trulysafe.data.demo.tables import PARTS, table
 from trulysafe.data.demo.world import CLASSES, build_world, prompts
@@ -116,7 +116,7 @@ def test_another_world_asks_other_things_and_words_them_otherwise():
     one, other = (set(make("development", world)["prompt"]) for world in (0, 1))
     assert len(one & other) < 0.1 * len(one)
     worlds = [build_world(seed) for seed in (0, 1)]
-    assert worlds[0].refusals != worlds[1].refusals
+    assert worlds[0].answers["refusals"] != worlds[1].answers["refusals"]
     assert worlds[0].cautious != worlds[1].cautious
     roles = [{name: role for name, (_, role) in world.topics["EHD"].items()} for world in worlds]
     assert roles[0] != roles[1]
@@ -219,7 +219,7 @@ def test_word_salad_is_malformed_and_nothing_raises(data):
     verdict, correct = classify(prompt.meta, salad)
     assert verdict in VERDICTS
     assert (correct is None) == (prompt.risk != "general")
-    if not salad.strip() or salad.strip() in REASONS or "\x00" in salad:
+    if not salad.strip() or salad.strip() in WORDS["answers"]["reasons"] or "\x00" in salad:
         assert verdict == "malformed"
 
 

@@ -46,6 +46,22 @@ def test_the_description_of_an_option_is_documentation_and_its_default_is_not(tm
     assert of("bounded", 'Field(3, ge=2, description="Rows.")') != first
 
 
+def test_the_data_beside_a_module_is_code(tmp_path):
+    def of(name, data):
+        (tmp_path / f"{name}.py").write_text("WORDS = read()\n", encoding="utf-8")
+        (tmp_path / f"{name}.toml").write_text(data, encoding="utf-8")
+        return fingerprint(tmp_path / f"{name}.py")
+
+    first = of("first", "words = ['one']\n")
+    assert of("explained", "# Why.\nwords = [\n    'one',\n]\n") == first
+    assert of("changed", "words = ['one', 'two']\n") != first
+
+
+def test_the_demo_is_made_anew_when_its_words_change():
+    (lexicon,) = (path for path in closure("trulysafe.data.readers.demo") if path.stem == "lexicon")
+    assert lexicon.with_suffix(".toml").is_file()
+
+
 def test_closure_is_what_is_imported_and_no_more():
     names = {path.stem for path in closure("trulysafe.models.sampling")}
     assert {"sampling", "tokens", "ids"} <= names

@@ -1,7 +1,5 @@
-"""The configuration as the Snakefile sees it: files given together are laid over each other, and the demo lies below
-where none names models."""
-
-from __future__ import annotations
+"""Configuration files as the Snakefile sees them: several are laid over each other, below them the demo if none has
+models."""
 
 import sys
 from collections.abc import Sequence
@@ -18,21 +16,13 @@ DEMO = Path("config") / "demo.yaml"
 
 def raw_configuration(paths: Path | Sequence[Path], demo: Path = DEMO) -> dict[str, Any]:
     """Read one or several configuration files, each laid over the one before, and upon the demo where none names
-    models.
-
-    Raises:
-        UserError: a file is missing or no mapping.
-    """
+    models; UserError where a file is missing or no mapping."""
     given = reduce(_over, [_mapping(path) for path in ([paths] if isinstance(paths, Path) else paths)])
     return given if "models" in given else _over(_mapping(demo), given)
 
 
 def scenario_of(paths: Path | Sequence[Path]) -> str:
-    """Name of the run that configuration files describe.
-
-    Raises:
-        UserError: a file is missing or no mapping, or no file names the scenario.
-    """
+    """Name of the run that configuration files describe; UserError where they name none, or cannot be read."""
     given = raw_configuration(paths)
     if "scenario" not in given:
         raise UserError("scenario: missing. Add the key; config/README.md says what it holds.")

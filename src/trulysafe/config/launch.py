@@ -4,8 +4,6 @@
 trains on the same micro-batches whatever the number of processes.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -21,22 +19,18 @@ class Launch(PublicTable):
 
     engine: Literal["single", "ddp", "zero2", "zero3"] = Field(
         "single",
-        description="What trains one policy: `single` is the job's own process, `ddp`, `zero2` and `zero3` (DeepSpeed) "
-        "are processes started by `torchrun`. Changing it reruns nothing.",
+        description="What trains one policy: `single` is the job's own process, `ddp`, `zero2` and `zero3` "
+        "(DeepSpeed) are processes started by `torchrun`. Changing it reruns nothing.",
     )
     processes: Count = Field(
         1,
-        description=(
-            "Processes of one training run over all nodes together, one for each GPU; `batch_size` must be a "
-            "multiple. Changing it reruns nothing."
-        ),
+        description="Processes of one training run over all nodes together, one for each GPU; `batch_size` must be a "
+        "multiple. Changing it reruns nothing.",
     )
     nodes: Count = Field(
         1,
-        description=(
-            "Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. "
-            "Changing it reruns nothing."
-        ),
+        description="Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. "
+        "Changing it reruns nothing.",
     )
     checkpoint_steps: Whole = Field(
         0,
@@ -70,11 +64,7 @@ class Launch(PublicTable):
         return self.processes // self.nodes
 
     def per_process(self, batch_size: int) -> int:
-        """Pairs of a micro-batch that each process holds.
-
-        Raises:
-            UserError: the micro-batch cannot be spread evenly.
-        """
+        """Pairs of a micro-batch that each process holds; UserError where it cannot be spread evenly."""
         if batch_size % self.processes:
             raise UserError(f"training.batch_size: {uneven(batch_size, self.processes)}")
         return batch_size // self.processes

@@ -1,7 +1,5 @@
 """From the raw mapping to a checked configuration."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -24,9 +22,8 @@ _EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 def load(raw: Mapping[str, Any]) -> Configuration:
     """Check a configuration completely, before anything is run.
 
-    Raises:
-        UserError: lists wrong keys with their paths, what is accepted and what to do; names that are not there come
-            before all that is read by name.
+    The UserError lists wrong keys with their paths, what is accepted and what to do; names that are not there come
+    before all that is read by name.
     """
     try:
         config = with_sources(Configuration.model_validate(without_removed(_numbers(dict(raw)))))

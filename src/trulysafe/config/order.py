@@ -5,9 +5,7 @@ states of a policy (``pairs.<name>.states_from``), and may start training from o
 A placebo waits for the experiment whose logged gamma it reads, implicit token rewards for the policy that they read.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
@@ -80,55 +78,44 @@ def round_problems(config: Configuration) -> Iterator[str]:
     """What is wrong with the references to policies, each with its key and what to do."""
     for name, pairs in config.pairs.items():
         if pairs.states_from is not None:
-            where = f"pairs.{name}.states_from"
-            yield from _policy_problems(config, where, pairs.states_from)
             models = {"pool": config.pools[str(pairs.pool)].model, "reward": config.rewards[str(pairs.reward)].model}
-            yield from _other_models(config, where, pairs.states_from, models)
+            yield from _policy_problems(config, f"pairs.{name}.states_from", pairs.states_from, [None], models)
     for name, experiment in config.experiments.items():
-        if experiment.start_from is not None:
+        if (start := experiment.start_from) is not None:
             where = f"experiments.{name}.start_from"
             if experiment.method is None:
                 yield f"{where}: this experiment trains nothing. Give it a mix and a method, or remove the key."
-            for seed in seeds(experiment):
-                problems = list(_policy_problems(config, where, experiment.start_from, seed))
-                yield from problems
-                if problems:
-                    break
-            yield from _other_models(config, where, experiment.start_from, {"experiment": experiment.model})
+            yield from _policy_problems(config, where, start, seeds(experiment), {"experiment": experiment.model})
     try:
         TopologicalSorter(waits_for(config)).prepare()
     except CycleError as error:
         cycle, read = list(reversed(error.args[1])), reads(config)
         if any(later not in read[name] for name, later in pairwise(cycle)):  # others are named with their methods
-            yield (
-                f"experiments: {' -> '.join(cycle)} build on each other in a circle (start_from, states_from of the "
-                "pairs in their mix, or what a method reads of another training). Let one of them start from its model "
-                "and from pairs that no later policy ranked."
-            )
+            by = "start_from, states_from of the pairs in their mix, or what a method reads of another training"
+            do = "Let one of them start from its model and from pairs that no later policy ranked."
+            yield f"experiments: {' -> '.join(cycle)} build on each other in a circle ({by}). {do}"
 
 
-def _policy_problems(config: Configuration, where: str, named: PolicyOf, seed: int | None = None) -> Iterator[str]:
+def _policy_problems(
+    config: Configuration, where: str, named: PolicyOf, asking: Iterable[int | None], models: Mapping[str, str]
+) -> Iterator[str]:
+    """What is wrong with a policy that runs of the seeds ``asking`` name: seed, step, or its model, as its states and
+    weights fit only what was made for that one."""
     experiment = config.experiments[named.experiment]
     if experiment.method is None:
         yield f"{where}.experiment: {named.experiment!r} trains no policy. Name one with a mix and a method."
-        return
-    policy, steps = policy_of(config, named, seed), kept_steps(training_of(config, experiment))
-    if policy.seed not in seeds(experiment):
-        yield str(not_accepted(f"{where}.seed", str(policy.seed), [str(kept) for kept in seeds(experiment)]))
-    if policy.step not in steps:
-        do = "Choose one of these, or add the step to snapshots."
-        yield str(not_accepted(f"{where}.step", str(policy.step), [str(kept) for kept in steps], do=do))
-
-
-def _other_models(config: Configuration, where: str, named: PolicyOf, models: dict[str, str]) -> Iterator[str]:
-    """A policy's states and weights fit only what was made for the model that it was trained from."""
-    trained_from = config.experiments[named.experiment].model
+    else:
+        steps, trained = kept_steps(training_of(config, experiment)), seeds(experiment)
+        policies = [policy_of(config, named, seed) for seed in asking]
+        if wrong := next((policy for policy in policies if policy.seed not in trained), None):
+            yield str(not_accepted(f"{where}.seed", str(wrong.seed), map(str, trained)))
+        if policies[0].step not in steps:
+            do = "Choose one of these, or add the step to snapshots."
+            yield str(not_accepted(f"{where}.step", str(policies[0].step), map(str, steps), do=do))
     for what, model in models.items():
-        if model != trained_from:
-            yield (
-                f"{where}.experiment: {named.experiment!r} was trained from the model {trained_from!r}, the {what} "
-                f"belongs to {model!r}. Both must be of one model."
-            )
+        if model != experiment.model:
+            why = f"was trained from the model {experiment.model!r}, the {what} belongs to {model!r}"
+            yield f"{where}.experiment: {named.experiment!r} {why}. Both must be of one model."
 
 
 def all_before(config: Configuration, experiment: str) -> set[str]:
@@ -154,10 +141,8 @@ def waits_for(config: Configuration) -> dict[str, set[str]]:
 
 def reads(config: Configuration) -> dict[str, set[str]]:
     """Experiment -> the experiments that its method reads."""
-    return {
-        name: set(experiments_read(config, item.method)) if item.method else set()
-        for name, item in config.experiments.items()
-    }
+    methods = {name: item.method for name, item in config.experiments.items()}
+    return {name: set(experiments_read(config, method)) if method else set() for name, method in methods.items()}
 
 
 def builds_on(config: Configuration) -> dict[str, set[str]]:

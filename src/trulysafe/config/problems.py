@@ -1,8 +1,6 @@
 """What is wrong with a configuration whose keys are accepted: names that are not there, then experiments, then what the
 rest is to each other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import get_origin
 
@@ -14,16 +12,14 @@ from trulysafe.config.order import experiments_read, reached, reads, round_probl
 from trulysafe.config.resolved import finetuned, method_of, training_of
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.preferences import PolicyOf
+from trulysafe.config.tables.training import Experiment
 from trulysafe.methods.method import ONE_PROCESS, REWARD_JUDGE
 from trulysafe.reward.options import FitOptions
 
 TABLES = tuple(key for key, field in Configuration.model_fields.items() if get_origin(field.annotation) is dict)
 """Keys of the configuration that hold components by name."""
-TABLE_OF = {key: table for table in TABLES for key in (table, table.removesuffix("s"))} | {
-    "mix": "mixes",
-    "corpus": "datasets",
-    "gamma_of": "experiments",
-}
+TABLE_OF = {key: table for table in TABLES for key in (table, table.removesuffix("s"))}
+TABLE_OF |= {"mix": "mixes", "corpus": "datasets", "gamma_of": "experiments"}
 """Key of a component -> the table that it takes names from; ``datasets`` and ``dataset`` both name data sets."""
 IN_REPORT = {
     "contrasts": {"a": "experiments", "b": "experiments"},
@@ -44,13 +40,12 @@ def unknown_names(config: Configuration) -> Iterator[UserError]:
 
 def used_names(config: Configuration) -> Iterator[tuple[str, str, str]]:
     """Every name that is used: its key, the name, and the table that must hold it."""
-    for table in TABLES:
-        for name, component in getattr(config, table).items():
-            yield from _names_in(f"{table}.{name}", component, TABLE_OF)
-    if config.drift is not None:
-        yield from _names_in("drift", config.drift, TABLE_OF)
-    if config.report.kept_tokens is not None:
-        yield from _names_in("report.kept_tokens", config.report.kept_tokens, TABLE_OF)
+    components = {f"{table}.{name}": item for table in TABLES for name, item in getattr(config, table).items()} | {
+        "drift": config.drift,
+        "report.kept_tokens": config.report.kept_tokens,
+    }
+    for where, component in components.items():
+        yield from _names_in(where, component, TABLE_OF) if component else ()
     for part, tables in IN_REPORT.items():
         for name, component in getattr(config.report, part).items():
             yield from _names_in(f"report.{part}.{name}", component, tables)
@@ -70,10 +65,8 @@ def experiment_problems(config: Configuration) -> Iterator[str]:
     """Training options of experiments that are not accepted."""
     for name, experiment in config.experiments.items():
         if (experiment.mix is None) != (experiment.method is None):
-            yield (
-                f"experiments.{name}: mix and method belong together; give both, or neither to evaluate the model "
-                "itself."
-            )
+            do = "Give both, or neither to evaluate the model itself."
+            yield f"experiments.{name}: mix and method belong together. {do}"
         try:
             training_of(config, experiment)
         except ValidationError as error:
@@ -87,10 +80,13 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
     for name in config.methods:
         yield from _reward_and_judge_problems(config, name)
         yield from _source_problems(config, name)
-    for name in config.experiments:
-        yield from _engine_problems(config, name)
-    yield from _policy_source_problems(config)
-    yield from _fit_problems(config)
+    for name, experiment in config.experiments.items():
+        yield from _training_problems(config, name, experiment)
+    for name, source in config.token_rewards.items():
+        read = config.experiments[source.experiment] if source.experiment else None
+        if read and (read.method is None or read.model != source.model):
+            needed = f"must be trained, from the model {source.model!r}"
+            yield f"token_rewards.{name}.experiment: {source.experiment!r} {needed}."
     yield from _drift_problems(config)
     yield from _report_problems(config)
 
@@ -104,125 +100,90 @@ def _start_problems(config: Configuration) -> Iterator[str]:
 
 
 def _reward_and_judge_problems(config: Configuration, name: str) -> Iterator[UserError | str]:
-    method = method_of(config, name)
-    if method.needs_reward and config.methods[name].reward is None:
-        yield (
-            f"methods.{name}.reward: missing. Its confidence, mask or online pairs read a hybrid reward; accepted: "
-            f"{', '.join(config.rewards) or '(none is defined)'}."
+    method, table = method_of(config, name), config.methods[name]
+    if method.needs_reward and table.reward is None:
+        accepted = ", ".join(config.rewards) or "(none is defined)"
+        why = "missing. Its confidence, mask or online pairs read a hybrid reward"
+        yield f"methods.{name}.reward: {why}; accepted: {accepted}."
+    if method.needs_reward and table.reward and config.rewards[table.reward].pooling != "eos":
+        why = (
+            f"{table.reward!r} pools {config.rewards[table.reward].pooling!r}, but training reads the end-of-turn token"
         )
+        yield f"methods.{name}.reward: {why}. Name a reward with pooling: eos; others can rank pairs."
     if method.online.judge not in (REWARD_JUDGE, *config.judges):
         do = "Define it under judges, or correct the name."
         yield not_accepted(f"methods.{name}.online.judge", method.online.judge, [REWARD_JUDGE, *config.judges], do=do)
 
 
-def _engine_problems(config: Configuration, name: str) -> Iterator[str]:
-    """What an experiment's engine cannot do; ``name`` is its stanza."""
-    experiment = config.experiments[name]
+def _source_problems(config: Configuration, name: str) -> Iterator[UserError | str]:
+    """What is wrong with the sources of a method's token rewards and gamma; ``name`` is its stanza."""
+    table, method, where = config.methods[name], method_of(config, name), f"methods.{name}"
+    source = config.token_rewards[table.token_rewards] if table.token_rewards else None
+    if method.mask.token_rewards != (source.kind if source else "hybrid"):
+        kind, accepted = repr(method.mask.token_rewards), ", ".join(config.token_rewards) or "(none is defined)"
+        do = f"Leave it out and name a source of kind {kind} under {where}.token_rewards; accepted: {accepted}."
+        yield f"{where}.mask.token_rewards: {kind} does not fit. {do}"
+    if source and method.mask.rule == "none":
+        do = "Add mask: {rule: hysteresis}, or remove the key."
+        yield f"{where}.token_rewards: the method has no mask that would read them. {do}"
+    if table.gamma_of and method.confidence.kind != "fixed":
+        do = "Set confidence: {kind: fixed}, or remove the key."
+        yield f"{where}.gamma_of: only a constant gamma can be a placebo. {do}"
+    read = config.experiments[table.gamma_of].method if table.gamma_of else None
+    if table.gamma_of and (read is None or method_of(config, read).confidence.kind != "label"):
+        do = "Name an experiment whose method has confidence: {kind: label}."
+        yield f"{where}.gamma_of: {table.gamma_of!r} logs no gamma. {do}"
+
+
+def _training_problems(config: Configuration, name: str, experiment: Experiment) -> Iterator[str]:
+    """What an experiment's engine cannot do, and token rewards that are not for it; ``name`` is its stanza."""
     if experiment.method is None:
         return
-    method, training = method_of(config, experiment.method), training_of(config, experiment)
+    where, method, training = (
+        f"experiments.{name}",
+        method_of(config, experiment.method),
+        training_of(config, experiment),
+    )
     if method.online.samples and training.engine != "single":
-        yield (
-            f"experiments.{name}: training.engine is {training.engine!r}, but pairs that the policy samples "
-            f"(methods.{experiment.method}.online) need the engine single. Set experiments.<name>.training: {{engine: "
-            "single, processes: 1}."
-        )
+        why = f"pairs that the policy samples (methods.{experiment.method}.online) need the engine single"
+        do = f"Set {where}.training: {{engine: single, processes: 1}}."
+        yield f"{where}: training.engine is {training.engine!r}, but {why}. {do}"
     if method.loss in ONE_PROCESS and training.processes > 1:
-        yield (
-            f"experiments.{name}: training.processes is {training.processes}, but the loss {method.loss!r} sorts the "
-            "micro-batch and needs all of it in one. Set experiments.<name>.training: {processes: 1}."
-        )
-
-
-def _fit_problems(config: Configuration) -> Iterator[str]:
-    """Changes of a reward's fit that contradict the rest of it."""
-    for name, item in config.report.reward_ablations.items():
-        fit = config.rewards[item.default].fit.model_dump() | (item.fit or {})
-        try:
-            FitOptions.model_validate(fit)
-        except ValidationError as error:
-            yield from (explain(found, f"report.reward_ablations.{name}.fit") for found in error.errors())
+        why = f"the loss {method.loss!r} sorts the micro-batch and needs all of it in one"
+        do = f"Set {where}.training: {{processes: 1}}."
+        yield f"{where}: training.processes is {training.processes}, but {why}. {do}"
+    named = config.methods[experiment.method].token_rewards
+    if named and (model := config.token_rewards[named].model) != experiment.model:
+        why = f"its model is {experiment.model!r}, but its token rewards ({named}) are of {model!r}"
+        yield f"{where}: {why}. Define a source for each model."
+    if name in reached(reads(config), name):
+        by_way = ", ".join(experiments_read(config, experiment.method))
+        yield f"{where}: it waits for its own training, by way of {by_way}."
 
 
 def _drift_problems(config: Configuration) -> Iterator[str]:
     drift = config.drift
     if drift is None:
         return
-    model = config.pools[drift.pool].model
+    model, judge = config.pools[drift.pool].model, config.benchmarks[drift.benchmark].judges[0]
     for name in drift.experiments:
-        experiment = config.experiments[name]
-        if experiment.method is None or experiment.model != model:
-            yield (
-                f"drift.experiments: {name!r} is not followed. Accepted: experiments that train a policy of the pool's "
-                f"model {model!r}."
-            )
-    judge = config.benchmarks[drift.benchmark].judges[0]
+        if config.experiments[name].method is None or config.experiments[name].model != model:
+            accepted = f"experiments that train a policy of the pool's model {model!r}"
+            yield f"drift.experiments: {name!r} is not followed. Accepted: {accepted}."
     if config.judges[judge].datasets:
-        yield (
-            f"drift.benchmark: the first judge of {drift.benchmark!r}, {judge!r}, is fitted. "
-            "Name a benchmark whose first judge is not fitted, such as one of kind refusal_phrases."
-        )
+        do = "Name a benchmark whose first judge is not fitted, such as one of kind refusal_phrases."
+        yield f"drift.benchmark: the first judge of {drift.benchmark!r}, {judge!r}, is fitted. {do}"
 
 
 def _report_problems(config: Configuration) -> Iterator[str]:
+    """Nothing to report, kept tokens without a mask, and changes of a reward's fit that contradict the rest of it."""
     if not any(benchmark.purpose == "test" for benchmark in config.benchmarks.values()):
         yield "benchmarks: none has the purpose 'test', so there would be nothing to report. Add one."
     shown = config.report.kept_tokens
     if shown and method_of(config, shown.method).mask.rule == "none":
         yield f"report.kept_tokens.method: {shown.method!r} has no mask. Name a method with mask: {{rule: ...}}."
-
-
-def _source_problems(config: Configuration, name: str) -> Iterator[str]:
-    """What is wrong with the sources of a method's token rewards, rewards and gamma; ``name`` is its stanza."""
-    table, method, where = config.methods[name], method_of(config, name), f"methods.{name}"
-    source = config.token_rewards[table.token_rewards] if table.token_rewards else None
-    if method.mask.token_rewards != (source.kind if source else "hybrid"):
-        yield (
-            f"{where}.mask.token_rewards: {method.mask.token_rewards!r} does not fit. Leave it out and name a source "
-            f"of kind {method.mask.token_rewards!r} under {where}.token_rewards; accepted: "
-            f"{', '.join(config.token_rewards) or '(none is defined)'}."
-        )
-    if source and method.mask.rule == "none":
-        yield (
-            f"{where}.token_rewards: the method has no mask that would read them. Add mask: {{rule: hysteresis}}, or "
-            "remove the key."
-        )
-    pooling = config.rewards[table.reward].pooling if table.reward else "eos"
-    if method.needs_reward and pooling != "eos":
-        yield (
-            f"{where}.reward: {table.reward!r} pools {pooling!r}, but training reads the state of the end-of-turn "
-            "token. Name a reward with pooling: eos; others can rank pairs."
-        )
-    if table.gamma_of and method.confidence.kind != "fixed":
-        yield (
-            f"{where}.gamma_of: only a constant gamma can be a placebo. Set confidence: {{kind: fixed}}, or remove the "
-            "key."
-        )
-    read = config.experiments[table.gamma_of].method if table.gamma_of else None
-    if table.gamma_of and (read is None or method_of(config, read).confidence.kind != "label"):
-        yield (
-            f"{where}.gamma_of: {table.gamma_of!r} logs no gamma. Name an experiment whose method has confidence: "
-            "{kind: label}."
-        )
-    for experiment, item in config.experiments.items():
-        if item.method == name and source and source.model != item.model:
-            yield (
-                f"experiments.{experiment}: its model is {item.model!r}, but its token rewards ({table.token_rewards}) "
-                f"are of {source.model!r}. Define a source for each model."
-            )
-        if item.method == name and experiment in reached(reads(config), experiment):
-            yield (
-                f"experiments.{experiment}: it waits for its own training, by way of "
-                f"{', '.join(experiments_read(config, name))}."
-            )
-
-
-def _policy_source_problems(config: Configuration) -> Iterator[str]:
-    """What is wrong with the policies that sources of token rewards read."""
-    for name, source in config.token_rewards.items():
-        read = config.experiments[source.experiment] if source.experiment else None
-        if read and (read.method is None or read.model != source.model):
-            yield (
-                f"token_rewards.{name}.experiment: {source.experiment!r} must be trained, from the model "
-                f"{source.model!r}."
-            )
+    for name, item in config.report.reward_ablations.items():
+        try:
+            FitOptions.model_validate(config.rewards[item.default].fit.model_dump() | (item.fit or {}))
+        except ValidationError as error:
+            yield from (explain(found, f"report.reward_ablations.{name}.fit") for found in error.errors())

@@ -1,7 +1,4 @@
-"""What a configuration's tables come to: options of a data set's reader, the method behind a stanza, the training
-options of an experiment."""
-
-from __future__ import annotations
+"""What a configuration's tables come to: the method behind a stanza, the training options of an experiment."""
 
 from typing import Any
 
@@ -23,18 +20,14 @@ def with_sources(config: Configuration) -> Configuration:
     for name, table in config.methods.items():
         source = config.token_rewards.get(table.token_rewards or "")
         if source and table.mask.rule != "none" and "token_rewards" not in table.mask.model_fields_set:
-            found[name] = table.model_copy(
-                update={"mask": table.mask.model_copy(update={"token_rewards": source.kind})}
-            )
+            mask = table.mask.model_copy(update={"token_rewards": source.kind})
+            found[name] = table.model_copy(update={"mask": mask})
     return config.model_copy(update={"methods": found})
 
 
 def training_of(config: Configuration, experiment: Experiment) -> Training:
-    """Training options of an experiment: the shared ones, overridden by its method's, overridden by its own.
-
-    Raises:
-        ValidationError: an option is not accepted.
-    """
+    """Training options of an experiment: the shared ones, overridden by its method's, overridden by its own;
+    ValidationError where an option is not accepted."""
     given = config.training.model_dump(exclude_unset=True)
     if experiment.method is not None:
         method = config.methods[experiment.method]

@@ -1,7 +1,5 @@
 """Parts of a configuration: components that an overlay takes away, and the groups of experiments that a run is for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,8 +12,7 @@ _NESTED = ("report",)
 
 
 def without_removed(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out components that are set to null, which is how an overlay takes one of the configuration below it
-    away."""
+    """Leave out components that are null: so an overlay takes one of the configuration below it away."""
     kept = {}
     for key, value in raw.items():
         if key in _NESTED and isinstance(value, Mapping):
@@ -60,9 +57,8 @@ def _parts(config: Configuration, asked: set[str]) -> dict[str, Any]:
     experiments, shown = _only(config.experiments, asked), config.report.kept_tokens
     methods = _only(config.methods, [shown.method if shown else None, *(item.method for item in experiments.values())])
     mixes = _only(config.mixes, (item.mix for item in experiments.values()))
-    pairs = _only(
-        config.pairs, [shown.pairs if shown else None, *(name for item in mixes.values() for name in item.pairs)]
-    )
+    tables = [name for item in mixes.values() for name in item.pairs]
+    pairs = _only(config.pairs, [shown.pairs if shown else None, *tables])
     followed = [name for name in config.drift.experiments if name in asked] if config.drift else []
     drift = config.drift.model_copy(update={"experiments": followed}) if config.drift and followed else None
     return {

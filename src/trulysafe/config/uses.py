@@ -1,7 +1,5 @@
 """Which stage reads which data sets, as which kind of table, and in which role."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,14 +8,8 @@ from trulysafe.config.tables.configuration import Configuration
 
 @dataclass(frozen=True)
 class Use:
-    """What one component reads.
-
-    Attributes:
-        key: of the configuration, that names the data sets.
-        datasets: their names.
-        kind: of table that the stage reads: ``prompts``, ``responses`` or ``pairs``.
-        role: of the stage, whose prompts it sees.
-    """
+    """What one component reads: the key that names the data sets, their names, the kind of table (``prompts``,
+    ``responses`` or ``pairs``) that the stage needs, and the role whose prompts it sees."""
 
     key: str
     datasets: list[str]

@@ -4,8 +4,6 @@ The check looks at the tables as the stages used them, recomputes ids from the t
 was made.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -57,21 +55,14 @@ def check(
 def rows_of_stages(
     tables: Sequence[Path | str], split: Path | str, used_as: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, pd.DataFrame]:
-    """Read the rows that stages see of the data sets that they name.
+    """Read the rows that stages see, by role, as :func:`check` takes them.
 
-    Args:
-        tables: one for each data set, named after it.
-        split: the split table.
-        used_as: by role, the ``kind`` of table that its stages read and the names of their ``datasets``.
-
-    Returns:
-        By role, the rows, as :func:`check` takes them.
+    ``tables`` hold one data set each and are named after it; ``used_as`` is by role the ``kind`` of table that its
+    stages read and the names of their ``datasets``.
     """
     files = {Path(path).stem: path for path in tables}
-    return {
-        role: rows_of_role([files[name] for name in use["datasets"]], use["kind"], split, role)
-        for role, use in used_as.items()
-    }
+    read = {role: ([files[name] for name in use["datasets"]], use["kind"]) for role, use in used_as.items()}
+    return {role: rows_of_role(*tables_and_kind, split, role) for role, tables_and_kind in read.items()}
 
 
 def _prompts(used: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

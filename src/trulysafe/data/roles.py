@@ -1,7 +1,5 @@
 """The rows of datasets that a stage may see, by the one prompt-hash split."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,23 +11,12 @@ from trulysafe.common.schema import read_table
 
 
 def rows_of_role(
-    tables: Sequence[Path | str],
-    table_kind: str,
-    split: Path | str,
-    role: str,
-    risks: Sequence[str] = (),
+    tables: Sequence[Path | str], table_kind: str, split: Path | str, role: str, risks: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Read tables and keep the rows whose prompt has the role.
+    """Read tables of one schema and keep the rows whose prompt has the role of the stage that asks.
 
-    Args:
-        tables: files of one schema.
-        table_kind: that schema.
-        split: the split table.
-        role: role of the stage that asks. ``corpus`` gets every prompt that is not kept for evaluation.
-        risks: keep these risk classes; empty keeps all.
-
-    Raises:
-        UserError: nothing is left.
+    ``corpus`` gets every prompt that is not kept for evaluation; ``risks`` keeps these classes, all where it is empty.
+    UserError where nothing is left.
     """
     rows = pd.concat([read_table(path, table_kind) for path in tables], ignore_index=True)
     role_of = read_table(split, "split").drop_duplicates("prompt_id").set_index("prompt_id")["role"]

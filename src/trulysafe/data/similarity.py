@@ -5,8 +5,6 @@ that adding a dataset never moves another pair over the threshold, and the leaka
 saw. Stop words are left out: prompts of the form "how do I ..." are not alike because of it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -38,13 +36,10 @@ def near_pairs(texts: Sequence[str], threshold: float) -> tuple[np.ndarray, np.n
     if len(texts) == 0:
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
     folded, place = np.unique([normalise_text(text) for text in texts], return_inverse=True)
-    rows, columns, cosine = (
-        _similar(list(folded), threshold) if threshold < 1 else (np.zeros(0, int), np.zeros(0, int), np.zeros(0))
-    )
+    none = (np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+    near = zip(*(_similar(list(folded), threshold) if threshold < 1 else none), strict=True)
     members = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
-    found = [
-        (a, b, value) for i, j, value in zip(rows, columns, cosine, strict=True) for a in members[i] for b in members[j]
-    ]
+    found = [(a, b, value) for i, j, value in near for a in members[i] for b in members[j]]
     found += [(group[0], other, 1.0) for group in members for other in group[1:]]
     first, second, value = np.array(found, dtype=float).reshape(-1, 3).T
     low, high = np.minimum(first, second).astype(int), np.maximum(first, second).astype(int)

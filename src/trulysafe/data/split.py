@@ -7,8 +7,6 @@ went to another role. Groups that no fixed dataset touches go by their hash to t
 The corpus gives way to all: it is large, and it may read what alignment uses, only not what evaluation asks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,9 +54,8 @@ def assign(
     joined = held[["prompt_id", "dataset"]].drop_duplicates().merge(prompts[["prompt_id", "group_id"]], on="prompt_id")
     members = joined.groupby("group_id")["dataset"].agg(lambda names: sorted(set(names)))
     roles = {name: shares if role == "split" else role for name, (_, role) in tables.items()}
-    role_of = {
-        group: _group_role(str(group), [roles[name] for name in names], seed) for group, names in members.items()
-    }
+    named = {str(group): [roles[name] for name in names] for group, names in members.items()}
+    role_of = {group: _group_role(group, of_group, seed) for group, of_group in named.items()}
     return check_table(prompts.assign(role=prompts["group_id"].map(role_of)), "split", "split")
 
 
@@ -105,10 +102,8 @@ def _check_role(where: str, role: Role) -> None:
         if share < 0:
             raise UserError(f"{where}.{name}: {share} is negative; a share of at least 0 is needed.")
     if sum(role.values()) <= 0:
-        raise UserError(
-            f"{where}: no share is above 0, so no prompt could get a role. Give at least one of {', '.join(ROLES)} a "
-            "share."
-        )
+        do = f"Give at least one of {', '.join(ROLES)} a share."
+        raise UserError(f"{where}: no share is above 0, so no prompt could get a role. {do}")
 
 
 def _group_role(group: str, roles: list[Role], seed: int) -> str:

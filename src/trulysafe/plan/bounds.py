@@ -4,8 +4,6 @@ What a pool will give is known only when its samples are ranked, but never more 
 pairs of a prompt. Whatever passes here may still be too much for the rule ``mix``, which counts pairs.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 
@@ -20,19 +18,11 @@ Read = Callable[[str], pd.DataFrame]
 
 
 def refuse_too_many(plan: Plan, pool: str, prompts: pd.DataFrame, read: Read) -> None:
-    """Hold the mixes that are drawn from a pool against its labelled prompts.
+    """Hold the mixes that are drawn from a pool against its labelled prompts; ``read`` reads a data set by its path.
 
     A mix is passed over where its bound is not known yet: it draws from another pool as well, or from annotated pairs
-    that a labeller labels.
-
-    Args:
-        plan: of the scenario.
-        pool: name of the pool.
-        prompts: its labelled prompts.
-        read: reads the table of a data set by its path.
-
-    Raises:
-        UserError: names the mix, its key, the class, what was asked, what can be had at most, and what to do.
+    that a labeller labels. The UserError names the mix, its key, the class, what was asked, what can be had at most,
+    and what to do.
     """
     config = plan.config
     for name, mix in config.mixes.items():

@@ -1,7 +1,5 @@
 """Checks of what a configuration points at (files, options of readers and judges, local models), before any job."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,10 +38,9 @@ def _models(config: Configuration) -> Iterator[str]:
     for name, model in config.models.items():
         if model.source == "path":
             yield from _directory_problems(name, model)
-        if model.source == "hub" and (
-            problem := unpinned(f"models.{name}.revision", model.name, model.revision, "model")
-        ):
-            yield problem
+        if model.source == "hub":
+            problem = unpinned(f"models.{name}.revision", model.name, model.revision, "model")
+            yield from [problem] if problem else []
         template = getattr(model, "chat_template", None)
         if template and not Path(template).is_file():
             yield f"models.{name}.chat_template: {template} does not exist. Give the path of a Jinja file."
@@ -64,13 +61,9 @@ def _directory_problems(name: str, model: HubModel) -> Iterator[str]:
     """What a directory named under ``models`` lacks, by its files: configuration, weights, tokenizer, chat template."""
     folder, where = Path(model.name), f"models.{name}"
     if not (folder / "config.json").is_file():
-        adapter = (folder / "adapter_config.json").is_file()
-        do = (
-            "It holds a LoRA adapter: merge it into its base model (`merge_and_unload`) and save that"
-            if adapter
-            else ""
-        )
-        do = do or "Give a directory written by save_pretrained, or set source: hub"
+        do = "Give a directory written by save_pretrained, or set source: hub"
+        if (folder / "adapter_config.json").is_file():
+            do = "It holds a LoRA adapter: merge it into its base model (`merge_and_unload`) and save that"
         yield f"{where}.name: {model.name} holds no config.json. {do}."
         return
     if not any(path for pattern in _WEIGHTS for path in folder.glob(pattern)):
@@ -79,11 +72,9 @@ def _directory_problems(name: str, model: HubModel) -> Iterator[str]:
         save = f"tokenizer.save_pretrained({model.name!r})"
         yield f"{where}.name: {model.name} holds no tokenizer. Save it there too: {save}."
     elif not model.chat_template and not _has_template(folder):
-        yield (
-            f"{where}.chat_template: missing, and the tokenizer in {model.name} has no template of its own. "
-            "Give the path of a Jinja file that ends the assistant's turn with the EOS token (or with end_of_turn), "
-            "or choose an instruction-tuned model."
-        )
+        do = "Give the path of a Jinja file that ends the assistant's turn with the EOS token (or with end_of_turn)"
+        why = f"missing, and the tokenizer in {model.name} has no template of its own"
+        yield f"{where}.chat_template: {why}. {do}, or choose an instruction-tuned model."
 
 
 def _has_template(folder: Path) -> bool:

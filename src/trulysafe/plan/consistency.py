@@ -3,8 +3,6 @@
 Each of these would otherwise end a job in the middle of a run or, where shapes happen to agree, not be noticed at all.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 
@@ -24,21 +22,19 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
     yield from _reward_problems(config)
     yield from _refit_problems(config)
     yield from _comparison_problems(config)
-    yield from _seed_problems(config)
     yield from _mix_problems(config)
 
 
 def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterator[str]:
-    found = dataset.options.table_kind
+    found, given = dataset.options.table_kind, dataset.role
     if found != kind:
-        hint = f" Name {kind} here, or map the columns of {kind}." if dataset.kind != "demo" else f" Name {kind} here."
-        yield f"{where} holds {found}, {kind} are needed.{hint}"
-    given = dataset.role
+        do = f"Name {kind} here." if dataset.kind == "demo" else f"Name {kind} here, or map the columns of {kind}."
+        yield f"{where} holds {found}, {kind} are needed. {do}"
     unseen = given == "evaluation" if role == "corpus" else given not in (role, "split")
     if isinstance(given, str) and unseen:
         seen = "other roles" if role == "corpus" else repr(role)
-        remedy = "Change the dataset's role, or name another."
-        yield f"{where} has the role {given!r}, this stage sees only {seen}. {remedy}"
+        do = "Change the dataset's role, or name another."
+        yield f"{where} has the role {given!r}, this stage sees only {seen}. {do}"
 
 
 def _reward_problems(config: Configuration) -> Iterator[str]:
@@ -52,14 +48,11 @@ def _reward_problems(config: Configuration) -> Iterator[str]:
         if experiment.method and reward and method_of(config, experiment.method).needs_reward:
             where = f"experiments.{name}.method ({experiment.method})"
             yield from _mismatch(config, where, reward, "experiment", experiment.model)
-    shown = config.report.kept_tokens
-    if shown is not None:
+    if shown := config.report.kept_tokens:
         if method_of(config, shown.method).mask.rule == "batch_mean":
-            yield (
-                f"report.kept_tokens.method: {shown.method!r} masks by 'batch_mean', whose baseline is another one in "
-                "each micro-batch, so single responses have no mask. "
-                "Name a method with the rule hysteresis or threshold."
-            )
+            why = "whose baseline is another one in each micro-batch, so single responses have no mask"
+            do = "Name a method with the rule hysteresis or threshold."
+            yield f"report.kept_tokens.method: {shown.method!r} masks by 'batch_mean', {why}. {do}"
         method, model = config.methods[shown.method], config.pairs[shown.pairs].model
         where, user = f"report.kept_tokens.method ({shown.method})", f"table of pairs {shown.pairs!r}"
         if method.token_rewards:
@@ -71,14 +64,13 @@ def _reward_problems(config: Configuration) -> Iterator[str]:
 def _refit_problems(config: Configuration) -> Iterator[str]:
     """An online reward refits its calibration on the pairs that its first fit held out."""
     for name, table in config.methods.items():
-        confidence = method_of(config, name).confidence
+        confidence, reward = method_of(config, name).confidence, table.reward
         refits = confidence.kind == "label" and confidence.online and confidence.calibrate_every
-        if refits and table.reward and config.rewards[table.reward].fit.validation_share == 0:
-            yield (
-                f"methods.{name}.confidence.calibrate_every: {refits} refits the calibration of {table.reward!r} "
-                f"on held-out pairs, and rewards.{table.reward}.fit.validation_share is 0. "
-                "Set calibrate_every to 0, or hold pairs out."
-            )
+        if refits and reward and config.rewards[reward].fit.validation_share == 0:
+            why = f"{refits} refits the calibration of {reward!r} on held-out pairs"
+            do = "Set calibrate_every to 0, or hold pairs out."
+            where = f"methods.{name}.confidence.calibrate_every"
+            yield f"{where}: {why}, and rewards.{reward}.fit.validation_share is 0. {do}"
 
 
 def _mismatch(
@@ -87,38 +79,29 @@ def _mismatch(
     """Say so where a reward, or a source of token rewards, is of another model than what it is read on."""
     fitted_on = getattr(config, table)[reward].model
     if fitted_on != model:
-        yield (
-            f"{where}: {table}.{reward} is of the model {fitted_on!r}, the {user} uses {model!r}. "
-            f"Define one of model {model!r} under {table}, and name it here."
-        )
+        do = f"Define one of model {model!r} under {table}, and name it here."
+        yield f"{where}: {table}.{reward} is of the model {fitted_on!r}, the {user} uses {model!r}. {do}"
 
 
 def _comparison_problems(config: Configuration) -> Iterator[str]:
-    """Rewards are compared on the pairs that were held out of both."""
-    for name, compared in config.report.reward_ablations.items():
-        if compared.reward is None:
-            continue
-        reward, default = config.rewards[compared.reward], config.rewards[compared.default]
-        if sorted(reward.datasets) != sorted(default.datasets):
-            yield (
-                f"report.reward_ablations.{name}: {compared.reward!r} reads the datasets {', '.join(reward.datasets)}, "
-                f"{compared.default!r} {', '.join(default.datasets)}, so no held-out pairs are common. "
-                "Give both the same datasets."
-            )
-
-
-def _seed_problems(config: Configuration) -> Iterator[str]:
-    """Answers are compared seed by seed, unless one side has a single seed."""
+    """Rewards are compared on pairs that were held out of both, answers seed by seed unless a side has a single one."""
     report = config.report
-    compared = {f"report.contrasts.{name}": (item.a, item.b) for name, item in report.contrasts.items()}
-    compared |= {f"report.ablations.{name}": (item.arm, item.default) for name, item in report.ablations.items()}
-    for where, names in compared.items():
-        first, second = (config.experiments[name] for name in names)
-        if min(first.seeds, second.seeds) > 1 and not set(seeds(first)) & set(seeds(second)):
-            yield (
-                f"{where}: {names[0]!r} and {names[1]!r} have no seed in common (from {first.first_seed} and from "
-                f"{second.first_seed} on). Give both the same first_seed."
+    for name, item in report.reward_ablations.items():
+        read = {reward: config.rewards[reward].datasets for reward in (item.reward or item.default, item.default)}
+        if len({frozenset(datasets) for datasets in read.values()}) > 1:
+            said = ", ".join(
+                f"{reward!r} reads the datasets {', '.join(datasets)}" for reward, datasets in read.items()
             )
+            do = "Give both the same datasets."
+            yield f"report.reward_ablations.{name}: {said}, so no held-out pairs are common. {do}"
+    compared = {f"contrasts.{name}": (item.a, item.b) for name, item in report.contrasts.items()}
+    compared |= {f"ablations.{name}": (item.arm, item.default) for name, item in report.ablations.items()}
+    for where, (a, b) in compared.items():
+        first, second = config.experiments[a], config.experiments[b]
+        if min(first.seeds, second.seeds) > 1 and not set(seeds(first)) & set(seeds(second)):
+            starts = f"(from {first.first_seed} and from {second.first_seed} on)"
+            do = "Give both the same first_seed."
+            yield f"report.{where}: {a!r} and {b!r} have no seed in common {starts}. {do}"
 
 
 def _mix_problems(config: Configuration) -> Iterator[str]:
@@ -136,10 +119,8 @@ def _mix_problems(config: Configuration) -> Iterator[str]:
             continue
         available = sum(_most_pairs(config, pairs) for pairs in mix.pairs)
         if asked > available:
-            yield (
-                f"mixes.{name}: {asked} pairs asked, at most {available:g} can come from {', '.join(mix.pairs)}. "
-                "Ask for fewer, or raise `rows` of their datasets or pool."
-            )
+            why = f"{asked} pairs asked, at most {available:g} can come from {', '.join(mix.pairs)}"
+            yield f"mixes.{name}: {why}. Ask for fewer, or raise `rows` of their datasets or pool."
 
 
 def _most_pairs(config: Configuration, name: str) -> float:

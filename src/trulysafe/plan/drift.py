@@ -1,26 +1,21 @@
 """Policies whose order and distribution are followed along training."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.plan.data import Data
 from trulysafe.plan.evaluate import Evaluate
 from trulysafe.plan.models import Models
 from trulysafe.plan.pairs import Pairs
-from trulysafe.plan.paths import Results
+from trulysafe.plan.paths import Part
 from trulysafe.plan.policies import Policies
 
 
 @dataclass(frozen=True)
-class Drift:
+class Drift(Part):
     """Followed policies; nothing is followed without ``drift``."""
 
-    config: Configuration
-    results: Results
     data: Data
     models: Models
     pairs: Pairs
@@ -31,9 +26,8 @@ class Drift:
     def followed(self) -> dict[str, list[dict[str, Any]]]:
         """Followed policies, by training job."""
         named = set(self.config.drift.experiments) if self.config.drift else set()
-        found = {
-            job: [one for one in self.models.of_job(job) if one["experiment"] in named] for job in self.policies.trained
-        }
+        found = {job: self.models.of_job(job) for job in self.policies.trained}
+        found = {job: [one for one in of_job if one["experiment"] in named] for job, of_job in found.items()}
         return {job: policies for job, policies in found.items() if policies}
 
     def inputs(self, job: str) -> dict[str, Any]:

@@ -1,26 +1,21 @@
 """What is answered and judged."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import Benchmark, Judge
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.plan.models import Models
-from trulysafe.plan.paths import Results
+from trulysafe.plan.paths import Part
 from trulysafe.plan.policies import Policies
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Part):
     """Answers of policies and their judges."""
 
-    config: Configuration
-    results: Results
     models: Models
     policies: Policies
 

@@ -1,27 +1,22 @@
 """Labellers and the language models that they ask."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from trulysafe.common.kinds import LABELLERS
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import EndpointLlm, LocalLlm
 from trulysafe.plan.models import Models
-from trulysafe.plan.paths import Results
+from trulysafe.plan.paths import Part
 
 PACE = ("concurrency", "timeout", "attempts")
 """Options of a language model that decide how fast it is asked, never what it says."""
 
 
 @dataclass(frozen=True)
-class Label:
+class Label(Part):
     """Labellers and the language models that they ask."""
 
-    config: Configuration
-    results: Results
     models: Models
 
     def files(self, labeller: str | None) -> list[str]:
@@ -78,13 +73,8 @@ class Label:
         return options | llm.model_dump(exclude={"name", "model", "base_url", "key_variable", *PACE})
 
     def llm_client(self, name: str) -> dict[str, Any]:
-        """Arguments of :func:`trulysafe.llm.opening.open_client`, with what decides no answer, and so is no parameter
-        of a rule."""
+        """Arguments of :func:`trulysafe.llm.opening.open_client`, with what decides no answer: no parameter of a
+        rule."""
         llm = self.config.llms[name]
         spec = self.models.spec(llm.model) if isinstance(llm, LocalLlm) else None
-        return {
-            "name": name,
-            "stanza": llm.model_dump(),
-            "cache": self.results(f"llm_cache/{name}"),
-            "spec": spec,
-        }
+        return {"name": name, "stanza": llm.model_dump(), "cache": self.results(f"llm_cache/{name}"), "spec": spec}

@@ -1,22 +1,17 @@
 """Pools of sampled responses, pair tables, and the mixes drawn from them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
 from trulysafe.config.order import seeds, states_policy
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.plan.models import Models
-from trulysafe.plan.paths import Results
+from trulysafe.plan.paths import Part
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Part):
     """Pools, pair tables and mixes."""
 
-    config: Configuration
-    results: Results
     models: Models
 
     def pool_shards(self, pool: str, pattern: str) -> list[str]:

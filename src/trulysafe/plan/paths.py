@@ -1,9 +1,10 @@
-"""Where things lie."""
-
-from __future__ import annotations
+"""Where things lie, and what every part of the plan is made of."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
+
+from trulysafe.config.tables.configuration import Configuration
 
 Item = TypeVar("Item")
 Results = Callable[[str], str]
@@ -18,3 +19,11 @@ def results_of(scenario: str) -> Results:
 def distinct(paths: Iterable[Item]) -> list[Item]:
     """Each path, or other item, once, in the order of first appearance."""
     return list(dict.fromkeys(paths))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the plan; it may name further parts that it needs."""
+
+    config: Configuration
+    results: Results

@@ -1,7 +1,5 @@
 """The plan of one scenario: one part for each rule file, all made of the checked configuration."""
 
-from __future__ import annotations
-
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.plan.data import Data
 from trulysafe.plan.drift import Drift
@@ -19,11 +17,7 @@ from trulysafe.plan.train import Train
 
 
 class Plan:
-    """What jobs read and do, by rule file: ``plan.data.tables(...)``, ``plan.train.runs(job)``.
-
-    Args:
-        config: the checked configuration.
-    """
+    """What jobs read and do, by rule file: ``plan.data.tables(...)``, ``plan.train.runs(job)``."""
 
     def __init__(self, config: Configuration) -> None:
         self.config, self.results = config, results_of(config.scenario)

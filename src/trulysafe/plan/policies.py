@@ -1,25 +1,17 @@
 """Which trainings form a job, and which policies come out of them."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from functools import cached_property
 
 from trulysafe.config.order import Policy, rounds, seeds, start_policy, states_policy
 from trulysafe.config.resolved import training_of
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.training import Experiment
-from trulysafe.plan.paths import Results
+from trulysafe.plan.paths import Part
 
 UNTRAINED = "untrained."
 
 
-@dataclass(frozen=True)
-class Policies:
+class Policies(Part):
     """Training jobs and their policies; a model that answers as it is has a job too, ``untrained.<experiment>``."""
-
-    config: Configuration
-    results: Results
 
     @cached_property
     def trained(self) -> dict[str, list[tuple[str, int]]]:
@@ -32,22 +24,17 @@ class Policies:
         for name, experiment in self.config.experiments.items():
             if experiment.method is not None:
                 later = f"-round{round_of[name]}" if round_of[name] > 1 else ""
-                runs.setdefault(f"{experiment.model}.{experiment.method}{later}", []).extend(
-                    (name, seed) for seed in seeds(experiment)
-                )
+                of_key = runs.setdefault(f"{experiment.model}.{experiment.method}{later}", [])
+                of_key += [(name, seed) for seed in seeds(experiment)]
         size = self.config.batching.runs_per_job
-        return {
-            f"{key}-{start // size}": of_key[start : start + size]
-            for key, of_key in runs.items()
-            for start in range(0, len(of_key), size)
-        }
+        parts = [(key, of_key, start) for key, of_key in runs.items() for start in range(0, len(of_key), size)]
+        return {f"{key}-{start // size}": of_key[start : start + size] for key, of_key, start in parts}
 
     @cached_property
     def untrained(self) -> dict[str, str]:
         """Models that answer as they are: name among the jobs -> model."""
-        return {
-            f"{UNTRAINED}{name}": item.model for name, item in self.config.experiments.items() if item.method is None
-        }
+        experiments = self.config.experiments.items()
+        return {f"{UNTRAINED}{name}": item.model for name, item in experiments if item.method is None}
 
     @property
     def jobs(self) -> list[str]:

@@ -1,19 +1,10 @@
 """What is fetched from the hub before anything else."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-from trulysafe.config.tables.configuration import Configuration
-from trulysafe.plan.paths import Results
+from trulysafe.plan.paths import Part
 
 
-@dataclass(frozen=True)
-class Prefetch:
+class Prefetch(Part):
     """Models and data sets of the hub, and the records that say that they are there."""
-
-    config: Configuration
-    results: Results
 
     @property
     def models(self) -> list[str]:

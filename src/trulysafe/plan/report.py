@@ -1,26 +1,21 @@
 """What tables and figures show."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from trulysafe.config.order import builds_on, reached
 from trulysafe.config.resolved import method_of, training_of
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.plan.models import Models
 from trulysafe.plan.pairs import Pairs
-from trulysafe.plan.paths import Results, distinct
+from trulysafe.plan.paths import Part, distinct
 from trulysafe.plan.policies import Policies
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Part):
     """Arms, the figure of kept tokens, and what led to the pairs of each arm."""
 
-    config: Configuration
-    results: Results
     models: Models
     pairs: Pairs
     policies: Policies
@@ -102,11 +97,9 @@ class Report:
             found += [("sampling", path, self._timing(path, "sample")) for path in inputs["samples"]]
             rule = "pool_states" if self.config.pairs[name].states_from is None else "policy_states"
             found += [("states", path, self._timing(path, rule)) for path in inputs["states"]]
-            found.append(
-                ("ranking", self.results(f"pairs/{name}.parquet"), self.results(f"benchmarks/rerank/{name}.tsv"))
-            )
-            place = f"reference/{start}/{name}"
-            found.append(("reference", self.results(f"{place}.parquet"), self.results(f"benchmarks/{place}.tsv")))
+            read = f"reference/{start}/{name}"
+            for kind, output, timing in (("ranking", f"pairs/{name}", f"rerank/{name}"), ("reference", read, read)):
+                found.append((kind, self.results(f"{output}.parquet"), self.results(f"benchmarks/{timing}.tsv")))
         return found
 
     def _timing(self, output: str, rule: str) -> str:

@@ -5,11 +5,9 @@ overrides any of them by rule (``set-resources``). They are no parameters of a r
 laptop they are only labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.models.sizes import weights_in
@@ -80,22 +78,17 @@ class Site:
     longest_minutes: int = 1_000_000
 
     @classmethod
-    def from_defaults(cls, defaults: Mapping[str, Any]) -> Site:
-        """Read the site from a profile's ``default-resources``; keys that are not the site's are left alone.
-
-        Raises:
-            UserError: ``gpu_flag`` is unknown, or a limit is no number.
-        """
+    def from_defaults(cls, defaults: Mapping[str, Any]) -> Self:
+        """Read the site from a profile's ``default-resources``; keys that are not the site's are left alone; UserError
+        where ``gpu_flag`` is unknown, or a limit is no number."""
         known = {field.name: field for field in fields(cls)}
-        values: dict[str, Any] = {
-            name: str(value).strip("'").strip('"') for name, value in defaults.items() if name in known
-        }
+        given = {name: value for name, value in defaults.items() if name in known}
+        values: dict[str, Any] = {name: str(value).strip("'").strip('"') for name, value in given.items()}
         for name in ("most_memory_gb", "longest_minutes"):
             if name in values:
                 if not values[name].isdigit():
-                    raise UserError(
-                        f"default-resources.{name}: {values[name]!r} is no whole number. Mend it in the profile."
-                    )
+                    wrong = f"default-resources.{name}: {values[name]!r} is no whole number"
+                    raise UserError(f"{wrong}. Mend it in the profile.")
                 values[name] = int(values[name])
         if values.get("gpu_flag", "gpu") not in FLAGS:
             raise not_accepted("default-resources.gpu_flag", values["gpu_flag"], FLAGS)
@@ -117,16 +110,11 @@ def requests(
     processes_of: Callable[[Any], int] = lambda wildcards: 1,
     nodes_of: Callable[[Any], int] = lambda wildcards: 1,
 ) -> dict[str, Callable[..., Any]]:
-    """Resources of a rule, as Snakemake evaluates them for a job.
+    """Resources of a rule, as Snakemake evaluates them for a job, by kind: ``forward``, ``generate`` or ``train``.
 
     Memory and time grow with the attempt, up to the site's limits: a job that ran out of either gets more next time.
-
-    Args:
-        kind: ``forward``, ``generate`` or ``train``.
-        size_of: wildcards of a job -> size class of its model.
-        site: partitions and manner of asking.
-        processes_of: wildcards of a job -> its processes on each node; each has a GPU, cores and memory of its own.
-        nodes_of: wildcards of a job -> its nodes; a job of several starts what runs on the others itself, with srun.
+    The functions take a job's wildcards: size class of its model, its processes on each node (each has a GPU, cores and
+    memory of its own), its nodes (a job of several starts what runs on the others itself, with srun).
     """
 
     def asked(wildcards: Any) -> Request:

@@ -1,24 +1,16 @@
 """Rewards: what they are of, which policies they rank with, how they are compared."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from trulysafe.config.order import Policy, states_policy
 from trulysafe.config.resolved import given_model
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import RewardAblation
-from trulysafe.plan.paths import Results
+from trulysafe.plan.paths import Part
 
 
-@dataclass(frozen=True)
-class Reward:
+class Reward(Part):
     """Hybrid rewards and their comparisons."""
-
-    config: Configuration
-    results: Results
 
     def identity(self, name: str | None) -> dict[str, Any]:
         """What a saved reward says about its base model; whatever reads the reward checks it."""

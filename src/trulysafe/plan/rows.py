@@ -1,7 +1,5 @@
 """How many rows each stage gets, from the configuration: upper bounds, since what a stage drops is not known before."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from contextlib import suppress
@@ -17,12 +15,8 @@ CLASSES = 5
 
 
 class Rows:
-    """Rows by component.
-
-    Args:
-        config: the checked configuration.
-        unknown: rows of a data set that is not at hand and has no option ``rows``.
-    """
+    """Rows by component; data sets that are not at hand and have no option ``rows`` are taken to have ``unknown``
+    ones."""
 
     def __init__(self, config: Configuration, unknown: float) -> None:
         self.config, self.unknown = config, unknown

@@ -1,23 +1,18 @@
 """What sources of token rewards read beside annotated pairs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
 from trulysafe.common.kinds import TOKEN_REWARDS
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.plan.models import Models
-from trulysafe.plan.paths import Results
+from trulysafe.plan.paths import Part
 from trulysafe.plan.policies import Policies
 
 
 @dataclass(frozen=True)
-class TokenRewards:
+class TokenRewards(Part):
     """Sources of token rewards."""
 
-    config: Configuration
-    results: Results
     models: Models
     policies: Policies
 
@@ -34,8 +29,8 @@ class TokenRewards:
         return inputs
 
     def policy(self, name: str) -> dict[str, Any] | None:
-        """How to load the policy that ``implicit`` token rewards are read from: the experiment's first seed, its last
-        step."""
+        """How to load the policy that ``implicit`` token rewards are read from: first seed, last step of its
+        experiment."""
         source = self.config.token_rewards[name]
         if not source.experiment:
             return None

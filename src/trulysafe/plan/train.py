@@ -1,26 +1,21 @@
 """What a training job reads and does."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
 from trulysafe.config.resolved import method_of, training_of
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.training import LAUNCH
 from trulysafe.methods.method import REWARD_JUDGE
 from trulysafe.plan.evaluate import Evaluate
 from trulysafe.plan.models import Models
-from trulysafe.plan.paths import Results, distinct
+from trulysafe.plan.paths import Part, distinct
 from trulysafe.plan.policies import Policies
 
 
 @dataclass(frozen=True)
-class Train:
+class Train(Part):
     """Training jobs: inputs, runs, method, how they are carried out."""
 
-    config: Configuration
-    results: Results
     models: Models
     policies: Policies
     evaluate: Evaluate
@@ -39,9 +34,8 @@ class Train:
             inputs["rewards"] = rewards
         if method.token_rewards:
             inputs["token_rewards"] = self.results(f"token_rewards/{method.token_rewards}")
-            inputs["token_values"] = [
-                self.results(f"token_values/{method.token_rewards}/{name}.parquet") for name in self.pairs(job)
-            ]
+            values = f"token_values/{method.token_rewards}"
+            inputs["token_values"] = [self.results(f"{values}/{name}.parquet") for name in self.pairs(job)]
         if judge := self.judge(job):
             inputs["texts"] = [self.results(f"pairs/{name}.parquet") for name in self.pairs(job)]
             inputs["judge"] = [judge["artefact"]] if judge["artefact"] else []

@@ -1,7 +1,5 @@
 """The arms of a report: what they are called, what they start from. Their colours: :mod:`trulysafe.report.style`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,9 +22,8 @@ def bases_of(arms: Arms) -> list[str]:
 def in_order(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Rows of the arms, in their order, with their ``label``; rows of one arm stay in their order."""
     place = {name: number for number, name in enumerate(arms)}
-    found = rows[rows["experiment"].isin(list(arms))].sort_values(
-        "experiment", key=lambda names: names.map(place), kind="stable"
-    )
+    found = rows[rows["experiment"].isin(list(arms))]
+    found = found.sort_values("experiment", key=lambda names: names.map(place), kind="stable")
     return found.assign(label=[label_of(arms, name) for name in found["experiment"]])
 
 

@@ -1,7 +1,5 @@
 """What training pairs cost, beside what they led to: sampling anew against reading rewards off the training forward."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from math import nan
@@ -31,58 +29,47 @@ CAPTION = (
 
 
 def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
-    """Costs of every run in the folders of training jobs.
+    """Costs of every run in folders of training jobs, ``policies/<job>``: one row per run and kind of work.
 
-    Args:
-        folders: of training jobs, ``policies/<job>``, with ``<experiment>/seed<seed>/cost.json`` in them.
-
-    Returns:
-        One row per run and kind of work: experiment, seed, kind, seconds, flops and tokens per step, steps, and the
-        model's parameters, layers and width; ``step`` is the whole step in seconds, the training's FLOPs and tokens.
+    Columns experiment, seed, kind, seconds, flops and tokens per step, steps, and the model's parameters, layers and
+    width; ``step`` is the whole step in seconds, the training's FLOPs and tokens.
     """
     rows = []
     for path in sorted(found for folder in folders for found in Path(folder).glob(f"*/seed*/{COST_FILE}")):
         cost = json.loads(path.read_text(encoding="utf-8"))
         flops, steps = flops_per_step(cost), cost["steps"]
-        if not steps:
-            continue
-        place = {"experiment": path.parts[-3], "seed": int(path.parts[-2].removeprefix("seed")), "steps": steps}
-        place |= {"parameters": cost["parameters"], "layers": cost["layers"], "width": cost["hidden_size"]}
-        for kind in ("step", *OVERHEAD):
+        place = (path.parts[-3], int(path.parts[-2].removeprefix("seed")), steps)
+        size = (cost["parameters"], cost["layers"], cost["hidden_size"])
+        for kind in ("step", *OVERHEAD) if steps else ():
             seconds, tokens = (cost[unit].get(kind, 0) / steps for unit in ("seconds", "tokens"))
-            rows.append({**place, "kind": kind, "seconds": seconds, "flops": flops[kind], "tokens": tokens})
+            rows.append((*place, *size, kind, seconds, flops[kind], tokens))
     columns = ["experiment", "seed", "steps", "parameters", "layers", "width", "kind", "seconds", "flops", "tokens"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def cost_rows(costs: pd.DataFrame, metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """One row per arm: seconds and FLOPs per step by kind of work, the overhead, and the outcomes of training.
+    """One row per arm, from :func:`read_costs` and summary rows of schema ``metrics``.
 
-    Args:
-        costs: from :func:`read_costs`.
-        metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments, in order.
-
-    Returns:
-        Columns experiment, seeds, step_seconds with limits, ``<kind>_seconds``, ``<kind>_flops``, overhead_seconds,
-        overhead_flops, sampled_tokens, and per outcome its value and limits.
+    Columns experiment, seeds, step_seconds with limits, step_flops, ``<kind>_seconds`` and ``<kind>_flops`` by kind of
+    work, overhead_seconds, overhead_flops, sampled_tokens, and per outcome its value and limits.
     """
-    outcomes = outcomes_of(metrics, arms)
+    outcomes, means = outcomes_of(metrics, arms), mean_steps(costs)
     rows = []
-    for name in (arm for arm in arms if arm in set(costs["experiment"])):
-        of_arm = costs[costs["experiment"] == name]
+    for name in (arm for arm in arms if arm in means.index):
+        of_arm, mean = costs[costs["experiment"] == name], means.loc[name]
         step = interval(of_arm.loc[of_arm["kind"] == "step", "seconds"], answers=False)
-        means = of_arm.groupby("kind")[["seconds", "flops", "tokens"]].mean()
         row: dict[str, Any] = {"experiment": name, "seeds": of_arm["seed"].nunique()}
         row |= {"step_seconds": step.value, "step_seconds_low": step.low, "step_seconds_high": step.high}
-        row |= {"step_flops": means.loc["step", "flops"]}
-        for kind in OVERHEAD:
-            row |= {f"{kind}_seconds": means.loc[kind, "seconds"], f"{kind}_flops": means.loc[kind, "flops"]}
-        row["overhead_seconds"] = sum(row[f"{kind}_seconds"] for kind in OVERHEAD)
-        row["overhead_flops"] = sum(row[f"{kind}_flops"] for kind in OVERHEAD)
-        row["sampled_tokens"] = means.loc["sampling", "tokens"]
-        rows.append(row | outcomes.get(name, {}))
+        row |= {"step_flops": mean["flops", "step"]}
+        row |= {f"{kind}_{unit}": mean[unit, kind] for kind in OVERHEAD for unit in ("seconds", "flops")}
+        row |= {f"overhead_{unit}": sum(mean[unit, kind] for kind in OVERHEAD) for unit in ("seconds", "flops")}
+        rows.append(row | {"sampled_tokens": mean["tokens", "sampling"]} | outcomes.get(name, {}))
     return pd.DataFrame(rows)
+
+
+def mean_steps(costs: pd.DataFrame) -> pd.DataFrame:
+    """Means of a step over seeds: a row per experiment, columns (seconds, flops or tokens; kind of work)."""
+    return costs.pivot_table(index="experiment", columns="kind", values=["seconds", "flops", "tokens"])
 
 
 def cost_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
@@ -124,11 +111,8 @@ def outcome_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
 
 
 def ratio_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Overhead of every arm that samples online over that of every arm that reads states, in seconds and FLOPs.
-
-    Returns:
-        Columns online, reading, seconds, flops.
-    """
+    """Overhead of every arm that samples online over that of every arm that reads states: columns online, reading,
+    seconds, flops."""
     samples = rows["sampling_flops"] > 0
     pairs = rows[samples].merge(rows[~samples & (rows["reading_flops"] > 0)], how="cross", suffixes=("", "_read"))
     ratios = {unit: pairs[f"overhead_{unit}"] / pairs[f"overhead_{unit}_read"] for unit in ("seconds", "flops")}

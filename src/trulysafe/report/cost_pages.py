@@ -1,7 +1,5 @@
 """The folder of costs: wall time per rule, and what pairs cost per step and over whole trainings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,15 +25,10 @@ def write_costs(
     metrics: pd.DataFrame,
     arms: Arms,
 ) -> None:
-    """Write what a run cost; what nothing was measured of is left out.
+    """Write what a run cost into a new folder; what nothing was measured of is left out.
 
-    Args:
-        folder: where to; it is made.
-        timings: folder of the benchmark files.
-        policies: folders of the training jobs.
-        planned: what led to each arm, see :func:`trulysafe.report.round_cost.read_work`.
-        metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments, in order.
+    ``timings`` is the folder of the benchmark files, ``policies`` are folders of training jobs, ``planned`` is what led
+    to each arm (:func:`trulysafe.report.round_cost.read_work`), ``metrics`` has summary rows.
     """
     folder.mkdir()
     times = job_times(timings)

@@ -1,7 +1,5 @@
 """Sentences about the parts of a run that stand behind its numbers: labeller, judge, reward, pairs."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,12 +13,8 @@ def measured_facts(
     judges: Mapping[str, Path | str],
     pairs: Mapping[str, Mapping[str, Any]],
 ) -> list[str]:
-    """Say how good the fitted parts are on held-out data, and what was dropped while pairs were built.
-
-    Args:
-        rewards, labellers, judges: name -> ``metrics.json`` of what was fitted.
-        pairs: name -> what the pair stage noted in its manifest.
-    """
+    """Say how good the fitted parts are on held-out data (name -> ``metrics.json``), and what was dropped while pairs
+    were built (name -> notes of the pair stage)."""
     classifiers = (("Risk labeller", labellers), ("Judge", judges))
     return [
         *(_reward(name, _read(path)) for name, path in rewards.items()),

@@ -1,7 +1,5 @@
 """Wall time of jobs, from Snakemake's benchmark files: ``<rule>.tsv`` or ``<rule>/<rest>.tsv``, one per job."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd
@@ -13,16 +11,11 @@ def job_seconds(timing: Path | str) -> float:
 
 
 def job_times(timings: Path | str) -> pd.DataFrame:
-    """Wall time of every job: columns rule, seconds.
-
-    Args:
-        timings: folder of the benchmark files; the first part of a file's path below it names the rule.
-    """
+    """Wall time of every job, columns rule and seconds; the first part of a file's path below the folder names the
+    rule."""
     root = Path(timings)
-    rows = [
-        (path.relative_to(root).parts[0].removesuffix(".tsv"), job_seconds(path))
-        for path in sorted(root.rglob("*.tsv"))
-    ]
+    files = sorted(root.rglob("*.tsv"))
+    rows = [(path.relative_to(root).parts[0].removesuffix(".tsv"), job_seconds(path)) for path in files]
     return pd.DataFrame(rows, columns=["rule", "seconds"])
 
 
@@ -37,6 +30,5 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    return (
-        f"{whole // 60} min {whole % 60:02d} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    )
+    minutes = f"{whole // 60} min {whole % 60:02d} s"
+    return minutes if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60:02d} min"

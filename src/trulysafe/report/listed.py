@@ -8,8 +8,6 @@ to the name, or None where the run has nothing to show. Nothing else has to know
 The Snakefile reads this module, so nothing heavy is imported.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -25,12 +23,12 @@ TABLES = Kinds("trulysafe.report.tables", "a table")
 FIGURES = Kinds("trulysafe.report.figures", "a figure")
 
 
-def write_tables(folder: Path | str, run: Run) -> list[Path]:
+def write_tables(folder: Path | str, run: "Run") -> list[Path]:
     """Write every table of a run into ``folder`` as Markdown, LaTeX, HTML and CSV; returns the paths."""
     return [path for name in TABLES.names for path in _write(Path(folder), name, TABLES.module(name).table(run))]
 
 
-def write_figures(folder: Path | str, run: Run) -> list[Path]:
+def write_figures(folder: Path | str, run: "Run") -> list[Path]:
     """Draw every figure of a run into ``folder`` as PDF, PNG and CSV; returns the paths."""
     return [path for name in FIGURES.names for path in _write(Path(folder), name, FIGURES.module(name).figure(run))]
 

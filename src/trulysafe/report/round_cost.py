@@ -6,23 +6,22 @@ it builds on are counted with its own. An arm that samples online pays at every 
 from are thrown away, and not counted. FLOPs are those of :mod:`trulysafe.trainers.step_cost`, from the jobs' tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
 from trulysafe.report.arms import Arms, label_of
-from trulysafe.report.cost import OVERHEAD, numbers, outcome_cells, outcomes_of
+from trulysafe.report.cost import OVERHEAD, mean_steps, numbers, outcome_cells, outcomes_of
 from trulysafe.report.job_times import job_seconds
 from trulysafe.trainers.step_cost import FORWARD, reading_flops
 from trulysafe.workflow.provenance import manifest_path, read_manifest
 
 KINDS = ("sampling", "states", "ranking", "reference")
 """Jobs that make pairs."""
+UNITS, PARTS = ("seconds", "flops"), ("pairs", "whole")
 CAPTION = (
     "Cost of pairs over whole trainings, rounds of re-ranking beside online sampling. Training: optimiser steps of the "
     "arm and of the earlier rounds that it builds on, without what is done for pairs (mean step of each arm over "
@@ -37,15 +36,8 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class PairJob:
-    """A job that makes pairs, as it was measured.
-
-    Attributes:
-        kind: one of :data:`KINDS`.
-        job_seconds: of the whole job.
-        seconds: of its work, without the start of Python.
-        tokens: that went through the model.
-        responses: whose rewards were read (``ranking`` alone).
-    """
+    """A job that makes pairs, as it was measured: seconds of the whole job, and of its work without Python's start;
+    tokens that went through the model; responses whose rewards were read (``ranking`` alone)."""
 
     kind: str
     job_seconds: float
@@ -54,7 +46,7 @@ class PairJob:
     responses: float = 0
 
     @classmethod
-    def read(cls, kind: str, output: Path | str, timing: Path | str) -> PairJob:
+    def read(cls, kind: str, output: Path | str, timing: Path | str) -> Self:
         """From the manifest of a job's output and its benchmark file."""
         about = read_manifest(output)
         notes = about["notes"]
@@ -64,14 +56,8 @@ class PairJob:
 
 @dataclass(frozen=True)
 class ArmWork:
-    """What led to an arm's policies.
-
-    Attributes:
-        trained: steps of the arm's training, and of those that it builds on, by experiment.
-        rounds: re-ranked pair tables that it builds on.
-        jobs: that made those tables.
-        online: whether it samples pairs itself.
-    """
+    """What led to an arm's policies: steps of its training and of those that it builds on, by experiment; number of
+    re-ranked pair tables that it builds on, and the jobs that made them; whether it samples pairs itself."""
 
     trained: Mapping[str, int]
     rounds: int
@@ -80,11 +66,7 @@ class ArmWork:
 
 
 def read_work(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmWork]:
-    """Measure what led to each arm (:meth:`trulysafe.plan.report.Report.pair_work`), where every measure is there.
-
-    Args:
-        planned: per arm ``trained``, ``rounds``, ``online`` and ``jobs`` (kind, output, benchmark file).
-    """
+    """Measure what led to each arm (:meth:`trulysafe.plan.report.Report.pair_work`), where every measure is there."""
     found = {}
     for name, about in planned.items():
         jobs = [(kind, Path(output), Path(timing)) for kind, output, timing in about["jobs"]]
@@ -97,56 +79,38 @@ def read_work(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmWork]:
 def whole_rows(costs: pd.DataFrame, work: Mapping[str, ArmWork], metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """One row per arm whose training was measured, with that of all it builds on.
 
-    Args:
-        costs: from :func:`trulysafe.report.cost.read_costs`.
-        work: of each arm.
-        metrics: table of schema ``metrics`` with summary rows.
-        arms: experiments, in order.
-
-    Returns:
-        Columns experiment, rounds, online, training_seconds, training_flops, pairs_job_seconds, pairs_seconds,
-        pairs_flops, ``<kind>_seconds`` and ``<kind>_flops`` of :data:`KINDS` and ``in_steps``, and the outcomes.
+    ``costs`` is from :func:`trulysafe.report.cost.read_costs`, ``metrics`` has summary rows. Columns experiment,
+    rounds, online, training_seconds, training_flops, pairs_job_seconds, pairs_seconds, pairs_flops, ``<kind>_seconds``
+    and ``<kind>_flops`` of :data:`KINDS` and ``in_steps``, and the outcomes.
     """
-    outcomes = outcomes_of(metrics, arms)
-    means = _mean_step(costs)
-    first = costs.drop_duplicates("experiment").set_index("experiment")
-    sizes = first[["parameters", "layers", "width"]].to_dict("index")
+    outcomes, means = outcomes_of(metrics, arms), mean_steps(costs)
+    sizes = costs.drop_duplicates("experiment").set_index("experiment").to_dict("index")
     rows = []
-    for name in (arm for arm in arms if arm in work and set(work[arm].trained) <= set(sizes)):
-        of_arm = work[name]
+    for name in (arm for arm in arms if arm in work and {*work[arm].trained} <= {*sizes}):
+        of_arm, size = work[name], sizes[name]
         row: dict[str, Any] = {"experiment": name, "rounds": of_arm.rounds, "online": of_arm.online}
         row |= _of_steps(means, of_arm)
-        size = sizes[name]
         for kind in KINDS:
             jobs = [job for job in of_arm.jobs if job.kind == kind]
             row[f"{kind}_seconds"] = sum(job.seconds for job in jobs)
             reading = reading_flops(sum(job.responses for job in jobs), size["layers"], size["width"])
             row[f"{kind}_flops"] = FORWARD * size["parameters"] * sum(job.tokens for job in jobs) + reading
         row["pairs_job_seconds"] = row["in_steps_seconds"] + sum(job.job_seconds for job in of_arm.jobs)
-        for unit in ("seconds", "flops"):
-            row[f"pairs_{unit}"] = row[f"in_steps_{unit}"] + sum(row[f"{kind}_{unit}"] for kind in KINDS)
+        for unit in UNITS:
+            row[f"pairs_{unit}"] = sum(row[f"{kind}_{unit}"] for kind in ("in_steps", *KINDS))
         rows.append(row | outcomes.get(name, {}))
     return pd.DataFrame(rows)
 
 
-def _mean_step(costs: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean seconds and FLOPs of a step: experiment -> kind of work -> both."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for (name, kind), group in costs.groupby(["experiment", "kind"]):
-        found.setdefault(str(name), {})[str(kind)] = {unit: float(group[unit].mean()) for unit in ("seconds", "flops")}
-    return found
-
-
-def _of_steps(means: Mapping[str, Mapping[str, Mapping[str, float]]], work: ArmWork) -> dict[str, float]:
+def _of_steps(means: pd.DataFrame, work: ArmWork) -> dict[str, float]:
     """Seconds and FLOPs of all steps: of the training, and of the pairs within them."""
-    found = {f"{part}_{unit}": 0.0 for part in ("training", "in_steps") for unit in ("seconds", "flops")}
-    for name, steps in work.trained.items():
-        of_step = means[name]
-        pairs = {unit: sum(of_step[kind][unit] for kind in OVERHEAD) for unit in ("seconds", "flops")}
-        found["in_steps_seconds"] += steps * pairs["seconds"]
-        found["in_steps_flops"] += steps * pairs["flops"]
-        found["training_seconds"] += steps * (of_step["step"]["seconds"] - pairs["seconds"])  # it has all else in it
-        found["training_flops"] += steps * of_step["step"]["flops"]
+    steps = pd.Series(work.trained, dtype=float)
+    of_arms = means.loc[steps.index]
+    found: dict[str, float] = {}
+    for unit in UNITS:
+        pairs, whole = of_arms[[(unit, kind) for kind in OVERHEAD]].sum(axis=1), of_arms[unit, "step"]
+        training = whole - pairs if unit == "seconds" else whole  # the seconds of a step have all else in them
+        found |= {f"training_{unit}": (steps * training).sum(), f"in_steps_{unit}": (steps * pairs).sum()}
     return found
 
 
@@ -169,18 +133,14 @@ def whole_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
 
 def whole_ratios(rows: pd.DataFrame) -> pd.DataFrame:
     """Pairs and whole trainings of every online arm over those of every re-ranked arm, in seconds of work and FLOPs."""
-    columns = ["online", "reranked", "rounds", "pairs_seconds", "pairs_flops", "whole_seconds", "whole_flops"]
-    online, reranked = rows[rows["online"].astype(bool)], rows[~rows["online"].astype(bool) & (rows["rounds"] > 0)]
-    found = []
-    for a in online.to_dict("records"):
-        for b in reranked.to_dict("records"):
-            row = {"online": a["experiment"], "reranked": b["experiment"], "rounds": b["rounds"]}
-            for unit in ("seconds", "flops"):
-                row[f"pairs_{unit}"] = a[f"pairs_{unit}"] / b[f"pairs_{unit}"]
-                whole = [arm[f"training_{unit}"] + arm[f"pairs_{unit}"] for arm in (a, b)]
-                row[f"whole_{unit}"] = whole[0] / whole[1]
-            found.append(row)
-    return pd.DataFrame(found, columns=columns)
+    rows = rows.assign(**{f"whole_{unit}": rows[f"training_{unit}"] + rows[f"pairs_{unit}"] for unit in UNITS})
+    online = rows["online"].astype(bool)
+    found = rows[online].merge(rows[~online & (rows["rounds"] > 0)], how="cross", suffixes=("", "_of"))
+    ratios = {
+        f"{part}_{unit}": found[f"{part}_{unit}"] / found[f"{part}_{unit}_of"] for part in PARTS for unit in UNITS
+    }
+    about = {"online": found["experiment"], "reranked": found["experiment_of"], "rounds": found["rounds_of"]}
+    return pd.DataFrame(about | ratios)
 
 
 def pair_job_rows(work: Mapping[str, ArmWork]) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """A run as its report reads it: every frame is read once, when a table or a figure first asks for it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -33,7 +31,7 @@ def _frame(name: str, **options: Any) -> cached_property[pd.DataFrame]:
 def _frame_per_reward(name: str) -> cached_property[dict[str, pd.DataFrame]]:
     """The CSVs of an input by what is added to file names: the name of the reward, nothing if there is one alone."""
 
-    def read(run: Run) -> dict[str, pd.DataFrame]:
+    def read(run: "Run") -> dict[str, pd.DataFrame]:
         paths = run.paths.get(name, [])
         return {f"_{path.parent.name}" if len(paths) > 1 else "": pd.read_csv(path) for path in paths}
 

@@ -4,8 +4,6 @@ The colour of an arm: :data:`ARM_COLORS`, given out by :func:`arm_looks` in the 
 ``experiments`` in the configuration, untrained ones first. The colour of a risk class: :data:`RISK_LOOKS`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, floor
@@ -109,13 +107,8 @@ def new_panels(
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure of a report.
-
-    Attributes:
-        figure: it is closed when it is written.
-        numbers: what was drawn.
-        further: tables of further numbers, by what is added to the name.
-    """
+    """One figure of a report, closed when it is written, with the numbers that were drawn; ``further`` are tables of
+    further numbers, by what is added to the name."""
 
     figure: Figure
     numbers: pd.DataFrame

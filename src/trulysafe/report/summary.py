@@ -4,8 +4,6 @@ Findings against the methods stand in a section of their own: a contrast that sh
 result. Nothing here judges by a threshold that the reader cannot see.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,21 +17,15 @@ from trulysafe.stats.limits import SIGNIFICANT
 
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "cut_off", "complies", "mixed")
 NOTE = (
-    "Shares of prompts; brackets hold 95% intervals over training seeds and prompt families. The main table has them "
-    "all."
+    "Shares of prompts; brackets: 95% intervals over training seeds and prompt families. The main table has them all."
 )
 
 
 def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
-    """Write the summary of a run as Markdown.
+    """Write the summary of a run as Markdown that also reads well in a terminal.
 
-    Args:
-        title: first line.
-        run: its metrics, contrasts and matched safety are read; each arm is held against its ``base``.
-        facts: sentences about the run that only the caller knows, such as the accuracy of a fitted judge.
-
-    Returns:
-        Markdown that also reads well in a terminal.
+    Its metrics, contrasts and matched safety are read, each arm is held against its ``base``; ``facts`` are sentences
+    that only the caller knows, such as the accuracy of a fitted judge.
     """
     rows = main.main_rows(run.metrics, run.arms)
     parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(_short(rows)), NOTE]
@@ -66,9 +58,8 @@ def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
 def _counted(rows: pd.DataFrame) -> str:
     primary = rows[rows["primary"].astype(bool)]
     shown = int((primary["p_holm"] < SIGNIFICANT).sum())
-    differ = (
-        f"{shown} of {len(primary)} primary contrasts differ at the {SIGNIFICANT:.0%} level after Holm's correction."
-    )
+    level = f"at the {SIGNIFICANT:.0%} level after Holm's correction"
+    differ = f"{shown} of {len(primary)} primary contrasts differ {level}."
     counted = "No contrast was declared primary." if primary.empty else differ
     return f"{counted} Exploratory contrasts, uncorrected: {len(rows) - len(primary)}."
 

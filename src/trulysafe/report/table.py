@@ -1,7 +1,5 @@
 """What a table is, and how it is written: numbers until then, afterwards Markdown, LaTeX (booktabs), HTML and CSV."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -29,14 +27,10 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of a table with its limits; as text ``0.87 [0.82, 0.91]``, the value alone where there are no limits.
+    """A number of a table with its limits, NaN where there are none; as text ``0.87 [0.82, 0.91]``.
 
-    Attributes:
-        value: NaN where there is none.
-        low, high: limits of its interval; NaN where there is none.
-        form: how it is written, as in an f-string, or a function of the number.
-        missing: what stands in the place of a missing value.
-        note: what follows the number and its limits.
+    ``form`` is how it is written, as in an f-string, or a function of the number; ``missing`` stands in the place of a
+    missing value; ``note`` follows the number and its limits.
     """
 
     value: float
@@ -85,11 +79,9 @@ def spread(
 ) -> pd.DataFrame:
     """Lay cells out for reading: one line per arm (or per value of ``line``), in the order in which they occur.
 
-    Args:
-        rows: columns ``line``, column, cell, and those that ``about`` names; at most one row per line and column.
-        columns: values of ``column`` in the order to show them; those that no line has are left out.
-        about: column that is the same in all cells of a line -> its header, in front of the cells.
-        line: what tells the lines apart.
+    ``rows`` has the columns ``line``, column and cell, at most one row per line and column, and those that ``about``
+    names: column that is the same in all cells of a line -> its header, in front of the cells. ``columns`` are the
+    values of ``column`` in the order to show them; those that no line has are left out.
     """
     wide = rows.pivot(index=line, columns="column", values="cell")
     wide = wide.reindex(columns=[column for column in columns if column in wide]).fillna("")
@@ -99,13 +91,8 @@ def spread(
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a report.
-
-    Attributes:
-        numbers: what was measured, one value per row, with limits and n: the CSV.
-        shown: what is read, line by line: texts, counts and :class:`Cell`.
-        caption: what is counted, over how many answers, and how the limits were made.
-    """
+    """One table of a report: ``numbers`` are what was measured, with limits and n (the CSV); ``shown`` is what is read,
+    line by line (texts, counts and :class:`Cell`); ``caption`` says what is counted and how the limits were made."""
 
     numbers: pd.DataFrame
     shown: pd.DataFrame

@@ -1,7 +1,5 @@
 """The whole of a scenario."""
 
-from __future__ import annotations
-
 from pydantic import Field
 
 from trulysafe.common.options import Name, Table
@@ -16,44 +14,30 @@ class Configuration(Table):
 
     scenario: Name = Field(description="Name of the run; everything it makes lies under `results/<scenario>/`.")
     groups: list[str] = Field(
-        default_factory=list,
-        description=(
-            "Run only the experiments of these groups, with what they wait for and are compared with; empty runs all."
-        ),
+        [], description="Run only the experiments of these groups and what they need; empty runs all."
     )
     data: str = Field("", description="Folder of data files; relative paths in datasets start here.")
     cache: str = Field(
         "",
-        description=(
-            "Folder that `make prefetch` fills from the hub and jobs read, `~` and `$VARIABLES` allowed; empty is the "
-            "user's own Hugging Face cache."
-        ),
+        description="Folder that `make prefetch` fills from the hub and jobs read, `~` and `$VARIABLES` allowed; "
+        "empty is the user's own Hugging Face cache.",
     )
     seed: int = Field(0, description="Seed of the split.")
     split: Split = Field(default_factory=Split, description="The prompt-hash split.")
     models: dict[Name, Model] = Field(description="Models by name.")
     datasets: dict[Name, Dataset] = Field(description="Datasets by name.")
-    llms: dict[Name, Llm] = Field(
-        default_factory=dict, description="Language models that stages ask (not those that are trained), by name."
-    )
-    labellers: dict[Name, Labeller] = Field(default_factory=dict, description="Risk labellers by name.")
-    pools: dict[Name, Pool] = Field(default_factory=dict, description="Sampled pools by name.")
-    rewards: dict[Name, Reward] = Field(default_factory=dict, description="Hybrid rewards by name.")
-    pairs: dict[Name, Pairs] = Field(default_factory=dict, description="Pair tables by name.")
-    mixes: dict[Name, Mix] = Field(default_factory=dict, description="Training sets by name.")
+    llms: dict[Name, Llm] = Field({}, description="Language models that stages ask (not those that are trained).")
+    labellers: dict[Name, Labeller] = Field({}, description="Risk labellers by name.")
+    pools: dict[Name, Pool] = Field({}, description="Sampled pools by name.")
+    rewards: dict[Name, Reward] = Field({}, description="Hybrid rewards by name.")
+    pairs: dict[Name, Pairs] = Field({}, description="Pair tables by name.")
+    mixes: dict[Name, Mix] = Field({}, description="Training sets by name.")
     training: Training = Field(default_factory=Training, description="Optimisation shared by all experiments.")
-    token_rewards: dict[Name, TokenReward] = Field(
-        default_factory=dict, description="Further sources of token rewards by name."
-    )
-    methods: dict[Name, MethodTable] = Field(default_factory=dict, description="Preference methods by name.")
+    token_rewards: dict[Name, TokenReward] = Field({}, description="Further sources of token rewards by name.")
+    methods: dict[Name, MethodTable] = Field({}, description="Preference methods by name.")
     experiments: dict[Name, Experiment] = Field(description="Arms of the comparison.")
     judges: dict[Name, Judge] = Field(description="Judges by name.")
     benchmarks: dict[Name, Benchmark] = Field(description="Benchmarks by name.")
-    drift: Drift | None = Field(
-        None,
-        description=(
-            "Policies whose order and distribution of responses is measured along training; none measures none."
-        ),
-    )
+    drift: Drift | None = Field(None, description="Policies whose order and distribution of responses is followed.")
     batching: Batching = Field(default_factory=Batching, description="Size of jobs.")
     report: Report = Field(default_factory=Report, description="Report.")

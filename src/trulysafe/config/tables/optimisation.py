@@ -1,7 +1,5 @@
 """Options that transformers and peft take, known without them: schedules of the learning rate, LoRA."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 
@@ -55,9 +53,8 @@ class ScheduleOptions(Table):
         known, given = (*needed, *further), self.model_dump(exclude_none=True)
         for key in given:
             if key not in known:
-                raise _wrong(
-                    key, f"the schedule {schedule!r} does not read it. Accepted: {', '.join(known) or 'no options'}."
-                )
+                accepted = ", ".join(known) or "no options"
+                raise _wrong(key, f"the schedule {schedule!r} does not read it. Accepted: {accepted}.")
         if needed and not given.keys() & set(needed):
             raise _wrong(needed[0], f"missing. The schedule {schedule!r} needs {' or '.join(needed)}.")
         if {"min_lr", "min_lr_rate"} <= given.keys():
@@ -82,17 +79,13 @@ class Lora(Table):
     lora_alpha: Count = Field(8, description="The adapter is scaled by `lora_alpha / r`.")
     lora_dropout: Share = Field(0.0, description="Dropout before the adapter.")
     target_modules: list[str] | str | None = Field(
-        None,
-        description=(
-            "Names of the modules that get an adapter, a regular expression, or `all-linear`; none is peft's choice "
-            "for the model."
-        ),
+        None, description="Modules with an adapter: names, a regular expression, `all-linear`; none is peft's choice."
     )
     exclude_modules: list[str] | str | None = Field(None, description="Names of modules that get none.")
     modules_to_save: list[str] | None = Field(None, description="Modules that are trained whole.")
     layers_to_transform: list[int] | int | None = Field(None, description="Layers that get an adapter; none is all.")
     layers_pattern: list[str] | str | None = Field(
-        None, description="Name of the list of layers, with `layers_to_transform`."
+        None, description="Name of the list of layers (`layers_to_transform`)."
     )
     bias: Literal["none", "all", "lora_only"] = Field("none", description="Biases that are trained.")
     fan_in_fan_out: bool = Field(False, description="Weights are stored as [in, out], as in GPT-2.")

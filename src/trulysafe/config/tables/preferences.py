@@ -1,7 +1,5 @@
 """From sampled responses to training sets: pools, rewards, pairs, mixes."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -28,20 +26,18 @@ class Pool(Table):
 
     model: Name = Field(description="Model that responds.")
     datasets: list[Name] = Field(min_length=1, description="Prompts to respond to.")
-    labeller: Name | None = Field(
-        None, description="Labeller that gives each prompt its risk class; none keeps the dataset's own."
-    )
+    labeller: Name | None = Field(None, description="Labeller of the prompts; none keeps the dataset's own risk class.")
     samples: Count = Field(8, description="Responses per prompt.")
     temperature: float = Field(1.4, gt=0, description="Sampling temperature.")
     top_k: int = Field(8, ge=0, description="Sample among the k likeliest tokens; 0 is all.")
     top_p: float = Field(0.95, gt=0, le=1, description="Nucleus mass.")
     repetition_penalty: float = Field(1.2, gt=0, description="Penalty on tokens that already occur.")
     max_new_tokens: Count = Field(
-        256, description="Token limit; a response that reaches it has no endpoint and is dropped from pairs."
+        256, description="Token limit; responses that reach it have no endpoint and form no pairs."
     )
     rows: Count | None = Field(None, description="Use this many prompts at most, lowest hashes first.")
     block: Count = Field(
-        16, description="Prompts per block. A block has its own seed and its own batch, so shards never change samples."
+        16, description="Prompts per block, which has a seed and a batch of its own: shards never change samples."
     )
     shards: Count = Field(1, description="Jobs to spread the blocks over.")
     seed: int = Field(0, description="Seed of the samples.")
@@ -54,16 +50,10 @@ class Reward(Table):
     datasets: list[Name] = Field(min_length=1, description="Annotated pairs, chosen is the safer response.")
     pooling: Pooling = Field("eos", description="Position(s) of a response whose state is read.")
     rows: Count = Field(1000, description="Pairs to use, at most.")
-    test_share: Share = Field(
-        0.2, description="Share of the pairs (by prompt) held out of the fit, for the reported accuracies."
-    )
+    test_share: Share = Field(0.2, description="Share of the pairs (by prompt) held out of the fit, to measure it.")
     fit: FitOptions = Field(FitOptions(), description="How it is fitted (`trulysafe.reward.fit.fit_hybrid_reward`).")
     token_positions: int = Field(
-        4,
-        ge=0,
-        description=(
-            "Response positions per answer for the token-level probes that AMA reads; 0 uses the endpoint probes."
-        ),
+        4, ge=0, description="Response positions for the token probes that AMA reads; 0: endpoint probes."
     )
     seed: int = Field(0, description="Seed of the fit.")
 
@@ -73,9 +63,7 @@ class PolicyOf(Table):
 
     experiment: Name = Field(description="Experiment that trains it.")
     seed: int | None = Field(
-        None,
-        ge=0,
-        description="Its seed; none is the seed of the run that starts from it, or for pairs the first seed.",
+        None, ge=0, description="Its seed; none is that of the run that asks, for pairs the first."
     )
     step: Count | None = Field(None, description="One of its snapshots; none is the end of training.")
 
@@ -92,31 +80,23 @@ class Pairs(TableOfKinds):
     }
 
     source: Literal["annotated", "rerank"] = Field(
-        description=(
-            "`annotated`: the dataset's own chosen and rejected. `rerank`: a pool's samples, ranked by a reward."
-        )
+        description="`annotated`: the dataset's own chosen and rejected. `rerank`: a pool's samples, ranked by a "
+        "reward.",
     )
     model: Name = Field(description="Model whose tokenizer measures lengths.")
-    datasets: list[Name] = Field(default_factory=list, description="Pair datasets (only `annotated`).")
+    datasets: list[Name] = Field([], description="Pair datasets (only `annotated`).")
     labeller: Name | None = Field(
-        None,
-        description=(
-            "Labeller for the prompts (only `annotated`; a pool has its own); none keeps the dataset's own risk class."
-        ),
+        None, description="Labeller (only `annotated`, pools have theirs); none keeps the class."
     )
     pool: Name | None = Field(None, description="Pool to rank (only `rerank`).")
     reward: Name | None = Field(None, description="Reward that ranks (only `rerank`).")
     states_from: PolicyOf | None = Field(
-        None,
-        description=(
-            "Rank by the states of this policy (only `rerank`: rounds 2, 3, ...; the reward stays frozen); none is "
-            "the pool's own model."
-        ),
+        None, description="Policy whose states rank (only `rerank`: rounds 2, 3, ...); none is the pool's own model."
     )
     rule: PairRule = Field("best_worst", description="Which ranked responses form pairs (only `rerank`).")
     k: Count = Field(4, description="Pairs per prompt of `top_k_bottom_k`.")
     min_gap: float = Field(
-        0.0, ge=0, description="Drop pairs whose calibrated rewards differ by no more than this (only `rerank`)."
+        0.0, ge=0, description="Drop pairs whose calibrated rewards differ by no more (only `rerank`)."
     )
     max_length: Count = Field(512, description="Drop pairs whose prompt plus longer response exceeds this many tokens.")
     rows: Count | None = Field(None, description="Use this many pairs at most, lowest hashes first.")
@@ -134,21 +114,15 @@ class Mix(TableOfKinds):
     pairs: list[Name] = Field(min_length=1, description="Pair tables to draw from.")
     rule: MixRule = Field(
         description="`quota`: so many pairs per harmful class. `random`: a simple random sample of harmful pairs. "
-        "`ratio`: so many pairs per general pair, by class."
+        "`ratio`: so many pairs per general pair, by class.",
     )
-    quotas: dict[HarmfulRisk, Whole] = Field(
-        default_factory=dict, description="Pairs per harmful class (only `quota`)."
-    )
+    quotas: dict[HarmfulRisk, Whole] = Field({}, description="Pairs per harmful class (only `quota`).")
     total: int | None = Field(None, ge=0, description="Number of harmful pairs (only `random`).")
     ratios: dict[HarmfulRisk, NotNegative] = Field(
-        default_factory=dict,
-        description="Pairs per general pair (only `ratio`); the precursor of paper B recommends 0.01 to 0.02 for IHD.",
+        {}, description="Pairs per general pair (only `ratio`); paper B's precursor recommends 0.01 to 0.02 for IHD."
     )
-    others: dict[HarmlessRisk, Whole] = Field(default_factory=dict, description="Pairs of the harmless classes.")
-    flip: Share = Field(
-        0.0,
-        description="Share of the harmful pairs of each class whose label is flipped on purpose, to test what notices.",
-    )
+    others: dict[HarmlessRisk, Whole] = Field({}, description="Pairs of the harmless classes.")
+    flip: Share = Field(0.0, description="Share of each harmful class's pairs whose label is flipped on purpose.")
 
     @property
     def composition(self) -> dict[str, Any]:

@@ -1,20 +1,11 @@
 """How policies are trained: options, methods, experiments."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from trulysafe.common.kinds import TOKEN_REWARDS, OfKind
-from trulysafe.common.options import (
-    Count,
-    Name,
-    PartOf,
-    Share,
-    Table,
-    error_at,
-)
+from trulysafe.common.options import Count, Name, PartOf, Share, Table, error_at
 from trulysafe.config.launch import Launch, uneven
 from trulysafe.config.tables.optimisation import Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.preferences import PolicyOf
@@ -43,7 +34,7 @@ class Training(Launch):
     gradient_checkpointing: bool = Field(False, description="Recompute activations to save memory.")
     lora: Lora | None = Field(None, description="Train a LoRA adapter; none trains all weights.")
     snapshots: list[Count] = Field(
-        default_factory=list, description="Steps at which the policy is kept for the frontier; the last step always is."
+        [], description="Steps at which the policy is kept for the frontier; the last always is."
     )
 
     @model_validator(mode="after")
@@ -75,15 +66,13 @@ class TokenReward(OfKind):
 
     model: Name = Field(description="Model whose tokens are rewarded: the reference, and where `token_rm` starts from.")
     datasets: list[Name] = Field(
-        min_length=1, description="Annotated pairs (role `reward`): the training split that fits, centres and scales."
+        min_length=1, description="Annotated pairs (role `reward`) to fit, centre and scale on."
     )
     experiment: Name | None = Field(
-        None, description="Experiment whose policy is read, its first seed at the last step (only `implicit`)."
+        None, description="Experiment whose policy is read: first seed, last step (`implicit`)."
     )
     rows: Count = Field(1000, description="Pairs to use, at most.")
-    test_share: Share = Field(
-        0.2, description="Share of the pairs (by prompt) held out of fit and constants, for the reported accuracies."
-    )
+    test_share: Share = Field(0.2, description="Share of the pairs (by prompt) held out, to measure accuracies.")
     fit: TokenFit = Field(TokenFit(), description="How the classifier is fitted (only `token_rm`).")
     seed: int = Field(0, description="Seed of the fit (only `token_rm`).")
 
@@ -93,19 +82,11 @@ class MethodTable(Method):
 
     reward: Name | None = Field(None, description="Hybrid reward that confidence or mask read.")
     token_rewards: Name | None = Field(
-        None, description="Source of the mask's token rewards; none reads the token-level probes of `reward`."
+        None, description="Source of the mask's token rewards; none: the token probes of `reward`."
     )
-    gamma_of: Name | None = Field(
-        None,
-        description=(
-            "Placebo: the constant gamma (`confidence: {kind: fixed}`) is the mean gamma that this experiment's runs "
-            "logged."
-        ),
-    )
+    gamma_of: Name | None = Field(None, description="Placebo: constant gamma, the mean that this experiment logged.")
     beta: float | None = Field(None, gt=0, description="Overrides `training.beta`.")
-    training: Annotated[dict[str, Any], PartOf(Training)] = Field(
-        {}, description="Overrides of single keys of `training`."
-    )
+    training: Annotated[dict[str, Any], PartOf(Training)] = Field({}, description="Overrides of keys of `training`.")
 
 
 class Experiment(Table):
@@ -113,11 +94,7 @@ class Experiment(Table):
 
     model: Name = Field(description="Model to start from.")
     start_from: PolicyOf | None = Field(
-        None,
-        description=(
-            "Start from this policy, which is then the reference as well (iterative training); none is the model "
-            "itself."
-        ),
+        None, description="Policy to start from, then the reference too (iterative training); none is the model itself."
     )
     mix: Name | None = Field(None, description="Training set; none (with no method) evaluates the model itself.")
     method: Name | None = Field(None, description="Preference method.")
@@ -125,6 +102,4 @@ class Experiment(Table):
     first_seed: int = Field(0, ge=0, description="First seed.")
     label: str = Field("", description="Name in tables and figures; empty is the experiment's key.")
     group: str = Field("main", description="Part of the report: `main` is the comparison, other groups are sweeps.")
-    training: Annotated[dict[str, Any], PartOf(Training)] = Field(
-        {}, description="Overrides of single keys of `training`."
-    )
+    training: Annotated[dict[str, Any], PartOf(Training)] = Field({}, description="Overrides of keys of `training`.")

@@ -1,7 +1,5 @@
 """The parts of the demo world that a configuration can name."""
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 from trulysafe.data.sources import TableKind

@@ -1,7 +1,5 @@
 """The tables of the demo world: every part that a configuration can name as a data set."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Mapping
@@ -11,7 +9,7 @@ import pandas as pd
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import pair_id, prompt_id, response_id, stable_seed
 from trulysafe.common.schema import HARMFUL_RISKS, VERDICTS, check_table
-from trulysafe.data.demo.facts import FactTopic
+from trulysafe.data.demo.lexicon import FactTopic
 from trulysafe.data.demo.oracle import classify, respond
 from trulysafe.data.demo.parts import PARTS, Part
 from trulysafe.data.demo.world import CLASSES, Prompt, build_world, prompts
@@ -67,10 +65,8 @@ def _draw(part: Part, world: int, rows: int, rng: random.Random) -> list[Prompt]
     for risk, count in _counts(rows, _SHARES.get(part, _EQUAL)).items():
         pool = available[risk, _POOL.get(part, part)]
         if count > len(pool) and PARTS[part] != "responses":
-            raise UserError(
-                f"demo part {part!r}: {count} {risk} prompts asked for, world {world} has {len(pool)}. Lower `rows` "
-                f"(now {rows})."
-            )
+            has = f"{count} {risk} prompts asked for, world {world} has {len(pool)}"
+            raise UserError(f"demo part {part!r}: {has}. Lower `rows` (now {rows}).")
         whole, rest = divmod(count, len(pool))
         chosen += [*pool * whole, *rng.sample(pool, rest)]
     rng.shuffle(chosen)
@@ -101,8 +97,8 @@ def _origin(prompt: Prompt, world: int) -> dict[str, object]:
 
 
 def _pair(prompt: Prompt, world: int, rng: random.Random) -> dict[str, object]:
-    """Annotated pair: refusing over complying where there is harm, complying over refusing and right over wrong
-    elsewhere."""
+    """Annotated pair: where there is harm refusing over complying, elsewhere complying over refusing, right over
+    wrong."""
     if prompt.risk in HARMFUL_RISKS:
         kinds = (_refusal(rng), "complies")
     else:
@@ -119,11 +115,8 @@ def _response(part: Part, prompt: Prompt, world: int, rng: random.Random) -> dic
         kind = _refusal(rng) if rng.random() < build_world(world).refusal_probability(prompt) else "complies"
     response = respond(prompt, kind, rng)
     label = classify(prompt.meta, response)[0]
-    return _origin(prompt, world) | {
-        "response": response,
-        "response_id": response_id(prompt.text, response),
-        "label": label,
-    }
+    identity = response_id(prompt.text, response)
+    return _origin(prompt, world) | {"response": response, "response_id": identity, "label": label}
 
 
 def _refusal(rng: random.Random) -> str:

@@ -7,8 +7,6 @@ prompts), so that it knows every word and never an evaluation prompt. The world'
 and propensities, so a second seed is another world.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,9 +15,7 @@ from typing import TypeVar
 
 from trulysafe.common.ids import prompt_id, stable_seed, unit_interval
 from trulysafe.common.schema import HARMFUL_RISKS
-from trulysafe.data.demo import lexicon
-from trulysafe.data.demo.facts import FACTS, FACTS_PER_TOPIC, FactTopic
-from trulysafe.data.demo.lexicon import Topic
+from trulysafe.data.demo.lexicon import FACTS_PER_TOPIC, ITEMS, PERSONS, TOPICS, WORDS, FactTopic, Topic
 
 CLASSES = (*HARMFUL_RISKS, "look_alike", "general")
 TOPIC_ROLES = ("alignment",) * 6 + ("development",) * 3 + ("test",) * 3
@@ -37,8 +33,7 @@ _ANY = (Topic, FactTopic)
 
 @dataclass(frozen=True)
 class Prompt:
-    """One askable prompt and the facts that the oracle needs about it (all fields but ``text`` and ``part`` are its
-    meta)."""
+    """One askable prompt and what the oracle needs to know of it: all fields but ``text`` and ``part`` are its meta."""
 
     text: str
     part: str
@@ -62,14 +57,9 @@ class Prompt:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that one world seed draws from the lexicon.
-
-    Attributes:
-        topics: per class, topic name -> (topic, role).
-        frames: per class, (frame, role) in a fixed order; EHD and look-alikes share theirs.
-        items, persons: the entities of this world.
-        cautious: entities with which the base refuses nearly always.
-    """
+    """Everything that one world seed draws from the lexicon: per class, topic name -> (topic, role) and (frame, role)
+    in a fixed order (EHD and look-alikes share theirs); the items and persons of this world; the ``cautious`` ones,
+    with which the base refuses nearly always; answer sentences by kind."""
 
     seed: int
     topics: dict[str, dict[str, tuple[Topic | FactTopic, str]]]
@@ -77,19 +67,14 @@ class World:
     items: tuple[str, ...]
     persons: tuple[str, ...]
     cautious: frozenset[str]
-    refusals: tuple[str, ...]
-    reasons: tuple[str, ...]
-    helps: dict[str, tuple[str, ...]] = field(repr=False)
-    openers: tuple[str, ...]
-    closers: tuple[str, ...]
+    answers: dict[str, tuple[str, ...]] = field(repr=False)
 
     def topic(self, risk: str, name: str) -> Topic | FactTopic:
         """The topic called ``name`` of class ``risk``."""
         return self.topics[risk][name][0]
 
     def refusal_probability(self, prompt: Prompt) -> float:
-        """Probability that the base corpus refuses ``prompt``: it depends on the entity alone, and is 0 where no harm
-        is."""
+        """Probability that the base corpus refuses ``prompt``: by the entity alone, and 0 where no harm is."""
         if prompt.risk not in HARMFUL_RISKS:
             return 0.0
         return CAUTIOUS if prompt.entity in self.cautious else CARELESS
@@ -99,40 +84,20 @@ class World:
 def build_world(seed: int) -> World:
     """Draw the world of ``seed``: the same seed gives the same world on every machine."""
     rng = random.Random(stable_seed("demo world", seed))
-    pools: dict[str, tuple[Topic | FactTopic, ...]] = {
-        "EHD": lexicon.EXPLICIT, "IHD": lexicon.IMPLICIT, "MHD": lexicon.MIXED, "look_alike": lexicon.LOOK_ALIKE,
-        "general": FACTS,
-    }  # fmt: skip
-    topics = {
-        risk: {topic.name: (topic, role) for topic, role in _with_roles(rng, pool, TOPIC_ROLES)}
-        for risk, pool in pools.items()
-    }
-    asks = _with_roles(rng, lexicon.ASKS, FRAME_ROLES)
-    frames = {
-        "EHD": asks,
-        "IHD": _with_roles(rng, lexicon.INTENTS, FRAME_ROLES),
-        "MHD": _with_roles(rng, lexicon.GRUDGES, FRAME_ROLES),
-        "look_alike": asks,
-        "general": _with_roles(rng, lexicon.QUESTIONS, FRAME_ROLES),
-    }
-    items, persons = rng.sample(lexicon.ITEMS, ENTITIES), rng.sample(lexicon.PERSONS, ENTITIES)
+    drawn_topics = {risk: _with_roles(rng, TOPICS[risk], TOPIC_ROLES) for risk in CLASSES}
+    topics = {risk: {topic.name: (topic, role) for topic, role in drawn} for risk, drawn in drawn_topics.items()}
+    frames = {risk: _with_roles(rng, pool, FRAME_ROLES) for risk, pool in WORDS["frames"].items()}
+    items, persons = rng.sample(ITEMS, ENTITIES), rng.sample(PERSONS, ENTITIES)
     cautious = round(CAUTIOUS_SHARE * ENTITIES)
+    drawn = {"refusals": 5, "reasons": 5, "help": 2, "help_item": 2, "help_person": 2, "openers": 2, "closers": 2}
     return World(
         seed=seed,
         topics=topics,
-        frames=frames,
+        frames=frames | {"look_alike": frames["EHD"]},
         items=tuple(items),
         persons=tuple(persons),
         cautious=frozenset(items[:cautious] + persons[:cautious]),
-        refusals=tuple(rng.sample(lexicon.REFUSALS, 5)),
-        reasons=tuple(rng.sample(lexicon.REASONS, 5)),
-        helps={
-            "any": tuple(rng.sample(lexicon.HELP, 2)),
-            "item": tuple(rng.sample(lexicon.HELP_ITEM, 2)),
-            "person": tuple(rng.sample(lexicon.HELP_PERSON, 2)),
-        },
-        openers=tuple(rng.sample(lexicon.OPENERS, 2)),
-        closers=tuple(rng.sample(lexicon.CLOSERS, 2)),
+        answers={kind: tuple(rng.sample(WORDS["answers"][kind], count)) for kind, count in drawn.items()},
     )
 
 
@@ -142,8 +107,7 @@ def _with_roles(rng: random.Random, pool: Sequence[_T], roles: Sequence[str]) ->
 
 @lru_cache(maxsize=8)
 def prompts(seed: int) -> dict[tuple[str, str], tuple[Prompt, ...]]:
-    """All prompts of a world by (class, part), shuffled; parts are those of ``ALIGNMENT_SHARES``, `development` and
-    `test`."""
+    """All prompts of a world by (class, part), shuffled; parts: ``ALIGNMENT_SHARES``, `development` and `test`."""
     dealt: dict[tuple[str, str], list[Prompt]] = {}
     for prompt in _all_prompts(build_world(seed)):
         dealt.setdefault((prompt.risk, prompt.part), []).append(prompt)

@@ -1,7 +1,5 @@
 """Rows of the general class: a plain instruction and its response."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from trulysafe.data.sources import Fields

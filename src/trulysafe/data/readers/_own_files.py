@@ -1,7 +1,5 @@
 """Files without a fixed layout: the option ``columns`` says which of their columns is what."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator

@@ -1,7 +1,5 @@
 """What the prompts of XSTest are, for its prompts and for its completions."""
 
-from __future__ import annotations
-
 from trulysafe.data.records import Row
 from trulysafe.data.sources import HARMFUL, Fields
 

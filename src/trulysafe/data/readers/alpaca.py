@@ -1,9 +1,5 @@
-"""Alpaca: the prompt is the instruction, followed by its input if it has one.
-
-tatsu-lab/alpaca, CC BY-NC 4.0; the default path is the English demonstration subset of hiyouga/LLaMA-Factory.
-"""
-
-from __future__ import annotations
+"""Alpaca: the prompt is the instruction, followed by its input if it has one. tatsu-lab/alpaca, CC BY-NC 4.0; the
+default path is the English demonstration subset of hiyouga/LLaMA-Factory."""
 
 from trulysafe.data.readers._general import exchange
 from trulysafe.data.records import Row

@@ -1,9 +1,5 @@
-"""AlpacaEval instructions; the family is the set that an instruction comes from.
-
-tatsu-lab/alpaca_eval, CC BY-NC 4.0.
-"""
-
-from __future__ import annotations
+"""AlpacaEval instructions; the family is the set that an instruction comes from. tatsu-lab/alpaca_eval, CC BY-NC
+4.0."""
 
 from trulysafe.data.records import Row
 from trulysafe.data.sources import Fields, Files, SourceOptions

@@ -1,9 +1,5 @@
-"""BeaverTails question-answer pairs, labelled safe or unsafe.
-
-PKU-Alignment/BeaverTails, CC BY-NC 4.0; the default path is a sample of its unsafe pairs.
-"""
-
-from __future__ import annotations
+"""BeaverTails question-answer pairs, labelled safe or unsafe. PKU-Alignment/BeaverTails, CC BY-NC 4.0; the default path
+is a sample of its unsafe pairs."""
 
 from trulysafe.data.records import Row
 from trulysafe.data.sources import Fields, Files, HubName, SourceOptions

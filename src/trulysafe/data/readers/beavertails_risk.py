@@ -1,10 +1,6 @@
-"""Risk-type labels of BeaverTails test prompts (Equilibrate RLHF); a prompt labelled twice keeps both rows.
-
-The release of arXiv 2502.11555 (Yingshui-Tan/Equilibrate-RLHF, Apache-2.0) relabels prompts of
-PKU-Alignment/BeaverTails (CC BY-NC 4.0).
-"""
-
-from __future__ import annotations
+"""Risk-type labels of BeaverTails test prompts (Equilibrate RLHF); a prompt labelled twice keeps both rows. The release
+of arXiv 2502.11555 (Yingshui-Tan/Equilibrate-RLHF, Apache-2.0) relabels prompts of PKU-Alignment/BeaverTails (CC BY-NC
+4.0)."""
 
 from trulysafe.common.errors import not_accepted
 from trulysafe.data.records import Row

@@ -1,10 +1,6 @@
 """The demo world: generated tables of mild prompts whose every answer can be classed exactly
-(:mod:`trulysafe.data.demo`).
-
-Nothing is read, so the module makes its table whole, in ``made`` in place of ``fields``.
-"""
-
-from __future__ import annotations
+(:mod:`trulysafe.data.demo`). Nothing is read, so the module makes its table whole, in ``made`` in place of
+``fields``."""
 
 from typing import TYPE_CHECKING
 
@@ -29,7 +25,7 @@ class Options(ReaderOptions):
         return PARTS[self.part]
 
 
-def made(options: Options) -> pd.DataFrame:
+def made(options: Options) -> "pd.DataFrame":
     """Make the table."""
     from trulysafe.data.demo.tables import table
 

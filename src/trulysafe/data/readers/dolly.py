@@ -1,9 +1,5 @@
-"""Dolly: the prompt is the instruction, followed by its context if it has one.
-
-databricks/databricks-dolly-15k, CC BY-SA 3.0; the default path is a sample.
-"""
-
-from __future__ import annotations
+"""Dolly: the prompt is the instruction, followed by its context if it has one. databricks/databricks-dolly-15k, CC
+BY-SA 3.0; the default path is a sample."""
 
 from trulysafe.data.readers._general import exchange
 from trulysafe.data.records import Row

@@ -1,9 +1,5 @@
-"""FalseReject: harmless prompts that look harmful, with an answer, set against a refusal.
-
-AmazonScience/FalseReject, from the hub; no file of it has a default path.
-"""
-
-from __future__ import annotations
+"""FalseReject: harmless prompts that look harmful, with an answer, set against a refusal. AmazonScience/FalseReject,
+from the hub; no file of it has a default path."""
 
 from pydantic import Field
 

@@ -1,9 +1,5 @@
 """Helpfulness pairs in LLaMA-Factory's layout: conversations of one human turn (a system turn before it is left out).
-
-The demonstration set of hiyouga/LLaMA-Factory, Apache-2.0.
-"""
-
-from __future__ import annotations
+The demonstration set of hiyouga/LLaMA-Factory, Apache-2.0."""
 
 from trulysafe.data.records import Row
 from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions

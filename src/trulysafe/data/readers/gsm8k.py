@@ -1,9 +1,5 @@
 """GSM8K questions; the number after the last ``####`` is the reference answer that the judge ``keywords`` looks for.
-
-openai/gsm8k, MIT; the default path is its test split.
-"""
-
-from __future__ import annotations
+openai/gsm8k, MIT; the default path is its test split."""
 
 from trulysafe.data.records import Row
 from trulysafe.data.sources import Fields, Files, HubName, SourceOptions

@@ -1,9 +1,4 @@
-"""HarmBench text behaviours.
-
-centerforaisafety/HarmBench, MIT.
-"""
-
-from __future__ import annotations
+"""HarmBench text behaviours. centerforaisafety/HarmBench, MIT."""
 
 from typing import Literal
 

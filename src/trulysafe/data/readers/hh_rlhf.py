@@ -1,9 +1,5 @@
 """Single exchanges of hh-rlhf: both dialogues open with one human turn and differ in the first assistant turn.
-
-Anthropic/hh-rlhf, MIT; the default path is the test file of harmless-base.
-"""
-
-from __future__ import annotations
+Anthropic/hh-rlhf, MIT; the default path is the test file of harmless-base."""
 
 import re
 

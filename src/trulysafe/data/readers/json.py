@@ -1,10 +1,7 @@
 """Your own files of one JSON list of objects."""
 
-from __future__ import annotations
-
-from trulysafe.data.readers._own_files import OwnFiles, fields
-
-__all__ = ["Options", "fields"]
+from trulysafe.data.readers._own_files import OwnFiles
+from trulysafe.data.readers._own_files import fields as fields
 
 
 class Options(OwnFiles):

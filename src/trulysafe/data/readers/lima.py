@@ -1,9 +1,4 @@
-"""LIMA: the first exchange of each conversation.
-
-GAIR/lima, CC BY-NC-SA 4.0; as a file or in the layout of the hub.
-"""
-
-from __future__ import annotations
+"""LIMA: the first exchange of each conversation. GAIR/lima, CC BY-NC-SA 4.0; as a file or in the layout of the hub."""
 
 from trulysafe.data.readers._general import exchange
 from trulysafe.data.records import Row

@@ -1,9 +1,5 @@
-"""PKU-SafeRLHF prompts with a safe response.
-
-PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0, as reduced at the default path.
-"""
-
-from __future__ import annotations
+"""PKU-SafeRLHF prompts with a safe response. PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0, as reduced at the default
+path."""
 
 from trulysafe.data.records import Row
 from trulysafe.data.sources import Fields, Files, SourceOptions

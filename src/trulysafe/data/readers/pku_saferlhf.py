@@ -1,10 +1,5 @@
-"""PKU-SafeRLHF pairs, chosen is the safer response.
-
-PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0. A prompt with an unsafe response counts as harmful. The reduced file at the
-default path holds only pairs whose responses differ in safety.
-"""
-
-from __future__ import annotations
+"""PKU-SafeRLHF pairs, chosen is the safer response. PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0. A prompt with an unsafe
+response counts as harmful. The reduced file at the default path holds only pairs whose responses differ in safety."""
 
 from pydantic import Field
 

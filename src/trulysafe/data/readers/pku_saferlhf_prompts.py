@@ -1,9 +1,5 @@
 """Prompts of the PKU-SafeRLHF pairs whose responses differ in safety, to sample responses for.
-
-PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0, as reduced at the default path.
-"""
-
-from __future__ import annotations
+PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0, as reduced at the default path."""
 
 from trulysafe.data.records import Row
 from trulysafe.data.sources import HARMFUL, Fields, Files, SourceOptions

@@ -1,9 +1,5 @@
-"""One side of the PKU-SafeRLHF pairs whose responses differ in safety, to train judges.
-
-PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0, as reduced at the default path.
-"""
-
-from __future__ import annotations
+"""One side of the PKU-SafeRLHF pairs whose responses differ in safety, to train judges. PKU-Alignment/PKU-SafeRLHF, CC
+BY-NC 4.0, as reduced at the default path."""
 
 from typing import Literal
 

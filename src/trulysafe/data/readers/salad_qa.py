@@ -1,9 +1,4 @@
-"""The judge examples of SALAD-Bench: 0 is safe, 1 unsafe.
-
-OpenSafetyLab/SALAD-BENCH, Apache-2.0.
-"""
-
-from __future__ import annotations
+"""The judge examples of SALAD-Bench: 0 is safe, 1 unsafe. OpenSafetyLab/SALAD-BENCH, Apache-2.0."""
 
 from trulysafe.common.errors import not_accepted
 from trulysafe.data.records import Row

@@ -1,9 +1,4 @@
-"""XSTest prompts: safe ones are harmless look-alikes.
-
-paul-rottger/xstest, CC BY 4.0.
-"""
-
-from __future__ import annotations
+"""XSTest prompts: safe ones are harmless look-alikes. paul-rottger/xstest, CC BY 4.0."""
 
 from typing import Literal
 

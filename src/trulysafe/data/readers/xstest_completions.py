@@ -1,9 +1,4 @@
-"""Completions of five models for XSTest prompts with human refusal labels.
-
-paul-rottger/xstest, CC BY 4.0.
-"""
-
-from __future__ import annotations
+"""Completions of five models for XSTest prompts with human refusal labels. paul-rottger/xstest, CC BY 4.0."""
 
 from trulysafe.common.errors import not_accepted
 from trulysafe.data.readers._xstest import prompt_fields

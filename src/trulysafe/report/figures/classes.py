@@ -1,7 +1,5 @@
 """Every column of the main table as a panel, one dot with its interval per arm."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a mask keeps of a few harmless responses, token by token."""
 
-from __future__ import annotations
-
 import textwrap
 from typing import Any
 

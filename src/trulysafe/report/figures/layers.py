@@ -1,7 +1,5 @@
 """Densities of safe and unsafe responses in the layers that a reward reads, and their divergence per layer."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

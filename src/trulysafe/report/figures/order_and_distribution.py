@@ -1,7 +1,5 @@
 """The hypothesis figure: what training does to the order of responses, beside what it does to their distribution."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from math import ceil
 from typing import Any
@@ -42,15 +40,12 @@ def order_and_distribution(rows: pd.DataFrame, arms: Arms) -> Drawing:
 
     A line starts at step 0 from the value of the policy that the arm starts from: the reference (1 for the order, 0 for
     shifts, the dotted floor for distances of samples), or the last step of another arm, where that was followed.
-
-    Raises:
-        UserError: none of the arms was followed.
+    UserError where no arm was followed.
     """
     drawn = [name for name in arms if name in set(rows["experiment"])]
     if not drawn:
-        raise UserError(
-            f"order and distribution: none of the arms {', '.join(arms)} was followed; see drift.experiments."
-        )
+        none = f"none of the arms {', '.join(arms)} was followed"
+        raise UserError(f"order and distribution: {none}; see drift.experiments.")
     rows = rows[rows["experiment"].isin(drawn)]
     figure, grid = new_panels(len(PANELS), 3, 1.75, 0.35 + 0.16 * ceil(len(drawn) / 3), "Training step", sharex=True)
     all_looks = arm_looks(arms)

@@ -3,8 +3,6 @@
 An end point alone is arbitrary: more steps move every arm along the plane. The frontier shows the price of safety.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd
@@ -37,10 +35,7 @@ def figure(run: Run) -> dict[str, Drawing]:
 def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     """One frontier over training steps per measured arm, from the end of the arm's ``start``; bases are stars.
 
-    The numbers are from :func:`trulysafe.evaluate.frontiers.points`.
-
-    Raises:
-        UserError: no arm has been measured on both axes.
+    Numbers: :func:`trulysafe.evaluate.frontiers.points`. UserError where no arm has been measured on both axes.
     """
     found = points(metrics[metrics["experiment"].isin(list(arms))])
     if found.empty:

@@ -1,7 +1,5 @@
 """How well a single layer's probe ranks pairs, beside the hybrid reward over all layers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pandas as pd
@@ -9,17 +7,7 @@ from matplotlib.axes import Axes
 
 from trulysafe.common.schema import UNLABELLED
 from trulysafe.report.run import Run
-from trulysafe.report.style import (
-    GREY,
-    RISK_LOOKS,
-    Drawing,
-    Look,
-    count_note,
-    layer_ticks,
-    new_panels,
-    require,
-    shares,
-)
+from trulysafe.report.style import GREY, RISK_LOOKS, Drawing, Look, count_note, layer_ticks, new_panels, require, shares
 
 HYBRID = 0
 """Layer of rows that measure the hybrid reward over all layers."""

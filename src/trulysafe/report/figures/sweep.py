@@ -1,7 +1,5 @@
 """How the risk classes, over-refusal and helpfulness move with one quantity, such as the number of pairs of a class."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -16,10 +14,8 @@ from trulysafe.report.style import PAGE, RISK_LOOKS, Drawing, count_note, new_fi
 from trulysafe.report.tables.main import main_rows
 
 CAPTION = "Outcomes as one quantity varies and all else stays. Bands are 95% intervals over seeds and prompt families."
-CURVES = {
-    "Safe, per risk class": ("Safe EHD", "Safe IHD", "Safe MHD"),
-    "Other outcomes": ("Helpful", "Over-refusal", "Malformed"),
-}
+CURVES = {"Safe, per risk class": ("Safe EHD", "Safe IHD", "Safe MHD")}
+CURVES["Other outcomes"] = ("Helpful", "Over-refusal", "Malformed")
 
 
 def figure(run: Run) -> dict[str, Drawing]:

@@ -1,7 +1,5 @@
 """Figures of training: label confidence, kept share of tokens and margins over the steps of each arm."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from math import ceil
 
@@ -44,11 +42,8 @@ def figure(run: Run) -> dict[str, Drawing] | None:
 
 
 def training_curves(log: pd.DataFrame, arms: Arms, names: Mapping[str, str] = LOGGED) -> Drawing:
-    """One panel per quantity that was logged, one line per arm: mean over seeds, its interval, single seeds faintly.
-
-    Raises:
-        UserError: none of the names was logged for any of the arms.
-    """
+    """One panel per quantity that was logged, one line per arm: mean over seeds, its interval, single seeds faintly;
+    UserError where none of the names was logged for any of the arms."""
     rows = log[log["experiment"].isin(list(arms)) & log["name"].isin(list(names))].dropna(subset=["value"])
     panels = [name for name in names if name in set(rows["name"])]
     if not panels:

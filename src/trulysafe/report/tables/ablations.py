@@ -1,7 +1,5 @@
 """The table of ablations: one line per choice, the difference it makes to each outcome in the cells."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pandas as pd
@@ -70,9 +68,8 @@ def shown(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
 def _cells(rows: pd.DataFrame) -> pd.Series:
     """Differences; a star marks those whose Holm-corrected p-value is significant (only primary ones have one)."""
     about = zip(cells(rows, "difference"), rows["metric"], rows["p_holm"] < SIGNIFICANT, strict=True)
-    found = [
-        replace(cell, form=".3f" if metric in FINE else ".2f", note="*" if star else "") for cell, metric, star in about
-    ]
+    forms = ((cell, ".3f" if metric in FINE else ".2f", "*" * star) for cell, metric, star in about)
+    found = [replace(cell, form=form, note=note) for cell, form, note in forms]
     return pd.Series(found, index=rows.index, dtype=object)
 
 

@@ -1,7 +1,5 @@
 """Declared contrasts between two arms."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from trulysafe.report.arms import label_of

@@ -1,7 +1,5 @@
 """Divergence of safe and unsafe responses per layer: printed by RBRM, recomputed from its released states, ours."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """How alike an arm's answers are (:mod:`trulysafe.evaluate.diversity`)."""
 
-from __future__ import annotations
-
 from trulysafe.evaluate.diversity import TEXT
 from trulysafe.evaluate.metrics import POOLED
 from trulysafe.report.arms import at_last_step, in_order

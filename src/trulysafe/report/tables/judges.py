@@ -1,7 +1,5 @@
 """How far other judges agree with the main judge of each benchmark."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from trulysafe.report.run import Run

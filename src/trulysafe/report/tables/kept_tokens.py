@@ -1,7 +1,5 @@
 """A page that shows like text what a mask keeps of a few harmless responses."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any

@@ -1,7 +1,5 @@
 """Agreement of two risk labellers on the same prompts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import combinations
 

@@ -1,7 +1,5 @@
 """Which classes a risk labeller takes for one another."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from trulysafe.common.schema import RISKS

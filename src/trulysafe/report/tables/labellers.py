@@ -1,7 +1,5 @@
 """Scores of the risk labellers, beside the baseline and what can be reached."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The main table: safety per risk class, over-refusal, helpfulness at the end of training; one per group of arms."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from trulysafe.common.errors import UserError
@@ -39,13 +37,10 @@ def table(run: Run) -> dict[str, Table]:
 
 
 def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """One row per arm (in order, at its last step) and column that was measured.
+    """One row per arm (in order, at its last step) and column that was measured; ``seeds`` says how many are pooled.
 
-    Returns:
-        Columns experiment, label, step, seeds (how many are pooled), column, value, ci_low, ci_high, n.
-
-    Raises:
-        UserError: no arm was measured on test benchmarks.
+    Columns experiment, label, step, seeds, column, value, ci_low, ci_high, n. UserError where no arm was measured on
+    test benchmarks.
     """
     rows = at_last_step(metrics[metrics["judge"] == MAIN])
     seeds = rows[rows["seed"] != POOLED].groupby("experiment")["seed"].nunique()

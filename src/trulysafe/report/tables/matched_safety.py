@@ -1,7 +1,5 @@
 """Over-refusal of each arm where its safety reaches the same level."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pandas as pd

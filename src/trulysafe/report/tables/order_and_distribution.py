@@ -1,7 +1,5 @@
 """What training did to the order of responses, beside what it did to their distribution, at each arm's last step."""
 
-from __future__ import annotations
-
 from trulysafe.report.arms import at_last_step, in_order
 from trulysafe.report.run import Run
 from trulysafe.report.table import Table, cells, spread
@@ -33,11 +31,7 @@ def table(run: Run) -> Table | None:
         return None
     last = in_order(at_last_step(run.drift), run.arms)
     floors = last.dropna(subset="floor").groupby("measure")["floor"].first()
-    headers = {
-        measure: f"{header} (floor {floors[measure]:.2f})" if measure in floors else header
-        for measure, header in COLUMNS.items()
-    }
+    headers = COLUMNS | {name: f"{COLUMNS[str(name)]} (floor {floor:.2f})" for name, floor in floors.items()}
     found = last.assign(cell=cells(last, "value"), column=last["measure"].map(headers))
-    return Table(
-        run.drift, spread(found, headers.values(), {"label": "Arm", "step": "Step", "seeds": "Seeds"}), CAPTION
-    )
+    shown = spread(found, headers.values(), {"label": "Arm", "step": "Step", "seeds": "Seeds"})
+    return Table(run.drift, shown, CAPTION)

@@ -1,7 +1,5 @@
 """Published numbers beside ours: what the paper prints, how far its versions differ, and what was measured here."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd
@@ -28,11 +26,7 @@ def table(run: Run) -> Table | None:
 
 
 def read_published(folder: Path | str, name: str) -> pd.DataFrame:
-    """Read one table of published numbers, values as text.
-
-    Raises:
-        UserError: the file is absent or lacks a column.
-    """
+    """Read one table of published numbers, values as text; UserError where the file is absent or lacks a column."""
     path = Path(folder) / name
     if not path.is_file():
         raise UserError(f"{path}: file not found. Published numbers lie in resources/published.")
@@ -44,15 +38,11 @@ def read_published(folder: Path | str, name: str) -> pd.DataFrame:
 
 
 def published_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Main results of Equilibrate RLHF: the last version, the spread over all versions, and ours.
+    """Main results of Equilibrate RLHF in the paper's order, a row per model, benchmark, metric and method.
 
-    Args:
-        folder: folder of the published tables.
-        ours: columns model, method, benchmark, value, ci_low, ci_high, n, named as published; None if nothing was run.
-
-    Returns:
-        One row per model, benchmark, metric and method, in the paper's order: ``paper`` (last version), ``version``,
-        ``lowest`` and ``highest`` over all ``versions``, and ``ours``, ``ci_low``, ``ci_high``, ``n`` (may be missing).
+    Columns ``paper`` (last version), ``version``, ``lowest`` and ``highest`` over all ``versions``, and ``ours``,
+    ``ci_low``, ``ci_high``, ``n``, missing where ``ours`` (model, method, benchmark, value and limits, named as
+    published) has none.
     """
     read = read_published(folder, FILE)
     read["value"] = pd.to_numeric(read["value"])

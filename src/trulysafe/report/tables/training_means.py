@@ -1,7 +1,5 @@
 """What methods did while they trained: confidence in true and flipped labels, shares of tokens that masks kept."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from trulysafe.report.arms import in_order
@@ -30,10 +28,8 @@ CAPTION = (
 
 
 def table(run: Run) -> Table | None:
-    """One line per arm: mean of each logged quantity over a training, then over seeds; limits where seeds differ.
-
-    The column :data:`GAP` is the difference of gamma on true and on flipped labels, seed by seed.
-    """
+    """One line per arm: mean of each logged quantity over a training, then over seeds; :data:`GAP` is the difference of
+    gamma on true and on flipped labels, seed by seed."""
     logged = pd.DataFrame(run.log, columns=["experiment", "seed", "name", "value"])
     logged = logged[logged["name"].isin(list(LOGGED))].dropna(subset=["value"])
     means = logged.groupby(["experiment", "seed", "name"])["value"].mean().unstack("name")

@@ -1,25 +1,20 @@
 """The command ``python -m trulysafe.tools.cluster_check``, and what it says of this machine."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from huggingface_hub import constants
 
 from trulysafe.common.errors import UserError
-from trulysafe.config.files import raw_configuration
-from trulysafe.config.load import load
-from trulysafe.config.tables.configuration import Configuration
-from trulysafe.plan.plan import Plan
+from trulysafe.config.files import DEMO, raw_configuration
 from trulysafe.prefetch.hub import environment
-from trulysafe.tools.cluster_check.jobs import jobs_of, submissions
+from trulysafe.tools.cluster_check.jobs import submissions
 from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok, read_profile, unknown_keys
 from trulysafe.tools.cluster_check.slurm import account, command, job_states, partitions, preemption, read_partitions
 from trulysafe.tools.cost.assumptions import Assumptions
@@ -37,24 +32,20 @@ class Needed(NamedTuple):
     cache: float = 0.0
 
 
-def slurm(profile: Profile, plan: Plan | None) -> Iterator[Finding]:
+def slurm(profile: Profile, raw: Mapping[str, Any]) -> Iterator[Finding]:
     """What SLURM says; where it does not answer nothing that it would have to say is judged."""
     version = (command("sinfo", "--version") or "").strip()
-    there = read_partitions() if version else None
     if not version:
         yield mend("SLURM", "sinfo was not found or does not answer: run this on a login node (or `module load slurm`)")
-    elif there is None:
+    elif (there := read_partitions()) is None:
         unknown = "its controller does not answer: partitions, limits and jobs are not checked"
         yield mend("SLURM", f"{version}, but {unknown}. When `scontrol ping` says UP, run this again")
         return
-    else:
-        yield ok("SLURM", version)
     yield from unknown_keys(profile)
-    if there is not None:
-        yield from partitions(profile, there)
-        yield from (account(profile), job_states(profile))
-        yield from preemption(profile, there)
-        yield from submissions(profile, jobs_of(plan) if plan else [], there)
+    if version and there is not None:
+        yield ok("SLURM", version)
+        yield from (*partitions(profile, there), account(profile), job_states(profile), *preemption(profile, there))
+        yield from submissions(profile, raw, there)
 
 
 def machine(profile: Profile) -> Iterator[Finding]:
@@ -70,30 +61,29 @@ def machine(profile: Profile) -> Iterator[Finding]:
     yield ok("gated models", "a token is there") if token else note("gated models", missing)
 
 
-def folders(config: Configuration | None) -> Iterator[Finding]:
+def folders(work: Work) -> Iterator[Finding]:
     """Whether folders can be written to and have the room that the plan takes, and whether caches are set."""
-    room, plan = Needed(), Plan(config) if config else None
-    if config:
-        try:
-            room = needed(config)
-        except UserError as error:
-            yield note("disk", f"not compared with the plan: {error}")
-    yield folder("results", Path.cwd(), room.results, plan is not None and Path(plan.results("data")).exists())
-    if config and plan and (config.cache or plan.prefetch.records):
+    plan, config, room = work.plan, work.config, Needed()
+    try:
+        room = needed(work)
+    except UserError as error:
+        yield note("disk", f"not compared with the plan: {error}")
+    yield folder("results", Path.cwd(), room.results, Path(plan.results("data")).exists())
+    if config.cache or plan.prefetch.records:
         try:
             cache = Path(environment(config.cache, fetched=False).get("HF_HUB_CACHE") or constants.HF_HUB_CACHE)
             yield folder("cache", cache, room.cache, cache.exists())
         except UserError as error:
             yield mend("cache", str(error))
     yield from (folder(key, Path(os.environ[key])) for key in CACHES if os.environ.get(key))
-    if not os.environ.get("HF_HOME") and not (config and config.cache):
+    if not os.environ.get("HF_HOME") and not config.cache:
         large = "`export HF_HOME=<large shared folder>` if your home has a quota"
         yield note("HF_HOME", f"not set, models go to ~/.cache: {large}")
 
 
-def needed(config: Configuration) -> Needed:
+def needed(work: Work) -> Needed:
     """What the plan of a configuration says (``make plan``); UserError where the size of a model is not known."""
-    jobs = Work(config.model_dump(), Assumptions()).jobs()
+    jobs = work.jobs()
     cache = sum(job.disk for job in jobs if job.rule.startswith("prefetch_"))
     return Needed((sum(job.disk for job in jobs) - cache) / 1e9, cache / 1e9)
 
@@ -106,8 +96,8 @@ def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -
     free = shutil.disk_usage(near).free / 1e9
     says, takes = f"{path}: {free:.0f} GB free, {file_system(near)}", f"; the plan takes up to {disk(gigabytes)}"
     if free < gigabytes:
-        remedy = "Use a larger file system, or keep less (docs/cluster.md, quotas)"
         there = " less what is there already" if begun else ""
+        remedy = "Use a larger file system, or keep less (docs/cluster.md, quotas)"
         return (note if begun else mend)(name, f"{says}{takes}{there}. {remedy}")
     if free < 50 and name != "TMPDIR" and not gigabytes:
         return note(name, f"{says} (an 8B model takes 16 GB, each trained policy again)")
@@ -122,23 +112,18 @@ def file_system(path: Path) -> str:
 def main() -> int:
     """Print all findings; return 1 if something has to be mended."""
     parser = argparse.ArgumentParser(description="Does the SLURM profile fit this cluster?")
-    parser.add_argument(
-        "--profile", type=Path, default=Path("profiles/slurm"), help="its folder (default: profiles/slurm)"
-    )
-    parser.add_argument("--configfile", type=Path, nargs="+", help="configuration whose jobs SLURM is asked about")
-    arguments = parser.parse_args()
+    parser.add_argument("--profile", type=Path, default=Path("profiles/slurm"), help="its folder: profiles/slurm")
+    parser.add_argument("--configfile", type=Path, nargs="+", default=[DEMO], help="whose jobs SLURM is asked about")
+    given = parser.parse_args()
     try:
-        profile = read_profile(arguments.profile)
-        config = load(raw_configuration(arguments.configfile)) if arguments.configfile else None
-        found = [*slurm(profile, Plan(config) if config else None), *folders(config), *machine(profile)]
+        profile, raw = read_profile(given.profile), raw_configuration(given.configfile)
+        found = [*slurm(profile, raw), *folders(Work(raw, Assumptions())), *machine(profile)]
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    print(*found, sep="\n")
     wrong = sum(finding.state == "mend" for finding in found)
-    print(
-        f"\n{wrong} to mend; the profile is {profile.file}" if wrong else "\nNothing to mend: snakemake --profile slurm"
-    )
+    end = f"{wrong} to mend; the profile is {profile.file}" if wrong else "Nothing to mend: snakemake --profile slurm"
+    print(*found, f"\n{end}", sep="\n")
     return int(wrong > 0)
 
 

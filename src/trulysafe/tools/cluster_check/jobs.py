@@ -1,30 +1,18 @@
 """Would SLURM take a configuration's jobs? ``sbatch --test-only`` is asked as Snakemake asks, and submits nothing."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
-from trulysafe.plan.plan import Plan
-from trulysafe.plan.resources import requests
-from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok, rule_names
+from trulysafe.tools.cluster_check.profile import ASKED, Finding, Profile, mend, note, ok
 from trulysafe.tools.cluster_check.slurm import Partition, longest, minutes
+from trulysafe.tools.cost.dag import dag_jobs
 
-READING = "reward_states reward_on_policy pool_states policy_states reference read_rewards read_token_rewards"
-RULES = {
-    "forward": READING.split(),
-    "generate": ["sample", "answer", "pool_likelihoods"],
-    "train": ["train", "train_base", "fit_token_rewards"],
-}
-"""Rules that load a model, by kind of work."""
-LABELLING = ["fit_labeller", "label_prompts", "annotated_pairs"]
-"""Rules that generate where a labeller asks a local language model, and load none elsewhere."""
 PLUGINS_OWN = re.compile(
     r"--(?:job-name|output|error|export|comment|workdir|account|partition|mem|mem-per-cpu|ntasks|ntasks-per-gpu|time|"
     r"qos|cpus-per-task|cpus-per-gpu|constraint|nodes|clusters|gres|gpus)(?=[=\s])|--parsable|-J|-[oeDApnctCN](?=\s)"
@@ -32,72 +20,40 @@ PLUGINS_OWN = re.compile(
 """Options of sbatch that Snakemake's plugin sets itself and refuses in ``slurm_extra``."""
 
 
-class Job(NamedTuple):
-    """A kind of work, its model's size class, its processes on each of its nodes, and the rules that do it."""
-
-    kind: str
-    size: str
-    nodes: int = 1
-    processes: int = 1
-    rules: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        over = f", {self.nodes} nodes" if self.nodes > 1 else ""
-        return f"{self.kind} {self.size}{over}" + (f", {self.processes} processes" if self.processes > 1 else "")
-
-
-def jobs_of(plan: Plan) -> list[Job]:
-    """Every kind of job with a model that a scenario may ask for: by size, policies' trainings by processes too."""
-    config, size = plan.config, plan.models.size
-    labelling = LABELLING if any(map(plan.label.model, config.labellers)) else []
-    reading = {"forward": (*RULES["forward"],), "generate": (*RULES["generate"], *labelling)}
-    jobs = {Job(kind, size(name), rules=rules) for kind, rules in reading.items() for name in config.models}
-    fitted = {("train_base", name) for name, model in config.models.items() if model.source == "train"}
-    fitted |= {("fit_token_rewards", item.model) for item in config.token_rewards.values() if item.kind == "token_rm"}
-    jobs |= {Job("train", size(name), rules=(rule,)) for rule, name in fitted}
-    for batch in plan.policies.trained:
-        spread = plan.train.nodes(batch), plan.train.processes(batch)
-        jobs.add(Job("train", size(plan.policies.model(batch)), *spread, ("train",)))
-    return sorted(jobs)
+def submissions(profile: Profile, raw: Mapping[str, Any], there: Mapping[str, Partition]) -> Iterator[Finding]:
+    """Whether SLURM would take each job of a configuration as written, at its first and at all later attempts."""
+    asked = asked_for(profile, raw)
+    for name, _, attempts in asked:
+        answers = ((attempt, refusal(profile, values, there)) for attempt, values in enumerate(attempts, 1))
+        attempt, refused = next(((attempt, said) for attempt, said in answers if said), (len(attempts), None))
+        taken = ok("jobs", f"{name}: SLURM would take it, at attempt {attempt} too")
+        yield mend("jobs", f"{name}, attempt {attempt}: {refused}") if refused else taken
+    if unasked := profile.of_rules.keys() - {rule for _, rules, _ in asked for rule in rules}:
+        listed = ", ".join(sorted(unasked))
+        yield note("jobs", f"set-resources of {listed}: not asked about, give CONFIG=config/mine.yaml")
 
 
-def submissions(profile: Profile, jobs: Sequence[Job], there: Mapping[str, Partition]) -> Iterator[Finding]:
-    """Whether SLURM would take each kind of job, at its first and at all later attempts."""
-    asked, unasked = asked_for(profile, jobs)
-    for name, at in asked.items():
-        answers = ((attempt, refusal(profile, at(attempt), there)) for attempt in range(1, profile.attempts + 1))
-        attempt, refused = next(((attempt, said) for attempt, said in answers if said), (profile.attempts, None))
-        if refused:
-            yield mend("jobs", f"{name}, attempt {attempt}: {refused}")
-        else:
-            yield ok("jobs", f"{name}: SLURM would take it, at attempt {attempt} too")
-    if unasked:
-        yield note("jobs", f"set-resources of {', '.join(unasked)}: not asked about, give CONFIG=config/mine.yaml")
+def asked_for(profile: Profile, raw: Mapping[str, Any]) -> list[tuple[str, set[str], list[dict[str, Any]]]]:
+    """Jobs that ask for the same: a name for them, their rules, and the resources that they ask for at each attempt."""
+    alike: dict[str, tuple[set[str], list[dict[str, Any]]]] = {}
+    for job, _, _ in dag_jobs(raw, profile.defaults, profile.of_rules):
+        attempts = []
+        for job.attempt in range(1, profile.attempts + 1):
+            values = {key: job.resources.get(key) for key in sorted(ASKED)}
+            attempts.append({key: value for key, value in values.items() if value not in (None, "<TBD>")})
+        alike.setdefault(repr(attempts), (set(), attempts))[0].add(job.rule.name)
+    return [(_name(rules, attempts[0], profile), rules, attempts) for rules, attempts in alike.values()]
 
 
-def asked_for(profile: Profile, jobs: Sequence[Job]) -> tuple[dict[str, Callable[[int], dict[str, Any]]], list[str]]:
-    """What each kind of job asks for at an attempt, by name; rules of ``set-resources`` whose jobs are not known."""
-
-    def at(job: Job | None, rule: str) -> Callable[[int], dict[str, Any]]:
-        return lambda attempt: resources(profile, job, rule, attempt)
-
-    asked, with_model = {"no model": at(None, "")}, {rule for rules in RULES.values() for rule in rules}
-    for job in jobs:
-        with_model |= {*job.rules}
-        for rule in job.rules:
-            asked.setdefault(f"rule {rule} ({job})" if rule in profile.of_rules else str(job), at(job, rule))
-    asked |= {f"rule {rule}": at(None, rule) for rule in profile.of_rules if rule in rule_names() - with_model}
-    return asked, [rule for rule in profile.of_rules if rule in with_model and not jobs]
-
-
-def resources(profile: Profile, job: Job | None, rule: str, attempt: int) -> dict[str, Any]:
-    """Resources of a job at an attempt: the rule's own before the defaults, ``set-resources`` before both."""
-    values = profile.evaluated(profile.defaults, attempt)
-    if job:
-        own = requests(job.kind, lambda _: job.size, profile.site, lambda _: job.processes, lambda _: job.nodes)
-        values |= {key: of(None, *[attempt][: key in ("mem_mb", "runtime")]) for key, of in own.items()}
-    values |= profile.evaluated(profile.of_rules.get(rule, {}), attempt)
-    return {key: value for key, value in values.items() if value is not None}
+def _name(rules: set[str], values: Mapping[str, Any], profile: Profile) -> str:
+    """``no model``, or the rules with what their jobs ask for."""
+    if "cpus_per_task" not in values and not rules <= profile.of_rules.keys():
+        return "no model"
+    gpus = int(values.get("gpu") or str(values.get("gres", "")).rpartition(":")[2] or 0)
+    counts = {"node": values.get("nodes"), "core": values.get("cpus_per_task"), "GPU": gpus}
+    asks = [f"{count} {unit}{'s' * (count > 1)}" for unit, count in counts.items() if count]
+    asks.append(f"{int(values.get('mem_mb') or 0) / 1000:g} GB")
+    return f"{', '.join(sorted(rules))} ({', '.join(asks)})"
 
 
 def refusal(profile: Profile, values: Mapping[str, Any], there: Mapping[str, Partition]) -> str | None:
@@ -129,8 +85,7 @@ def flags(profile: Profile, values: Mapping[str, Any]) -> tuple[str, list[str]]:
     of, settings, extra = values.get, profile.settings, str(values.get("slurm_extra") or "")
     if taken := PLUGINS_OWN.search(extra):
         raise ValueError(f"The {taken[0]} option is not allowed in slurm_extra; give the resource that stands for it")
-    forms = {"GRES": ("gres", r"\w+(:[\w.]+)?(:\d+[TGM]?)?"), "GPU model": ("gpu_model", r"[\w.]+")}
-    for name, (key, form) in forms.items():
+    for name, key, form in (("GRES", "gres", r"\w+(:[\w.]+)?(:\d+[TGM]?)?"), ("GPU model", "gpu_model", r"[\w.]+")):
         if of(key) and not re.fullmatch(form, str(of(key)), re.ASCII):
             raise ValueError(f"Invalid {name} format: {of(key)}. Accepted: {form}")
     for key in ("nodes", "tasks", "tasks_per_node", "tasks_per_gpu", "cpus_per_task", "cpus_per_gpu"):

@@ -1,7 +1,5 @@
 """A Snakemake profile as Snakemake reads it, and the lines in it that nothing reads."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -22,11 +20,12 @@ from trulysafe.workflow.fingerprint import SOURCE
 
 FORMS = {"default-resources": r"[^=]+=.*", "set-resources": r"[^:=]+:[^=]+=.*"}
 """Settings of resources: the form of an assignment, where they are a list of those."""
-RESOURCES = {field.name for field in fields(Site)}.union(
-    "slurm_partition slurm_account slurm_extra qos constraint cluster clusters gpu gpu_model gres".split(),
-    "nodes tasks tasks_per_node tasks_per_gpu mpi cpus_per_task cpus_per_gpu mem mem_mb mem_mib mem_mb_per_cpu".split(),
-    "slurm_cluster disk disk_mb disk_mib runtime tmpdir".split(),
+ASKED = set(
+    "slurm_partition slurm_account slurm_cluster slurm_extra qos constraint cluster clusters gpu gpu_model gres nodes "
+    "tasks tasks_per_node tasks_per_gpu mpi cpus_per_task cpus_per_gpu mem_mb mem_mb_per_cpu runtime".split()
 )
+"""Resources that decide what SLURM is asked for."""
+RESOURCES = ASKED.union((field.name for field in fields(Site)), "mem mem_mib disk disk_mb disk_mib tmpdir".split())
 """Resources that the workflow, Snakemake or its plugin for SLURM reads."""
 
 
@@ -72,11 +71,8 @@ class Profile:
 
 
 def read_profile(folder: Path) -> Profile:
-    """Read the file of a profile folder that Snakemake would take, the one for the newest version.
-
-    Raises:
-        UserError: there is none, it is no YAML, or a line of it is not what Snakemake takes.
-    """
+    """Read the file of a profile folder that Snakemake would take, the one for the newest version; UserError where
+    there is none, it is no YAML, or a line of it is not what Snakemake takes."""
     name = re.compile(r"(?:profile|config)(?:\.v(\d+)\+)?\.yaml")
     versions = {path: int(found[1] or 0) for path in folder.glob("*.yaml") if (found := name.fullmatch(path.name))}
     if not versions:
@@ -110,14 +106,13 @@ def _settings(file: Path) -> Mapping[str, Any]:
         found = "empty" if settings is None else "no mapping"
         raise UserError(f"{file} is {found}. Accepted: lines of the form `key: value`.")
     for key, form in FORMS.items():
-        value = settings.get(key, {})
-        wrong = [] if value is None or isinstance(value, dict | list) else [value]
+        value, line = settings.get(key) or {}, "train: {runtime: 60}" if key[:3] == "set" else "slurm_partition: cpu"
+        wrong = [] if isinstance(value, dict | list) else [value]
         if isinstance(value, list):
             wrong = [line for line in value if not re.fullmatch(form, str(line), re.DOTALL)]
         elif isinstance(value, dict) and key == "set-resources":
             wrong = [own for own in value.values() if not isinstance(own, dict)]
         if wrong:
-            line = "train: {runtime: 60}" if key == "set-resources" else "slurm_partition: cpu"
             accepted = f"Accepted: lines of the form `{line}` below it"
             raise UserError(f"{key}: {wrong[0]!r} is not accepted. {accepted}. Mend it in {file}.")
     for key in ("retries", "slurm-init-seconds-before-status-checks"):

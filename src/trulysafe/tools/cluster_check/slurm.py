@@ -1,7 +1,5 @@
 """What SLURM says of itself against the profile: partitions and their GPUs, accounts, job states, preemption."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -36,10 +34,8 @@ def read_partitions() -> dict[str, Partition] | None:
     ping = command("scontrol", "ping", seconds=10, or_fails=True) or ""
     down = "DOWN" in ping and "UP" not in ping  # sinfo would ask for half a minute
     listed = None if down else command("sinfo", "--noheader", "--format=%P|%a|%l|%m|%G|%f", seconds=20)
-    if listed is None:
-        return None
     there: dict[str, Partition] = {}
-    for line in listed.splitlines():  # one for each kind of node
+    for line in (listed or "").splitlines():  # one for each kind of node
         shown, state, limit, memory, generic, features = line.split("|")
         name, before = shown.rstrip("*"), there.get(shown.rstrip("*"), Partition(state, limit, 0, (), frozenset()))
         gpus = {item for item in re.sub(r"\([^)]*\)", "", generic).split(",") if item.partition(":")[0] == "gpu"}
@@ -47,7 +43,7 @@ def read_partitions() -> dict[str, Partition] | None:
             state, limit, max(before.memory, int(re.sub(r"\D", "", memory)) // 1000),
             tuple(sorted(gpus.union(before.gpus))), before.features.union(features.split(",")), shown.endswith("*"),
         )  # fmt: skip
-    return there
+    return None if listed is None else there
 
 
 def named(given: str, there: Mapping[str, Partition]) -> list[str]:
@@ -62,8 +58,8 @@ def longest(given: str, there: Mapping[str, Partition]) -> float:
 
 def minutes(limit: str) -> float:
     """Minutes of a time limit as SLURM (``1-12:00:00``, ``30:00``, ``infinite``) or Snakemake writes it (``2d12h``)."""
-    if named := re.findall(r"(\d+)([dhms])", limit):
-        return sum(int(count) * {"d": 1440, "h": 60, "m": 1, "s": 1 / 60}[unit] for count, unit in named)
+    if counts := re.findall(r"(\d+)([dhms])", limit):
+        return sum(int(count) * {"d": 1440, "h": 60, "m": 1, "s": 1 / 60}[unit] for count, unit in counts)
     if limit.isdecimal() or not re.fullmatch(r"[\d:-]+", limit):
         return float(limit) if limit.isdecimal() else float("inf")
     days, _, clock = limit.rpartition("-")
@@ -99,8 +95,7 @@ def partitions(profile: Profile, there: Mapping[str, Partition]) -> Iterator[Fin
 
 def _gpu_partition(site: Site, own: Mapping[str, Partition]) -> Iterator[Finding]:
     """Limits and GPUs of the site block against what the partitions with GPUs have."""
-    name, limit = ",".join(own), max(minutes(partition.limit) for partition in own.values())
-    memory = max(partition.memory for partition in own.values())
+    name, limit, memory = ",".join(own), longest(",".join(own), own), max(each.memory for each in own.values())
     gpus = {gpu for partition in own.values() for gpu in partition.gpus}
     types = sorted({gpu.split(":")[1] for gpu in gpus if gpu.count(":") == 2})
     features = {feature for partition in own.values() for feature in partition.features} - {"(null)"}
@@ -129,9 +124,9 @@ def account(profile: Profile) -> Finding:
     """The profile's account against the user's own, where SLURM keeps accounts."""
     user = (command("id", "-un", or_fails=True) or "").strip()  # the number where the system has no name
     listed = command("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", "format=account")
-    if not listed:
+    own, given = sorted(set((listed or "").split())), profile.evaluated(profile.defaults).get("slurm_account")
+    if not own:
         return ok("account", "SLURM keeps no accounts that it would show; fine with slurm-status-command: squeue")
-    own, given = sorted(set(listed.split())), profile.evaluated(profile.defaults).get("slurm_account")
     if given and not set(re.split(r"[,\s]+", str(given))) <= set(own):
         return mend("account", f"slurm_account: {given} is not yours. Set it to one of: {', '.join(own)}")
     return ok("account", f"{given or '(SLURM chooses)'}; yours: {', '.join(own)}")

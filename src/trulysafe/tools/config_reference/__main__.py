@@ -1,7 +1,5 @@
 """Write config/README.md and config/schema.json from the classes of the configuration: `make docs`."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path
@@ -15,10 +13,8 @@ from trulysafe.tools.config_reference.schema import schema
 def written(folder: Path) -> dict[Path, str]:
     """Both files of a folder of configurations, as texts."""
     demo = yaml.safe_load((folder / "demo.yaml").read_text(encoding="utf-8"))
-    return {
-        folder / "README.md": reference(demo),
-        folder / "schema.json": json.dumps(schema(), indent=1, ensure_ascii=False) + "\n",
-    }
+    made = json.dumps(schema(), indent=1, ensure_ascii=False)
+    return {folder / "README.md": reference(demo), folder / "schema.json": f"{made}\n"}
 
 
 if __name__ == "__main__":

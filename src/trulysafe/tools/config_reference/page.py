@@ -1,7 +1,5 @@
-"""config/README.md: a section for every table of the configuration, with keys, types, defaults, meanings and an example
-from the demo."""
-
-from __future__ import annotations
+"""config/README.md: a section for every table of the configuration: keys, types, defaults, meanings, an example of the
+demo."""
 
 import re
 import sys
@@ -36,20 +34,16 @@ def reference(demo: Mapping[str, Any], root: type[Table] = Configuration) -> str
     titles = sections(root)
     parts = [INTRO, f"## Top level\n\n{markdown_table(HEADER, rows(root, titles))}"]
     for table, title in titles.items():
-        example = _example(title, table, demo)
-        heading = "###" if "." in title else "##"
-        parts.append(
-            f"{heading} "
-            f"{title}\n\n{_first_sentences(table.__doc__)}\n\n{markdown_table(HEADER, rows(table, titles))}{example}"
-        )
+        about, keys = _first_sentences(table.__doc__), markdown_table(HEADER, rows(table, titles))
+        heading = f"{'###' if '.' in title else '##'} {title}"
+        parts.append(f"{heading}\n\n{about}\n\n{keys}{_example(title, table, demo)}")
         if issubclass(table, OfKind):
             parts += _kinds(title, table, titles)
     return "\n".join(parts)
 
 
 def sections(root: type[Table]) -> Titles:
-    """Every table below ``root`` and the title of its section: the keys that lead to it, and what chooses it among
-    others."""
+    """Every table below ``root`` and the title of its section: the keys that lead to it, and what chooses it."""
     found: Titles = {}
     _collect(root, "", found)
     return found

@@ -1,7 +1,5 @@
 """config/schema.json: what editors complete and mark in a configuration, as a JSON schema."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from trulysafe.common.options import Table, TableOfKinds
@@ -21,16 +19,12 @@ def schema(root: type[Table] = Configuration) -> dict[str, Any]:
     tables = made["$defs"]
     for name in (table.__name__ for table in sections(root) if issubclass(table, TableOfKinds)):
         tables[name]["properties"] = {key: _or_null(item) for key, item in tables[name]["properties"].items()}
-    return {
-        "$schema": DRAFT,
-        **_with_links(made, tables),
-        "$defs": {key: _with_links(item, tables, key) for key, item in tables.items()},
-    }
+    linked = {key: _with_links(item, tables, key) for key, item in tables.items()}
+    return {"$schema": DRAFT, **_with_links(made, tables), "$defs": linked}
 
 
 def _of_a_layer(part: Any) -> Any:
-    """A part of a schema without required keys, with null in place of a component, and without a choice that needs a
-    key to be there."""
+    """A part of a schema without required keys, with null in place of a component, and without a choice by a key."""
     if isinstance(part, list):
         return [_of_a_layer(item) for item in part]
     if not isinstance(part, dict):

@@ -1,7 +1,5 @@
 """Print what a configuration costs, and what it cost so far: ``python -m trulysafe.tools.cost --configfile ...``."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator
@@ -67,10 +65,8 @@ def screen(table: pd.DataFrame) -> list[str]:
         rows.append((*whole, str(row["jobs_done"]), *timed))
     columns = [*zip(*rows, strict=True)][: 9 if table["jobs_done"].sum() else 6]
     widths = [max(map(len, column)) for column in columns]
-    cells = [
-        [f"{cell:{'>' if place else '<'}{widths[place]}}" for cell in columns[place]] for place in range(len(widths))
-    ]
-    lines = ["  ".join(row) for row in zip(*cells, strict=True)]
+    sides = ["<", *">" * (len(widths) - 1)]
+    lines = ["  ".join(map("{:{}{}}".format, row, sides, widths)) for row in zip(*columns, strict=True)]
     return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 

@@ -1,9 +1,7 @@
 """What the plan takes for granted; every value is printed with the plan."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Annotated, get_type_hints
+from typing import Annotated, Self, get_type_hints
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Assumptions:
     bytes_per_token: Annotated[float, "bytes of stored text per token"] = 4
 
     @classmethod
-    def on(cls, gpu: str) -> Assumptions:
+    def on(cls, gpu: str) -> Self:
         """Those for a GPU type; without one, jobs run on this machine and start faster."""
         return cls(start_seconds=15, cpu_job_seconds=8) if gpu == "cpu" else cls()
 

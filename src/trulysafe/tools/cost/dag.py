@@ -1,7 +1,5 @@
 """The jobs of a configuration: Snakemake's own DAG, asked for once, in this process, as a dry run is."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from contextlib import redirect_stderr
@@ -16,18 +14,24 @@ from trulysafe.common.errors import UserError
 from trulysafe.workflow.fingerprint import SOURCE
 
 
-def dag_jobs(raw: Mapping[str, Any]) -> list[tuple[Any, tuple[int, ...], bool]]:
+def dag_jobs(
+    raw: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+    of_rules: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[tuple[Any, tuple[int, ...], bool]]:
     """All jobs but the target: as Snakemake has them, positions of the earlier ones that each waits for, done or not.
 
-    The Snakefile is read as a job reads it: data that is not at hand is no error. What it sets in the environment, and
-    what Snakemake prints, is kept from this process. UserError where Snakemake cannot.
+    They ask for what a profile says where its ``default-resources`` and ``set-resources`` are given. The Snakefile is
+    read as a job reads it: data that is not at hand is no error. What it sets in the environment, and what Snakemake
+    prints, is kept from this process. UserError where Snakemake cannot.
     """
     try:  # on a bare machine the import alone can fail: plugins call programs such as `which`
         from snakemake.api import SnakemakeApi
         from snakemake.settings import types
 
         as_a_job = types.WorkflowSettings(exec_mode=types.ExecMode.SUBPROCESS)
-        given = (types.ResourceSettings(cores=1), types.ConfigSettings(config=dict(raw)))
+        asked = types.ResourceSettings(cores=1, default_resources=defaults, overwrite_resources=of_rules or {})
+        given = (asked, types.ConfigSettings(config=dict(raw)))
         quiet, to_do = types.OutputSettings(dryrun=True), list[str]()
         with patch.dict(os.environ), redirect_stderr(StringIO()), SnakemakeApi(quiet) as api:
             workflow = api.workflow(*given, workflow_settings=as_a_job, snakefile=SOURCE.parent / "Snakefile")

@@ -1,7 +1,5 @@
 """From work to hours on a GPU type: per rule, from start to end, and what the GPUs cannot hold."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from graphlib import TopologicalSorter

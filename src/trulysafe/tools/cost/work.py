@@ -1,7 +1,5 @@
 """What jobs compute and keep. Rules without an entry in ``RULES`` run no model, keep little, and take seconds."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
