@@ -7,7 +7,7 @@ on the held-out rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ FOLDS = 3
 
 
 class Tested(NamedTuple):
-    """A fitted classifier, its scores, and the held-out rows with every feature set's prediction."""
+    """A fitted classifier, its scores, and the held-out rows with every prediction of them."""
 
     classifier: TextClassifier
     metrics: dict[str, Any]
@@ -34,28 +34,31 @@ class Tested(NamedTuple):
 
 def fit_and_test(
     prompts: Sequence[str],
-    texts: Sequence[str],
+    texts: Sequence[Any],
     labels: Sequence[str],
     *,
     test_share: float = TEST_SHARE,
     features: Sequence[str] = FEATURE_SETS,
     strengths: Sequence[float] = STRENGTHS,
     where: str = "text classifier",
+    beside: Mapping[str, Sequence[str]] | None = None,
 ) -> Tested:
     """Fit on part of the prompts, test on the others.
 
     Args:
         prompts: prompt of each row; rows of one prompt, and of near-duplicates, are on the same side.
-        texts: what the classifier reads.
+        texts: what the classifier reads: texts, or their states with ``features`` that take them.
         labels: its label.
         test_share: share of the prompts held out, by hash, in (0, 1).
         features: feature sets to compare; the first is the baseline.
         strengths: inverse penalties to choose from.
         where: what is fitted, for errors.
+        beside: predictions of something else, row by row, which is scored on the held-out rows as well.
 
     Returns:
         The chosen classifier (not refitted on the held-out rows), the metrics (``chosen``, ``strength``, ``n_train``,
-        ``scores`` per feature set with their ``cross_validated`` macro-F1), and the held-out rows.
+        ``scores`` per feature set with their ``cross_validated`` macro-F1, and of what stands beside them), and the
+        held-out rows.
 
     Raises:
         UserError: fewer than two classes, or nothing to train or test on.
@@ -78,6 +81,9 @@ def fit_and_test(
             "cross_validated": cross_validated,
             **score(held_out["label"].tolist(), held_out[name].tolist()),
         }
+    for name, predicted in (beside or {}).items():
+        held_out[name] = np.array(predicted, dtype=object)[out]
+        scores[name] = score(held_out["label"].tolist(), held_out[name].tolist())
     chosen = max(features, key=lambda name: scores[name]["cross_validated"])
     metrics = {"chosen": chosen, "baseline": features[0], "n_train": len(train), "scores": scores}
     return Tested(fitted[chosen], metrics, held_out)
