@@ -7,17 +7,25 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import cohen_kappa_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tests.unit import tiny
+from tests.unit.report_world import texts
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.evaluate.judging import JUDGES, fit, judged
+from trulysafe.evaluate.outcomes import AXES
 from trulysafe.models.load import load_model
+from trulysafe.models.representations import extract_batches
+from trulysafe.report.facts import measured_facts
+from trulysafe.report.run import Run
+from trulysafe.report.table import Cell
+from trulysafe.report.tables import judge_scores
 
 LAYER = 2
-OPTIONS = {"layer": LAYER, "strengths": [0.1], "characters": 15}
+OPTIONS = {"layer": LAYER, "strengths": [0.1], "characters": 15, "verdicts_by": "states"}
 MANNERS = {"complies": ("w1", "w2"), "refuses": ("w3", "w4"), "safe": ("w5", "w6"), "unsafe": ("w7", "w8")}
 
 
@@ -93,6 +101,7 @@ def test_two_parts_judge_and_what_is_no_answer_is_not_read(spec, tmp_path):
     fit("states", labelled(), tmp_path, OPTIONS, model=spec)
     assert json.loads((tmp_path / "judge.json").read_text()) == {
         "kind": "states", "characters": 15, "layer": LAYER, "pooling": "mean", "parts": ["safety", "verdicts"],
+        "verdicts_by": "states",
     }  # fmt: skip
 
     def verdicts(*texts, options=None, **given):
@@ -134,3 +143,65 @@ def test_what_cannot_be_fitted_says_why(spec, tmp_path):
         JUDGES.module("states").judge(answers("w1"), JUDGES.options("states", OPTIONS), model=spec)
     with pytest.raises(UserError, match=r"judge\.json is missing"):
         JUDGES.module("states").judge(answers("w1"), JUDGES.options("states", OPTIONS), artefact=tmp_path, model=spec)
+
+
+def test_the_report_says_how_far_people_agree_with_a_fitted_judge(spec, tmp_path):
+    rows = labelled(prompts=40)
+    rows.loc[(rows["label"] == "unsafe") & (rows.index % 5 == 0), "label"] = "safe"  # people err
+    metrics = fit("states", rows, tmp_path / "mine", OPTIONS, model=spec)
+    made = judge_scores.table(Run({"fitted_judges": [tmp_path / "mine"]}, {"arms": {}}))
+    rows = made.numbers.set_index(["labels", "by", "metric"])
+    held_out = pd.read_csv(tmp_path / "mine" / "safety" / "held_out.csv")
+    for by in ("states", "refusal_phrases", "as_judged"):
+        true, predicted = held_out["label"], held_out[by]
+        found = rows.loc["safe or unsafe"].loc[by]["value"]
+        assert found["kappa"] == pytest.approx(cohen_kappa_score(true, predicted))
+        assert found["accuracy"] == pytest.approx((true == predicted).mean())
+        for label in ("safe", "unsafe"):
+            assert found[f"f1_{label}"] == pytest.approx(f1_score(true, predicted, pos_label=label))
+    kappa = rows.loc[("safe or unsafe", "states", "kappa")]
+    assert kappa["ci_low"] < kappa["value"] < kappa["ci_high"]
+    assert kappa["n"] == len(held_out)
+    shown = texts(made.shown).set_index(["Labels", "Predicted by"])
+    assert shown.loc[("verdict", "states, used"), "Kappa"] == str(
+        Cell(*rows.loc[("verdict", "states", "kappa"), ["value", "ci_low", "ci_high"]])
+    )
+    assert shown.loc[("verdict", "refusal phrases"), "F1 safe"] == ""
+    assert judge_scores.table(Run({}, {"arms": {}})) is None
+    facts = measured_facts(rewards={}, labellers={}, pairs={}, judges={"mine": tmp_path / "mine" / "metrics.json"})
+    assert [fact.split(":")[0] for fact in facts] == ["Judge mine (safety)", "Judge mine (verdicts)"]
+    assert facts[0].endswith(f"count: kappa {metrics['safety']['scores']['as_judged']['kappa']:.2f}.")
+    assert not any("words alone" in fact for fact in facts)
+
+
+def test_what_safety_figures_count_is_tested_as_it_is_judged(spec, tmp_path):
+    fit("states", labelled(), tmp_path, OPTIONS | {"safe_threshold": 0.6}, model=spec)
+    held_out = pd.read_csv(tmp_path / "safety" / "held_out.csv")
+    rows = labelled(("safe", "unsafe"))
+    rows = rows[rows["prompt"].map(prompt_id).isin(held_out["prompt_id"])].assign(risk="EHD", meta="{}", finished=True)
+    about = {"kind": "states", "options": OPTIONS | {"safe_threshold": 0.6}, "artefact": tmp_path, "model": spec}
+    safe = judged(rows, about)["verdict"].isin(AXES["safety"]["safe"])
+    assert held_out["as_judged"].tolist() == np.where(safe, "safe", "unsafe").tolist()
+    assert held_out["as_judged"].nunique() == 2
+
+
+def test_with_verdicts_by_words_only_answers_that_comply_with_harm_are_read(spec, tmp_path, monkeypatch):
+    options = {**OPTIONS, "verdicts_by": "words"}
+    metrics = fit("states", labelled(), tmp_path, options, model=spec)
+    assert set(metrics["verdicts"]["scores"]) == {"words", "words_and_characters", "refusal_phrases"}
+    assert set(metrics["safety"]["scores"]) == {"states", "refusal_phrases", "as_judged"}
+    read = []
+
+    def counted(model, tokenizer, conversations, *rest):
+        read.extend(response for _, response in conversations)
+        return extract_batches(model, tokenizer, conversations, *rest)
+
+    monkeypatch.setattr("trulysafe.models.representations.extract_batches", counted)
+    about = {"kind": "states", "options": options, "artefact": tmp_path, "model": spec}
+    given = answers("w1 w2 w1", "w3 w4 w3", "w2 w1 w1", "w1 w2 w1", "").assign(
+        risk=["EHD"] * 2 + ["general"] + ["EHD"] * 2
+    )
+    assert judged(given, about)["verdict"].tolist()[1:3] == ["refuses", "complies"]
+    assert read == ["w1 w2 w1"]  # once, though two answers say it
+    monkeypatch.setattr("trulysafe.models.load.load_model", None)  # without such an answer no model is loaded
+    assert judged(given.iloc[1:3], about)["verdict"].tolist() == ["refuses", "complies"]

@@ -7,7 +7,7 @@ on the held-out rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,11 +25,18 @@ FOLDS = 3
 
 
 class Tested(NamedTuple):
-    """A fitted classifier, its scores, and the held-out rows with every prediction of them."""
+    """A fitted classifier, its scores, the held-out rows with every prediction of them, and their positions among all
+    rows."""
 
     classifier: TextClassifier
     metrics: dict[str, Any]
     held_out: pd.DataFrame
+    rows: np.ndarray
+
+    def add(self, name: str, predicted: Sequence[str]) -> None:
+        """Score further predictions of the held-out rows."""
+        self.held_out[name] = list(predicted)
+        self.metrics["scores"][name] = score(self.held_out["label"].tolist(), list(predicted))
 
 
 def fit_and_test(
@@ -41,7 +48,6 @@ def fit_and_test(
     features: Sequence[str] = FEATURE_SETS,
     strengths: Sequence[float] = STRENGTHS,
     where: str = "text classifier",
-    beside: Mapping[str, Sequence[str]] | None = None,
 ) -> Tested:
     """Fit on part of the prompts, test on the others.
 
@@ -53,12 +59,10 @@ def fit_and_test(
         features: feature sets to compare; the first is the baseline.
         strengths: inverse penalties to choose from.
         where: what is fitted, for errors.
-        beside: predictions of something else, row by row, which is scored on the held-out rows as well.
 
     Returns:
         The chosen classifier (not refitted on the held-out rows), the metrics (``chosen``, ``strength``, ``n_train``,
-        ``scores`` per feature set with their ``cross_validated`` macro-F1, and of what stands beside them), and the
-        held-out rows.
+        ``scores`` per feature set with their ``cross_validated`` macro-F1), and the held-out rows.
 
     Raises:
         UserError: fewer than two classes, or nothing to train or test on.
@@ -81,20 +85,17 @@ def fit_and_test(
             "cross_validated": cross_validated,
             **score(held_out["label"].tolist(), held_out[name].tolist()),
         }
-    for name, predicted in (beside or {}).items():
-        held_out[name] = np.array(predicted, dtype=object)[out]
-        scores[name] = score(held_out["label"].tolist(), held_out[name].tolist())
     chosen = max(features, key=lambda name: scores[name]["cross_validated"])
     metrics = {"chosen": chosen, "baseline": features[0], "n_train": len(train), "scores": scores}
-    return Tested(fitted[chosen], metrics, held_out)
+    return Tested(fitted[chosen], metrics, held_out, out.nonzero()[0])
 
 
 def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, macro-F1, per-class precision, recall, F1 and n, and the confusion matrix (rows: true class).
+    """Accuracy, Cohen's kappa, macro-F1, precision, recall, F1 and n per class, confusion matrix (rows: true class).
 
-    Macro-F1 averages over the classes that occur in ``true``.
+    Kappa is 0 where there is but one class. Macro-F1 averages over the classes that occur in ``true``.
     """
-    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+    from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, precision_recall_fscore_support
 
     classes = sorted(set(true) | set(predicted))
     precision, recall, f1, n = precision_recall_fscore_support(true, predicted, labels=classes, zero_division=0.0)
@@ -105,6 +106,7 @@ def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
     return {
         "n": len(true),
         "accuracy": float(accuracy_score(true, predicted)),
+        "kappa": float(cohen_kappa_score(true, predicted)) if len(classes) > 1 else 0.0,
         "macro_f1": float(np.mean([f1[i] for i in range(len(classes)) if n[i]])),
         "per_class": per_class,
         "confusion": {"classes": classes, "counts": confusion_matrix(true, predicted, labels=classes).tolist()},

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trulysafe.classifier.options import FitOptions
-from trulysafe.judges._fitted import FittedJudge, artefact_of, fit_parts, judge_parts
+from trulysafe.judges._fitted import FittedJudge, Read, artefact_of, fit_parts, judge_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,14 +19,15 @@ class Options(FittedJudge, FitOptions):
 def fit(labelled: pd.DataFrame, folder: Path, options: Options) -> dict[str, Any]:
     """Fit it: :func:`trulysafe.judges._fitted.fit_parts` on the first characters of responses."""
     settings = {"characters": options.characters}
-    return fit_parts("classifier", labelled, folder, settings, lambda rows: _texts(rows, settings), options.of_fit())
+    read = _reader(settings)
+    return fit_parts("classifier", labelled, folder, options, settings, read, lambda part: options.of_fit())
 
 
 def judge(answers: pd.DataFrame, options: Options, artefact: Path | str | None = None) -> pd.DataFrame:
     """Class answers by it: :func:`trulysafe.judges._fitted.judge_parts`; ``artefact`` is the folder of its fit."""
     folder, settings = artefact_of("classifier", artefact)
-    return judge_parts(answers, folder, settings, lambda rows: _texts(rows, settings), options.safe_threshold)
+    return judge_parts(answers, folder, settings, _reader(settings), options.safe_threshold)
 
 
-def _texts(rows: pd.DataFrame, settings: dict[str, Any]) -> list[str]:
-    return [response[: settings["characters"]] for response in rows["response"]]
+def _reader(settings: dict[str, Any]) -> Read:
+    return lambda rows, part: [response[: settings["characters"]] for response in rows["response"]]

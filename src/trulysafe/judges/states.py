@@ -1,13 +1,14 @@
 """A classifier of a language model's hidden states of labelled responses, with its own held-out accuracy beside it.
 
 The states are those of one layer at the end of the turn, or the mean over the response; later layers and the LM head
-are not computed. Linear probes of hidden states: Alain and Bengio, arXiv:1610.01644.
+are not computed. Linear probes of hidden states: Alain and Bengio, arXiv:1610.01644. Whether a response refuses is read
+from its words, unless states are asked for.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,8 +33,13 @@ class Options(FittedJudge):
     pooling: Pooling = Field(
         "mean", description="`mean` over the response's tokens, `mean_all` with the prompt's, `eos`: the end of turn."
     )
+    verdicts_by: Literal["words", "states"] = Field(
+        "words",
+        description="What tells refusals from compliance: words as in the kind `classifier`, or states. With words, "
+        "states are read of answers that comply with harmful prompts alone.",
+    )
     strengths: list[Strength] = Field(
-        [0.001, 0.01, 0.1], min_length=1, description="Inverse penalties (scikit-learn's `C`) to choose from."
+        [0.001, 0.01, 0.1], min_length=1, description="Inverse penalties (scikit-learn's `C`) on states to choose from."
     )
     test_share: TestShare = TEST_SHARE
 
@@ -45,16 +51,21 @@ def fit(
 
     Args:
         labelled, folder: as there.
-        options: all but ``safe_threshold``.
+        options: what is read, and how the classifiers are chosen and tested.
         model: how to load the model (:mod:`trulysafe.models.load`).
         batch_size: conversations per forward.
 
     Raises:
         UserError: no model, one without such a layer, states that are not finite, and all that the fit refuses.
     """
-    settings = options.model_dump(include={"characters", "layer", "pooling"})
-    of_fit = {"features": ["states"], **options.model_dump(include={"strengths", "test_share"})}
-    return fit_parts("states", labelled, folder, settings, _reader(model, settings, batch_size), of_fit)
+    settings = options.model_dump(include={"characters", "layer", "pooling", "verdicts_by"})
+
+    def of_fit(part: str) -> dict[str, Any]:
+        by_words = part == "verdicts" and options.verdicts_by == "words"
+        states = {"features": ["states"], "strengths": options.strengths}
+        return {**({} if by_words else states), "test_share": options.test_share}
+
+    return fit_parts("states", labelled, folder, options, settings, _reader(model, settings, batch_size), of_fit)
 
 
 def judge(
@@ -77,7 +88,7 @@ def judge(
 
 
 def _reader(spec: Spec | None, settings: dict[str, Any], batch_size: int) -> Read:
-    """Reads states, one row of [D] each; the model is loaded once, and only if there is something to read."""
+    """Reads texts, or states of [D] each; the model is loaded once and every conversation read once, on demand."""
     from functools import cache
 
     if spec is None:
@@ -92,19 +103,23 @@ def _reader(spec: Spec | None, settings: dict[str, Any], batch_size: int) -> Rea
         keep_first_layers(model, settings["layer"])
         return model, load_tokenizer(spec)
 
-    def read(rows: pd.DataFrame) -> list[Any]:
+    known: dict[tuple[str, str], Tensor] = {}
+
+    def read(rows: pd.DataFrame, part: str) -> list[Any]:
         from trulysafe.models.representations import extract_batches
 
         texts = [response.strip()[: settings["characters"]] for response in rows["response"]]
+        if part == "verdicts" and settings["verdicts_by"] == "words":
+            return texts
         conversations = list(zip(rows["prompt"], texts, strict=True))
-        found: dict[int, Tensor] = {}
-        for members, states in extract_batches(*loaded(), conversations, settings["pooling"], batch_size):
-            found.update(zip(members, states[:, -1], strict=True))
-        if wrong := [row for row, state in found.items() if not state.isfinite().all()]:
+        if new := [conversation for conversation in dict.fromkeys(conversations) if conversation not in known]:
+            for members, states in extract_batches(*loaded(), new, settings["pooling"], batch_size):
+                known.update(zip((new[row] for row in members), states[:, -1], strict=True))
+        if wrong := [row for row, conversation in enumerate(conversations) if not known[conversation].isfinite().all()]:
             raise UserError(
                 f"judge of kind 'states': the states of {len(wrong)} of {len(rows)} responses are not finite (row "
-                f"{min(wrong)} is the first). Set models.<name>.dtype: float32 for the judge's model, or name another."
+                f"{wrong[0]} is the first). Set models.<name>.dtype: float32 for the judge's model, or name another."
             )
-        return [found[row].numpy() for row in range(len(rows))]
+        return [known[conversation].numpy() for conversation in conversations]
 
     return read
