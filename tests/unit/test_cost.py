@@ -184,6 +184,30 @@ def test_gpus_that_no_further_job_fits_on_stay_idle():
     assert wall_hours(jobs, GPU, 16, A) < wall_hours(jobs, GPU, 8, A)
 
 
+def test_a_judge_that_reads_a_model_is_priced():
+    changed = raw(SMALL)
+    changed["datasets"]["judged"] = {
+        "kind": "demo",
+        "role": "judge",
+        "options": {"part": "judged", "world": 0, "rows": 90},
+    }
+    changed["judges"]["states"] = {"kind": "states", "model": "tiny", "datasets": ["judged"], "options": {"layer": 1}}
+    changed["benchmarks"]["harmful"]["judges"].append("states")
+    work = Work(changed, A)
+    jobs = work.jobs()
+    assert [job.forward_tokens for job in jobs if job.rule == "fit_judge"] == [90 * (60 + 0.6 * 256)]
+    # 60 harmful prompts at the end, 15 at the earlier snapshot; two runs share a job; the quick judges read no model
+    answers = [60, 75, 75, 150]
+    read = sorted(job.forward_tokens for job in jobs if job.rule == "judge" and job.model)
+    assert read == pytest.approx([count * (60 + 0.6 * 16) for count in answers])
+    assert len([job for job in jobs if job.rule == "judge" and not job.model]) == 4
+    assert work.unknown == set()
+    plan = work.plan.evaluate
+    assert plan.judge_files(["oracle", "states"]) == ["results/small/judges/states", "results/small/models/tiny"]
+    assert plan.judge("states")["model"] == work.plan.models.spec("tiny")
+    assert "model" not in plan.judge("oracle")
+
+
 def test_rules_are_listed_in_the_order_of_a_run():
     order = priced(Work(raw(SMALL), A).jobs(), GPU, A)["rule"].tolist()
     assert len(order) == len(set(order))

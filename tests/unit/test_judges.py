@@ -290,7 +290,20 @@ def test_judges_that_are_not_fitted_or_not_there(tmp_path):
         ),
         ({"kind": "classifier", "datasets": ["a"], "options": {"test_share": 1}}, r"options\.test_share: "),
         ({"kind": "classifier"}, r"judges\.mine\.datasets: missing\. The kind 'classifier' needs it"),
-        ({"kind": "oracle", "datasets": ["a"]}, r"datasets: only the kind 'classifier' reads it, not 'oracle'"),
+        (
+            {"kind": "oracle", "datasets": ["a"]},
+            r"datasets: only the kind 'classifier' or 'states' reads it, not 'oracle'",
+        ),
+        (
+            {"kind": "states", "datasets": ["a"], "options": {"layer": 2}},
+            r"judges\.mine\.model: missing\. The kind 'states' needs it",
+        ),
+        ({"kind": "states", "datasets": ["a"], "model": "m"}, r"judges\.mine\.options\.layer: missing"),
+        (
+            {"kind": "states", "datasets": ["a"], "model": "smollm", "options": {"layer": 2}},
+            r"judges\.mine\.model: .*smollm",
+        ),
+        ({"kind": "classifier", "datasets": ["a"], "model": "m"}, r"model: only the kind 'states' reads it"),
     ],
 )
 def test_mistakes_in_a_stanza_are_found_at_load(stanza, message):

@@ -75,6 +75,13 @@ def labelling(labeller_of):
     return needs("generate", lambda wildcards: PLAN.label.model(labeller_of(wildcards)))
 
 
+def judging(judges_of):
+    """Resources of a rule whose judges may read a model, if any does."""
+    if not PLAN.evaluate.judge_models(CONFIG.judges):
+        return {}
+    return needs("forward", lambda wildcards: next(iter(PLAN.evaluate.judge_models(judges_of(wildcards))), None))
+
+
 wildcard_constraints:
     dataset="|".join(CONFIG.datasets) or "-",
     model="|".join(CONFIG.models) or "-",

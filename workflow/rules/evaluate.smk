@@ -37,6 +37,7 @@ rule fit_judge:
     """Fit a judge on labelled responses and measure it on held-out ones."""
     input:
         datasets=lambda wildcards: PLAN.data.tables(CONFIG.judges[wildcards.judge].datasets),
+        model=lambda wildcards: PLAN.evaluate.judge_model_files([wildcards.judge]),
         split=ancient(results("data/split.parquet")),
     output:
         judge=directory(results("judges/{judge}")),
@@ -46,9 +47,12 @@ rule fit_judge:
         timings("fit_judge/{judge}")
     conda:
         "../../envs/trulysafe.yaml"
+    resources:
+        **judging(lambda wildcards: [wildcards.judge]),
     params:
         kind=lambda wildcards: CONFIG.judges[wildcards.judge].kind,
         options=lambda wildcards: PLAN.evaluate.judge(wildcards.judge)["options"],
+        model=lambda wildcards: PLAN.evaluate.judge_model(wildcards.judge),
         roles=lambda wildcards: PLAN.data.roles(CONFIG.judges[wildcards.judge].datasets),
         code=lambda wildcards: code("fit_judge", *PLAN.evaluate.judge_modules([wildcards.judge])),
     script:
@@ -68,6 +72,8 @@ rule judge:
         timings("judge/{job}/{benchmarks}/{judges}/{shard}-of-{shards}")
     conda:
         "../../envs/trulysafe.yaml"
+    resources:
+        **judging(lambda wildcards: PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges)),
     params:
         judges=lambda wildcards: {
             name: PLAN.evaluate.judge(name) for name in PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges)

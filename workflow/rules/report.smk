@@ -12,6 +12,7 @@ MEASURED = {
     "layer_components": expand(results("rewards/{reward}/layer_components.csv"), reward=CONFIG.rewards),
     "layer_divergence": expand(results("rewards/{reward}/layer_divergence.csv"), reward=CONFIG.rewards),
     "labellers": expand(results("labellers/{labeller}"), labeller=PLAN.label.fitted),
+    "fitted_judges": expand(results("judges/{judge}"), judge=PLAN.evaluate.fitted_judges),
     "labelled_pools": expand(results("pools/{pool}/prompts.parquet"), pool=PLAN.label.pools),
     "policies": expand(results("policies/{job}"), job=PLAN.policies.trained),
     "ablations": [results("metrics/ablations.csv")] if CONFIG.report.ablations else [],
@@ -108,7 +109,7 @@ rule summarise:
         rewards=expand(results("rewards/{reward}/metrics.json"), reward=CONFIG.rewards),
         later=PLAN.reward.on_policies,
         labellers=expand(results("labellers/{labeller}"), labeller=PLAN.label.fitted),
-        judges=expand(results("judges/{judge}"), judge=PLAN.evaluate.fitted_judges),
+        judges=MEASURED["fitted_judges"],
         pairs=expand(results("pairs/{pairs}.parquet"), pairs=CONFIG.pairs),
     output:
         summary=report(results("summary.md"), category="Summary", caption="../report/summary.rst"),

@@ -6,4 +6,4 @@ from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     labelled = rows_of_role(run.input.datasets, "responses", run.input.split, "judge")
-    run.note(**fit(run.params.kind, labelled, run.output.judge, run.params.options))
+    run.note(**fit(run.params.kind, labelled, run.output.judge, run.params.options, **run.params.model))

@@ -25,16 +25,23 @@ FOLDS = 3
 
 
 class Tested(NamedTuple):
-    """A fitted classifier, its scores, and the held-out rows with every feature set's prediction."""
+    """A fitted classifier, its scores, the held-out rows with every prediction of them, and their positions among all
+    rows."""
 
     classifier: TextClassifier
     metrics: dict[str, Any]
     held_out: pd.DataFrame
+    rows: np.ndarray
+
+    def add(self, name: str, predicted: Sequence[str]) -> None:
+        """Score further predictions of the held-out rows."""
+        self.held_out[name] = list(predicted)
+        self.metrics["scores"][name] = score(self.held_out["label"].tolist(), list(predicted))
 
 
 def fit_and_test(
     prompts: Sequence[str],
-    texts: Sequence[str],
+    texts: Sequence[Any],
     labels: Sequence[str],
     *,
     test_share: float = TEST_SHARE,
@@ -46,7 +53,7 @@ def fit_and_test(
 
     Args:
         prompts: prompt of each row; rows of one prompt, and of near-duplicates, are on the same side.
-        texts: what the classifier reads.
+        texts: what the classifier reads: texts, or their states with ``features`` that take them.
         labels: its label.
         test_share: share of the prompts held out, by hash, in (0, 1).
         features: feature sets to compare; the first is the baseline.
@@ -80,15 +87,15 @@ def fit_and_test(
         }
     chosen = max(features, key=lambda name: scores[name]["cross_validated"])
     metrics = {"chosen": chosen, "baseline": features[0], "n_train": len(train), "scores": scores}
-    return Tested(fitted[chosen], metrics, held_out)
+    return Tested(fitted[chosen], metrics, held_out, out.nonzero()[0])
 
 
 def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, macro-F1, per-class precision, recall, F1 and n, and the confusion matrix (rows: true class).
+    """Accuracy, Cohen's kappa, macro-F1, precision, recall, F1 and n per class, confusion matrix (rows: true class).
 
-    Macro-F1 averages over the classes that occur in ``true``.
+    Kappa is 0 where there is but one class. Macro-F1 averages over the classes that occur in ``true``.
     """
-    from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+    from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, precision_recall_fscore_support
 
     classes = sorted(set(true) | set(predicted))
     precision, recall, f1, n = precision_recall_fscore_support(true, predicted, labels=classes, zero_division=0.0)
@@ -99,6 +106,7 @@ def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
     return {
         "n": len(true),
         "accuracy": float(accuracy_score(true, predicted)),
+        "kappa": float(cohen_kappa_score(true, predicted)) if len(classes) > 1 else 0.0,
         "macro_f1": float(np.mean([f1[i] for i in range(len(classes)) if n[i]])),
         "per_class": per_class,
         "confusion": {"classes": classes, "counts": confusion_matrix(true, predicted, labels=classes).tolist()},

@@ -12,7 +12,7 @@ Features = Literal["words", "words_and_characters"]
 """Names of the feature sets in :mod:`trulysafe.classifier.text_classifier`."""
 FEATURE_SETS, STRENGTHS, TEST_SHARE = get_args(Features), (0.3, 3.0), 0.25
 TestShare = Annotated[float, Field(gt=0, lt=1, description="Share of the prompts held out for the test, by hash.")]
-_Strength = Annotated[float, Field(gt=0)]
+Strength = Annotated[float, Field(gt=0)]
 
 
 class FitOptions(Options):
@@ -21,7 +21,7 @@ class FitOptions(Options):
     features: list[Features] = Field(
         [*FEATURE_SETS], min_length=1, description="Feature sets to choose from; the first is the baseline."
     )
-    strengths: list[_Strength] = Field(
+    strengths: list[Strength] = Field(
         [*STRENGTHS], min_length=1, description="Inverse penalties (scikit-learn's `C`) to choose from."
     )
     test_share: TestShare = TEST_SHARE

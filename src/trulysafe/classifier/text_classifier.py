@@ -1,4 +1,5 @@
-"""A text classifier for labels and judges: TF-IDF features and logistic regression, stored without pickle.
+"""A text classifier for labels and judges: logistic regression on TF-IDF features, or on a language model's states,
+stored without pickle.
 
 `skops` stores it, in a file that can name types but run no code; types that scikit-learn does not bring are refused on
 loading. scikit-learn is imported where it is used, since judging by phrases needs none.
@@ -28,6 +29,8 @@ FEATURES: dict[str, tuple[dict[str, Any], ...]] = {
     "words_and_characters": (_WORD_PAIRS, _CHARACTERS),
 }
 """Feature sets: TF-IDF of single words (the baseline); of words, word pairs and character 2- to 5-grams."""
+STATES = "states"
+"""Name of the features that are numbers already: hidden states, standardised."""
 STRENGTH = "logisticregression__C"
 """Name of the inverse strength of the L2 penalty among the parameters of :func:`pipeline`."""
 ITERATIONS = 2000
@@ -37,10 +40,10 @@ TRUSTED: tuple[str, ...] = ()
 
 
 def pipeline(features: str = "words", strength: float = 1.0) -> Pipeline:
-    """A pipeline to be fitted: multinomial logistic regression on TF-IDF features, classes weighted alike.
+    """A pipeline to be fitted: multinomial logistic regression, classes weighted alike.
 
     Args:
-        features: a key of ``FEATURES``.
+        features: a key of ``FEATURES``, or ``STATES``: it then takes vectors in the place of texts.
         strength: inverse strength of the L2 penalty (scikit-learn's ``C``), above 0.
 
     Raises:
@@ -49,11 +52,14 @@ def pipeline(features: str = "words", strength: float = 1.0) -> Pipeline:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.preprocessing import StandardScaler
 
+    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=ITERATIONS)
+    if features == STATES:
+        return make_pipeline(StandardScaler(), model)
     if features not in FEATURES:
         raise not_accepted("text classifier, `features`", features, FEATURES)
     vectorisers = [TfidfVectorizer(**settings) for settings in FEATURES[features]]
-    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=ITERATIONS)
     return make_pipeline(make_union(*vectorisers), model)
 
 
@@ -65,9 +71,9 @@ class TextClassifier:
 
     @classmethod
     def fit(
-        cls, texts: Sequence[str], labels: Sequence[str], *, features: str = "words", strength: float = 1.0
+        cls, texts: Sequence[Any], labels: Sequence[str], *, features: str = "words", strength: float = 1.0
     ) -> TextClassifier:
-        """Fit a :func:`pipeline` on texts and their labels.
+        """Fit a :func:`pipeline` on texts, or their states, and their labels.
 
         Raises:
             UserError: unknown features, no text, or labels of one kind only.
@@ -84,17 +90,17 @@ class TextClassifier:
         """Classes in the order of the columns of :meth:`predict_proba`."""
         return [str(name) for name in self._fitted.classes_]
 
-    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+    def predict_proba(self, texts: Sequence[Any]) -> np.ndarray:
         """Probability of every class, float64, shape [texts, classes]; rows sum to 1."""
         if len(texts) == 0:
             return np.zeros((0, len(self.classes)))
         return np.asarray(self._fitted.predict_proba(texts))
 
-    def predict(self, texts: Sequence[str], among: Sequence[str] | None = None) -> np.ndarray:
+    def predict(self, texts: Sequence[Any], among: Sequence[str] | None = None) -> np.ndarray:
         """Likeliest class of every text, shape [texts].
 
         Args:
-            texts: the texts.
+            texts: the texts, or their states.
             among: choose among these classes only (those that the classifier knows).
         """
         known = [index for index, name in enumerate(self.classes) if among is None or name in among]
@@ -121,7 +127,8 @@ class TextClassifier:
             raise UserError(f"{folder}: no text classifier ({FILE} is missing). Rerun the rule that fits it.")
         try:
             found = cls(_skops().load(path, trusted=list(TRUSTED)))
-            found.predict_proba([""])
+            width = getattr(found._fitted, "n_features_in_", None)
+            found.predict_proba([np.zeros(width)] if width else [""])
             return found
         except Exception as error:  # a damaged file fails in as many ways as it has parts
             raise UserError(

@@ -28,7 +28,7 @@ def judged(answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd
     Args:
         answers: table of schema ``answers``.
         judge: its ``kind`` and ``options``; all else is what it works with, given to the judge by name: ``artefact``,
-            what its fit wrote.
+            what its fit wrote, ``model`` and ``batch_size`` as for :func:`fit`.
         cut_off: what an answer is that the token limit ended, for all answers or for each: ``judge``, what the judge
             makes of its text as it stands (as HarmBench does), or ``malformed``, whatever its text.
 
@@ -54,7 +54,9 @@ def without_thoughts(response: str) -> str:
     return said.strip() if thoughts or unfinished else response
 
 
-def fit(kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping[str, Any] | Options) -> dict[str, Any]:
+def fit(
+    kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping[str, Any] | Options, **given: Any
+) -> dict[str, Any]:
     """Fit a judge on labelled responses.
 
     Args:
@@ -62,6 +64,7 @@ def fit(kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping[str
         labelled: table of schema ``responses`` with labels.
         out: folder of the artefact; ``metrics.json`` holds what is returned.
         options: the judge's options.
+        given: what it works with: ``model`` (how to load it) and ``batch_size``, where it reads one.
 
     Returns:
         The judge's metrics on held-out prompts.
@@ -71,6 +74,6 @@ def fit(kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping[str
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    metrics: dict[str, Any] = JUDGES.module(kind).fit(labelled, folder, JUDGES.options(kind, options))
+    metrics: dict[str, Any] = JUDGES.module(kind).fit(labelled, folder, JUDGES.options(kind, options), **given)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return metrics

@@ -52,14 +52,25 @@ def macro_f1s(confusion: Array) -> Array:
     return np.asarray((f1 * (true > 0)).sum(axis=1) / (true > 0).sum(axis=1))
 
 
+def accuracies(confusion: Array) -> Array:
+    """Share of equal labels in each confusion matrix."""
+    return np.asarray(np.trace(confusion, axis1=1, axis2=2) / confusion.sum(axis=(1, 2)))
+
+
+def second_f1s(confusion: Array) -> Array:
+    """F1 of the last class of each confusion matrix, such as True among False and True; 0 where it never occurs."""
+    total = confusion[:, -1].sum(axis=1) + confusion[:, :, -1].sum(axis=1)
+    return np.divide(2 * confusion[:, -1, -1], total, out=np.zeros(total.shape), where=total > 0)
+
+
 def paired_statistic(
-    first: Sequence[str], second: Sequence[str], families: Sequence[str], statistic: Counted, lowest: float = 0.0
+    first: Sequence[Any], second: Sequence[Any], families: Sequence[str], statistic: Counted, lowest: float = 0.0
 ) -> Interval:
     """A statistic of two labels per entry with its 95% interval from resampled families.
 
     Args:
         first, second, families: as in :func:`agreement_interval`.
-        statistic: :func:`kappas`, :func:`macro_f1s`, or another.
+        statistic: :func:`kappas`, :func:`macro_f1s`, :func:`accuracies`, :func:`second_f1s` or another.
         lowest: smallest value that it can take; the largest is 1.
     """
     entries = pd.DataFrame({"first": list(first), "second": list(second), "family": list(families)})

@@ -43,6 +43,20 @@ def find_decoder(model: Any) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
     return decoder, stacks[0], norms[0]
 
 
+def keep_first_layers(model: Any, count: int) -> None:
+    """Cut a model down to its first layers, in place: the final norm then follows them, and no later one is computed.
+
+    Raises:
+        UserError: the model has fewer layers, or is of no supported form.
+    """
+    decoder, layers, _ = find_decoder(model)
+    if not 1 <= count <= len(layers):
+        raise UserError(f"layer {count}: not accepted. The model has {len(layers)} layers, counted from 1.")
+    del layers[count:]
+    cut: Any = decoder.config
+    cut.num_hidden_layers = count
+
+
 def gather_positions(hidden: Tensor, positions: Tensor) -> Tensor:
     """Pick positions of each row: hidden [B, T, D] with positions [B] -> [B, D], or with positions [B, K] -> [B, K,
     D]."""

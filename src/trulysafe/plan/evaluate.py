@@ -8,8 +8,9 @@ from typing import Any
 from trulysafe.config.tables.evaluation import Benchmark, Judge
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.plan.models import Models
-from trulysafe.plan.paths import Part
+from trulysafe.plan.paths import Part, distinct
 from trulysafe.plan.policies import Policies
+from trulysafe.plan.resources import SIZES
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,31 @@ class Evaluate(Part):
         return [self.results(f"{folder}/{shard}-of-{count}.parquet") for shard in range(count)]
 
     def judge(self, name: str) -> dict[str, Any]:
-        """How to open a judge: kind, options and, of a fitted one, the folder of its fit."""
+        """How to open a judge: kind, options and what it works with: the folder of its fit, the model that it reads."""
         judge = self.config.judges[name]
         artefact = self.results(f"judges/{name}") if judge.datasets else None
-        return {"kind": judge.kind, "options": judge.options.model_dump(exclude_defaults=True), "artefact": artefact}
+        options = judge.options.model_dump(exclude_defaults=True)
+        return {"kind": judge.kind, "options": options, "artefact": artefact, **self.judge_model(name)}
+
+    def judge_model(self, name: str) -> dict[str, Any]:
+        """The model that a judge reads: how to load it, and conversations per forward; nothing where it reads none."""
+        model = self.config.judges[name].model
+        return {"model": self.models.spec(model), "batch_size": self.config.batching.forward_batch} if model else {}
 
     def judge_files(self, names: Iterable[str]) -> list[str]:
-        """What to wait for before judges can judge: the fits of those that are fitted."""
-        return [artefact for name in names if (artefact := self.judge(name)["artefact"])]
+        """What to wait for before judges can judge: the fits of those that are fitted, and the models that they
+        read."""
+        fits = (artefact for name in names if (artefact := self.judge(name)["artefact"]))
+        return distinct([*fits, *self.judge_model_files(names)])
+
+    def judge_model_files(self, names: Iterable[str]) -> list[str]:
+        """What to wait for before the models that judges read can be loaded."""
+        return distinct(path for model in self.judge_models(names) for path in self.models.files(model))
+
+    def judge_models(self, names: Iterable[str]) -> list[str]:
+        """Models that judges read, the largest first."""
+        models = distinct(model for name in names if (model := self.config.judges[name].model))
+        return sorted(models, key=lambda model: -[*SIZES].index(self.models.size(model)))
 
     def judge_modules(self, names: Iterable[str]) -> list[str]:
         """Modules of judges, for the fingerprint of a job that uses them."""

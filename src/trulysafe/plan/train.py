@@ -36,9 +36,9 @@ class Train(Part):
             inputs["token_rewards"] = self.results(f"token_rewards/{method.token_rewards}")
             values = f"token_values/{method.token_rewards}"
             inputs["token_values"] = [self.results(f"{values}/{name}.parquet") for name in self.pairs(job)]
-        if judge := self.judge(job):
+        if judges := self.judges(job):
             inputs["texts"] = [self.results(f"pairs/{name}.parquet") for name in self.pairs(job)]
-            inputs["judge"] = [judge["artefact"]] if judge["artefact"] else []
+            inputs["judge"] = self.evaluate.judge_files(judges)
         if method.gamma_of:
             inputs["gamma_of"] = [self.results(f"policies/{other}") for other in self.policies.jobs_of(method.gamma_of)]
         return inputs

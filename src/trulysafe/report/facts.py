@@ -39,8 +39,11 @@ def _classifier(name: str, metrics: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(tested, Mapping) and "scores" in tested:
             chosen, baseline = (tested["scores"][tested[which]] for which in ("chosen", "baseline"))
             twice = tested.get("label_agreement", {})
-            said = f"{part}: macro-F1 {chosen['macro_f1']:.2f}, accuracy {chosen['accuracy']:.2f} on {chosen['n']} "
-            said += f"held-out rows (words alone: {baseline['macro_f1']:.2f})."
+            said = f"{part}: macro-F1 {chosen['macro_f1']:.2f}, accuracy {chosen['accuracy']:.2f}, kappa "
+            said += f"{chosen['kappa']:.2f} on {chosen['n']} held-out rows"
+            said += f" (words alone: {baseline['macro_f1']:.2f})." if tested["baseline"] == "words" else "."
+            if "as_judged" in tested["scores"]:
+                said += f" As the safety figures count: kappa {tested['scores']['as_judged']['kappa']:.2f}."
             if "unparsed" in tested:
                 said += f" Without a readable answer: {tested['unparsed']}."
             if "macro_f1" in twice:

@@ -14,11 +14,21 @@ from trulysafe.workflow.provenance import read_notes
 
 
 class Tested(NamedTuple):
-    """A labeller's metrics and its held-out rows: prompt_id, label, and the classes by feature set or reviewer."""
+    """A labeller's or judge's metrics and its held-out rows: prompt_id, label, and the classes by feature set, reviewer
+    or whatever stands beside them."""
 
     name: str
     metrics: dict[str, Any]
     held_out: pd.DataFrame
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _held_out(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "held_out.csv", keep_default_na=False, dtype=str)  # a class "none" must stay a text
 
 
 def _frame(name: str, **options: Any) -> cached_property[pd.DataFrame]:
@@ -93,12 +103,18 @@ class Run:
     @cached_property
     def labellers(self) -> list[Tested]:
         """Risk labellers that were tested. Input: their artefact folders."""
-        paths = self.paths.get("labellers", [])
-        metrics = [json.loads((path / "metrics.json").read_text(encoding="utf-8")) for path in paths]
-        return [  # a class such as "none" must stay a text
-            Tested(path.name, about, pd.read_csv(path / "held_out.csv", keep_default_na=False, dtype=str))
-            for path, about in zip(paths, metrics, strict=True)
-            if "scores" in about
+        found = ((path, _metrics(path)) for path in self.paths.get("labellers", []))
+        return [Tested(path.name, about, _held_out(path)) for path, about in found if "scores" in about]
+
+    @cached_property
+    def fitted_judges(self) -> list[Tested]:
+        """Classifiers of fitted judges, named ``<judge>/verdicts`` and ``<judge>/safety``. Input: the judges' artefact
+        folders."""
+        folders = self.paths.get("fitted_judges", [])
+        return [
+            Tested(f"{path.name}/{part}", about, _held_out(path / part))
+            for path in folders
+            for part, about in _metrics(path).items()
         ]
 
     @cached_property

@@ -16,11 +16,12 @@ class Judge(OfKind):
     """Something that classes answers: a module of `src/trulysafe/judges/`."""
 
     KINDS: ClassVar = JUDGES
-    BY_KIND: ClassVar = ("datasets",)
+    BY_KIND: ClassVar = ("datasets", "model")
 
     datasets: list[Name] = Field(
         default_factory=list, description="Labelled responses to fit the judge on, where it is fitted."
     )
+    model: Name | None = Field(None, description="Model whose states the judge reads, where it reads one.")
     job: Name | None = Field(
         None,
         description="Judges of one `job` judge in one job; none is a job of its own, so that the judge comes and goes "

@@ -11,6 +11,7 @@ from trulysafe.config.launch import Launch
 from trulysafe.config.load import load
 from trulysafe.config.order import kept_steps
 from trulysafe.config.resolved import given_model, method_of, training_of
+from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.config.tables.training import Training
 from trulysafe.methods.method import ONE_PROCESS, SHIFTED_LOSSES, Method
 from trulysafe.models.sizes import Size, size_of
@@ -232,6 +233,29 @@ def _answer(work: Work, job: Any) -> Job:
     return replace(_sum(parts, shards), loads=loads)
 
 
+def _fit_judge(work: Work, job: Any) -> Job:
+    judge = work.config.judges[job.wildcards.judge]
+    tokens = work.rows.with_role(judge.datasets, "judge") * work.response()
+    return Job(model=work.size(judge.model), forward_tokens=tokens) if judge.model else Job()
+
+
+def _judge(work: Work, job: Any) -> Job:
+    """A pass over the answers of a shard for each judge that reads a model."""
+    parts, shards = list[Job](), int(job.wildcards.shards)
+    for judge, asking in work.plan.evaluate.asked(job.wildcards.benchmarks, job.wildcards.judges).items():
+        if model := work.config.judges[judge].model:
+            tokens = sum(_answers(work, job, work.config.benchmarks[name]) for name in asking)
+            parts.append(Job(model=work.size(model), forward_tokens=tokens))
+    return replace(_sum(parts, shards), loads=len(parts)) if parts else Job()
+
+
+def _answers(work: Work, job: Any, benchmark: Benchmark) -> float:
+    """Tokens of the answers of a job's policies to a benchmark, with their prompts."""
+    policies = work.plan.models.of_job(job.wildcards.job)
+    rows = sum(work.rows.benchmark(benchmark, policy["last"]) for policy in policies)
+    return rows * work.response(benchmark.max_new_tokens)
+
+
 def _sum(parts: list[Job], shares: int = 1) -> Job:
     """Work of one model, one part after another; or an equal share of it."""
     added = ("forward_tokens", "trained_tokens", "steps", "disk")
@@ -254,5 +278,7 @@ RULES: dict[str, Callable[[Work, Any], Job]] = {
     "train": _train,
     "pool_likelihoods": _pool_likelihoods,
     "answer": _answer,
+    "fit_judge": _fit_judge,
+    "judge": _judge,
 }
 """Work of a job of each rule that runs a model or keeps much."""
