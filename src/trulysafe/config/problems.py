@@ -22,6 +22,7 @@ TABLES = tuple(key for key, field in Configuration.model_fields.items() if get_o
 TABLE_OF = {key: table for table in TABLES for key in (table, table.removesuffix("s"))} | {
     "mix": "mixes",
     "corpus": "datasets",
+    "shots_from": "datasets",
     "gamma_of": "experiments",
 }
 """Key of a component -> the table that it takes names from; ``datasets`` and ``dataset`` both name data sets."""
@@ -156,6 +157,9 @@ def _drift_problems(config: Configuration) -> Iterator[str]:
                 f"drift.experiments: {name!r} is not followed. Accepted: experiments that train a policy of the pool's "
                 f"model {model!r}."
             )
+    if config.benchmarks[drift.benchmark].task:
+        yield f"drift.benchmark: {drift.benchmark!r} is a task, whose prompts get no answers. Name one with judges."
+        return
     judge = config.benchmarks[drift.benchmark].judges[0]
     if config.judges[judge].datasets:
         yield (

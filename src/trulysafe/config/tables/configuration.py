@@ -47,7 +47,7 @@ class Configuration(Table):
     )
     methods: dict[Name, MethodTable] = Field(default_factory=dict, description="Preference methods by name.")
     experiments: dict[Name, Experiment] = Field(description="Arms of the comparison.")
-    judges: dict[Name, Judge] = Field(description="Judges by name.")
+    judges: dict[Name, Judge] = Field(default_factory=dict, description="Judges by name.")
     benchmarks: dict[Name, Benchmark] = Field(description="Benchmarks by name.")
     drift: Drift | None = Field(
         None,
