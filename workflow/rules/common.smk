@@ -92,6 +92,7 @@ wildcard_constraints:
     mix="|".join(CONFIG.mixes) or "-",
     judge="|".join(CONFIG.judges) or "-",
     benchmarks="|".join(PLAN.evaluate.benchmark_jobs) or "-",
+    tasks="|".join(PLAN.evaluate.task_jobs) or "-",
     judges="|".join(PLAN.evaluate.judge_jobs) or "-",
     source="|".join(CONFIG.token_rewards) or "-",
     shard=r"\d+",

@@ -1,11 +1,23 @@
-"""Answers of every policy, verdicts of every judge, and the numbers."""
+"""Answers of every policy, verdicts of every judge, choices in benchmark tasks, and the numbers."""
+
+
+def benchmarks_of(names, *left_out):
+    """Options of benchmarks that can change what is answered or chosen, with the tables of their data sets."""
+    kept = {
+        name: options(CONFIG.benchmarks[name], "axis", "judges", "purpose", "job", "metric", "cut_off", *left_out)
+        for name in names
+    }
+    tables = ("datasets", *({"shots_from"} - {*left_out}))
+    return {name: {**item, **{key: PLAN.data.tables(item[key]) for key in tables}} for name, item in kept.items()}
 
 
 rule answer:
     """Greedy answers of the policies of one job to one benchmark, or to those that share a job; one shard of them."""
     input:
         unpack(lambda wildcards: PLAN.evaluate.inputs(wildcards.job)),
-        datasets=lambda wildcards: PLAN.data.tables(PLAN.evaluate.datasets(wildcards.benchmarks)),
+        datasets=lambda wildcards: PLAN.data.tables(
+            PLAN.evaluate.datasets(PLAN.evaluate.benchmark_jobs[wildcards.benchmarks])
+        ),
         split=ancient(results("data/split.parquet")),
     output:
         answers=results("answers/{job}/{benchmarks}/{shard}-of-{shards}.parquet"),
@@ -19,15 +31,13 @@ rule answer:
         **needs("generate", lambda wildcards: PLAN.policies.model(wildcards.job)),
     params:
         policies=lambda wildcards: PLAN.models.of_job(wildcards.job),
-        benchmarks=lambda wildcards: {
-            name: {
-                **options(CONFIG.benchmarks[name], "axis", "judges", "purpose", "job", "cut_off"),
-                "datasets": PLAN.data.tables(CONFIG.benchmarks[name].datasets),
-            }
-            for name in PLAN.evaluate.benchmark_jobs[wildcards.benchmarks]
-        },
+        benchmarks=lambda wildcards: benchmarks_of(
+            PLAN.evaluate.benchmark_jobs[wildcards.benchmarks], "task", "shots", "shots_from", "chat_template"
+        ),
         block=CONFIG.batching.answer_batch,
-        roles=lambda wildcards: PLAN.data.roles(PLAN.evaluate.datasets(wildcards.benchmarks)),
+        roles=lambda wildcards: PLAN.data.roles(
+            PLAN.evaluate.datasets(PLAN.evaluate.benchmark_jobs[wildcards.benchmarks])
+        ),
         code=code("answer"),
     script:
         "../scripts/answer.py"
@@ -89,6 +99,33 @@ rule judge:
         "../scripts/judge.py"
 
 
+rule choose:
+    """What the policies of one job choose in the documents of one task, or of those that share a job; one shard."""
+    input:
+        unpack(lambda wildcards: PLAN.evaluate.inputs(wildcards.job)),
+        datasets=lambda wildcards: PLAN.data.tables(PLAN.evaluate.datasets(PLAN.evaluate.task_jobs[wildcards.tasks])),
+        split=ancient(results("data/split.parquet")),
+    output:
+        verdicts=results("chosen/{job}/{tasks}/{shard}-of-{shards}.parquet"),
+    log:
+        logs("choose/{job}/{tasks}/{shard}-of-{shards}"),
+    benchmark:
+        timings("choose/{job}/{tasks}/{shard}-of-{shards}")
+    conda:
+        "../../envs/trulysafe.yaml"
+    resources:
+        **needs("forward", lambda wildcards: PLAN.policies.model(wildcards.job)),
+    params:
+        policies=lambda wildcards: PLAN.models.of_job(wildcards.job),
+        benchmarks=lambda wildcards: benchmarks_of(PLAN.evaluate.task_jobs[wildcards.tasks]),
+        block=CONFIG.batching.answer_batch,
+        batch=CONFIG.batching.forward_batch,
+        roles=lambda wildcards: PLAN.data.roles(PLAN.evaluate.datasets(PLAN.evaluate.task_jobs[wildcards.tasks])),
+        code=code("choose"),
+    script:
+        "../scripts/choose.py"
+
+
 rule metrics:
     """Every number with n and interval; the declared contrasts; over-refusal at matched safety; agreement of judges."""
     input:
@@ -115,7 +152,7 @@ rule metrics:
             if item.start_from is not None and item.start_from.seed is not None
         },
         diversity_answers=CONFIG.report.diversity_answers,
-        judges=list(CONFIG.judges),
+        judges=PLAN.evaluate.judges,
         code=code("metrics"),
     script:
         "../scripts/metrics.py"

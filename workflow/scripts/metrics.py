@@ -15,7 +15,7 @@ with job(snakemake) as run:
     benchmarks = run.params.benchmarks
     verdicts = read_jobs(run.input.verdicts, "verdicts", list(benchmarks), run.params.judges)
     metrics = metric_rows(verdicts, benchmarks, run.provenance_id)
-    if run.params.diversity_answers:
+    if run.params.diversity_answers and run.input.answers:
         answers = read_jobs(run.input.answers, "answers", list(benchmarks))
         rows = diversity_rows(answers, benchmarks, run.provenance_id, run.params.diversity_answers)
         metrics = pd.concat([metrics, rows, pooled_rows(rows)], ignore_index=True)

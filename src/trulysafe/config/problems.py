@@ -19,7 +19,7 @@ from trulysafe.reward.options import FitOptions
 TABLES = tuple(key for key, field in Configuration.model_fields.items() if get_origin(field.annotation) is dict)
 """Keys of the configuration that hold components by name."""
 TABLE_OF = {key: table for table in TABLES for key in (table, table.removesuffix("s"))}
-TABLE_OF |= {"mix": "mixes", "corpus": "datasets", "gamma_of": "experiments"}
+TABLE_OF |= {"mix": "mixes", "corpus": "datasets", "shots_from": "datasets", "gamma_of": "experiments"}
 """Key of a component -> the table that it takes names from; ``datasets`` and ``dataset`` both name data sets."""
 IN_REPORT = {
     "contrasts": {"a": "experiments", "b": "experiments"},
@@ -165,11 +165,15 @@ def _drift_problems(config: Configuration) -> Iterator[str]:
     drift = config.drift
     if drift is None:
         return
-    model, judge = config.pools[drift.pool].model, config.benchmarks[drift.benchmark].judges[0]
+    model = config.pools[drift.pool].model
     for name in drift.experiments:
         if config.experiments[name].method is None or config.experiments[name].model != model:
             accepted = f"experiments that train a policy of the pool's model {model!r}"
             yield f"drift.experiments: {name!r} is not followed. Accepted: {accepted}."
+    if config.benchmarks[drift.benchmark].task:
+        yield f"drift.benchmark: {drift.benchmark!r} is a task, whose prompts get no answers. Name one with judges."
+        return
+    judge = config.benchmarks[drift.benchmark].judges[0]
     if config.judges[judge].datasets:
         do = "Name a benchmark whose first judge is not fitted, such as one of kind refusal_phrases."
         yield f"drift.benchmark: the first judge of {drift.benchmark!r}, {judge!r}, is fitted. {do}"

@@ -34,3 +34,5 @@ def uses(config: Configuration) -> Iterator[Use]:
     for table, names, kind, role in stages:
         for name in names:
             yield Use(f"{table}.{name}.datasets", getattr(config, table)[name].datasets, kind, role)
+    for name, benchmark in config.benchmarks.items():
+        yield Use(f"benchmarks.{name}.shots_from", benchmark.shots_from, "prompts", "evaluation")

@@ -147,7 +147,7 @@ def _ids(
 ) -> list[list[int]]:
     """Token ids of a prompt with its generation prompt, then those of its conversation with each response."""
     messages = as_messages(prompt)
-    begun = _render(tokenizer, messages, add_generation_prompt=True)
+    begun = render(tokenizer, messages, add_generation_prompt=True)
     texts = [begun, *(_answered(tokenizer, messages, begun, response) for response in responses)]
     ids = [list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
     if any(map(_repeats_bos(tokenizer), ids)):
@@ -162,7 +162,7 @@ def _answered(tokenizer: PreTrainedTokenizerBase, messages: list[Message], begun
         raise UserError("An empty response cannot be tokenised. Remove the row, or give the response a text.")
     end_of_turn_id(tokenizer)  # there must be one
     end = str(tokenizer.eos_token)
-    whole = _render(tokenizer, [*messages, {"role": "assistant", "content": response}])
+    whole = render(tokenizer, [*messages, {"role": "assistant", "content": response}])
     # a response may begin with what the generation prompt ends in
     before = max(0, common_prefix_length(begun, whole) - len(response))
     place = whole.find(words, before)
@@ -172,7 +172,12 @@ def _answered(tokenizer: PreTrainedTokenizerBase, messages: list[Message], begun
     return f"{begun}{response}{end}" if place < 0 else whole[: ends + len(end)]
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], **options: Any) -> str:
+def render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], **options: Any) -> str:
+    """A conversation as the chat template writes it, on the fixed date.
+
+    Raises:
+        UserError: the tokenizer has no chat template.
+    """
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
             f"The tokenizer {tokenizer.name_or_path!r} has no chat template. "
@@ -210,7 +215,7 @@ def _refuse_double_bos(tokenizer: PreTrainedTokenizerBase, messages: list[Messag
     """Raise where the template itself writes a BOS behind another; texts may hold the BOS token's letters."""
     bos = str(tokenizer.bos_token)
     plain = [{**message, "content": str(message["content"]).replace(bos, "")} for message in messages]
-    text = _render(tokenizer, plain, add_generation_prompt=True)
+    text = render(tokenizer, plain, add_generation_prompt=True)
     if _repeats_bos(tokenizer)(list(tokenizer(text, add_special_tokens=False)["input_ids"])):
         raise UserError(
             f"The chat template of {tokenizer.name_or_path!r} writes the BOS token {bos!r} twice in a row. Remove one "

@@ -31,6 +31,7 @@ def _problems(config: Configuration) -> Iterator[str]:
             yield f"datasets.{name}: {error}"
     yield from _endpoints(config)
     yield from _models(config)
+    yield from _tasks(config)
     yield from consistency_problems(config)
 
 
@@ -44,6 +45,24 @@ def _models(config: Configuration) -> Iterator[str]:
         template = getattr(model, "chat_template", None)
         if template and not Path(template).is_file():
             yield f"models.{name}.chat_template: {template} does not exist. Give the path of a Jinja file."
+
+
+def _tasks(config: Configuration) -> Iterator[str]:
+    from trulysafe.evaluate.tasks import check_task
+
+    for name, benchmark in config.benchmarks.items():
+        if benchmark.task is None:
+            continue
+        for dataset in (*benchmark.datasets, *benchmark.shots_from):
+            if config.datasets[dataset].kind != "documents":
+                yield (
+                    f"benchmarks.{name}.task: {dataset!r} is of the kind {config.datasets[dataset].kind!r}, which does "
+                    "not keep what the task reads. Accepted: datasets of kind 'documents'."
+                )
+        try:
+            check_task(benchmark.task, benchmark.metric)
+        except UserError as error:
+            yield f"benchmarks.{name}.task: {error}"
 
 
 def _endpoints(config: Configuration) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from trulysafe.config.tables.evaluation import Benchmark, Judge
 from trulysafe.evaluate.judging import JUDGES
+from trulysafe.evaluate.tasks import METRICS
 from trulysafe.plan.models import Models
 from trulysafe.plan.paths import Part, distinct
 from trulysafe.plan.policies import Policies
@@ -29,7 +30,12 @@ class Evaluate(Part):
     @cached_property
     def benchmark_jobs(self) -> dict[str, list[str]]:
         """Benchmarks that are answered together: those that name a ``job`` under it, others under their own name."""
-        return _by_job(self.config.benchmarks)
+        return _by_job({name: item for name, item in self.config.benchmarks.items() if not item.task})
+
+    @cached_property
+    def task_jobs(self) -> dict[str, list[str]]:
+        """Benchmarks in which policies choose together, named as :attr:`benchmark_jobs`."""
+        return _by_job({name: item for name, item in self.config.benchmarks.items() if item.task})
 
     @cached_property
     def judge_jobs(self) -> dict[str, list[str]]:
@@ -41,9 +47,13 @@ class Evaluate(Part):
         return [path for benchmarks in self.benchmark_jobs for path in self._shards(f"answers/{job}/{benchmarks}")]
 
     def verdicts(self, job: str, judges: Iterable[str] | None = None) -> list[str]:
-        """Verdicts on the answers of a job's policies, of all judges or of the files that hold those of some."""
-        some = set(self.config.judges if judges is None else judges)
-        return [
+        """Verdicts on the answers and choices of a job's policies, of all judges or of the files that hold those of
+        some."""
+        some = set(self.judges if judges is None else judges)
+        chosen = [
+            path for tasks in self.task_jobs if some & {*METRICS} for path in self._shards(f"chosen/{job}/{tasks}")
+        ]
+        return chosen + [
             path
             for benchmarks in self.benchmark_jobs
             for together in self.judge_jobs
@@ -59,10 +69,15 @@ class Evaluate(Part):
         }
         return {judge: asking for judge, asking in found.items() if asking}
 
-    def datasets(self, benchmarks: str) -> list[str]:
-        """Data sets of the prompts of a job's benchmarks."""
-        named = (self.config.benchmarks[name].datasets for name in self.benchmark_jobs[benchmarks])
-        return sorted({dataset for datasets in named for dataset in datasets})
+    @property
+    def judges(self) -> list[str]:
+        """All that verdicts may be of: judges, and the metrics of tasks."""
+        return [*self.config.judges, *METRICS]
+
+    def datasets(self, names: Iterable[str]) -> list[str]:
+        """Data sets of the prompts of benchmarks, and of examples that are shown before them."""
+        benchmarks = [self.config.benchmarks[name] for name in names]
+        return sorted({dataset for item in benchmarks for dataset in (*item.datasets, *item.shots_from)})
 
     def _shards(self, folder: str) -> list[str]:
         count = self.config.batching.answer_shards
@@ -102,7 +117,7 @@ class Evaluate(Part):
     @property
     def main_judges(self) -> list[str]:
         """The first judge of every benchmark, by whose verdicts arms are compared."""
-        return list(dict.fromkeys(benchmark.judges[0] for benchmark in self.config.benchmarks.values()))
+        return list(dict.fromkeys(benchmark.main_judge for benchmark in self.config.benchmarks.values()))
 
     @property
     def fitted_judges(self) -> list[str]:
@@ -113,7 +128,7 @@ class Evaluate(Part):
     def measured_on(self) -> dict[str, dict[str, Any]]:
         """What the numbers need to know of a benchmark; its first judge is the main one."""
         return {
-            name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.judges[0]}
+            name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.main_judge}
             for name, benchmark in self.config.benchmarks.items()
         }
 

@@ -208,7 +208,7 @@ def _remove(path: Path) -> None:
 
 def _versions() -> dict[str, str]:
     found = {}
-    for name in ("trulysafe", "torch", "transformers", "trl", "scikit-learn", "snakemake"):
+    for name in ("trulysafe", "torch", "transformers", "trl", "lm_eval", "scikit-learn", "snakemake"):
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found

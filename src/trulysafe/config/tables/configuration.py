@@ -36,7 +36,7 @@ class Configuration(Table):
     token_rewards: dict[Name, TokenReward] = Field({}, description="Further sources of token rewards by name.")
     methods: dict[Name, MethodTable] = Field({}, description="Preference methods by name.")
     experiments: dict[Name, Experiment] = Field(description="Arms of the comparison.")
-    judges: dict[Name, Judge] = Field(description="Judges by name.")
+    judges: dict[Name, Judge] = Field(default_factory=dict, description="Judges by name.")
     benchmarks: dict[Name, Benchmark] = Field(description="Benchmarks by name.")
     drift: Drift | None = Field(None, description="Policies whose order and distribution of responses is followed.")
     batching: Batching = Field(default_factory=Batching, description="Size of jobs.")

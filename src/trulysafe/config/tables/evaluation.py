@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from trulysafe.common.kinds import OfKind
-from trulysafe.common.options import Axis, ContrastMetric, Count, CutOff, Name, PartOf, Purpose, Risk, Table
+from trulysafe.common.options import (
+    Axis,
+    ContrastMetric,
+    Count,
+    CutOff,
+    Flag,
+    Name,
+    PartOf,
+    Purpose,
+    Risk,
+    Table,
+    TableOfKinds,
+    Whole,
+    error_at,
+)
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.reward.options import Baseline, FitOptions
 
@@ -29,13 +43,44 @@ class Judge(OfKind):
     )
 
 
-class Benchmark(Table):
-    """Prompts that policies answer, and how the answers count."""
+_OF_ANSWERS = ("judges", "max_new_tokens", "cut_off")
+_OF_A_TASK = ("metric", "shots", "shots_from", "chat_template")
 
-    datasets: list[Name] = Field(min_length=1, description="Prompts to answer.")
+
+class Benchmark(TableOfKinds):
+    """Prompts that policies answer, or tasks in which they choose among options, and how that counts."""
+
+    KEYS: ClassVar = {}
+
+    datasets: list[Name] = Field(
+        min_length=1, description="Prompts to answer; with a `task`, its documents (datasets of kind `documents`)."
+    )
     axis: Axis = Field(description="What a good answer is.")
     risks: list[Risk] = Field(default_factory=list, description="Keep prompts of these classes; empty keeps all.")
-    judges: list[Name] = Field(min_length=1, description="Judges; the first is the one in the main table.")
+    judges: list[Name] = Field(
+        default_factory=list,
+        description="Judges of the answers; the first is the one in the main table. Needed without a `task`.",
+    )
+    task: str | None = Field(
+        None,
+        description="Multiple-choice task of lm-evaluation-harness: nothing is answered and judged, the option of the "
+        "highest log-likelihood is the policy's choice. Columns in braces name a task for each document, as in "
+        "`mmlu_{subject}`.",
+    )
+    metric: Literal["acc", "acc_norm"] = Field(
+        "acc",
+        description="Which choice counts as `helpful` in the main table (`task`): of the likeliest option, or of the "
+        "likeliest per character. Both are measured where the task reports both.",
+    )
+    shots: Whole | None = Field(
+        None, description="Examples shown before each document (`task`); none is the task's own number."
+    )
+    shots_from: list[Name] = Field(
+        default_factory=list, description="Documents to take examples from (`task`), where it brings none of its own."
+    )
+    chat_template: Flag = Field(
+        False, description="Put documents into the model's chat template (`task`), examples as earlier turns."
+    )
     rows: Count | None = Field(
         None, description="Prompts per risk class at the end point, lowest hashes first; none is all."
     )
@@ -63,6 +108,27 @@ class Benchmark(Table):
         "its own, so that the benchmark comes and goes without the others being answered anew. Name one where "
         "answering takes seconds.",
     )
+
+    @property
+    def main_judge(self) -> str:
+        """The judge in the main table; of a task the metric that counts."""
+        return self.metric if self.task else self.judges[0]
+
+    @model_validator(mode="after")
+    def _answers_or_chooses(self) -> Self:
+        if self.task and self.axis != "helpfulness":
+            raise error_at(
+                "axis", f"{self.axis!r} is not accepted with a `task`, which is right or not. Accepted: helpfulness."
+            )
+        if not self.task and not self.judges:
+            raise error_at("judges", "missing. Name who judges the answers, or a `task` to choose by likelihood.")
+        for key in _OF_ANSWERS if self.task else _OF_A_TASK:
+            if key in self.given():
+                other = (
+                    "is not read with a `task`, as nothing is answered" if self.task else "is read only with a `task`"
+                )
+                raise error_at(key, f"{other}. Leave it out (null in an overlay).")
+        return self
 
 
 class Contrast(Table):

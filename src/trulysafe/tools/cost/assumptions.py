@@ -13,6 +13,7 @@ class Assumptions:
     bandwidth_share: Annotated[float, "share of the memory bandwidth that decoding reaches"] = 0.6
     layer_seconds: Annotated[float, "seconds that one layer's kernels take to start, per decoding step"] = 0.0007
     prompt_tokens: Annotated[float, "tokens of a prompt"] = 60
+    options: Annotated[float, "options of a document that a policy chooses among, each read with the document"] = 4
     response_fill: Annotated[float, "share of the token limit that a response fills"] = 0.6
     pair_fill: Annotated[float, "share of max_length that a side of a pair fills, padding counted"] = 0.5
     unknown_rows: Annotated[float, "rows of a data set that is not at hand and has no option `rows`"] = 1000

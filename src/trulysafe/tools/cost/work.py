@@ -256,6 +256,15 @@ def _answers(work: Work, job: Any, benchmark: Benchmark) -> float:
     return rows * work.response(benchmark.max_new_tokens)
 
 
+def _choose(work: Work, job: Any) -> Job:
+    """Every option of every document, with the examples before it, of each policy; spread evenly over shards."""
+    policies, model, tokens = job.params.policies, work.plan.policies.model(job.wildcards.job), 0.0
+    for benchmark in (work.config.benchmarks[name] for name in job.params.benchmarks):
+        rows = sum(work.rows.benchmark(benchmark, policy["last"]) for policy in policies)
+        tokens += rows * work.assumptions.options * work.assumptions.prompt_tokens * (1 + (benchmark.shots or 0))
+    return Job(model=work.size(model), loads=len(policies), forward_tokens=tokens / int(job.wildcards.shards))
+
+
 def _sum(parts: list[Job], shares: int = 1) -> Job:
     """Work of one model, one part after another; or an equal share of it."""
     added = ("forward_tokens", "trained_tokens", "steps", "disk")
@@ -280,5 +289,6 @@ RULES: dict[str, Callable[[Work, Any], Job]] = {
     "answer": _answer,
     "fit_judge": _fit_judge,
     "judge": _judge,
+    "choose": _choose,
 }
 """Work of a job of each rule that runs a model or keeps much."""

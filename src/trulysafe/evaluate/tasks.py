@@ -1,0 +1,106 @@
+"""Tasks of lm-evaluation-harness by their names: where they lie and what they are, without loading the harness, which
+takes seconds."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from functools import cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trulysafe.common.errors import UserError, choices
+
+METRICS = ("acc", "acc_norm")
+"""What is counted of a choice: the likeliest option, and the likeliest per character; judges of these names."""
+_NAME = re.compile(rb"""^["']?(task|group)["']?:[ \t]*["']?([^\s"'#\[]+)""", re.MULTILINE)
+
+
+def task_name(pattern: str, document: dict[str, Any]) -> str:
+    """Name of a document's task: columns in braces stand for their values, as in ``mmlu_{subject}``.
+
+    Raises:
+        UserError: the document has no such column.
+    """
+    try:
+        return pattern.format_map(document)
+    except KeyError as error:
+        raise UserError(
+            f"no column {error}, which the task {pattern!r} names. Columns: {', '.join(document)}."
+        ) from None
+
+
+def task_file(name: str) -> Path:
+    """Where a task is described.
+
+    Raises:
+        UserError: there is no such task; names those that are spelt much like it.
+    """
+    names = _files()
+    if name in names["task"]:
+        return names["task"][name]
+    version, do = metadata.version("lm_eval"), "`lm-eval ls subtasks` lists all."
+    if name in names["group"]:
+        do = f"It is a group of tasks: name one of them, or all by a column of their documents, as {name}_{{subject}}."
+    begun = sorted((known for known in names["task"] if known.startswith(name)), key=lambda known: (len(known), known))
+    near = begun[:5] or get_close_matches(name, names["task"], n=5)
+    meant = f" Did you mean {', '.join(near)}?" if near else ""
+    raise UserError(f"{name!r} is no task of lm-evaluation-harness {version}.{meant} {do}")
+
+
+def check_task(pattern: str, metric: str | None = None) -> None:
+    """Raise :class:`UserError` where a task is unknown, is no choice among options, or does not report the metric.
+
+    With columns in braces, where that holds of all tasks that could be meant.
+    """
+    form = re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(pattern)))
+    problem = None
+    for name in filter(form.fullmatch, _files()["task"]) if "{" in pattern else [pattern]:
+        found = _problem(name, task_config(task_file(name)), metric)
+        if found is None:
+            return
+        problem = problem or found
+    raise UserError(problem) if problem else UserError(f"{pattern!r} is the name of no task of lm-evaluation-harness.")
+
+
+def _problem(name: str, config: dict[str, Any], metric: str | None) -> str | None:
+    if config.get("output_type") != "multiple_choice":
+        found = config.get("output_type", "generate_until") if "class" not in config else "given as a Python class"
+        return (
+            f"the task {name!r} is {found}. Accepted: tasks of output_type multiple_choice, whose options are "
+            "compared by their likelihood. For answers that are written out give `judges` in place of `task`."
+        )
+    reported = [item["metric"] for item in config.get("metric_list") or [{"metric": known} for known in METRICS]]
+    accepted = [known for known in METRICS if known in reported]
+    if not accepted or metric not in (*accepted, None):
+        return f"the task {name!r} does not report {metric or ' or '.join(METRICS)}.{choices(metric, accepted)}"
+    return None
+
+
+def task_config(path: Path) -> dict[str, Any]:
+    """What a task's file says, over the files that it includes; functions are left as their names."""
+
+    class Loader(yaml.SafeLoader):
+        """Reads what the harness reads."""
+
+    Loader.add_constructor("!function", lambda loader, node: node.value)
+    given = yaml.load(path.read_bytes(), Loader)
+    included, below = given.pop("include", []), dict[str, Any]()
+    for name in [included] if isinstance(included, str) else included:
+        below |= task_config(path.parent / name)
+    return below | given
+
+
+@cache
+def _files() -> dict[str, dict[str, Path]]:
+    """Names of tasks and of groups -> their files; of two of one name the first counts, as in the harness."""
+    found: dict[str, dict[str, Path]] = {"task": {}, "group": {}}
+    (package,) = find_spec("lm_eval").submodule_search_locations  # type: ignore[union-attr, misc]
+    for path in sorted(Path(package, "tasks").rglob("*.yaml"), key=Path.as_posix):
+        for kind, name in _NAME.findall(path.read_bytes()):
+            found[kind.decode()].setdefault(name.decode(), path)
+    return found
