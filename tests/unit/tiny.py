@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
+    Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
     LlamaConfig,
@@ -49,8 +50,8 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return made
 
 
-def model(family: str, seed: int = 0) -> PreTrainedModel:
-    """A random causal language model of three layers of width 16."""
+def model(family: str, seed: int = 0, **options: Any) -> PreTrainedModel:
+    """A random causal language model of three layers of width 16; ``options`` are of its configuration."""
     sizes: dict[str, Any] = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     if family == "gpt2":
         sizes |= {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": 2, "n_positions": 64}
@@ -59,10 +60,11 @@ def model(family: str, seed: int = 0) -> PreTrainedModel:
             "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 2, "num_key_value_heads": 2,
             "intermediate_size": 24, "max_position_embeddings": 64,
         }  # fmt: skip
-    if family == "gemma":
+    if family in ("gemma", "gemma3"):
         sizes["head_dim"] = 8
     torch.manual_seed(seed)
-    made = AutoModelForCausalLM.from_config(CONFIGS[family](**sizes))
+    config = Gemma3TextConfig if family == "gemma3" else CONFIGS[family]
+    made = AutoModelForCausalLM.from_config(config(**sizes, **options))
     with torch.no_grad():  # the usual initial values are so small that layers would hardly differ
         for parameter in made.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
