@@ -10,10 +10,16 @@ import pytest
 import torch
 
 from tests.unit import tiny
+from tests.unit import training_world as world
 from trulysafe.common.errors import UserError
+from trulysafe.config.tables.sources import HubModel
 from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.models.representations import extract
 from trulysafe.models.sampling import Decoding, generated
+from trulysafe.models.sizes import size_of
 from trulysafe.models.tokens import encode
+from trulysafe.train import limits
+from trulysafe.train.run import train_policy
 
 GREEDY = Decoding(max_new_tokens=24)
 LEAKS: dict[str, dict[str, Any]] = {
@@ -102,3 +108,33 @@ def test_a_token_that_stands_for_an_image_may_lie_outside(tmp_path: Path) -> Non
     path = tmp_path / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"image_token": "<image>"}), encoding="utf-8")
     assert load_tokenizer({"source": str(tmp_path)}).convert_tokens_to_ids("<image>") == tiny.VOCABULARY
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 2, "target_modules": "all-linear"}])
+@pytest.mark.parametrize("family", ["gemma3 with eyes", "gemma3", "gpt2"])
+def test_every_stage_finds_the_sizes_of_a_family(tmp_path: Path, family: str, lora: dict[str, Any] | None) -> None:
+    """Gemma 3 nests what is of its text, GPT-2 has names of its own."""
+    spec, reward = world.save_model(tmp_path / "base", family), tmp_path / "reward"
+    reward.mkdir()
+    data = world.dataset(spec)
+    run = world.run(tmp_path / "run", spec, "batch", world.save_reward(reward), steps=2, snapshots=[], lora=lora)
+    lengths = [len(row["prompt_ids"]) + len(row["chosen_ids"]) for row in data]
+    limits.check_limits(spec, run.training, run.parsed()[1], lengths)
+    run.place.mkdir()
+    train_policy(run, data)
+    cost = json.loads((run.place / "policy" / "cost.json").read_text(encoding="utf-8"))
+    assert (cost["layers"], cost["hidden_size"]) == (tiny.LAYERS, tiny.WIDTH)
+    policy = {"source": str(run.place / "policy" / "step2")}
+    assert len(answers(load_model(policy), GREEDY)) == 3
+    states = extract(load_model(policy), load_tokenizer(policy), [("w1 w2", "w3 w4")])
+    assert states.shape == (1, tiny.LAYERS, tiny.WIDTH)
+
+
+@pytest.mark.parametrize("family", ["gemma3 with eyes", "gemma3", "gpt2", "gemma", "llama"])
+@pytest.mark.parametrize("weights", [True, False])
+def test_the_plan_finds_the_sizes_of_a_family(tmp_path: Path, family: str, weights: bool) -> None:
+    model = tiny.model(family)
+    (model if weights else model.config).save_pretrained(tmp_path)
+    stanza = HubModel(source="path", name=str(tmp_path))
+    size = size_of(stanza, "m")
+    assert (size.parameters, size.layers, size.width) == (model.num_parameters(), tiny.LAYERS, tiny.WIDTH)

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
+    Gemma3Config,
     Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
     LlamaConfig,
     MistralConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -60,12 +62,25 @@ def model(family: str, seed: int = 0, **options: Any) -> PreTrainedModel:
             "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 2, "num_key_value_heads": 2,
             "intermediate_size": 24, "max_position_embeddings": 64,
         }  # fmt: skip
-    if family in ("gemma", "gemma3"):
+    if family.startswith("gemma"):
         sizes["head_dim"] = 8
     torch.manual_seed(seed)
-    config = Gemma3TextConfig if family == "gemma3" else CONFIGS[family]
-    made = AutoModelForCausalLM.from_config(config(**sizes, **options))
+    made = AutoModelForCausalLM.from_config(_config(family, sizes | options))
     with torch.no_grad():  # the usual initial values are so small that layers would hardly differ
         for parameter in made.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     return made.eval()
+
+
+def _config(family: str, sizes: dict[str, Any]) -> PretrainedConfig:
+    if family == "gemma3":  # as its smallest model, which only reads
+        return Gemma3TextConfig(**sizes)
+    if family == "gemma3 with eyes":  # as the others: what is of the text is nested
+        eyes = {
+            "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "image_size": 28, "patch_size": 14,
+        }  # fmt: skip
+        tokens = {"image_token_index": 47, "boi_token_index": 46, "eoi_token_index": 45, "mm_tokens_per_image": 4}
+        ids = {name: value for name, value in sizes.items() if name.endswith("_token_id")}
+        return Gemma3Config(text_config=sizes, vision_config=eyes, **tokens, **ids)
+    return CONFIGS[family](**sizes)

@@ -61,7 +61,8 @@ def check_limits(
 def estimate(config: Any, dtype: str, training: Mapping[str, Any], launch: Launch, longest: int) -> Memory:
     """Memory of one device for a model's Hugging Face ``config``, stored as ``dtype``; ``longest`` is in tokens."""
     everything, trained = count_weights(config, training["lora"])
-    shape = Shape(everything, trained, int(config.num_hidden_layers), int(config.hidden_size), dtype)
+    text = config.get_text_config()
+    shape = Shape(everything, trained, int(text.num_hidden_layers), int(text.hidden_size), dtype)
     return memory.estimate(shape, training, launch, longest)
 
 
