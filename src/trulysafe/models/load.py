@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +27,8 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
 
     Args:
         spec: ``source`` (a local directory or a hub name), and if given ``revision`` (commit of the hub repository),
-            ``chat_template`` (path of a Jinja file that replaces the tokenizer's own template) and ``end_of_turn``
-            (token that becomes the EOS).
+            ``chat_template`` (path of a Jinja file that replaces the tokenizer's own template),
+            ``chat_template_kwargs`` (values that it reads) and ``end_of_turn`` (token that becomes the EOS).
 
     Raises:
         UserError: nothing can be loaded from ``source``, the template file is missing, the tokenizer has no such token,
@@ -40,6 +42,15 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
         if not path.is_file():
             raise UserError(f"models.<name>.chat_template: {path} does not exist. Give the path of a Jinja file.")
         tokenizer.chat_template = path.read_text(encoding="utf-8")
+    for name, value in (spec.get("chat_template_kwargs") or {}).items():
+        template = tokenizer.get_chat_template()
+        if not re.search(rf"\b{re.escape(name)}\b", template):
+            raise UserError(
+                f"chat_template_kwargs: the chat template of {spec['source']!r} reads no {name!r}. Remove the key, or "
+                "give the name of a value that the template reads."
+            )
+        plain = json.loads(json.dumps(value, default=str))
+        tokenizer.chat_template = f"{{% set {name} = {plain!r} %}}{{{{ '' }}}}{template}"
     if end := spec.get("end_of_turn"):
         if end not in tokenizer.get_vocab():
             raise UserError(
