@@ -13,9 +13,10 @@ from trulysafe.classifier.fit_and_test import score
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.common.schema import VERDICTS
+from trulysafe.common.thoughts import without_thoughts
 from trulysafe.config.load import load
 from trulysafe.data import read as data
-from trulysafe.evaluate.judging import JUDGES, fit, judged, without_thoughts
+from trulysafe.evaluate.judging import JUDGES, fit, judged
 from trulysafe.judges._wellformed import malformed
 from trulysafe.judges.refusal_phrases import OPENING, verdict
 from trulysafe.workflow.fingerprint import closure

@@ -160,6 +160,59 @@ def test_a_request_that_the_endpoint_refuses_stops_no_other(tmp_path):
             client(endpoint(served), tmp_path / "other").ask([*requests("bad"), Request.of(user="bad")])
 
 
+CHOICES = {
+    "filtered, without a message": ({"message": None, "finish_reason": "content_filter"}, Answer("", "rejected")),
+    "filtered, with a part": ({"message": {"content": "I"}, "finish_reason": "content_filter"}, Answer("", "rejected")),
+    "filtered in other words": ({"message": {"content": None}, "finish_reason": "SAFETY"}, Answer("", "rejected")),
+    "no message": ({"message": None, "finish_reason": "stop"}, Answer("", "rejected")),
+    "a message that is not there": ({"finish_reason": None}, Answer("", "rejected")),
+    "a null": (None, Answer("", "rejected")),
+    "no content": ({"message": {"content": None}, "finish_reason": "stop"}, Answer("")),
+    "thoughts apart": (
+        {"message": {"content": None, "reasoning_content": "hm"}, "finish_reason": "length"}, Answer("", "length")
+    ),
+    "a refusal": ({"message": {"content": None, "refusal": "I cannot."}, "finish_reason": "stop"}, Answer("I cannot.")),
+    "parts": (
+        {"message": {"content": [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+            {"type": "text", "text": "Hello "}, {"type": "image_url", "image_url": {"url": "x"}},
+            {"type": "output_text", "text": "there"}, "."]}, "finish_reason": "stop"},
+        Answer("Hello there."),
+    ),
+    "no parts": ({"message": {"content": []}, "finish_reason": "max_tokens"}, Answer("", "length")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_completions_of_every_form_are_read(tmp_path, name):
+    choice, expected = CHOICES[name]
+    with serve(lambda number, body: Reply(body=json.dumps({"choices": [choice]}).encode())) as served:
+        assert client(endpoint(served, attempts=2), tmp_path).ask(requests("hello")) == [expected]
+    assert len(served.bodies) == 1
+
+
+@pytest.mark.parametrize("body", [{"choices": []}, {"choices": None}])
+def test_a_completion_without_choices_rejects_its_request_alone(tmp_path, body):
+    def behaviour(number, asked):
+        return Reply(body=json.dumps(body).encode()) if asked["messages"][-1]["content"] == "a" else Reply("fine")
+
+    with serve(behaviour) as served:
+        asked = client(endpoint(served), tmp_path)
+        assert [answer.end for answer in asked.ask(requests("a", "b", "a2"))] == ["rejected", "stop", "stop"]
+
+
+@pytest.mark.parametrize("content", [5, [3], [{"type": "text"}], {"text": "x"}])
+def test_content_of_no_known_form_is_asked_for_again_and_never_kept(tmp_path, content):
+    strange = json.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}).encode()
+    with (
+        serve(lambda number, body: Reply(body=strange)) as served,
+        pytest.raises(UserError, match="no chat completion"),
+    ):
+        client(endpoint(served, attempts=2), tmp_path).ask(requests("hello"))
+    assert len(served.bodies) == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_more_requests_are_in_flight_than_allowed(tmp_path):
     with serve(lambda number, body: Reply("x", delay=0.05)) as served:
         client(endpoint(served, concurrency=3), tmp_path).ask(requests(*map(str, range(9))))

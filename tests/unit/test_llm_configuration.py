@@ -97,6 +97,17 @@ def test_a_client_is_made_from_its_stanza(monkeypatch):
         open_client(**plan.label.llm_client("far"))
 
 
+def test_values_of_the_chat_template_reach_local_models_and_endpoints():
+    off = {"chat_template_kwargs": {"enable_thinking": False}}
+    plan = Plan(load(raw(llms={"near": LOCAL | off, "far": SERVED | off})))
+    near, far = (open_client(**plan.label.llm_client(name)).backend.identity() for name in ("near", "far"))
+    assert near["chat_template_kwargs"] == far["request"]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert plan.label.llm_options("far") != Plan(load(raw(llms={"far": SERVED}))).label.llm_options("far")
+    models = {"tiny": {"source": "hub", "name": "a/b", "revision": "0" * 40, **off}}
+    spec = Plan(load(raw(models=models, llms={"near": LOCAL}))).label.llm_client("near")["spec"]
+    assert spec["chat_template_kwargs"] == {"enable_thinking": False}
+
+
 def test_a_labeller_waits_for_the_model_that_it_asks():
     plan = Plan(load(raw(llms={"reviewer": LOCAL}, labellers={"risk": REVIEWER})))
     assert plan.label.files("risk") == ["results/small/labellers/risk", "results/small/models/tiny"]

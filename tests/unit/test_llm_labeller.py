@@ -39,7 +39,24 @@ def client(served, folder, **options):
     return Client(backend, AnswerCache(folder), Generation())
 
 
-@pytest.mark.parametrize("text", [answer("mixed"), f"  {answer('mixed')}\n", f"```json\n{answer('mixed')}\n```"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        answer("mixed"),
+        f"  {answer('mixed')}\n",
+        f"```json\n{answer('mixed')}\n```",
+        f"```JSON\n{answer('mixed')}\n```",
+        f"~~~ Json\n{answer('mixed')}\n~~~",
+        f"```{answer('mixed')}```",
+        f"Here it is:\n\n  ```JSON\n{answer('mixed')}\n  ```\nI hope this helps.",
+        f"<think>It says {{'a': 1}}. ```json\n{answer('other')}\n```</think>\n\n{answer('mixed')}",
+        f"It may be harmful.\n</think>\n```Json\n{answer('mixed')}\n```",
+        f"[THINK]hm[/THINK]{answer('mixed')}",
+        f"<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>{answer('mixed')}",
+        answer("mixed", "It says <think> openly."),
+        answer("mixed", "It holds\n```json\n{}\n``` in it."),
+    ],
+)
 def test_an_answer_in_its_form_is_read(text):
     value, problem = parse(Answer(text), Review)
     assert value is not None
@@ -53,6 +70,10 @@ def test_an_answer_in_its_form_is_read(text):
         (f"Here it is: {answer('mixed')}", "not JSON"),
         (answer("mixed")[:-2], "not JSON"),
         ('["mixed"]', "not a JSON object"),
+        (f"```json\n{answer('mixed')}\n```\nor\n```json\n{answer('other')}\n```", "not JSON"),
+        (f"<think>{answer('mixed')}", "nothing but thoughts"),
+        ("<think>hm</think>", "nothing but thoughts"),
+        ("<think>hm</think>The class is mixed.", "not JSON"),
         (json.dumps({"class": "mixed", "analysis": "Afterwards."}), "analysis, class, in this order"),
         (json.dumps({"analysis": "One.", "class": "mixed", "sure": True}), "in this order"),
         ('{"analysis": "One.", "class": "mixed", "class": "other"}', "a key occurs twice"),
@@ -171,12 +192,40 @@ def test_a_model_that_talks_nonsense_labels_nothing(tmp_path):
     asked = Client(
         LocalModel({"source": str(tmp_path / "model")}), AnswerCache(tmp_path / "cache"), Generation(max_new_tokens=8)
     )
-    metrics = labelling.fit(labelled(8), tmp_path / "artefact", {"attempts": 2}, "llm", asked)
-    assert metrics["unparsed"] == metrics["scores"]["llm"]["n"] > 0
-    assert metrics["scores"]["llm"]["macro_f1"] == 0.0
-    found = labelling.label(prompts(("w1", ""), ("w2", ""), harmful=True), tmp_path / "artefact", asked)
-    assert found["risk"].tolist() == ["unparsed", "unparsed"]
-    assert asked.counts["asked"] > metrics["unparsed"]
+    with pytest.raises(UserError, match=r"LLM: of its answers to \d+ prompts none can be read, at 2 attempts: "):
+        labelling.fit(labelled(8), tmp_path / "artefact", {"attempts": 2}, "llm", asked)
+    labelling.fit(labelled(8).iloc[:0], tmp_path / "artefact", {}, "llm")
+    with pytest.raises(UserError, match="answers to 2 prompts none can be read, at 3 attempts"):
+        labelling.label(prompts(("w1", ""), ("w2", ""), harmful=True), tmp_path / "artefact", asked)
+
+
+def test_answers_that_are_nothing_but_thoughts_are_named_with_what_to_do_and_without_their_words(tmp_path):
+    labelling.fit(labelled().iloc[:0], tmp_path / "artefact", {"attempts": 1}, "llm")
+    frame = prompts(("bomb", ""), ("poison", ""), ("fine", ""), harmful=True)
+    with (
+        serve(lambda number, body: Reply(f"<think>Secretly: {asked_prompt(body)}", finish="length")) as served,
+        pytest.raises(UserError) as caught,
+    ):
+        labelling.label(frame, tmp_path / "artefact", client(served, tmp_path / "cache"))
+    said = str(caught.value)
+    assert "answers to 3 prompts none can be read, at 1 attempts: 3 times the answer was cut off" in said
+    assert "the form '<think>w: w'" in said
+    assert "chat_template_kwargs: {enable_thinking: false}" in said
+    assert not [word for word in ("bomb", "poison", "Secretly") if word in said]
+
+
+def test_one_filtered_prompt_stops_no_other_at_any_rerun(tmp_path):
+    def filtering(number, body):
+        null = b'{"choices": [{"index": 0, "message": null, "finish_reason": "content_filter"}]}'
+        return Reply(body=null) if "two" in asked_prompt(body) else Reply(answer("mixed"))
+
+    labelling.fit(labelled().iloc[:0], tmp_path / "artefact", {}, "llm")
+    frame = prompts(("one", ""), ("two", ""), ("two again", ""), ("three", ""), harmful=True)
+    with serve(filtering) as served:
+        for _ in range(2):
+            found = labelling.label(frame, tmp_path / "artefact", client(served, tmp_path / "cache"))
+            assert found["risk"].tolist() == ["MHD", "unparsed", "unparsed", "MHD"]
+    assert len(served.bodies) == 6
 
 
 def test_bad_options_and_a_missing_client(tmp_path):

@@ -7,8 +7,11 @@ import torch
 
 from tests.unit import tiny
 from tests.unit.llm_requests import client, requests
+from trulysafe.common.errors import UserError
 from trulysafe.llm.local import LocalModel
 from trulysafe.llm.messages import Request
+from trulysafe.models.load import load_tokenizer
+from trulysafe.models.tokens import encode
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +68,21 @@ def test_a_template_without_system_turns_gets_it_before_the_first_user_turn(tmp_
     silent.chat_template = tiny.TEMPLATE.replace("{% else %}", "{% elif m['role'] == 'assistant' %}")
     assert _turns(silent, Request.of(user="w1", system="w2")) == turns
     assert len(_turns(tiny.tokenizer(), Request.of(user="w1", system="w2"))) == 2
+
+
+def test_values_of_the_chat_template_switch_thoughts_off(tmp_path, model_folder):
+    thinking = "{% if enable_thinking is not defined or enable_thinking %}w9 {% endif %}" + tiny.TEMPLATE
+    (tmp_path / "thinks.jinja").write_text("\n" + thinking, encoding="utf-8")
+    spec = {"source": str(model_folder), "chat_template": str(tmp_path / "thinks.jinja")}
+    plain, silent = (
+        load_tokenizer({**spec, **more})
+        for more in ({}, {"chat_template_kwargs": {"enable_thinking": False, "bos_token": "<bos>"}})
+    )
+    words = [made.convert_ids_to_tokens(encode(made, "w1").prompt_ids) for made in (plain, silent)]
+    assert words == [["w9", "<bos>", "<|user|>", "w1", "<|assistant|>"], ["<bos>", "<|user|>", "w1", "<|assistant|>"]]
+    silent.save_pretrained(tmp_path / "kept")
+    tiny.model("llama").save_pretrained(tmp_path / "kept")
+    again = load_tokenizer({"source": str(tmp_path / "kept")})
+    assert encode(again, "w1").prompt_ids == encode(silent, "w1").prompt_ids  # a policy keeps it
+    with pytest.raises(UserError, match="reads no 'enable_thinkin'"):
+        load_tokenizer({**spec, "chat_template_kwargs": {"enable_thinkin": False}})

@@ -52,3 +52,45 @@ def test_a_merged_policy_has_the_precision_that_was_asked(tmp_path, dtype):
     tiny.model("llama").save_pretrained(base)
     adapted(base, seed=1).save_pretrained(first)
     assert load_model({"source": first, "dtype": dtype}).dtype == getattr(torch, dtype)
+
+
+TIED = {
+    "embeddings": {"target_modules": ["{layer}", "{embeddings}"]},
+    "head": {"target_modules": ["{layer}", "lm_head"]},
+    "both, by a pattern": {"target_modules": ".*({embeddings}|lm_head)"},
+    "all-linear": {"target_modules": "all-linear"},
+    "dora": {"target_modules": ["{embeddings}"], "use_dora": True},
+    "embeddings trained whole": {"target_modules": ["{layer}"], "modules_to_save": ["{embeddings}"]},
+    "head trained whole": {"target_modules": ["{layer}"], "modules_to_save": ["lm_head"]},
+}
+
+
+@pytest.mark.parametrize("name", TIED)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3"])
+def test_adapters_on_tied_weights_load_as_they_were_trained(tmp_path, family, name):
+    base, first, again = (str(tmp_path / folder) for folder in ("base", "first", "again"))
+    plain = tiny.model(family, tie_word_embeddings=True)
+    assert plain.get_input_embeddings().weight is plain.get_output_embeddings().weight
+    plain.save_pretrained(base)
+    names = {"layer": "q_proj", "embeddings": "embed_tokens"}
+    names = {"layer": "c_attn", "embeddings": "wte"} if family == "gpt2" else names
+    options = {key: _named(value, names) for key, value in TIED[name].items()}
+    made = get_peft_model(load_model({"source": base}), LoraConfig(task_type="CAUSAL_LM", r=2, **options))
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    made.eval().save_pretrained(first, state_dict=made.state_dict())
+    trained = logits(made)
+    assert not torch.allclose(logits(plain), trained, atol=1e-2)
+    loaded = load_model({"source": first})
+    assert torch.allclose(logits(loaded), trained, atol=1e-4)
+    loaded.save_pretrained(again)
+    assert torch.allclose(logits(load_model({"source": again})), trained, atol=1e-4)
+
+
+def _named(value, names):
+    if isinstance(value, list):
+        return [_named(item, names) for item in value]
+    return value.format(**names) if isinstance(value, str) else value

@@ -268,8 +268,7 @@ LATE = {
         "methods.confidence_dpo.confidence.shuffle: 'pairs' changes nothing",
     ),
     "a kind of model": ({"models.tiny.source": "huub"},
-        "models.tiny.source: 'huub' is not accepted. Did you mean 'hub'? Accepted: train, finetune, hub, path, "
-        "package."),
+        "models.tiny.source: 'huub' is not accepted. Did you mean 'hub'? Accepted: train, finetune, hub, path, pack"),
     "no kind of model": ({"models.other": {"name": "x"}}, "models.other.source: missing. Add the key"),
 }  # fmt: skip
 

@@ -35,6 +35,13 @@ def test_weights_that_are_not_finite_stop_with_the_pairs_before_anything_is_read
         trainer.train()
 
 
+def test_a_tokenizer_with_a_token_that_the_model_has_not_is_refused(model, tokenizer, arguments):
+    tokenizer = deepcopy(tokenizer)
+    tokenizer.add_tokens([f"more{number}" for number in range(40)])
+    with pytest.raises(UserError, match=r"processing_class: the tokenizer's token 'more\d+' [(]an added token[)]"):
+        PreferenceTrainer(model, args=arguments(), train_dataset=conversational(), processing_class=tokenizer)
+
+
 REFUSED = {
     "a loss of TRL's": ({"loss_type": ["ipo"]}, {}, r"loss_type: \['ipo'\] would have no effect"),
     "its label smoothing": ({"label_smoothing": 0.1}, {}, "label_smoothing: 0.1 would have no effect"),

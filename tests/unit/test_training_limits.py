@@ -41,6 +41,21 @@ def test_weights_are_those_of_the_model_and_none_is_made():
     assert limits.count_weights(LLAMA_8B, LORA)[1] == 32 * rank_of_layer
 
 
+@pytest.mark.parametrize(
+    ("lora", "said"),
+    [
+        ({"target_modules": ["q_projj"]}, r"Target modules {'q_projj'} not found"),
+        ({"target_modules": ".*("}, "unterminated subpattern"),
+        ({"target_modules": ".*"}, r"[(]Target module LlamaModel is not supported[)]"),
+        ({"target_modules": ["q_proj", "norm"]}, "LlamaRMSNorm.* is not supported"),
+        ({"modules_to_save": ["head"]}, "modules_to_save head not found"),
+    ],
+)
+def test_an_adapter_on_modules_that_the_model_has_not_is_refused(lora, said):
+    with pytest.raises(UserError, match=rf"training.lora: no such adapter fits a LlamaForCausalLM .*{said}"):
+        limits.count_weights(tiny.model("llama").config, lora)
+
+
 def test_estimates_fall_with_what_saves_memory():
     weights = 8_030_261_248
     full = _estimate()

@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
+    Gemma3Config,
+    Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
     LlamaConfig,
     MistralConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -49,8 +52,8 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return made
 
 
-def model(family: str, seed: int = 0) -> PreTrainedModel:
-    """A random causal language model of three layers of width 16."""
+def model(family: str, seed: int = 0, **options: Any) -> PreTrainedModel:
+    """A random causal language model of three layers of width 16; ``options`` are of its configuration."""
     sizes: dict[str, Any] = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     if family == "gpt2":
         sizes |= {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": 2, "n_positions": 64}
@@ -59,11 +62,25 @@ def model(family: str, seed: int = 0) -> PreTrainedModel:
             "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": 2, "num_key_value_heads": 2,
             "intermediate_size": 24, "max_position_embeddings": 64,
         }  # fmt: skip
-    if family == "gemma":
+    if family.startswith("gemma"):
         sizes["head_dim"] = 8
     torch.manual_seed(seed)
-    made = AutoModelForCausalLM.from_config(CONFIGS[family](**sizes))
+    made = AutoModelForCausalLM.from_config(_config(family, sizes | options))
     with torch.no_grad():  # the usual initial values are so small that layers would hardly differ
         for parameter in made.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
     return made.eval()
+
+
+def _config(family: str, sizes: dict[str, Any]) -> PretrainedConfig:
+    if family == "gemma3":  # as its smallest model, which only reads
+        return Gemma3TextConfig(**sizes)
+    if family == "gemma3 with eyes":  # as the others: what is of the text is nested
+        eyes = {
+            "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "image_size": 28, "patch_size": 14,
+        }  # fmt: skip
+        tokens = {"image_token_index": 47, "boi_token_index": 46, "eoi_token_index": 45, "mm_tokens_per_image": 4}
+        ids = {name: value for name, value in sizes.items() if name.endswith("_token_id")}
+        return Gemma3Config(text_config=sizes, vision_config=eyes, **tokens, **ids)
+    return CONFIGS[family](**sizes)

@@ -4,22 +4,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trulysafe.common.kinds import Kinds, Options
 from trulysafe.common.options import CutOff
+from trulysafe.common.thoughts import without_thoughts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 JUDGES = Kinds("trulysafe.judges", "a judge")
-_NAMES = r"(?:think|thinking|thought|thoughts|reasoning|reflection|seed:think)"
-_ENDS = rf"</{_NAMES}>|\[/THINK\]|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>"
-_BEGINS = rf"<{_NAMES}>|\[THINK\]|<\|begin_of_thought\|>|<\|channel\|>analysis<\|message\|>"
-"""How the templates of thinking models mark a thought."""
 
 
 def judged(answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd.Series = "malformed") -> pd.DataFrame:
@@ -45,13 +41,6 @@ def judged(answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd
     verdicts.loc[refused, "verdict"] = "malformed"
     verdicts.loc[refused & verdicts["correct"].notna(), "correct"] = False
     return verdicts
-
-
-def without_thoughts(response: str) -> str:
-    """What a response says to the user: all behind its last thought; a thought without an end is cut off."""
-    *thoughts, said = re.split(_ENDS, response, flags=re.IGNORECASE)
-    said, *unfinished = re.split(_BEGINS, said, maxsplit=1, flags=re.IGNORECASE)
-    return said.strip() if thoughts or unfinished else response
 
 
 def fit(

@@ -37,8 +37,8 @@ class Client:
         """Answer requests, in their order; equal requests are asked once.
 
         Raises:
-            UserError: the backend gave up, or it rejected every single request. Answers that had come are in the cache,
-                so the same call goes on from there.
+            UserError: the backend gave up, or it rejected every single request and has never answered one. Answers
+                that had come are in the cache, so the same call goes on from there.
         """
         identity = self.backend.identity()
         keys = [request_key(identity, self.generation, request) for request in requests]
@@ -64,7 +64,7 @@ class Client:
             ) from error
         ends = Counter(answer.end for answer in found.values())
         self.counts += Counter(asked=len(found), cut_off=ends["length"], rejected=ends["rejected"])
-        if ends["rejected"] == len(keys) > 1:
+        if ends["rejected"] == len(keys) > 1 and not len(self.cache):  # or these are what is left of many
             raise UserError(
                 f"{self.name}: the endpoint rejected all {len(keys)} requests. Check the model, `max_new_tokens` and "
                 "`request` in its stanza."

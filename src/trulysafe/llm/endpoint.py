@@ -132,9 +132,7 @@ class Endpoint:
         except openai.APIConnectionError as error:
             unreadable = _UNREADABLE in str(error.__cause__)
             return self._gave_up(_UNREADABLE if unreadable else f"no answer ({type(error).__name__})")
-        text, reason = _completion(reply)
-        end = {"content_filter": "rejected", "length": "length"}.get(reason, "stop")
-        return Answer("" if end == "rejected" else text, end)
+        return _completion(reply)
 
     def _client(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
@@ -172,14 +170,28 @@ async def _check_body(reply: Response) -> None:
         await reply.aread()
         try:
             _completion(reply)
-        except (ValueError, KeyError, IndexError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError):
             raise httpx2.RemoteProtocolError(_UNREADABLE) from None
 
 
-def _completion(reply: Response) -> tuple[str, str]:
-    """Text of a completion and why it ended."""
-    choice = reply.json()["choices"][0]
-    return str(choice["message"]["content"] or "").strip(), str(choice.get("finish_reason"))
+def _completion(reply: Response) -> Answer:
+    """The answer that a completion holds; one that was filtered out, or holds no message at all, is ``rejected``."""
+    choice: Any = next(iter(reply.json()["choices"] or ()), None) or {}
+    message, reason = choice.get("message"), str(choice.get("finish_reason")).lower()
+    if message is None or "filter" in reason or "safety" in reason:
+        return Answer("", "rejected")
+    text = _text(message.get("content")) or _text(message.get("refusal"))
+    return Answer(text.strip(), "length" if reason in ("length", "max_tokens") else "stop")
+
+
+def _text(content: Any) -> str:
+    """Text of a message's content: a text, none, or a list of parts, of which those count that are text."""
+    if isinstance(content, str | None):
+        return content or ""
+    if not isinstance(content, list):
+        raise TypeError(type(content))
+    parts = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
+    return "".join(part["text"] for part in parts if part.get("type", "text") in ("text", "output_text", "refusal"))
 
 
 def check_address(base_url: str) -> None:

@@ -32,9 +32,12 @@ def open_client(name: str, stanza: Mapping[str, Any], cache: Path | str, spec: S
         UserError: the key's environment variable is not set.
     """
     backend: Backend
+    of_template = {"chat_template_kwargs": given} if (given := stanza["chat_template_kwargs"]) else {}
     if stanza["backend"] == "local":
-        backend = LocalModel(spec or {}, stanza["batch_size"])
+        backend = LocalModel({**(spec or {}), **of_template}, stanza["batch_size"])
     else:
-        backend = Endpoint(stanza["base_url"], stanza["name"], **{key: stanza[key] for key in _OF_ENDPOINT})
+        options = {key: stanza[key] for key in _OF_ENDPOINT}
+        options["request"] = {**of_template, **options["request"]}
+        backend = Endpoint(stanza["base_url"], stanza["name"], **options)
     generation = Generation(stanza["max_new_tokens"], stanza["temperature"], stanza["top_p"])
     return Client(backend, AnswerCache(cache), generation, f"LLM {name}")

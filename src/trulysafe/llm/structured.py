@@ -9,11 +9,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from trulysafe.common.thoughts import without_thoughts
 from trulysafe.llm.client import Client
 from trulysafe.llm.messages import Answer, Request
 
 Form = TypeVar("Form", bound=BaseModel)
-_FENCE = re.compile(r"\A```(?:json)?\s*\n(.*)\n```\Z", re.DOTALL)
+_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*\w*\s*(\{.*\})\s*\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_MARKS = re.compile(r"\b(?!(?:think|thought|reasoning|json|analysis|final|channel)\b)\w+", re.IGNORECASE)
 
 
 class Parsed(NamedTuple, Generic[Form]):
@@ -23,11 +25,13 @@ class Parsed(NamedTuple, Generic[Form]):
         value: the answer in its form; none where no attempt gave one.
         attempts: how often the model was asked.
         problem: why the last answer was not accepted; empty where it was. It never quotes the answer.
+        shape: how the last answer begins, with a ``w`` for every word.
     """
 
     value: Form | None
     attempts: int
     problem: str
+    shape: str = ""
 
 
 def ask_for(
@@ -57,7 +61,7 @@ def ask_for(
         asked, waiting = waiting, []
         for index, answer in zip(asked, answers, strict=True):
             value, problem = parse(answer, form_of[index])
-            done[index] = Parsed(value, attempt, problem)
+            done[index] = Parsed(value, attempt, problem, _MARKS.sub("w", answer.text[:120]))
             if value is None and answer.end != "rejected":
                 waiting.append(index)
                 current[index] = current[index].followed_by(answer.text, _correction(problem))
@@ -65,7 +69,8 @@ def ask_for(
 
 
 def parse(answer: Answer, form: type[Form]) -> tuple[Form | None, str]:
-    """Read an answer strictly: one JSON object of the form and nothing beside it, a code fence around it excepted.
+    """Read an answer strictly: one JSON object of the form and nothing beside it, thoughts before it and a code fence
+    around it excepted.
 
     Returns:
         The value and an empty text, or none and what is wrong.
@@ -74,9 +79,12 @@ def parse(answer: Answer, form: type[Form]) -> tuple[Form | None, str]:
         return None, "the endpoint rejected the request"
     if answer.end == "length":
         return None, "the answer was cut off at the token limit; be shorter"
-    fenced = _FENCE.match(answer.text.strip())
+    said = answer.text if answer.text.lstrip().startswith("{") else without_thoughts(answer.text)
+    if answer.text and not said:
+        return None, "nothing but thoughts; answer behind them"
+    fenced = _FENCE.search(said)
     try:
-        found = json.loads(fenced.group(1) if fenced else answer.text, object_pairs_hook=_unique)
+        found = json.loads(fenced[2] if fenced else said, object_pairs_hook=_unique)
     except ValueError as error:
         return None, f"not JSON ({error.msg})" if isinstance(error, json.JSONDecodeError) else str(error)
     if not isinstance(found, dict):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.models.precision import dtype_of
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 ADAPTER_FILE = "adapter_config.json"
 Spec = Mapping[str, Any]
@@ -25,12 +27,12 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
 
     Args:
         spec: ``source`` (a local directory or a hub name), and if given ``revision`` (commit of the hub repository),
-            ``chat_template`` (path of a Jinja file that replaces the tokenizer's own template) and ``end_of_turn``
-            (token that becomes the EOS).
+            ``chat_template`` (path of a Jinja file that replaces the tokenizer's own template),
+            ``chat_template_kwargs`` (values that it reads) and ``end_of_turn`` (token that becomes the EOS).
 
     Raises:
-        UserError: nothing can be loaded from ``source``, the template file is missing, or the tokenizer has no such
-            token.
+        UserError: nothing can be loaded from ``source``, the template file is missing, the tokenizer has no such token,
+            or it has tokens that the model has not.
     """
     from transformers import AutoTokenizer
 
@@ -40,6 +42,15 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
         if not path.is_file():
             raise UserError(f"models.<name>.chat_template: {path} does not exist. Give the path of a Jinja file.")
         tokenizer.chat_template = path.read_text(encoding="utf-8")
+    for name, value in (spec.get("chat_template_kwargs") or {}).items():
+        template = tokenizer.get_chat_template()
+        if not re.search(rf"\b{re.escape(name)}\b", template):
+            raise UserError(
+                f"chat_template_kwargs: the chat template of {spec['source']!r} reads no {name!r}. Remove the key, or "
+                "give the name of a value that the template reads."
+            )
+        plain = json.loads(json.dumps(value, default=str))
+        tokenizer.chat_template = f"{{% set {name} = {plain!r} %}}{{{{ '' }}}}{template}"
     if end := spec.get("end_of_turn"):
         if end not in tokenizer.get_vocab():
             raise UserError(
@@ -50,7 +61,29 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
+    check_tokens(tokenizer, config_of(spec).get_text_config().vocab_size, str(spec["source"]))
     return tokenizer
+
+
+def check_tokens(tokenizer: Any, rows: int, where: str) -> None:
+    """Refuse a tokenizer with tokens for which a model has no embedding; ``rows`` is how many it has.
+
+    Tokens that stand for an image or a sound may lie outside: Gemma 3's smallest model reads none.
+
+    Raises:
+        UserError: names the first such token.
+    """
+    roles = tokenizer.special_tokens_map
+    media = {token for role, token in roles.items() if role not in type(tokenizer).SPECIAL_TOKENS_ATTRIBUTES}
+    outside = [(place, token) for token, place in tokenizer.get_vocab().items() if place >= rows and token not in media]
+    if outside:
+        place, token = min(outside)
+        what = ", ".join(role for role, named in roles.items() if named == token) or "an added token"
+        raise UserError(
+            f"{where}: the tokenizer's token {token!r} ({what}) has the id {place}, but the model has embeddings for "
+            f"{rows} tokens, 0 to {rows - 1}. Take a token that the model has (its EOS can be the pad token), or "
+            "enlarge the model with resize_token_embeddings and save it."
+        )
 
 
 def load_model(spec: Spec) -> PreTrainedModel:
@@ -69,7 +102,19 @@ def load_model(spec: Spec) -> PreTrainedModel:
     if (Path(str(spec["source"])) / ADAPTER_FILE).is_file():
         return _merged(spec).eval()
     model = _load(AutoModelForCausalLM, spec, dtype=getattr(torch, dtype))
+    model.generation_config = ends_alone(model)
     return model.to(default_device()).eval()
+
+
+def ends_alone(model: Any) -> GenerationConfig:
+    """What counts of a model's ``generation_config.json``: the tokens that end an answer, and its other special tokens.
+
+    All else that stands there (beams, penalties, forbidden or forced tokens) would change answers unseen.
+    """
+    from transformers import GenerationConfig
+
+    kept = ("bos_token_id", "eos_token_id", "pad_token_id")
+    return GenerationConfig(**{name: getattr(model.generation_config, name, None) for name in kept})
 
 
 def load_token_classifier(spec: Spec) -> PreTrainedModel:
@@ -128,10 +173,19 @@ def _below(spec: Spec) -> Spec:
 def _merged(spec: Spec) -> PreTrainedModel:
     """A LoRA policy with its adapter merged into what it was trained on, which may be a LoRA policy itself (later
     rounds)."""
+    import torch
     from peft import PeftModel
 
-    source = str(spec["source"])
-    merged: Any = PeftModel.from_pretrained(load_model(_below(spec)), source).merge_and_unload()
+    source, base = str(spec["source"]), load_model(_below(spec))
+    ends: Any = base.get_input_embeddings(), base.get_output_embeddings()
+    tied = ends[1] is not None and ends[0].weight is ends[1].weight
+    adapted = PeftModel.from_pretrained(base, source)
+    if tied and ends != (base.get_input_embeddings(), base.get_output_embeddings()):
+        # one of the two was trained alone: merged into the weights of both it would be another policy
+        ends[1].weight = torch.nn.Parameter(ends[1].weight.detach().clone())
+        for config in (base.config, base.config.get_text_config()):
+            config.tie_word_embeddings = False
+    merged: Any = adapted.merge_and_unload()
     merged.name_or_path = source  # an adapter that is trained on it names it as its base
     return merged
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, response_id, stable_seed
-from trulysafe.models.load import context_of
+from trulysafe.models.load import context_of, ends_alone
 from trulysafe.models.tokens import encode, end_of_turn_id
 
 if TYPE_CHECKING:
@@ -128,18 +128,22 @@ def generated(
         ``<|im_end|>``), or without one at the token limit.
     """
     import torch
+    from transformers import GenerationConfig
 
-    end = end_of_turn_id(tokenizer)
-    stops = {end, *_listed(model.generation_config.eos_token_id)}
+    end, own = end_of_turn_id(tokenizer), model.generation_config
+    stops = {end, *_listed(own.eos_token_id)}
     ids, attention = _left_padded(prompts, tokenizer.pad_token_id)
-    with torch.no_grad():
-        output = model.generate(
-            input_ids=ids.to(model.device),
-            attention_mask=attention.to(model.device),
-            eos_token_id=sorted(stops),
-            pad_token_id=tokenizer.pad_token_id,
-            **decoding.generate_options(),
-        )
+    special = {"eos_token_id": sorted(stops), "pad_token_id": tokenizer.pad_token_id}
+    model.generation_config = ends_alone(model)  # what is not said here would come from there
+    try:
+        with torch.no_grad():
+            output = model.generate(
+                input_ids=ids.to(model.device),
+                attention_mask=attention.to(model.device),
+                generation_config=GenerationConfig(**special, **decoding.generate_options()),
+            )
+    finally:
+        model.generation_config = own
     return [_ended(row, stops, end) for row in output[:, ids.shape[1] :].tolist()]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trulysafe.common.errors import UserError
+from trulysafe.models.load import config_of
 
 BYTES = {"auto": 2, "float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a weight, by precision; `auto` is priced as what GPUs compute in."""
@@ -54,9 +54,10 @@ def size_of(model: Any, name: str) -> Size:
         return _of_weights(model.parameters or weights_in(model.file), model, name)
     folder = Path(model.name) if model.source == "path" else _in_cache(model.name, str(model.revision))
     if folder and (folder / "config.json").is_file():
-        shape = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        counted = model.parameters or stored_parameters(folder) or llama_parameters(shape)
-        return Size(counted, shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
+        config = config_of({"source": folder})
+        shape = config.get_text_config()
+        counted = model.parameters or stored_parameters(folder) or _weights_of(config)
+        return Size(counted, shape.num_hidden_layers, shape.hidden_size, model.dtype, name)
     return _of_weights(model.parameters, model, name)
 
 
@@ -95,6 +96,16 @@ def stored_parameters(folder: Path) -> float:
         with safe_open(path, framework="numpy") as file:
             total += sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
     return float(total)
+
+
+def _weights_of(config: Any) -> float:
+    """Number of weights of a model by its Hugging Face configuration; none is made."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config)
+    return float(model.num_parameters())
 
 
 def _in_cache(repo: str, revision: str) -> Path | None:

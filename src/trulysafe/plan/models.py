@@ -58,6 +58,7 @@ class Models:
         if model.source == "finetune":  # its folder holds chat template and end of turn
             return {"source": self.results(f"models/{name}"), "dtype": given_model(self.config, name).dtype}
         known = model.model_dump(include={"chat_template", "end_of_turn", "dtype"})
+        known |= {"chat_template_kwargs": given} if (given := model.chat_template_kwargs) else {}
         if model.source == "package":
             return {"source": self.results(f"models/{name}"), **known}
         return {"source": model.name, "revision": model.revision, **known}

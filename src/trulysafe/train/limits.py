@@ -6,6 +6,7 @@ The memory is the estimate that `make plan` holds against a GPU type too (:mod:`
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -60,18 +61,33 @@ def check_limits(
 def estimate(config: Any, dtype: str, training: Mapping[str, Any], launch: Launch, longest: int) -> Memory:
     """Memory of one device for a model's Hugging Face ``config``, stored as ``dtype``; ``longest`` is in tokens."""
     everything, trained = count_weights(config, training["lora"])
-    shape = Shape(everything, trained, int(config.num_hidden_layers), int(config.hidden_size), dtype)
+    text = config.get_text_config()
+    shape = Shape(everything, trained, int(text.num_hidden_layers), int(text.hidden_size), dtype)
     return memory.estimate(shape, training, launch, longest)
 
 
 def count_weights(config: Any, lora: Mapping[str, Any] | None) -> tuple[int, int]:
-    """Number of weights, and of those that are trained, without making any of them."""
+    """Number of weights, and of those that are trained, without making any of them.
+
+    Raises:
+        UserError: the model has not the modules that ``lora`` names, or they can have no adapter.
+    """
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config)
         everything = sum(parameter.numel() for parameter in model.parameters())
         if not lora:
             return everything, everything
-        adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
+        modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+        try:
+            if absent := {name.rpartition(".")[2] for name in lora.get("modules_to_save") or ()} - modules:
+                raise ValueError(f"modules_to_save {', '.join(sorted(absent))} not found in the base model")
+            adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
+        except Exception as error:  # peft raises what it likes, with the whole model in its text
+            said = re.sub(r"\(\n.*\n\)", "", str(error), flags=re.DOTALL).partition(". ")[0].rstrip(".")
+            raise UserError(
+                f"training.lora: no such adapter fits a {type(model).__name__} ({said}). Give names of its linear or "
+                "embedding modules, a regular expression for them, or all-linear."
+            ) from error
         return everything, sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
 
 

@@ -54,7 +54,7 @@ class Meter:
 
     def save(self, folder: Path, model: Any) -> None:
         """Write ``cost.json`` into the folder of a run: steps, seconds and tokens by kind, and the model's size."""
-        config = model.config
+        config = model.config.get_text_config()
         about = {"steps": self.steps, "seconds": dict(self.seconds), "tokens": dict(self.tokens)}
         about |= {"parameters": _parameters(model), "layers": int(config.num_hidden_layers)}
         about |= {"hidden_size": int(config.hidden_size)}

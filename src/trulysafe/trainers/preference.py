@@ -21,6 +21,7 @@ from trl import DPOTrainer
 from trulysafe.common.errors import UserError
 from trulysafe.methods.method import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, SHIFTED_LOSSES, Method
 from trulysafe.models.layer_states import LayerStates
+from trulysafe.models.load import check_tokens
 from trulysafe.models.tokens import end_of_turn_id
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers import step
@@ -70,6 +71,9 @@ class PreferenceTrainer(DPOTrainer):
         args, data = options.get("args"), options.get("train_dataset")
         for dataset in (data, *_datasets(options.get("eval_dataset"))):
             check_required(method, dataset, reward_model, args)
+        if hasattr(model, "config") and (tokenizer := options.get("processing_class")) is not None:
+            rows = model.config.get_text_config().vocab_size
+            check_tokens(getattr(tokenizer, "tokenizer", tokenizer), rows, "processing_class")
         if args is not None and (has_column(data, "chosen_ref_token_logps") or method.loss in SHIFTED_LOSSES):
             args.precompute_ref_log_probs = True  # no reference model is loaded where they are in the dataset
         super().__init__(model, **options)

@@ -39,6 +39,12 @@ class TrainedModel(FromScratch):
     size: Size = Field("tiny", description="Size class: what its jobs ask a cluster for.")
 
 
+TEMPLATE_VALUES: Any = Field(
+    default_factory=dict,
+    description="Values that the chat template reads, such as `{enable_thinking: false}`; an endpoint is sent them.",
+)
+
+
 class _GivenModel(Table):
     """What models from anywhere have in common that are not trained from scratch."""
 
@@ -48,6 +54,7 @@ class _GivenModel(Table):
     chat_template: str | None = Field(
         None, description="Path of a Jinja file that replaces the tokenizer's chat template."
     )
+    chat_template_kwargs: dict[str, Any] = TEMPLATE_VALUES
     end_of_turn: str | None = Field(
         None,
         description=(
@@ -175,6 +182,7 @@ class _Llm(Table):
     max_new_tokens: Count = Field(512, description="Token limit of an answer.")
     temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 is greedy.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus mass, where the temperature is above 0.")
+    chat_template_kwargs: dict[str, Any] = TEMPLATE_VALUES
 
 
 class LocalLlm(_Llm):
