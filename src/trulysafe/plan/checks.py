@@ -38,8 +38,13 @@ def _problems(config: Configuration) -> Iterator[str]:
 
 def _models(config: Configuration) -> Iterator[str]:
     for name, model in config.models.items():
-        if model.source == "path":
+        if not model.file and getattr(model, "sha256", None):
+            yield f"models.{name}.sha256: the checksum of `file`, which is missing. Name it, or remove the key."
+        if model.source == "path" and not model.file:
             yield from _directory_problems(name, model)
+        elif model.source == "path" and not Path(model.name, str(model.file)).is_file():
+            held = ", ".join(path.name for path in Path(model.name).glob("*.gguf")) or "no *.gguf"
+            yield f"models.{name}.file: {model.name} holds no file {model.file!r}. It holds {held}."
         if model.source == "hub" and (
             problem := unpinned(f"models.{name}.revision", model.name, model.revision, "model")
         ):

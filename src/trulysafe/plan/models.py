@@ -29,7 +29,8 @@ class Models:
         """What to wait for before a model or policy can be loaded: nothing for a local directory."""
         if name in self.policies.named:
             return [self.results(f"policies/{self.policies.job_of(self.policies.named[name])}")]
-        if self.config.models[name].source in ("train", "package", "finetune"):
+        model = self.config.models[name]
+        if model.source in ("train", "finetune") or model.file:
             return [self.results(f"models/{name}")]
         return self.prefetch.model(name)
 
@@ -58,7 +59,7 @@ class Models:
         if model.source == "finetune":  # its folder holds chat template and end of turn
             return {"source": self.results(f"models/{name}"), "dtype": given_model(self.config, name).dtype}
         known = model.model_dump(include={"chat_template", "end_of_turn", "dtype"})
-        if model.source == "package":
+        if model.source == "package" or model.file:
             return {"source": self.results(f"models/{name}"), **known}
         return {"source": model.name, "revision": model.revision, **known}
 
@@ -77,7 +78,7 @@ class Models:
         model = given_model(self.config, self.behind(name))
         if model.source == "train":
             return model.size
-        return size_class(model.file if model.source == "package" else model.name, model.size)
+        return size_class(model.file or model.name, model.size)
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
         """The policies of a job: ``experiment``, ``seed``, ``step``, ``model`` (how to load it), ``last`` (the end)."""

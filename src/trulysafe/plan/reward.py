@@ -29,7 +29,9 @@ class Reward:
         known = {"base_model": reward.model, "pooling": reward.pooling}
         if model.source == "train":
             return known
-        version = {"sha256": model.sha256} if model.source == "package" else {"revision": model.revision}
+        version = {} if model.source == "package" else {"revision": model.revision}
+        if model.file:
+            version |= {"file": model.file, "sha256": model.sha256}
         return {**known, "name": model.name, **version}
 
     def ranking_policies(self, reward: str) -> set[Policy]:
