@@ -1,10 +1,11 @@
-"""What comes from the hub, fetched where Snakemake itself runs; all other jobs are kept off the network."""
+"""What comes from outside, fetched where Snakemake itself runs; all other jobs are kept off the network."""
 
 
 localrules:
     prefetch,
     prefetch_model,
     prefetch_dataset,
+    prefetch_file,
     convert_model,
 
 
@@ -44,6 +45,26 @@ rule prefetch_dataset:
         files=lambda wildcards: CONFIG.datasets[wildcards.dataset].options.files,
     script:
         "../scripts/prefetch.py"
+
+
+rule prefetch_file:
+    """Fetch a plain file by its address and verify it."""
+    output:
+        file=results("downloads/{sha256}/{file}"),
+    log:
+        logs("prefetch_file/{sha256}-{file}"),
+    benchmark:
+        timings("prefetch_file/{sha256}-{file}")
+    wildcard_constraints:
+        sha256="[0-9a-f]{8}",
+        file="[^/]+",
+    conda:
+        "../../envs/trulysafe.yaml"
+    params:
+        url=lambda wildcards, output: PLAN.prefetch.sources[output.file].url,
+        sha256=lambda wildcards, output: PLAN.prefetch.sources[output.file].sha256,
+    script:
+        "../scripts/prefetch_file.py"
 
 
 rule convert_model:

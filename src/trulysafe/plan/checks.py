@@ -10,6 +10,8 @@ from trulysafe.common.errors import UserError, refusal
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import HubModel
 from trulysafe.plan.consistency import consistency_problems
+from trulysafe.plan.paths import results_of
+from trulysafe.plan.prefetch import Prefetch
 from trulysafe.prefetch.hub import unpinned
 
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -26,9 +28,12 @@ def check_inputs(config: Configuration) -> None:
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
 
+    prefetch = Prefetch(config, results_of(config.scenario))
     for name, dataset in config.datasets.items():
+        if not all(Path(path).is_file() for path in prefetch.downloads(name)):
+            continue  # its files are still to be fetched
         try:
-            data.validate(dataset.kind, dataset.options.below(config.data))
+            data.validate(dataset.kind, prefetch.reader_options(name))
         except UserError as error:
             yield f"datasets.{name}: {error}"
     yield from _endpoints(config)

@@ -17,6 +17,7 @@ from trulysafe.common.options import (
     PlainPaths,
     Positive,
     Role,
+    Sha256,
     Share,
     Shares,
     Size,
@@ -41,7 +42,6 @@ class TrainedModel(FromScratch):
 
 
 GgufFile = Annotated[str, Field(pattern=r"\.gguf$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 
 
 class _GivenModel(Table):

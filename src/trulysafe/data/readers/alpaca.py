@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from trulysafe.data.readers._general import exchange
 from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, HubName, SourceOptions
+from trulysafe.data.sources import Fields, Files, HubName, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "responses"
 
     path: Files = ("alpaca/alpaca_en_demo.jsonl.gz",)
+    urls: Urls = public_files("alpaca")
     repo: HubName = "tatsu-lab/alpaca"
 
 

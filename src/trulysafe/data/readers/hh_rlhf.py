@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, HubName, SkipRowError, SourceOptions
+from trulysafe.data.sources import Fields, Files, HubName, SkipRowError, SourceOptions, Urls, public_files
 
 _TURN = re.compile(r"\n\n(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)", re.DOTALL)
 
@@ -17,6 +17,7 @@ class Options(SourceOptions):
     TABLE = "pairs"
 
     path: Files = ("hh_rlhf/harmless-base_test.jsonl.gz",)
+    urls: Urls = public_files("hh_rlhf")
     repo: HubName = "Anthropic/hh-rlhf"
 
 

@@ -6,13 +6,14 @@ PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0, as reduced at the default path.
 from __future__ import annotations
 
 from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SourceOptions
+from trulysafe.data.sources import Fields, Files, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "responses"
 
     path: Files = ("pku_saferlhf/safe_sft.jsonl.gz",)
+    urls: Urls = public_files("pku_safe_sft")
 
 
 def fields(row: Row, options: Options) -> Fields:
