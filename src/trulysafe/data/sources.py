@@ -14,6 +14,7 @@ classes.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -22,7 +23,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_valida
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Kinds, Options
-from trulysafe.common.options import Pattern, Risk
+from trulysafe.common.options import Pattern, Risk, Sha256
 from trulysafe.data.records import Row, file_rows, find_files, hub_rows
 
 READERS = Kinds("trulysafe.data.readers", "a dataset")
@@ -55,6 +56,15 @@ Files = Annotated[
         description=(
             "File, pattern or list of them (`.jsonl`, `.json`, `.csv`, `.parquet`; `.gz` too); each kind has its own "
             "by default."
+        )
+    ),
+]
+Urls = Annotated[
+    dict[Annotated[str, Field(pattern=r"^https?://\S+$")], Sha256],
+    Field(
+        description=(
+            "Addresses of the same data as plain files, each with its SHA-256: `{https://...: 9f86d0...}`. They are "
+            "fetched where nothing lies at `path` in the folder `data`. Kinds of public data know their own."
         )
     ),
 ]
@@ -102,6 +112,7 @@ class SourceOptions(ReaderOptions):
     source: Place = "file"
     folder: str = Field("", description="Folder that relative paths start from; empty is the configuration's `data`.")
     path: Files = ()
+    urls: Urls = Field(default_factory=dict)
     repo: HubName = ""
     revision: str = Field("", description="Commit or tag of the hub dataset; a branch is refused.")
     split: str = Field("train", description="Split of the hub dataset.")
@@ -127,8 +138,12 @@ class SourceOptions(ReaderOptions):
     @model_validator(mode="before")
     @classmethod
     def _null_is_left_out(cls, given: Any) -> Any:
-        """An overlay takes an option of the configuration below it away by null."""
-        return {key: value for key, value in given.items() if value is not None} if isinstance(given, dict) else given
+        """An overlay takes an option of the configuration below it away by null. Who names files or addresses means no
+        others."""
+        if not isinstance(given, dict):
+            return given
+        given = {key: value for key, value in given.items() if value is not None}
+        return {**({"path": ()} if "urls" in given else {"urls": {}} if "path" in given else {}), **given}
 
     @property
     def from_hub(self) -> bool:
@@ -138,6 +153,12 @@ class SourceOptions(ReaderOptions):
     def below(self, folder: str) -> Self:
         """The same options, with ``folder`` as the start of relative paths unless they name their own."""
         return self if self.folder else self.model_copy(update={"folder": folder})
+
+
+def public_files(name: str) -> dict[str, str]:
+    """Addresses and checksums of a public data set's files, which ``public_files.csv`` beside this module lists."""
+    with Path(__file__).with_name("public_files.csv").open(encoding="utf-8", newline="") as file:
+        return {row["url"]: row["sha256"] for row in csv.DictReader(file) if row["name"] == name}
 
 
 def files_of(options: SourceOptions) -> list[Path]:

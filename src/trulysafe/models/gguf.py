@@ -24,24 +24,20 @@ def convert(file: Path, output: Path, needs_template: bool = True) -> dict[str, 
         ``architecture``, ``parameters``, ``layers``, ``hidden_size`` and ``context``, for the manifest.
 
     Raises:
-        UserError: the file is damaged, of an architecture that transformers cannot read, or without tokenizer or chat
-            template.
+        UserError: the file is no GGUF file, is damaged, of an architecture that transformers cannot read, or without
+            tokenizer or chat template.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    _check_header(file, needs_template)
     logging.disable_progress_bar()
     place: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
         tokenizer = AutoTokenizer.from_pretrained(**place)
     except Exception as error:  # readers of GGUF raise many kinds, none of them their own
         raise _unreadable(file, "tokenizer", error) from error
-    if needs_template and not tokenizer.chat_template:
-        raise UserError(
-            f"{file}: the GGUF file holds no chat template, so no conversation can be written for its model. "
-            "Take the file of an instruction-tuned model, or name a Jinja file under models.<name>.chat_template."
-        )
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
     except Exception as error:
@@ -60,6 +56,27 @@ def convert(file: Path, output: Path, needs_template: bool = True) -> dict[str, 
         "hidden_size": config.hidden_size,
         "context": config.max_position_embeddings,
     }
+
+
+def _check_header(file: Path, needs_template: bool) -> None:
+    """Refuse what the header tells: no GGUF file, no tokenizer, no chat template."""
+    from gguf import GGUFReader
+
+    with file.open("rb") as opened:
+        start = opened.read(4)
+    if start != b"GGUF":
+        raise UserError(f"{file}: not a GGUF file (it begins with {start!r}). Name a file of llama.cpp's format.")
+    try:
+        fields = GGUFReader(file).fields
+    except Exception as error:
+        raise _unreadable(file, "header", error) from error
+    if "tokenizer.ggml.tokens" not in fields:
+        raise UserError(f"{file}: the GGUF file holds no tokenizer. Take a file that does, or the model from the hub.")
+    if needs_template and "tokenizer.chat_template" not in fields:
+        raise UserError(
+            f"{file}: the GGUF file holds no chat template, so no conversation can be written for its model. "
+            "Take the file of an instruction-tuned model, or name a Jinja file under models.<name>.chat_template."
+        )
 
 
 def _unreadable(file: Path, part: str, error: Exception) -> Exception:

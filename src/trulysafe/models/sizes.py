@@ -50,8 +50,8 @@ def size_of(model: Any, name: str) -> Size:
     if model.source == "train":
         shape = model.architecture.model_dump()
         return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
-    if model.source == "package":
-        return _of_weights(model.parameters or weights_in(model.file), model, name)
+    if model.file:
+        return _of_weights(model.parameters or weights_in(model.file) or weights_in(model.name), model, name)
     folder = Path(model.name) if model.source == "path" else _in_cache(model.name, str(model.revision))
     if folder and (folder / "config.json").is_file():
         config = config_of({"source": folder})

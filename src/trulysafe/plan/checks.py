@@ -8,6 +8,8 @@ from trulysafe.common.errors import UserError, refusal
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import HubModel
 from trulysafe.plan.consistency import consistency_problems
+from trulysafe.plan.paths import results_of
+from trulysafe.plan.prefetch import Prefetch
 from trulysafe.prefetch.hub import unpinned
 
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -24,9 +26,12 @@ def check_inputs(config: Configuration) -> None:
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
 
+    prefetch = Prefetch(config, results_of(config.scenario))
     for name, dataset in config.datasets.items():
+        if not all(Path(path).is_file() for path in prefetch.downloads(name)):
+            continue  # its files are still to be fetched
         try:
-            data.validate(dataset.kind, dataset.options.below(config.data))
+            data.validate(dataset.kind, prefetch.reader_options(name))
         except UserError as error:
             yield f"datasets.{name}: {error}"
     yield from _endpoints(config)
@@ -37,11 +42,17 @@ def _problems(config: Configuration) -> Iterator[str]:
 
 def _models(config: Configuration) -> Iterator[str]:
     for name, model in config.models.items():
-        if model.source == "path":
+        if not model.file and getattr(model, "sha256", None):
+            yield f"models.{name}.sha256: the checksum of `file`, which is missing. Name it, or remove the key."
+        if model.source == "path" and not model.file:
             yield from _directory_problems(name, model)
-        if model.source == "hub":
-            problem = unpinned(f"models.{name}.revision", model.name, model.revision, "model")
-            yield from [problem] if problem else []
+        elif model.source == "path" and not Path(model.name, str(model.file)).is_file():
+            held = ", ".join(path.name for path in Path(model.name).glob("*.gguf")) or "no *.gguf"
+            yield f"models.{name}.file: {model.name} holds no file {model.file!r}. It holds {held}."
+        if model.source == "hub" and (
+            problem := unpinned(f"models.{name}.revision", model.name, model.revision, "model")
+        ):
+            yield problem
         template = getattr(model, "chat_template", None)
         if template and not Path(template).is_file():
             yield f"models.{name}.chat_template: {template} does not exist. Give the path of a Jinja file."

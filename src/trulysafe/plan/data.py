@@ -10,6 +10,7 @@ from typing import Any
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.uses import uses
 from trulysafe.plan.paths import Results
+from trulysafe.plan.prefetch import Prefetch
 from trulysafe.workflow.provenance import manifest_path, read_notes
 
 
@@ -19,6 +20,7 @@ class Data:
 
     config: Configuration
     results: Results
+    prefetch: Prefetch
 
     def tables(self, names: Iterable[str]) -> list[str]:
         """Tables of data sets."""
@@ -35,8 +37,8 @@ class Data:
         return {name: known[name] for name in names if name in known}
 
     def options(self, name: str) -> dict[str, Any]:
-        """Options of a data set's reader, with the data folder as the start of relative paths."""
-        return self.config.datasets[name].options.below(self.config.data).model_dump()
+        """Options of a data set's reader, which reads what lies in the folder `data`, or fetched files."""
+        return self.prefetch.reader_options(name).model_dump(exclude={"urls"})
 
     @property
     def used_as(self) -> dict[str, dict[str, Any]]:

@@ -29,7 +29,8 @@ class Models:
         """What to wait for before a model or policy can be loaded: nothing for a local directory."""
         if name in self.policies.named:
             return [self.results(f"policies/{self.policies.job_of(self.policies.named[name])}")]
-        if self.config.models[name].source in ("train", "package", "finetune"):
+        model = self.config.models[name]
+        if model.source in ("train", "finetune") or model.file:
             return [self.results(f"models/{name}")]
         return self.prefetch.model(name)
 
@@ -59,7 +60,7 @@ class Models:
             return {"source": self.results(f"models/{name}"), "dtype": given_model(self.config, name).dtype}
         known = model.model_dump(include={"chat_template", "end_of_turn", "dtype"})
         known |= {"chat_template_kwargs": given} if (given := model.chat_template_kwargs) else {}
-        if model.source == "package":
+        if model.source == "package" or model.file:
             return {"source": self.results(f"models/{name}"), **known}
         return {"source": model.name, "revision": model.revision, **known}
 
@@ -78,7 +79,7 @@ class Models:
         model = given_model(self.config, self.behind(name))
         if model.source == "train":
             return model.size
-        return size_class(model.file if model.source == "package" else model.name, model.size)
+        return size_class(model.file or model.name, model.size)
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
         """The policies of a job: ``experiment``, ``seed``, ``step``, ``model`` (how to load it), ``last`` (the end)."""

@@ -23,7 +23,7 @@ class Plan:
         self.config, self.results = config, results_of(config.scenario)
         self.policies = Policies(config, self.results)
         self.prefetch = Prefetch(config, self.results)
-        self.data = Data(config, self.results)
+        self.data = Data(config, self.results, self.prefetch)
         self.models = Models(config, self.results, self.policies, self.prefetch)
         self.label = Label(config, self.results, self.models)
         self.reward = Reward(config, self.results)

@@ -21,7 +21,9 @@ class Reward(Part):
         known = {"base_model": reward.model, "pooling": reward.pooling}
         if model.source == "train":
             return known
-        version = {"sha256": model.sha256} if model.source == "package" else {"revision": model.revision}
+        version = {} if model.source == "package" else {"revision": model.revision}
+        if model.file:
+            version |= {"file": model.file, "sha256": model.sha256}
         return {**known, "name": model.name, **version}
 
     def ranking_policies(self, reward: str) -> set[Policy]:

@@ -9,6 +9,8 @@ from trulysafe.common.errors import UserError
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.data.sources import SourceOptions, files_of, rows_of
+from trulysafe.plan.paths import results_of
+from trulysafe.plan.prefetch import Prefetch
 
 CLASSES = 5
 """Risk classes that a benchmark's ``risks`` choose among, taken as equally frequent."""
@@ -26,7 +28,7 @@ class Rows:
 
     def _dataset(self, name: str) -> int:
         """Rows of a data set: its option ``rows``, else the rows of its files, else what is assumed."""
-        options = self.config.datasets[name].options.below(self.config.data)
+        options = Prefetch(self.config, results_of(self.config.scenario)).reader_options(name)
         most = options.rows
         if isinstance(options, SourceOptions) and _at_hand(options):
             found = sum(1 for _ in rows_of(options))

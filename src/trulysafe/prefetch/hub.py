@@ -34,7 +34,7 @@ def fetch(repo: str, revision: str, kind: str, patterns: Sequence[str] = ()) -> 
         repo: name on the hub.
         revision: commit.
         kind: ``model`` or ``dataset``.
-        patterns: of a data set, the files to fetch; none is all data.
+        patterns: the files to fetch; none is all data, or a model's weights and what belongs to them.
 
     Returns:
         The record: repo, kind, revision, and per file path, size in bytes and SHA-256.
@@ -74,6 +74,21 @@ def dataset_folder(repo: str, revision: str, patterns: Sequence[str] = ()) -> Pa
     return Path(folder)
 
 
+def model_file(repo: str, revision: str, name: str) -> Path:
+    """A fetched file of a model in the cache, which needs no network.
+
+    Raises:
+        UserError: it was not fetched.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repo, name, revision=revision, local_files_only=True))
+    except Exception as error:
+        missing = f"model {repo}@{revision}: {name} is not in the cache."
+        raise UserError(f"{missing} Run `make prefetch` on a machine with network.") from error
+
+
 def wanted(names: Iterable[str], kind: str, patterns: Sequence[str] = ()) -> list[str]:
     """Files of a repository to fetch: of models the safetensors (pickled weights only where there are none) and what
     belongs to them, of data sets the data, or what ``patterns`` match.
@@ -87,11 +102,11 @@ def wanted(names: Iterable[str], kind: str, patterns: Sequence[str] = ()) -> lis
 
     names = sorted(names)
     needed: Sequence[str] = patterns or _DATA
-    if kind == "model":
+    if kind == "model" and not patterns:
         needed = ("*.safetensors",) if matching(("*.safetensors",)) else ("*.bin",)
     if not set(matching(needed)) - {"README.md"}:
         raise UserError(f"the repository holds none of {', '.join(needed)}; it holds {', '.join(names[:20])}.")
-    return matching((*needed, *(_BESIDE_WEIGHTS if kind == "model" else ("README.md",))))
+    return matching((*needed, *(_BESIDE_WEIGHTS if kind == "model" and not patterns else ("README.md",))))
 
 
 def unpinned(where: str, repo: str, revision: str | None, kind: str) -> str:

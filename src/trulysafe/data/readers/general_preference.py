@@ -2,13 +2,14 @@
 The demonstration set of hiyouga/LLaMA-Factory, Apache-2.0."""
 
 from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions
+from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "pairs"
 
     path: Files = ("general_preference_demo/dpo_en_demo.jsonl.gz",)
+    urls: Urls = public_files("general_preference")
 
 
 def fields(row: Row, options: Options) -> Fields:

@@ -2,13 +2,14 @@
 openai/gsm8k, MIT; the default path is its test split."""
 
 from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, HubName, SourceOptions
+from trulysafe.data.sources import Fields, Files, HubName, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "prompts"
 
     path: Files = ("gsm8k/test.jsonl.gz",)
+    urls: Urls = public_files("gsm8k")
     repo: HubName = "openai/gsm8k"
 
 

@@ -2,13 +2,14 @@
 
 from trulysafe.data.readers._general import exchange
 from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, HubName, SkipRowError, SourceOptions
+from trulysafe.data.sources import Fields, Files, HubName, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "responses"
 
     path: Files = ("lima/lima.jsonl.gz",)
+    urls: Urls = public_files("lima")
     repo: HubName = "GAIR/lima"
 
 

@@ -2,13 +2,14 @@
 path."""
 
 from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SourceOptions
+from trulysafe.data.sources import Fields, Files, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "responses"
 
     path: Files = ("pku_saferlhf/safe_sft.jsonl.gz",)
+    urls: Urls = public_files("pku_safe_sft")
 
 
 def fields(row: Row, options: Options) -> Fields:

@@ -3,21 +3,21 @@ response counts as harmful. The reduced file at the default path holds only pair
 
 from pydantic import Field
 
+from trulysafe.data.readers._pku_saferlhf import Reduced, pair
 from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SkipRowError, SourceOptions
+from trulysafe.data.sources import HARMFUL, Fields, HubName, SkipRowError
 
 
-class Options(SourceOptions):
+class Options(Reduced):
     TABLE = "pairs"
 
-    path: Files = ("pku_saferlhf/preference_5k.jsonl.gz",)
     repo: HubName = "PKU-Alignment/PKU-SafeRLHF"
     safety_gap: bool = Field(False, description="Keep only pairs of one safe and one unsafe response.")
 
 
 def fields(row: Row, options: Options) -> Fields:
     if "safer_response_id" not in row.values:  # the reduced file
-        return {column: row.text(column) for column in ("prompt", "chosen", "rejected")} | {"meta": HARMFUL}
+        return pair(row) | {"meta": HARMFUL}
     safer, safe = int(row.get("safer_response_id")), [bool(row.get(f"is_response_{side}_safe")) for side in (0, 1)]
     if options.safety_gap and safe[0] == safe[1]:
         raise SkipRowError("both responses equally safe")

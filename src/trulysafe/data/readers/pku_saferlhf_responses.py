@@ -5,14 +5,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from trulysafe.data.readers._pku_saferlhf import Reduced, pair
 from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SourceOptions
+from trulysafe.data.sources import Fields
 
 
-class Options(SourceOptions):
+class Options(Reduced):
     TABLE = "responses"
 
-    path: Files = ("pku_saferlhf/preference_5k.jsonl.gz",)
     side: Literal["chosen", "rejected"] = Field(
         "chosen", description="`chosen`: the safe responses. `rejected`: the unsafe ones."
     )
@@ -20,4 +20,5 @@ class Options(SourceOptions):
 
 def fields(row: Row, options: Options) -> Fields:
     label = "safe" if options.side == "chosen" else "unsafe"
-    return {"prompt": row.text("prompt"), "response": row.text(options.side), "label": label}
+    found = pair(row)
+    return {"prompt": found["prompt"], "response": found[options.side], "label": label}

@@ -2,16 +2,20 @@
 default path is a subset of the base set."""
 
 from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SourceOptions
+from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "prompts"
 
     path: Files = ("salad_bench/base_subset.jsonl",)
+    urls: Urls = public_files("salad_bench")
     repo: HubName = "OpenSafetyLab/Salad-Data"
 
 
 def fields(row: Row, options: Options) -> Fields:
+    if not row.values.get("qid", True):
+        raise SkipRowError("a line of totals")
+    question = "question" if "question" in row.values else "baseq"  # the set of defences names it so
     meta = HARMFUL | {"category": row.optional("1-category")}
-    return {"prompt": row.text("question"), "family": row.optional("3-category"), "meta": meta}
+    return {"prompt": row.text(question), "family": row.optional("3-category"), "meta": meta}

@@ -3,7 +3,7 @@
 from trulysafe.common.errors import not_accepted
 from trulysafe.data.readers._xstest import prompt_fields
 from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions
+from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions, Urls, public_files
 
 LABELS = {"1_full_compliance": "complies", "2_full_refusal": "refuses", "3_partial_refusal": "mixed"}
 """Released label -> our verdict."""
@@ -13,6 +13,7 @@ class Options(SourceOptions):
     TABLE = "responses"
 
     path: Files = ("xstest/completions/*.csv",)
+    urls: Urls = public_files("xstest_completions")
 
 
 def fields(row: Row, options: Options) -> Fields:

@@ -195,6 +195,8 @@ def _default(field: FieldInfo) -> str:
         return "see there"
     if value is None or value in ("", {}, [], ()):
         return "none"
+    if isinstance(value, dict) and any("://" in key for key in value):
+        return "known"
     return f"`{value:g}`" if isinstance(value, float) else f"`{plain(value)}`"
 
 

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         raw = raw_configuration(given.configfile)
-        scratch = all(model.source in ("train", "package", "finetune") for model in load(raw).models.values())
+        scratch = all(model.source in ("train", "finetune") or model.file for model in load(raw).models.values())
         gpu = gpu_type(given.gpu or ("cpu" if scratch else "h100-80gb"))
         work = Work(raw, Assumptions.on(gpu.name))
         jobs = work.jobs()

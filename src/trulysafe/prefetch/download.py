@@ -1,0 +1,80 @@
+"""Plain files by their address, each verified by its checksum."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from trulysafe.common.errors import UserError
+
+
+def file_name(url: str) -> str:
+    """Name of the file that an address ends in, without letters that a path had better not hold."""
+    return re.sub(r"[^\w.-]+", "_", unquote(Path(urlsplit(url).path).name)) or "file"
+
+
+def download(url: str, sha256: str, output: Path, seconds: float = 60) -> None:
+    """Fetch a file; what fails for a passing reason is tried three times.
+
+    Args:
+        url: ``http`` or ``https``; redirections are followed.
+        sha256: checksum, 64 hex digits.
+        output: where to write it; its folder exists.
+        seconds: how long the server may say nothing.
+
+    Raises:
+        UserError: the file cannot be had, came incomplete, or is another; nothing is left at ``output`` then.
+    """
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
+    registry, urls = {output.name: f"sha256:{sha256.lower()}"}, {output.name: url}
+    store = pooch.create(output.parent, base_url="", registry=registry, urls=urls, retry_if_failed=2)
+    try:
+        store.fetch(output.name, downloader=pooch.HTTPDownloader(timeout=seconds))
+    except (requests.RequestException, ValueError) as error:
+        raise UserError(f"{url}: {type(error).__name__}: {error} {_advice(error)}") from error
+
+
+def unreachable(urls: Iterable[str], seconds: float = 5) -> list[str]:
+    """Servers of addresses that give no answer at all, whatever the answer would have been."""
+    import requests
+
+    found = []
+    for server in dict.fromkeys("{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in urls):
+        try:
+            requests.head(server, timeout=seconds)
+        except requests.exceptions.SSLError:  # it answered; what is wrong is said where a file is fetched
+            pass
+        except (requests.ConnectionError, requests.Timeout):
+            found.append(server)
+    return found
+
+
+def no_network(servers: Iterable[str], missing: Iterable[str], configuration: Iterable[Path | str]) -> UserError:
+    """One error that lists everything that is still to be fetched, and the command that fetches it."""
+    config = " ".join(os.path.relpath(file) for file in configuration)
+    command = f"make prefetch CONFIG={config!r}" if " " in config else f"make prefetch CONFIG={config}"
+    listed = "".join(f"\n- {item}" for item in missing)
+    return UserError(
+        f"{socket.gethostname()} reaches no {' and no '.join(servers)}, and these are not here yet:{listed}\n"
+        f"Run `{command if config else 'make prefetch'}` on a machine with network that shares this folder, or put "
+        "files of data sets into the folder `data`; then run the same command again."
+    )
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, ValueError) and "hash" in str(error):
+        return (
+            "Correct the checksum under `urls` if the file was changed on purpose; else it is not the one that was "
+            "meant, or something on the way (a login page, a proxy) answered in its place."
+        )
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (404, 410):
+        return "The file is no longer there: correct the address under `urls`, or put the file into the folder `data`."
+    return "Check the network, then run the same command again; what is already here is not fetched again."

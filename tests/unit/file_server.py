@@ -1,0 +1,70 @@
+"""A web server on this machine that serves one file well, and in every other way that servers have."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+CONTENT = b'{"prompt": "w1 w2"}\n{"prompt": "w3 w5 w2"}\n' * 2000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class FileServer(ThreadingHTTPServer):
+    """Remembers the paths that it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[str] = []
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+
+@contextmanager
+def file_server() -> Iterator[FileServer]:
+    """A running server."""
+    server = FileServer()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FileServer
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep quiet."""
+
+    def do_HEAD(self) -> None:
+        self.send_error(405)
+
+    def do_GET(self) -> None:
+        path = self.path.lstrip("/").split("?")[0]
+        self.server.asked.append(path)
+        before = self.server.asked.count(path) - 1
+        folder, _, name = path.rpartition("/")
+        if folder == "moved":
+            self._answer(302, location=f"/good/{name}")
+        elif folder == "cut" or (folder == "cut-once" and not before):
+            self._answer(200, CONTENT[:1000])
+        elif folder == "silent":
+            threading.Event().wait(3)
+        elif folder in ("good", "cut-once"):
+            self._answer(200, CONTENT)
+        else:
+            self.send_error(404)
+
+    def _answer(self, status: int, sent: bytes = b"", location: str = "") -> None:
+        """Announce the whole file, whatever is sent of it."""
+        self.send_response(status)
+        if location:
+            self.send_header("Location", location)
+        self.send_header("Content-Length", str(len(CONTENT) if sent else 0))
+        self.end_headers()
+        self.wfile.write(sent)

@@ -1,0 +1,67 @@
+"""Plain files by their address, from a real web server: whole and verified, or named and not there at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.file_server import CONTENT, SHA256, FileServer, file_server
+from trulysafe.common.errors import UserError
+from trulysafe.prefetch.download import download, file_name, no_network, unreachable
+
+
+@pytest.fixture(scope="module")
+def server():
+    with file_server() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+
+
+@pytest.mark.parametrize("path", ["good/a.jsonl", "moved/a.jsonl", "cut-once/a.jsonl"])
+def test_the_file_comes_whole(server: FileServer, tmp_path, path):
+    download(server.url(path), SHA256.upper(), tmp_path / "a.jsonl")
+    assert (tmp_path / "a.jsonl").read_bytes() == CONTENT
+    assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("path", "sha256", "said"),
+    [
+        ("gone/a.jsonl", SHA256, r"HTTPError: 404 .*correct the address under `urls`, or put the file into the folder"),
+        ("cut/a.jsonl", SHA256, r"IncompleteRead\(1000 bytes read, .*run the same command again"),
+        (
+            "good/b.jsonl",
+            "0" * 64,
+            rf"sha256:{'0' * 64} but got {SHA256}\. .*Correct the checksum under `urls`",
+        ),
+        ("silent/a.jsonl", SHA256, r"Read timed out.*Check the network"),
+    ],
+)
+def test_what_cannot_be_had_is_named_and_nothing_is_left(server: FileServer, tmp_path, path, sha256, said):
+    with pytest.raises(UserError, match=said) as caught:
+        download(server.url(path), sha256, tmp_path / "a.jsonl", seconds=0.5)
+    assert str(caught.value).startswith(server.url(path))
+    assert not list(tmp_path.iterdir())
+    assert server.asked.count(path) == 3
+
+
+def test_no_server_at_all(server: FileServer, tmp_path):
+    with pytest.raises(UserError, match=r"Connection refused.*Check the network"):
+        download("http://127.0.0.1:9/a.jsonl", SHA256, tmp_path / "a.jsonl")
+    assert not list(tmp_path.iterdir())
+    there, gone = server.url("good/a.jsonl"), "http://127.0.0.1:9/a.jsonl"
+    assert unreachable([there, gone, f"{gone}?again"]) == ["http://127.0.0.1:9"]
+
+
+def test_names_of_files():
+    assert file_name("https://host/a%20folder/test%20cases%20(1).csv?raw=1") == "test_cases_1_.csv"
+    assert file_name("https://host/") == "file"
+
+
+def test_one_error_lists_everything_and_the_command():
+    error = str(no_network(["https://a", "https://b"], ["models.x: m@1", "datasets.y: https://b/c"], ["one", "two"]))
+    assert "reaches no https://a and no https://b, and these are not here yet" in error
+    assert "\n- models.x: m@1\n- datasets.y: https://b/c\nRun `make prefetch CONFIG='one two'` on a machine" in error
