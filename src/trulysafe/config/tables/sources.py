@@ -135,7 +135,6 @@ class FineTunedModel(Table):
     """
 
     file: ClassVar[None] = None
-    file: ClassVar[None] = None
     source: Literal["finetune"] = Field(description="`finetune`: a rule fine-tunes another model of this table.")
     model: Name = Field(description="Model that it starts from.")
     corpus: list[Name] = Field(min_length=1, description="Datasets with prompts and responses to learn from.")
