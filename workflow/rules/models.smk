@@ -43,6 +43,7 @@ rule finetune:
         model="|".join(PLAN.models.finetuned) or "-",
     conda:
         "../../envs/trulysafe.yaml"
+    threads: 2
     resources:
         **needs("train", lambda wildcards: wildcards.model),
     params:
