@@ -10,7 +10,7 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.evaluate.outcomes import METRIC_AXES, outcome_table
-from trulysafe.stats.cells import count_cells
+from trulysafe.stats.bootstrap import count_cells
 from trulysafe.stats.comparisons import holm, paired_difference, paired_product_difference
 from trulysafe.stats.intervals import product_interval
 from trulysafe.stats.limits import Difference
