@@ -50,7 +50,7 @@ def test_probes_give_the_log_odds_of_their_layers(width: int) -> None:
 def test_reward_starts_as_the_mean_of_the_layers(standardise: str, width: int) -> None:
     both, fresh = states(width=width), states(width=width, seed=1)[0]
     model = fit_hybrid_reward(*both, initialise="probes", standardise=standardise, **STILL)
-    expected = mean_of_layers()(*both, np.arange(30))(fresh)
+    expected = mean_of_layers(*both, np.arange(30))(fresh)
     assert model(torch.as_tensor(fresh)).detach().numpy() == pytest.approx(expected, abs=2e-3)
 
 

@@ -33,15 +33,13 @@ def kept_tokens(
 ) -> pd.DataFrame:
     """Token rewards, hysteresis states and the mask of both responses of some harmless pairs.
 
-    The mask is what the rule makes of them. In training with ``reward_scope: safety`` harmless pairs are kept whole.
+    The mask is the rule's, without control; in training with ``reward_scope: safety`` harmless pairs are kept whole.
 
     Args:
         pairs: table of schema ``pairs``; only the classes :data:`SHOWN` are looked at.
         reference: per pair, token ids of both responses (rule ``reference``).
         values: per pair, values after each token (rules ``read_rewards`` and ``read_token_rewards``).
-        scale: constants that turn values into token rewards.
-        mask: the mask; a control is not applied.
-        tokenizer: turns ids into texts.
+        scale, mask, tokenizer: make token rewards of values, masks of these, and texts of ids.
         examples: pairs to show, lowest hashes first, the classes in turn.
 
     Returns:

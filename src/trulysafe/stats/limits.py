@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtri, stdtr, stdtrit
@@ -64,7 +64,7 @@ def student_interval(
 def student_difference(value: float, n: int, variance: float, df: float, level: float, bound: float) -> Difference:
     """Student's interval, cut to -bound and bound, and the two-sided p-value; NaN where there is no variance."""
     found = student_interval(value, n, variance, df, level, (-bound, bound))
-    return Difference(*astuple(found), float(2 * stdtr(df, -abs(value) / found.stderr)))
+    return Difference(**vars(found), p_value=float(2 * stdtr(df, -abs(value) / found.stderr)))
 
 
 def discordance(only_a: int, only_b: int, n: int, level: float) -> Difference:

@@ -12,8 +12,8 @@ import pandas as pd
 from trulysafe.common.files import write_json
 from trulysafe.methods.method import FORMS
 from trulysafe.models.tokens import Encoded
-from trulysafe.reward.artefact import SCALES
 from trulysafe.reward.evaluate import reward_scores
+from trulysafe.reward.states import SCALES
 from trulysafe.reward.token_scale import fit_scale, save_scales
 
 METRICS = "metrics.json"

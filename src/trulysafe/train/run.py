@@ -26,8 +26,8 @@ from trulysafe.config.launch import Launch
 from trulysafe.methods.method import Method
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.precision import dtype_of
-from trulysafe.reward.artefact import ENDPOINT, validation_states
 from trulysafe.reward.model import HybridReward
+from trulysafe.reward.states import ENDPOINT, validation_states
 from trulysafe.train.resume import STOP_FILE, SaveAndStop, StopRequest, newest_complete, on_sigterm
 from trulysafe.train.text_judge import TextJudge
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer
