@@ -17,7 +17,7 @@ from tests.unit.report_world import BENCHMARKS, run_of, texts, verdict_table
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.load import load
-from trulysafe.evaluate.ablations import ablation_rows
+from trulysafe.evaluate.contrasts import ablation_rows
 from trulysafe.plan.checks import check_inputs
 from trulysafe.plan.plan import Plan
 from trulysafe.report.tables import ablations, training_means

@@ -10,9 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from trulysafe.common.errors import UserError
 from trulysafe.reward.baselines import mean_of_layers
-from trulysafe.reward.fit import fit_hybrid_reward
+from trulysafe.reward.fit import STRENGTH, classifier, fit_hybrid_reward, layer_probes
 from trulysafe.reward.model import HybridReward, reward_margin_loss
-from trulysafe.reward.probes import STRENGTH, classifier, layer_probes
 
 LAYERS = 3
 STILL = {"epochs": 1, "learning_rate": 0.0, "weight_decay": 0.0, "validation_share": 0.0, "calibrate": False}

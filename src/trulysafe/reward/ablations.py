@@ -42,24 +42,15 @@ def held_out_rewards(
     fits: int = 1,
     baseline: str | None = None,
 ) -> pd.DataFrame:
-    """Calibrated rewards of the held-out pairs, by fits on the others with several seeds.
+    """Calibrated rewards of the held-out pairs, by ``fits`` on the others with the seeds ``seed``, ``seed`` + 1, ...
 
-    The first fit is that of :func:`trulysafe.reward.stage.fit_stage` on the same options.
-
-    Args:
-        arrays: ``safe`` and ``unsafe`` states [N, L, D].
-        index: one row per pair, columns pair_id, prompt_id, family.
-        options: a stanza of ``rewards``: ``fit``, ``test_share``, ``seed``.
-        fits: number of fits, with the seeds ``seed``, ``seed`` + 1, ...
-        baseline: a key of :data:`trulysafe.reward.baselines.BASELINES` in place of the hybrid reward; such a fit has no
-            seed and is made once.
+    Arrays, index (with pair_id and family) and options are those of :func:`trulysafe.reward.stage.fit_stage`, which
+    makes the first of these fits. A ``baseline`` takes the place of the hybrid reward; it has no seed and is fitted
+    once.
 
     Returns:
         Columns pair_id, family (the prompt's own where the data names none), seed, safe, unsafe; one row per held-out
         pair and fit.
-
-    Raises:
-        UserError: too few pairs on either side of the split, or a fit that fails.
     """
     fit_rows, test_rows = held_out_rows(index, options["test_share"])
     safe, unsafe = (arrays[side].float().numpy() for side in ("safe", "unsafe"))
@@ -107,10 +98,9 @@ def reward_ablation_rows(
             for reading) and ``primary`` (default true).
 
     Returns:
-        One row per ablation and outcome of :data:`OUTCOMES` and :data:`CALIBRATION`, columns :data:`COLUMNS`; ``n``
-        counts pairs times fits. ``p_holm`` is corrected over all outcomes of :data:`OUTCOMES` of all primary ablations
-        together and missing for the others; one without a p-value, as its difference is the same everywhere, counts
-        with 1.
+        One row per ablation and outcome, columns :data:`COLUMNS`; ``n`` counts pairs times fits. ``p_holm`` is
+        corrected over all :data:`OUTCOMES` of all primary ablations together and missing for the others; where the
+        difference is the same everywhere, so that there is no p-value, it counts with 1.
 
     Raises:
         UserError: two rewards that share no held-out pair.
@@ -132,12 +122,8 @@ def _matched(name: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame,
     """Both sides on the same pairs and fits, row by row; the seeds of the fits count from 0."""
     sides = [side.assign(seed=pd.factorize(side["seed"], sort=True)[0]) for side in (a, b)]
     most = max(side["seed"].nunique() for side in sides)
-    sides = [
-        side.drop(columns="seed").merge(pd.DataFrame({"seed": range(most)}), "cross")
-        if side["seed"].nunique() == 1
-        else side
-        for side in sides
-    ]
+    every = pd.DataFrame({"seed": range(most)})
+    sides = [side if side["seed"].any() else side.drop(columns="seed").merge(every, "cross") for side in sides]
     keys = ["seed", "pair_id"]
     shared = sides[0][keys].merge(sides[1][keys]).sort_values(keys)
     if shared.empty:

@@ -15,8 +15,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
 from trulysafe.common.ids import stable_seed
-from trulysafe.reward.fit import fit_hybrid_reward
-from trulysafe.reward.probes import STRENGTH, classifier
+from trulysafe.reward.fit import STRENGTH, classifier, fit_hybrid_reward
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 Fitter = Callable[[np.ndarray, np.ndarray, np.ndarray], Scorer]

@@ -35,12 +35,8 @@ def kept_tokens(
 
     The mask is the rule's, without control; in training with ``reward_scope: safety`` harmless pairs are kept whole.
 
-    Args:
-        pairs: table of schema ``pairs``; only the classes :data:`SHOWN` are looked at.
-        reference: per pair, token ids of both responses (rule ``reference``).
-        values: per pair, values after each token (rules ``read_rewards`` and ``read_token_rewards``).
-        scale, mask, tokenizer: make token rewards of values, masks of these, and texts of ids.
-        examples: pairs to show, lowest hashes first, the classes in turn.
+    The tables hold pairs (the ``examples`` of lowest hashes are shown, the classes :data:`SHOWN` in turn), their token
+    ids (rule ``reference``) and values after each token (rules ``read_rewards`` and ``read_token_rewards``).
 
     Returns:
         One row per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule (+1 or -1) whatever the

@@ -141,11 +141,8 @@ class HybridReward(nn.Module):
     def from_pretrained(
         cls, directory: Path | str, expected_identity: Mapping[str, object] | None = None
     ) -> HybridReward:
-        """Read a reward written by :meth:`save_pretrained`.
-
-        Raises:
-            UserError: files are missing or damaged, or the stored identity differs in a key of ``expected_identity``.
-        """
+        """Read a reward written by :meth:`save_pretrained` (UserError: files are missing or damaged, or the stored
+        identity differs in a key of ``expected_identity``)."""
         config = _read_config(Path(directory))
         for key, expected in (expected_identity or {}).items():
             stored = config["identity"].get(key)

@@ -39,15 +39,12 @@ def fit_stage(
     Args:
         arrays: ``safe`` and ``unsafe`` [N, L, D], and if kept ``safe_tokens`` and ``unsafe_tokens`` [N, k, L, D].
         index: one row per pair, columns prompt_id and risk.
-        options: a stanza of ``rewards``.
-        identity: what tells the base model apart, stored in the artefact.
+        options: a stanza of ``rewards``: ``fit``, ``test_share``, ``seed``.
+        identity: what tells the base model apart.
         output: folder to write.
 
     Returns:
         Held-out metrics, ``all`` and per class; and :func:`layer_accuracies`.
-
-    Raises:
-        UserError: too few pairs on either side of the split.
     """
     fit_rows, test_rows = held_out_rows(index, options["test_share"])
     groups = index["prompt_id"].iloc[fit_rows].tolist()
@@ -75,14 +72,9 @@ def layer_accuracies(
 ) -> pd.DataFrame:
     """Share of held-out pairs ranked right, by a logistic regression on each single layer and by the hybrid, per class.
 
-    Args:
-        scorers: by number of the layer, from 1; 0 is the hybrid.
-        safe, unsafe: states of the held-out pairs, [N, L, D].
-        held: the same pairs, columns prompt_id and risk.
-
-    Returns:
-        Columns layer, risk (``all`` first), accuracy (a tie counts half), n (pairs), ci_low, ci_high: the pairs of one
-        prompt stand and fall together.
+    Scorers are by number of the layer, from 1; 0 is the hybrid. ``safe`` and ``unsafe`` are states [N, L, D] of the
+    pairs in ``held``, columns prompt_id and risk. Returns columns layer, risk (``all`` first), accuracy (a tie counts
+    half), n (pairs), ci_low, ci_high: the pairs of one prompt stand and fall together.
     """
     risk_of, prompts = held["risk"].to_numpy(), held["prompt_id"].to_numpy()
     rows = []

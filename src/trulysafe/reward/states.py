@@ -21,11 +21,8 @@ MINIMUM_PAIRS, MINIMUM_OF_A_SPLIT = 4, 8
 
 
 def paired_states(safe_states: Any, unsafe_states: Any, minimum: int = MINIMUM_PAIRS) -> tuple[Tensor, Tensor]:
-    """Both sides of the pairs, arrays or tensors [N, L, D], row i with row i, as float32 tensors to train on.
-
-    Raises:
-        UserError: no array of numbers, shapes differ, fewer than ``minimum`` pairs, or a value that is not finite.
-    """
+    """Both sides of the pairs, arrays or tensors [N, L, D], row i with row i, as float32 tensors to train on
+    (UserError: no array of numbers, shapes differ, fewer than ``minimum`` pairs, or a value that is not finite)."""
     safe, unsafe = (_tensor(states, side) for states, side in ((safe_states, "safe"), (unsafe_states, "unsafe")))
     for states, side in ((safe, "safe"), (unsafe, "unsafe")):
         if len(states) == 0:
@@ -78,11 +75,8 @@ def validation_states(folder: Path | str) -> tuple[Tensor, Tensor]:
 
 
 def held_out_rows(index: pd.DataFrame, share: float, where: str = "rewards.<name>") -> tuple[list[int], list[int]]:
-    """Rows to fit on and rows to test on; the pairs of one prompt (column ``prompt_id``) are on one side.
-
-    Raises:
-        UserError: too few pairs on either side; ``where`` is the configuration key it names.
-    """
+    """Rows to fit on and rows to test on; the pairs of one prompt (column ``prompt_id``) are on one side (UserError:
+    too few pairs on either side; ``where`` is the configuration key it names)."""
     test = index["prompt_id"].map(lambda prompt: unit_interval(prompt, "reward test") < share).to_numpy(dtype=bool)
     fit_rows, test_rows = (np.flatnonzero(side).tolist() for side in (~test, test))
     if len(fit_rows) < MINIMUM_OF_A_SPLIT or len(test_rows) < MINIMUM_OF_A_SPLIT:

@@ -43,11 +43,8 @@ def prefix_form(values: Sequence[float], form: str) -> list[float]:
 
 
 def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) -> list[float]:
-    """Implicit token rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats.
-
-    Raises:
-        UserError: the two do not belong to the same tokens.
-    """
+    """Implicit token rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats (UserError: the two do not
+    belong to the same tokens)."""
     if len(policy_logps) != len(reference_logps):
         raise UserError(
             f"implicit token rewards: {len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of "
@@ -81,11 +78,7 @@ def save_scales(scales: Sequence[TokenScale], path: Path | str) -> None:
 
 
 def load_scale(path: Path | str, form: str) -> TokenScale:
-    """Read the constants of one form.
-
-    Raises:
-        UserError: the file is missing or damaged, or lacks the form.
-    """
+    """Read the constants of one form (UserError: the file is missing or damaged, or lacks the form)."""
     try:
         stored = dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

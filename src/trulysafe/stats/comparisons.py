@@ -70,11 +70,8 @@ def paired_product_difference(a: tuple[Cells, Cells], b: tuple[Cells, Cells]) ->
 
 
 def holm(p_values: ArrayLike) -> Array:
-    """Adjust p-values of one family of tests after Holm, in the order given, shape [tests].
-
-    Raises:
-        UserError: a p-value outside [0, 1] or not a number.
-    """
+    """Adjust p-values of one family of tests after Holm, in the order given, shape [tests] (UserError: a p-value
+    outside [0, 1] or not a number)."""
     values = np.asarray(p_values, dtype=float)
     if not ((values >= 0) & (values <= 1)).all():
         raise UserError(
