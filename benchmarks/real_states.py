@@ -1,6 +1,6 @@
 """Hybrid reward against single layers on real Llama-2-7B states: nested, grouped, paired.
 
-    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/real_states.py <folder> --output <folder>
+    OMP_NUM_THREADS=1 .venv/bin/python -m benchmarks.real_states <folder> --output <folder>
 
 The input folder holds safe_first100.safetensors and unsafe_first100.safetensors (hidden_states [100, 16, 4096],
 layer_index, sample_index) from the released repository of RBRM. Rewards are kept as they come, in rewards.csv of the
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from benchmarks.crossval import MEASURES, candidate_difference, candidate_interval, compare_rewards, summarise
 from safetensors.numpy import load_file
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
@@ -24,7 +25,6 @@ from scipy.spatial.distance import cdist
 from trulysafe.common.errors import UserError
 from trulysafe.report.figures.reward_accuracy import reward_accuracy
 from trulysafe.reward.baselines import BASELINES, Fitter, hybrid, single_layer
-from trulysafe.reward.crossval import MEASURES, candidate_difference, candidate_interval, compare_rewards, summarise
 
 DUPLICATE = 1.0
 """Distance over all layers under which two responses count as one; the next nearest pair is 14 apart."""
@@ -98,7 +98,7 @@ def measure(
     """Cross-validated rewards of every candidate and repeat, added to the file ``kept`` unless they are there.
 
     Returns:
-        All of the file: the table of :func:`trulysafe.reward.crossval.compare_rewards`.
+        All of the file: the table of :func:`benchmarks.crossval.compare_rewards`.
     """
     parts = [pd.read_csv(kept)] if kept.is_file() else []
     done = {key for part in parts for key in part.groupby(["candidate", "repeat"]).groups}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trulysafe.llm.cache import AnswerCache
-from trulysafe.llm.client import Client
+from trulysafe.llm.client import AnswerCache, Client
 from trulysafe.llm.messages import Generation, Request
 
 

@@ -13,7 +13,8 @@ from trulysafe.common.schema import meta_of
 from trulysafe.data.demo.oracle import respond
 from trulysafe.data.demo.tables import table as demo_table
 from trulysafe.data.demo.world import prompts
-from trulysafe.evaluate.judge_agreement import COLUMNS, judge_agreement
+from trulysafe.evaluate.contrasts import JUDGE_COLUMNS as COLUMNS
+from trulysafe.evaluate.contrasts import judge_agreement
 from trulysafe.judges import keywords, oracle
 
 

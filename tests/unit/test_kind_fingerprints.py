@@ -33,7 +33,7 @@ def test_a_script_with_a_kind_covers_that_kind_and_no_other(script, kinds, kind)
 
 
 def test_the_client_of_a_language_model_is_code_of_the_labeller_that_asks_it_alone():
-    client = {ROOT / "src" / "trulysafe" / "llm" / f"{name}.py" for name in ("opening", "client", "endpoint", "local")}
+    client = {ROOT / "src" / "trulysafe" / "llm" / f"{name}.py" for name in ("client", "endpoint", "local")}
     path = ROOT / "workflow" / "scripts" / "fit_labeller.py"
     assert client <= closure(path, LABELLERS.module_name("llm"))
     for kind in {*LABELLERS.names} - {"llm"}:

@@ -22,7 +22,7 @@ from trulysafe.methods.losses import RESPONSE_LOSSES, kto_reference_point
 from trulysafe.methods.method import Confidence, Mask, Method, Online
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode
-from trulysafe.trainers.mismatched import IDS, mismatched_pairs, with_partners
+from trulysafe.trainers.batches import IDS, mismatched_pairs, with_partners
 
 KTO = Method(loss="kto")
 

@@ -11,12 +11,13 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.common.kinds import Kinds
 from trulysafe.data import read as data
-from trulysafe.label import ceiling, labelling
+from trulysafe.label import agreement as ceiling
 from trulysafe.label import labellers as kinds_room
+from trulysafe.label import labelling
 
 WORD = """
 from trulysafe.common.kinds import Options as Base
-from trulysafe.label.labellers._fill import filled
+from trulysafe.label.labelling import filled
 
 class Options(Base):
     word: str

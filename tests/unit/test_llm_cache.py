@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.endpoint_server import Reply, serve
 from tests.unit.llm_requests import client
-from trulysafe.llm.cache import AnswerCache
+from trulysafe.llm.client import AnswerCache
 from trulysafe.llm.endpoint import Endpoint
 from trulysafe.llm.messages import Answer, Generation, Request, request_key
 
@@ -56,7 +56,7 @@ def test_lines_that_a_killed_job_left_unfinished_are_skipped(tmp_path, caplog):
 
 ASKING = """
 import sys
-from trulysafe.llm.cache import AnswerCache
+from trulysafe.llm.client import AnswerCache
 from trulysafe.llm.client import Client
 from trulysafe.llm.messages import Generation, Request
 from trulysafe.llm.endpoint import Endpoint

@@ -7,10 +7,10 @@ import yaml
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
+from trulysafe.llm.client import open_client
 from trulysafe.llm.endpoint import Endpoint
 from trulysafe.llm.local import LocalModel
 from trulysafe.llm.messages import Generation
-from trulysafe.llm.opening import open_client
 from trulysafe.plan.checks import check_inputs
 from trulysafe.plan.plan import Plan
 

@@ -10,8 +10,7 @@ from tests.unit.test_labellers import ASK, labelled, prompts
 from trulysafe.common.errors import UserError
 from trulysafe.label import labelling
 from trulysafe.label.reviewer import HarmfulReview, Review, review
-from trulysafe.llm.cache import AnswerCache
-from trulysafe.llm.client import Client
+from trulysafe.llm.client import AnswerCache, Client
 from trulysafe.llm.endpoint import Endpoint
 from trulysafe.llm.local import LocalModel
 from trulysafe.llm.messages import Answer, Generation

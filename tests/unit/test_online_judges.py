@@ -18,10 +18,9 @@ from trulysafe.methods.method import Confidence, Method, Online
 from trulysafe.models.tokens import Encoded
 from trulysafe.train.jobs import train_run
 from trulysafe.train.run import TrainingRun
-from trulysafe.train.run_data import training_set
-from trulysafe.train.text_judge import META, PROMPT, TextJudge
-from trulysafe.trainers.meter import Meter
+from trulysafe.train.run_data import META, PROMPT, TextJudge, training_set
 from trulysafe.trainers.online_pairs import OnlinePairs
+from trulysafe.trainers.step_log import Meter
 
 NAMED = Method(online=Online(samples=6, max_new_tokens=40, judge="phrases"))
 PHRASES = {"kind": "refusal_phrases", "options": {"phrases": [r"^w[12]\d\b"]}, "artefact": None}

@@ -15,9 +15,9 @@ from trulysafe.methods.method import Confidence, Mask, Method, Online
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import Encoded, encode
 from trulysafe.reward.read import endpoint_rewards, read_rewards
-from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.online_pairs import OnlinePairs, RewardJudge
 from trulysafe.trainers.step_cost import COST_FILE, flops_per_step
+from trulysafe.trainers.step_log import Meter
 
 
 @pytest.fixture

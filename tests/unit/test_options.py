@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -57,13 +58,13 @@ def defaults(table: type[BaseModel]) -> dict[str, Any]:
     return {name: field.get_default(call_default_factory=True) for name, field in table.model_fields.items()}
 
 
-def test_options_of_the_reward_fit_are_the_keywords_of_its_function() -> None:
-    keywords = {
-        name: parameter.default
-        for name, parameter in inspect.signature(fit_hybrid_reward).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in ("seed", "groups")
-    }
-    assert defaults(FitOptions) == keywords
+def test_the_reward_fit_takes_its_options_and_no_other_keyword() -> None:
+    states = np.random.default_rng(0).normal(size=(2, 8, 1, 2))
+    given, default = fit_hybrid_reward(*states, **{**defaults(FitOptions), "epochs": 1}), fit_hybrid_reward(*states)
+    assert not torch.equal(given.probe_weight, default.probe_weight)
+    assert torch.equal(fit_hybrid_reward(*states, **defaults(FitOptions)).probe_weight, default.probe_weight)
+    with pytest.raises(UserError, match=r"fit\.epoch: unknown key\. Did you mean 'epochs'\?"):
+        fit_hybrid_reward(*states, epoch=1)
 
 
 @pytest.mark.parametrize(

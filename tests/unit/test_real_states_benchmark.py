@@ -10,12 +10,12 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from benchmarks.crossval import candidate_difference, compare_rewards, summarise
 from safetensors.numpy import save_file
 
 from tests.unit.real_data import FOLDER
 from trulysafe.common.errors import UserError
 from trulysafe.reward.baselines import hybrid, mean_of_layers, single_layer
-from trulysafe.reward.crossval import candidate_difference, compare_rewards, summarise
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "real_states.py"
 STATES = FOLDER / "llama2_7b_hidden_states"
@@ -94,7 +94,7 @@ def test_hybrid_that_starts_from_probes_keeps_up_with_a_good_layer(benchmark: Mo
     assert len(set(groups)) == 97
     candidates = {
         "hybrid": hybrid(initialise="probes", trained="gates", epochs=10, calibrate=False, validation_share=0.0),
-        "mean": mean_of_layers(),
+        "mean": mean_of_layers,
         "layer 20": single_layer(layers.index(20)),
     }
     rewards = compare_rewards(safe, unsafe, candidates, groups=groups.tolist(), folds=5)

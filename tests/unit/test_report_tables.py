@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.report_world import ARMS, BENCHMARKS, PUBLISHED, STARTS, layer_tables, run_of, texts
 from trulysafe.common.errors import UserError
+from trulysafe.evaluate.contrasts import judge_agreement
 from trulysafe.evaluate.frontiers import matched_safety
-from trulysafe.evaluate.judge_agreement import judge_agreement
 from trulysafe.report.job_times import duration
 from trulysafe.report.listed import write_tables
 from trulysafe.report.table import Cell, latex_escape, p_text, to_latex, to_markdown

@@ -17,16 +17,16 @@ from tests.unit.report_world import BENCHMARKS, run_of, texts, verdict_table
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.load import load
-from trulysafe.evaluate.ablations import ablation_rows
+from trulysafe.evaluate.contrasts import ablation_rows
 from trulysafe.plan.checks import check_inputs
 from trulysafe.plan.plan import Plan
 from trulysafe.report.tables import ablations, training_means
 from trulysafe.report.tables.training_means import GAP
 from trulysafe.reward.ablations import held_out_rewards, pair_outcomes, reward_ablation_rows
-from trulysafe.reward.artefact import ENDPOINT, held_out_rows
 from trulysafe.reward.evaluate import calibration_error
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import fit_stage
+from trulysafe.reward.states import ENDPOINT, held_out_rows
 from trulysafe.stats.comparisons import holm, paired_difference
 
 ROOT = Path(__file__).resolve().parents[2]

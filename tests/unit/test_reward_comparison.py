@@ -5,6 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from benchmarks.crossval import (
+    candidate_difference,
+    candidate_interval,
+    compare_rewards,
+    cross_validated,
+    summarise,
+)
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
@@ -17,13 +24,6 @@ from trulysafe.reward.baselines import (
     hybrid,
     mean_of_layers,
     single_layer,
-)
-from trulysafe.reward.crossval import (
-    candidate_difference,
-    candidate_interval,
-    compare_rewards,
-    cross_validated,
-    summarise,
 )
 from trulysafe.reward.layers import kernel_divergence, layer_analysis, principal_components
 
@@ -52,7 +52,7 @@ def test_each_baseline_finds_the_informative_layer() -> None:
     both = states()
     assert accuracy(single_layer(1)(*both, groups())) > 0.85
     assert accuracy(single_layer(0)(*both, groups())) < 0.6
-    for fitter in (best_layer(), concatenated(), mean_of_layers(), hybrid(epochs=100)):
+    for fitter in (best_layer, concatenated(), mean_of_layers, hybrid(epochs=100)):
         assert accuracy(fitter(*both, groups())) > 0.75
 
 
@@ -68,7 +68,7 @@ def test_single_layer_is_the_plain_logistic_regression() -> None:
 def test_mean_of_layers_averages_their_log_odds() -> None:
     both = states()
     expected = np.mean([single_layer(layer)(*both, groups())(both[0]) for layer in range(LAYERS)], axis=0)
-    assert mean_of_layers()(*both, groups())(both[0]) == pytest.approx(expected)
+    assert mean_of_layers(*both, groups())(both[0]) == pytest.approx(expected)
 
 
 def test_folds_keep_groups_together_and_cover_every_row() -> None:

@@ -9,10 +9,10 @@ import torch
 
 from tests.unit.reward_states import LAYERS, WIDTH, pairs
 from trulysafe.common.errors import UserError
+from trulysafe.reward.calibration import STATE_NORM, set_standardisation
 from trulysafe.reward.evaluate import evaluate_reward, pair_accuracy
 from trulysafe.reward.fit import fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
-from trulysafe.reward.standardisation import STATE_NORM, set_standardisation
 from trulysafe.reward.states import group_codes, split_rows
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from trulysafe.common.errors import UserError
-from trulysafe.reward.artefact import TOKENS, held_out_rows
 from trulysafe.reward.fit import fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import fit_stage, layer_accuracies
+from trulysafe.reward.states import TOKENS, held_out_rows
 from trulysafe.stats.intervals import interval
 
 

@@ -10,9 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from trulysafe.common.errors import UserError
 from trulysafe.reward.baselines import mean_of_layers
-from trulysafe.reward.fit import fit_hybrid_reward
+from trulysafe.reward.fit import STRENGTH, classifier, fit_hybrid_reward, layer_probes
 from trulysafe.reward.model import HybridReward, reward_margin_loss
-from trulysafe.reward.probes import STRENGTH, classifier, layer_probes
 
 LAYERS = 3
 STILL = {"epochs": 1, "learning_rate": 0.0, "weight_decay": 0.0, "validation_share": 0.0, "calibrate": False}
@@ -50,7 +49,7 @@ def test_probes_give_the_log_odds_of_their_layers(width: int) -> None:
 def test_reward_starts_as_the_mean_of_the_layers(standardise: str, width: int) -> None:
     both, fresh = states(width=width), states(width=width, seed=1)[0]
     model = fit_hybrid_reward(*both, initialise="probes", standardise=standardise, **STILL)
-    expected = mean_of_layers()(*both, np.arange(30))(fresh)
+    expected = mean_of_layers(*both, np.arange(30))(fresh)
     assert model(torch.as_tensor(fresh)).detach().numpy() == pytest.approx(expected, abs=2e-3)
 
 

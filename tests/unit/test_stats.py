@@ -11,8 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from tests.unit.simulated_answers import FAMILIES, SEEDS, SHAPE, answers
 from trulysafe.common.errors import UserError
-from trulysafe.stats.bootstrap import MOST_CLUSTERS, Cells, crossed_variance, mean_of
-from trulysafe.stats.cells import count_cells
+from trulysafe.stats.bootstrap import MOST_CLUSTERS, Cells, count_cells, crossed_variance, mean_of
 from trulysafe.stats.comparisons import paired_product_difference
 from trulysafe.stats.intervals import interval, product_interval, share_interval
 

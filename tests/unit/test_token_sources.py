@@ -17,12 +17,11 @@ from trulysafe.methods.confidence import mean_logged_confidence
 from trulysafe.models.load import load_token_classifier
 from trulysafe.models.scoring import token_log_odds, token_logps
 from trulysafe.models.tokens import encode
-from trulysafe.reward.artefact import SCALES, held_out_rows
+from trulysafe.reward.states import SCALES, held_out_rows
 from trulysafe.reward.token_scale import load_scale
 from trulysafe.token_rewards.artefact import write_source
-from trulysafe.token_rewards.options import TokenFit
 from trulysafe.token_rewards.sources import implicit, token_rm
-from trulysafe.token_rewards.sources.token_rm import fit_token_rm
+from trulysafe.token_rewards.sources.token_rm import TokenFit, fit_token_rm
 
 SAFE, UNSAFE = ("w1 w2", "w2 w1 w2"), ("w3 w4 w3", "w4 w3")
 

@@ -15,8 +15,8 @@ from trulysafe.methods.method import Method
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode
-from trulysafe.reward.artefact import ENDPOINT, SCALES, VALIDATION
 from trulysafe.reward.model import HybridReward
+from trulysafe.reward.states import ENDPOINT, SCALES, VALIDATION
 from trulysafe.reward.token_scale import TokenScale, save_scales
 from trulysafe.train.run import TrainingRun
 from trulysafe.trainers.step_cost import COST_FILE

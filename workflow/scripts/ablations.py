@@ -1,6 +1,6 @@
 """What each contested choice is worth (rule ablations)."""
 
-from trulysafe.evaluate.ablations import ablation_rows
+from trulysafe.evaluate.contrasts import ablation_rows
 from trulysafe.evaluate.outcomes import read_jobs
 from trulysafe.stats.limits import SIGNIFICANT
 from trulysafe.workflow.job import job

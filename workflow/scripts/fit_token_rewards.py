@@ -5,7 +5,7 @@ from trulysafe.common.schema import UNLABELLED
 from trulysafe.models.load import load_tokenizer
 from trulysafe.models.tokens import encode_pairs
 from trulysafe.pairs.build import annotated_pairs, drop_table
-from trulysafe.reward.artefact import held_out_rows
+from trulysafe.reward.states import held_out_rows
 from trulysafe.token_rewards.artefact import write_source
 from trulysafe.workflow.job import job
 

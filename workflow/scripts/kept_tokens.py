@@ -7,8 +7,8 @@ import pandas as pd
 from trulysafe.common.schema import read_table
 from trulysafe.methods.method import Mask
 from trulysafe.models.load import load_tokenizer
-from trulysafe.reward.artefact import SCALES
 from trulysafe.reward.kept_tokens import kept_tokens
+from trulysafe.reward.states import SCALES
 from trulysafe.reward.token_scale import load_scale
 from trulysafe.workflow.job import job
 

@@ -3,10 +3,9 @@
 import pandas as pd
 
 from trulysafe.common.schema import write_table
-from trulysafe.evaluate.contrasts import contrast_rows
+from trulysafe.evaluate.contrasts import contrast_rows, judge_agreement
 from trulysafe.evaluate.diversity import diversity_rows, pooled_rows
 from trulysafe.evaluate.frontiers import matched_safety
-from trulysafe.evaluate.judge_agreement import judge_agreement
 from trulysafe.evaluate.metrics import metric_rows
 from trulysafe.evaluate.outcomes import read_jobs
 from trulysafe.workflow.job import job

@@ -6,9 +6,9 @@ from pathlib import Path
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.representations import extract
 from trulysafe.pairs.build import annotated_pairs
-from trulysafe.reward.artefact import ENDPOINT, held_out_rows
 from trulysafe.reward.evaluate import evaluate_reward
 from trulysafe.reward.model import HybridReward
+from trulysafe.reward.states import ENDPOINT, held_out_rows
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:

@@ -9,7 +9,7 @@ from trulysafe.config.load import load
 from trulysafe.methods.confidence import mean_logged_confidence
 from trulysafe.methods.method import Method
 from trulysafe.plan.plan import Plan
-from trulysafe.reward.artefact import SCALES
+from trulysafe.reward.states import SCALES
 from trulysafe.reward.token_scale import load_scale
 from trulysafe.train.jobs import TrainingRun, copy_policies, train_run
 from trulysafe.train.run_data import pair_rows, run_data

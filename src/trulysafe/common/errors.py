@@ -16,13 +16,9 @@ class UserError(Exception):
 
 
 def not_accepted(where: str, value: object, accepted: Iterable[object], *, do: str = "") -> UserError:
-    """Build the error for a value outside a closed set, with the nearest accepted value as a hint.
+    """The error for a value outside a closed set, with the nearest accepted value as a hint.
 
-    Args:
-        where: the file, row or configuration key that holds the value.
-        value: what was found there.
-        accepted: everything that would have been accepted.
-        do: what to do next, if it is more than choosing an accepted value.
+    ``where`` is the file, row or configuration key that holds it; ``do`` says what to do, if it is more than choosing.
     """
     return UserError(f"{where}: {value!r} is not accepted.{choices(value, accepted)}{' ' + do if do else ''}")
 
@@ -41,8 +37,7 @@ def choices(value: object, accepted: Iterable[object]) -> str:
 
 
 def _nearest(value: str, names: Iterable[str]) -> str | None:
-    """The name that is most likely meant, whatever its case: the shortest that begins with the value, else one spelt
-    much like it."""
+    """The name most likely meant, whatever its case: the shortest that begins with the value, or one spelt like it."""
     spelt = {name.lower(): name for name in names}
     begun = sorted((name for name in spelt if value and name.startswith(value.lower())), key=len)
     near = begun or get_close_matches(value.lower(), spelt, n=1)

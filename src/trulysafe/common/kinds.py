@@ -1,11 +1,9 @@
-"""Kinds: a reader, a judge, a labeller or a source of token rewards is one module of a room, found by its name and
-loaded alone.
+"""Kinds: a reader, a judge, a labeller or a source of token rewards is one module of a room, loaded by its name alone.
 
 To add a kind, put a module of that name into the room. It holds a class ``Options``, whose fields are the keys under
 ``options`` in the configuration and which names the keys beside them that the kind needs, and the functions that the
-room asks of every kind; the room's own docstring names them. Nothing else has to know of it: the
-checks, ``config/README.md`` and ``config/schema.json`` read ``Options``, and a job's code fingerprint covers the kinds
-that it uses.
+room's docstring asks of every kind. Nothing else has to know of it: the checks, ``config/README.md`` and
+``config/schema.json`` read ``Options``, and a job's code fingerprint covers the kinds that it uses.
 
 A module of a kind imports what is heavy (pandas, torch, scikit-learn) inside its functions, since its options are read
 at every start.
@@ -30,10 +28,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema
 
 from trulysafe.common.errors import UserError, choices, not_accepted
-from trulysafe.common.options import Table, TableOfKinds, explain
+from trulysafe.common.options import Table, TableOfKinds, explain, value_error
 
 
 class Options(Table):
@@ -47,12 +45,7 @@ class Options(Table):
 
 @dataclass(frozen=True)
 class Kinds:
-    """The kinds of one room.
-
-    Attributes:
-        room: dotted name of the package whose modules are the kinds.
-        what: what one of them is, for messages: ``a judge``.
-    """
+    """The kinds of one room: its dotted name, and what one of them is, for messages (``a judge``)."""
 
     room: str
     what: str
@@ -64,11 +57,7 @@ class Kinds:
         return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
 
     def module(self, kind: str) -> ModuleType:
-        """Load the module of one kind, and no other.
-
-        Raises:
-            UserError: there is no such kind; names those that there are.
-        """
+        """Load the module of one kind, and no other; UserError where there is none."""
         if kind not in self.names:
             raise not_accepted(f"kind of {self.what}", kind, self.names)
         return import_module(self.module_name(kind))
@@ -77,35 +66,23 @@ class Kinds:
         """Dotted name of a kind's module, for code fingerprints."""
         return f"{self.room}.{kind}"
 
-    def options(self, kind: str, given: Mapping[str, Any] | Options) -> Options:
-        """Check the options of a kind.
+    def options_class(self, kind: str) -> type[Options]:
+        """The class of a kind's options."""
+        found: type[Options] = self.module(kind).Options
+        return found
 
-        Raises:
-            ValidationError: an option is unknown, missing or not accepted.
-            UserError: there is no such kind.
-        """
+    def options(self, kind: str, given: Mapping[str, Any] | Options) -> Options:
+        """The options of a kind; pydantic's ValidationError where one is unknown, missing or not accepted."""
         return self.options_class(kind).model_validate(given)
 
     def checked(self, kind: str, given: Mapping[str, Any] | Options) -> Options:
-        """The options of a kind, for code that is given them by people.
-
-        Raises:
-            UserError: an option is unknown, missing or not accepted, or there is no such kind.
-        """
+        """The options of a kind, for code that is given them by people (UserError: an option is unknown, missing or not
+        accepted, or there is no such kind)."""
         try:
             return self.options(kind, given)
         except ValidationError as error:
             said = "; ".join(explain(item, "options") for item in error.errors())
             raise UserError(f"{self.what} of kind {kind!r}: {said}") from None
-
-    def options_class(self, kind: str) -> type[Options]:
-        """The class of a kind's options.
-
-        Raises:
-            UserError: there is no such kind.
-        """
-        found: type[Options] = self.module(kind).Options
-        return found
 
 
 LABELLERS = Kinds("trulysafe.label.labellers", "a labeller")
@@ -143,8 +120,7 @@ class OfKind(TableOfKinds):
     @classmethod
     def _is_there(cls, kind: str) -> str:
         if kind not in cls.KINDS.names:
-            said = f"{kind!r} is not accepted.{choices(kind, cls.KINDS.names)}"
-            raise PydanticCustomError("kind", "{said}", {"said": said})
+            raise value_error("kind", f"{kind!r} is not accepted.{choices(kind, cls.KINDS.names)}")
         return kind
 
     @field_validator("options", mode="plain")
@@ -157,10 +133,9 @@ class OfKind(TableOfKinds):
 
     @model_validator(mode="after")
     def _has_what_the_kind_reads(self) -> Self:
-        self.check_keys("kind", self.KINDS.names, self._keys_of, among=self.BY_KIND)
-        return self
+        def keys_of(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+            options = self.KINDS.options_class(kind)
+            return options.NEEDS, options.READS
 
-    @classmethod
-    def _keys_of(cls, kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        options = cls.KINDS.options_class(kind)
-        return options.NEEDS, options.READS
+        self.check_keys("kind", self.KINDS.names, keys_of, among=self.BY_KIND)
+        return self

@@ -41,52 +41,37 @@ def _no_flag(given: Any) -> Any:
 NO_FLAG = BeforeValidator(_no_flag)
 """Refuses true and false where a number is asked for, which pydantic would take for 1 and 0."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$")]
-
-
+Flag = Annotated[bool, Field(strict=True)]
+Number = Annotated[float, NO_FLAG]
+Share = Annotated[float, Field(ge=0, le=1), NO_FLAG]
+Below1 = Annotated[float, Field(ge=0, lt=1), NO_FLAG]
+Positive = Annotated[float, Field(gt=0), NO_FLAG]
+NotNegative = Annotated[float, Field(ge=0), NO_FLAG]
+Whole = Annotated[int, Field(ge=0), NO_FLAG]
+Count = Annotated[int, Field(ge=1), NO_FLAG]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 """Checksum of a file."""
 
-
 FixedRole = Literal["corpus", "labeller", "reward", "pairs", "judge", "evaluation"]
 Role = Literal[FixedRole, "split"]
-
-
 HarmfulRisk = Literal["EHD", "IHD", "MHD"]
 HarmlessRisk = Literal["look_alike", "general", "other"]
 Risk = Literal[HarmfulRisk, HarmlessRisk]
-
-
 Axis = Literal["safety", "over_refusal", "helpfulness"]
 """What a good answer to a prompt is."""
-
-
 ContrastMetric = Literal[
     "safe", "complies", "mixed", "over_refusal", "not_complying", "helpful", "malformed", "cut_off", "truly_safe"
 ]
-
-
 Purpose = Literal["test", "development"]
-
-
 Pooling = Literal["eos", "mean", "mean_all"]
 """Position(s) of a response whose hidden state is read."""
-
-
 PairRule = Literal["best_worst", "top_k_bottom_k", "best_vs_random"]
-
-
 MixRule = Literal["quota", "random", "ratio"]
-
-
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 """Precision of weights; `auto` is bfloat16 where the processor computes in it, float32 elsewhere."""
-
-
 CutOff = Literal["judge", "malformed"]
 """What an answer is that the token limit cut off: judged as it stands, or malformed."""
-
-
-Flag = Annotated[bool, Field(strict=True)]
+Size = Literal["tiny", "1b", "8b", "13b", "70b"]
 
 
 def _compiles(pattern: str) -> str:
@@ -104,44 +89,15 @@ Pattern = Annotated[str, AfterValidator(_compiles)]
 """A regular expression of Python's."""
 
 
-Share = Annotated[float, Field(ge=0, le=1), NO_FLAG]
-
-
-Count = Annotated[int, Field(ge=1), NO_FLAG]
-
-
-Whole = Annotated[int, Field(ge=0), NO_FLAG]
-"""0 or more."""
-
-
-Positive = Annotated[float, Field(gt=0), NO_FLAG]
-
-
-NotNegative = Annotated[float, Field(ge=0), NO_FLAG]
-
-
-Below1 = Annotated[float, Field(ge=0, lt=1), NO_FLAG]
-
-
-Number = Annotated[float, NO_FLAG]
-
-
 def _sum_to_a_share(shares: dict[Any, float]) -> dict[Any, float]:
-    if not 0 < sum(shares.values()) <= 1 + 1e-6:
-        said = (
-            f"the shares sum to {sum(shares.values()):g}. Accepted: shares above 0 in all and 1 at most; the rest is "
-            "nobody's."
-        )
-        raise PydanticCustomError("shares", "{said}", {"said": said})
+    if not 0 < (found := sum(shares.values())) <= 1 + 1e-6:
+        said = f"the shares sum to {found:g}. Accepted: shares above 0 in all and 1 at most; the rest is nobody's."
+        raise value_error("shares", said)
     return shares
 
 
 Shares = Annotated[dict[FixedRole, Share], AfterValidator(_sum_to_a_share)]
 """Role -> share of the prompts."""
-
-
-Size = Literal["tiny", "1b", "8b", "13b", "70b"]
-
 AT_KEY = "at_key"
 """Type of pydantic's error that a whole table raises about its ``key``."""
 
@@ -163,11 +119,9 @@ class Table(BaseModel):
     def _with_known_keys(cls, item: ErrorDetails) -> ErrorDetails:
         if item["type"] != "extra_forbidden" or len(item["loc"]) > 1:
             return item
-        known = (
-            f"{choices(item['loc'][0], sorted(field.alias or key for key, field in cls.model_fields.items()))} "
-            "config/README.md explains them."
-        )
-        return {**item, "ctx": {"said": f"unknown key.{known}"}}
+        known = sorted(field.alias or key for key, field in cls.model_fields.items())
+        said = f"unknown key.{choices(item['loc'][0], known)} config/README.md explains them."
+        return {**item, "ctx": {"said": said}}
 
 
 class PublicTable(Table):
@@ -179,11 +133,7 @@ class PublicTable(Table):
     if not TYPE_CHECKING:  # checkers and editors know the fields
 
         def __init__(self, **given: Any) -> None:
-            """Check the options.
-
-            Raises:
-                UserError: names each key that is not accepted, and what is.
-            """
+            """Check the options (UserError: names each key that is not accepted, and what is)."""
             try:
                 super().__init__(**given)
             except ValidationError as error:
@@ -226,14 +176,8 @@ class TableOfKinds(Table):
     ) -> None:
         """Refuse a table that lacks what the value of its ``key`` needs, or gives what only other values read.
 
-        Args:
-            key: the key that decides.
-            kinds: every value that it may have.
-            keys_of: value -> keys that it needs, and further ones that it reads.
-            among: keys that not every value reads; all are looked at by default.
-
-        Raises:
-            PydanticCustomError: at the key that is missing or not read.
+        ``keys_of`` says of each of the ``kinds``, the values that there are, what it needs and what else it reads;
+        ``among`` are keys that not every value reads, all by default.
         """
         given, kind = self.given(), getattr(self, key)
         needed, further = keys_of(kind)
@@ -242,11 +186,8 @@ class TableOfKinds(Table):
                 raise error_at(name, f"missing. The {key} {kind!r} needs it.")
         for name in sorted((given if among is None else given & {*among}) - {*needed, *further}):
             if readers := [repr(other) for other in kinds if any(name in keys for keys in keys_of(other))]:
-                raise error_at(
-                    name,
-                    f"only the {key} {' or '.join(readers)} reads it, not {kind!r}. Leave it out (null in an "
-                    f"overlay), or choose another {key}.",
-                )
+                said = f"only the {key} {' or '.join(readers)} reads it, not {kind!r}."
+                raise error_at(name, f"{said} Leave it out (null in an overlay), or choose another {key}.")
 
     def given(self) -> set[str]:
         """Keys whose values differ from the defaults."""
@@ -256,12 +197,11 @@ class TableOfKinds(Table):
 
 @dataclass(frozen=True)
 class PartOf:
-    """Marks a mapping that holds some keys of a table: each is checked alone, since the others come from elsewhere."""
+    """Marks a mapping that holds some keys of a table: each is checked, and the others come from elsewhere."""
 
     table: type[Table]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """What pydantic checks."""
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -285,8 +225,12 @@ def _without_its_tag(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 PlainPaths = WrapValidator(_without_its_tag)
-"""Beside a union of tables by one of their keys: the paths of errors hold keys alone, not the value that chose the
-table."""
+"""Beside a union of tables by a key: the paths of errors hold keys alone, not the value that chose the table."""
+
+
+def value_error(kind: str, said: str) -> PydanticCustomError:
+    """The error that a validator of a value raises."""
+    return PydanticCustomError(kind, "{said}", {"said": said})
 
 
 def error_at(key: str, said: str) -> PydanticCustomError:
@@ -295,12 +239,7 @@ def error_at(key: str, said: str) -> PydanticCustomError:
 
 
 def explain(item: Mapping[str, Any], under: str = "") -> str:
-    """One line about what pydantic found wrong.
-
-    Args:
-        item: an entry of its list of errors.
-        under: key of the configuration that holds the checked table.
-    """
+    """One line about an entry of pydantic's list of errors; ``under`` is the key that holds the checked table."""
     keys = [part for part in map(str, item["loc"]) if "[" not in part]  # others are types that a value might have had
     match item["type"]:
         case "at_key":
@@ -323,10 +262,8 @@ def what_is_wrong(item: Mapping[str, Any]) -> str:
         case "union_tag_invalid":
             return f"{ctx['tag']!r} is not accepted.{choices(ctx['tag'], _quoted(ctx['expected_tags']))}"
         case "string_pattern_mismatch":
-            return (
-                f"the name {item['input']!r} is not accepted. Accepted: letters, digits, '_' and '.', beginning with a "
-                "letter or digit (names are parts of paths)."
-            )
+            said = "letters, digits, '_' and '.', beginning with a letter or digit (names are parts of paths)."
+            return f"the name {item['input']!r} is not accepted. Accepted: {said}"
         case "value_error":
             return str(ctx["error"])
     given = item.get("input")

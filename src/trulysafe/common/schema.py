@@ -44,8 +44,9 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     # one row per prompt; family is the resampling unit (topic or template), meta is a JSON object
     "prompts": {"prompt_id": _TEXT, "prompt": _TEXT, **_ORIGIN},
     # one row per given response; label is the human or released label of the response ("" if none)
-    "responses": {"prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "label": _TEXT,
-        **_ORIGIN},
+    "responses": {
+        "prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "label": _TEXT, **_ORIGIN,
+    },
     # one row per sampled response; finished is false where the token limit cut it off
     "samples": {
         "prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "sample": _INT,
@@ -82,22 +83,12 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
 
 
 def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
-    """Return ``frame`` with exactly the columns of schema ``kind``, in order and typed.
-
-    Missing ``meta`` becomes ``{}``, missing ``risk``/``family``/``source``/``label`` the empty text, missing
-    ``flipped``/``cut_off`` false.
-
-    Raises:
-        UserError: a column is missing, a text is null, or a value does not fit its type; names ``where``, row and
-            column.
-    """
+    """Return ``frame`` with exactly the columns of schema ``kind``, in order; missing ones get their defaults
+    (UserError: a column without default is missing, or a text or whole number is null; names ``where`` and row)."""
     schema = SCHEMAS[kind]
-    frame = frame.copy()
-    for column, default in _DEFAULTS.items():
-        if column in schema and column not in frame:
-            frame[column] = default
-    missing = [column for column in schema if column not in frame]
-    if missing:
+    absent = {name: value for name, value in _DEFAULTS.items() if name in schema and name not in frame}
+    frame = frame.assign(**absent)
+    if missing := [column for column in schema if column not in frame]:
         raise UserError(
             f"{where}: column {missing[0]!r} is missing; a {kind} table has {', '.join(schema)}. Found: "
             f"{', '.join(map(str, frame.columns))}."
@@ -118,11 +109,8 @@ def write_table(frame: pd.DataFrame, path: Path | str, kind: str) -> None:
 
 
 def read_table(path: Path | str, kind: str) -> pd.DataFrame:
-    """Read a Parquet table written with :func:`write_table`.
-
-    Raises:
-        UserError: the file is absent, is no Parquet, or lacks a column of the schema.
-    """
+    """Read a Parquet table written with :func:`write_table` (UserError: the file is absent, is no Parquet, or lacks a
+    column of the schema)."""
     try:
         frame = pq.read_table(path).to_pandas()
     except FileNotFoundError as error:

@@ -16,11 +16,8 @@ ARRAYS, INDEX = "states.safetensors", "index.parquet"
 
 
 def save_states(folder: Path | str, arrays: Mapping[str, Tensor], index: pd.DataFrame) -> None:
-    """Write arrays whose first axis follows the rows of ``index``.
-
-    Raises:
-        UserError: an array holds NaN or infinite values, or its length differs from the index.
-    """
+    """Write arrays whose first axis follows the rows of ``index`` (UserError: an array holds NaN or infinite values, or
+    its length differs from the index)."""
     for name, array in arrays.items():
         if len(array) != len(index):
             raise UserError(f"{folder}: array {name!r} has {len(array)} rows, its index {len(index)}.")
@@ -37,11 +34,7 @@ def save_states(folder: Path | str, arrays: Mapping[str, Tensor], index: pd.Data
 
 
 def load_states(folder: Path | str) -> tuple[dict[str, Tensor], pd.DataFrame]:
-    """Read what :func:`save_states` wrote.
-
-    Raises:
-        UserError: the folder lacks its files or they are damaged.
-    """
+    """Read what :func:`save_states` wrote (UserError: the folder lacks its files or they are damaged)."""
     folder = Path(folder)
     try:
         return load_file(folder / ARRAYS), pd.read_parquet(folder / INDEX)

@@ -1,5 +1,4 @@
-"""What is read of a policy to follow it: likelihoods of a fixed pool, and new samples to held-out prompts (see
-:mod:`trulysafe.drift.measures`)."""
+"""What is read of a policy for :mod:`trulysafe.drift.measures`: likelihoods of a fixed pool, and new samples."""
 
 from __future__ import annotations
 
@@ -31,25 +30,15 @@ FRESH_COLUMNS = [
 
 @dataclass(frozen=True)
 class Follower:
-    """Reads policies against one reference.
-
-    Attributes:
-        reference: the model that the pool was sampled from, in evaluation mode.
-        tokenizer: the tokenizer of reference and policies.
-        batch_size: conversations per forward.
-    """
+    """Reads policies against one reference, the model that the pool was sampled from, in evaluation mode."""
 
     reference: Any
     tokenizer: Any
     batch_size: int
 
     def pool(self, samples: pd.DataFrame, prompts: int) -> pd.DataFrame:
-        """Distinct finished responses of at most ``prompts`` prompts (lowest hashes first), with ``reference_logp``,
-        nats.
-
-        Raises:
-            UserError: no response of the pool is finished.
-        """
+        """Distinct finished responses to ``prompts`` prompts (lowest hashes first), with ``reference_logp``, nats
+        (UserError: no response of the pool is finished)."""
         distinct = usable(samples).drop_duplicates(["prompt_id", "response"])
         if distinct.empty:
             raise UserError(
@@ -77,19 +66,10 @@ class Follower:
         judge: Mapping[str, Any],
         cut_off: CutOff,
     ) -> pd.DataFrame:
-        """New samples of a model, each with its token ids, verdict and likelihood under the reference.
+        """New samples of a model to a prompts table, :data:`FRESH_COLUMNS`; the judge is one that is not fitted.
 
-        Args:
-            model: whose samples.
-            prompts: a prompts table.
-            decoding: how to draw.
-            block: prompts per block, see :mod:`trulysafe.models.sampling`.
-            seed: of the draws.
-            judge: ``kind`` and ``options`` of a judge that is not fitted.
-            cut_off: what a sample is that the token limit ended; see :func:`trulysafe.evaluate.judging.judged`.
-
-        Returns:
-            Columns :data:`FRESH_COLUMNS`; ``reference_logp`` is NaN where the sample is empty or unfinished.
+        ``reference_logp`` is NaN where the sample is empty or unfinished; ``block`` is prompts per block, see
+        :mod:`trulysafe.models.sampling`, and ``cut_off`` as in :func:`trulysafe.evaluate.judging.judged`.
         """
         drawn = respond(model, self.tokenizer, blocks(prompts, block), decoding, seed)
         rows = pd.concat(list(drawn), ignore_index=True)
@@ -109,11 +89,9 @@ class Follower:
         """Read one policy.
 
         Args:
-            policy: experiment, seed, step and ``model``, how to load it; without that it is the reference
-                (:data:`REFERENCES`).
+            policy: experiment, seed, step and how to load its ``model``; one of :data:`REFERENCES` without that.
             pool: from :meth:`pool`.
-            prompts: a prompts table.
-            options: ``decoding``, ``block``, ``seed``, ``judge`` and ``cut_off``, see :meth:`fresh`.
+            prompts, options: a prompts table, and the other arguments of :meth:`fresh`.
 
         Returns:
             Likelihoods of the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has

@@ -54,12 +54,8 @@ _POLICY = ["experiment", "seed", "step"]
 def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """Measure order and distribution of every policy, over seeds.
 
-    Args:
-        pool: one row per policy and pool response: experiment, seed, step, prompt_id, response_id, family, tokens,
-            logp, reference_logp (sums over the response, nats).
-        fresh: one row per new sample: experiment, seed, step, prompt_id, family, tokens, token_ids, verdict, and
-            reference_logp (NaN where the sample is empty or unfinished); rows of :data:`REFERENCE` for the reference
-            itself.
+    ``pool`` and ``fresh`` are what :meth:`trulysafe.drift.follow.Follower.read` gives, of all policies; rows of
+    :data:`REFERENCE` are of the reference itself.
 
     Returns:
         Columns :data:`COLUMNS`: the mean with a 95% interval (:func:`trulysafe.stats.intervals.interval`; over seeds
@@ -67,16 +63,17 @@ def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
         ``n`` counts prompts, responses or samples.
 
     Raises:
-        UserError: no policy was followed, or no prompt of the pool has enough distinct responses for a rank
-            correlation.
+        UserError: no policy was followed, or no prompt of the pool has enough responses for a rank correlation.
     """
     if pool.empty:
         raise UserError("drift: no policy was followed. Name trained experiments under drift.experiments.")
     own = fresh[fresh["experiment"] == REFERENCE]
     rows = [
         *_answer_rows(order_values(pool), ("kendall", "spearman", "same_best")),
-        *_answer_rows(_pool_shift(pool), ("pool_shift",)),
-        *_answer_rows(_fresh_shift(fresh, own), ("fresh_shift",)),
+        *_answer_rows(
+            pool.assign(pool_shift=(pool["logp"] - pool["reference_logp"]) / pool["tokens"]), ("pool_shift",)
+        ),
+        *_answer_rows(_fresh_shift(fresh), ("fresh_shift",)),
         *_seed_rows(fresh, own, "token_js", token_divergence),
         *_seed_rows(fresh, own, "class_tv", class_distance),
     ]
@@ -85,8 +82,7 @@ def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
 
 
 def order_values(pool: pd.DataFrame) -> pd.DataFrame:
-    """Rank correlations per policy and prompt: columns experiment, seed, step, prompt_id, family, kendall, spearman,
-    same_best.
+    """Columns experiment, seed, step, prompt_id, family, kendall, spearman, same_best, per policy and prompt.
 
     Prompts with fewer than :data:`FEWEST` responses, or whose responses are all equally likely, have no order and are
     left out.
@@ -121,11 +117,7 @@ def class_distance(a: pd.DataFrame, b: pd.DataFrame) -> float:
     return float((shares[0] - shares[1]).abs().sum() / 2)
 
 
-def _pool_shift(pool: pd.DataFrame) -> pd.DataFrame:
-    return pool.assign(pool_shift=(pool["logp"] - pool["reference_logp"]) / pool["tokens"])
-
-
-def _fresh_shift(fresh: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+def _fresh_shift(fresh: pd.DataFrame) -> pd.DataFrame:
     """Each sample's likelihood under the reference beside the mean of the reference's own samples to its prompt."""
     scored = fresh.assign(per_token=fresh["reference_logp"] / fresh["tokens"]).dropna(subset="per_token")
     usual = scored[scored["experiment"] == REFERENCE].groupby("prompt_id")["per_token"].mean()
@@ -141,8 +133,7 @@ def _answer_rows(values: pd.DataFrame, measures: tuple[str, ...]) -> Iterator[di
             low, high = _limits(measure, group[measure], group["seed"], group["family"])
             yield {
                 "experiment": experiment, "step": step, "measure": measure, "value": group[measure].mean(),
-                "ci_low": low,
-                "ci_high": high, "n": len(group), "seeds": group["seed"].nunique(), "floor": np.nan,
+                "ci_low": low, "ci_high": high, "n": len(group), "seeds": group["seed"].nunique(), "floor": np.nan,
             }  # fmt: skip
 
 
@@ -158,16 +149,14 @@ def _seed_rows(
         low, high = _limits(measure, pd.Series(values))
         yield {
             "experiment": experiment, "step": step, "measure": measure, "value": float(np.mean(values)),
-            "ci_low": low, "ci_high": high, "n": len(group), "seeds": len(values),
-            "floor": floor,
+            "ci_low": low, "ci_high": high, "n": len(group), "seeds": len(values), "floor": floor,
         }  # fmt: skip
 
 
 def _limits(
     measure: str, values: pd.Series, seeds: pd.Series | None = None, families: pd.Series | None = None
 ) -> tuple[float, float]:
-    """Limits of a mean, within what the measure can be; NaN where all values are the same and the measure is no
-    share."""
+    """Limits of a mean, within what the measure can be; NaN where all values are the same, but for shares."""
     bounds = RANGES.get(measure, (-np.inf, np.inf))
     found = interval(values, seeds=seeds, families=families, answers=measure == "same_best", bounds=bounds)
     return found.low, found.high

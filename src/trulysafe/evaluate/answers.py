@@ -20,8 +20,6 @@ from trulysafe.data.roles import at_most, rows_of_role
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.sampling import Decoding, blocks, respond
 
-_PLACE = ("experiment", "seed", "step")
-
 
 class PolicyBlock(NamedTuple):
     """One block of prompts for one policy, by its number."""
@@ -40,13 +38,10 @@ class PolicyBlock(NamedTuple):
 def blocks_to_answer(
     policies: Sequence[Mapping[str, Any]], benchmarks: Mapping[str, Mapping[str, Any]], split: Path | str, size: int
 ) -> list[PolicyBlock]:
-    """All blocks that the policies answer, in the order policy, benchmark, length.
+    """All blocks of ``size`` prompts that the policies answer, in the order policy, benchmark, length.
 
-    Args:
-        policies: what :meth:`trulysafe.plan.models.Models.of_job` gives.
-        benchmarks: stanzas of ``benchmarks`` with ``datasets`` resolved to table paths.
-        split: the split table.
-        size: prompts per block.
+    Policies are what :meth:`trulysafe.plan.models.Models.of_job` gives, benchmarks their stanzas with ``datasets``
+    resolved to table paths.
 
     Raises:
         UserError: no prompt of a benchmark is for evaluation.
@@ -75,11 +70,7 @@ def shard_of(work: Sequence[PolicyBlock], index: int, count: int) -> list[Policy
 
 
 def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) -> Iterator[pd.DataFrame]:
-    """Answer greedily, each policy loaded once.
-
-    Args:
-        policies: the policies that the blocks number.
-        work: blocks in order.
+    """Answer blocks in order, greedily, each policy loaded once.
 
     Yields:
         Tables of schema ``answers``, one per block; a single empty one where there is no block.
@@ -89,18 +80,16 @@ def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) 
     for number, of_policy in groupby(work, key=lambda block: block.policy):
         policy = policies[number]
         tokenizer, model = load_tokenizer(policy["model"]), load_model(policy["model"])
-        place = {key: policy[key] for key in _PLACE}
-        for (benchmark, most), of_benchmark in groupby(
-            of_policy, key=lambda block: (block.benchmark, block.max_new_tokens)
-        ):
-            prompts = [block.prompts for block in of_benchmark]
-            for answered in respond(model, tokenizer, prompts, Decoding(max_new_tokens=most), seed=0):
+        place = {key: policy[key] for key in ("experiment", "seed", "step")}
+        for benchmark, of_benchmark in groupby(of_policy, key=lambda block: block.benchmark):
+            cut = list(of_benchmark)
+            decoding = Decoding(max_new_tokens=cut[0].max_new_tokens)
+            for answered in respond(model, tokenizer, [block.prompts for block in cut], decoding, seed=0):
                 yield answered.assign(benchmark=benchmark, **place)
 
 
 def _prompts(benchmark: Mapping[str, Any], split: Path | str, last: bool) -> pd.DataFrame:
-    """Prompts of a benchmark: ``rows`` per risk class at an end point, ``frontier_rows`` at an earlier snapshot,
-    possibly none there."""
+    """``rows`` prompts per risk class at an end point, ``frontier_rows`` (possibly none) at an earlier snapshot."""
     found = rows_of_role(benchmark["datasets"], "prompts", split, "evaluation", risks=benchmark["risks"])
     prompts, rows = found.drop_duplicates("prompt_id"), benchmark["rows"]
     if not last and benchmark["frontier_rows"] is not None:

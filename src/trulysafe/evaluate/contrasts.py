@@ -1,4 +1,8 @@
-"""Declared contrasts: paired differences between two arms on the same prompts, the primary ones corrected together."""
+"""Declared contrasts: paired differences between two arms on the same prompts, the primary ones corrected together.
+
+An ablation is a contrast of an arm with its default, which differs in one contested choice, in every main outcome. And
+judges are held against each benchmark's main one, answer by answer.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,21 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.evaluate.outcomes import METRIC_AXES, outcome_table
-from trulysafe.stats.cells import count_cells
+from trulysafe.evaluate.outcomes import KEYS, MAIN_METRIC, METRIC_AXES, main_judges, outcome_table
+from trulysafe.stats.bootstrap import count_cells
 from trulysafe.stats.comparisons import holm, paired_difference, paired_product_difference
-from trulysafe.stats.intervals import product_interval
+from trulysafe.stats.intervals import interval, product_interval
 from trulysafe.stats.limits import Difference
 
 COLUMNS = [
     "contrast", "primary", "a", "b", "metric", "risk", "step_a", "step_b", "value_a", "value_b", "difference", "n",
-    "seeds",
-    "families", "stderr", "ci_low", "ci_high", "p_value", "p_holm",
+    "seeds", "families", "stderr", "ci_low", "ci_high", "p_value", "p_holm",
+]  # fmt: skip
+METRICS = tuple(MAIN_METRIC.values())
+"""Outcomes of every ablation: harmful prompts handled safely, look-alikes refused, questions answered rightly."""
+JUDGE_COLUMNS = [
+    "benchmark", "axis", "main", "judge", "outcome", "main_share", "share", "agreement", "ci_low", "ci_high", "kappa",
+    "n",
 ]  # fmt: skip
 _PROMPT = ["benchmark", "prompt_id"]
 
@@ -30,19 +39,16 @@ def contrast_rows(
 ) -> pd.DataFrame:
     """Compare pairs of arms prompt by prompt at their last steps, on test benchmarks under each one's main judge.
 
-    Answers are matched on seed, benchmark and prompt. An arm with one seed (a base model) meets every seed of the
-    other.
+    Answers are matched on seed, benchmark and prompt. An arm with one seed (a base) meets every seed of the other.
 
     Args:
-        verdicts: table of schema ``verdicts``.
+        verdicts, benchmarks: as in :func:`trulysafe.evaluate.outcomes.outcome_table`.
         contrasts: ``name``, ``a``, ``b`` (experiments; the difference is a - b), ``metric`` (a key of
-            :data:`trulysafe.evaluate.outcomes.METRIC_AXES`), ``primary`` (default true), ``risk`` (one class; default
-            ``all``).
-        benchmarks: as in :func:`trulysafe.evaluate.outcomes.outcome_table`.
+            :data:`trulysafe.evaluate.outcomes.METRIC_AXES`), ``primary`` (default true), ``risk`` (default ``all``).
 
     Returns:
-        One row per contrast, columns :data:`COLUMNS`: ``n`` counts matched answers, ``p_holm`` is corrected over the
-        primary contrasts and missing for the others, which are exploratory.
+        Columns :data:`COLUMNS`: ``n`` counts matched answers, ``p_holm`` is corrected over the primary contrasts and
+        missing for the others, which are exploratory.
 
     Raises:
         UserError: an unknown experiment or metric, a contrast without a key, or no matching prompts.
@@ -55,6 +61,54 @@ def contrast_rows(
     table["p_holm"] = np.nan
     table.loc[primary, "p_holm"] = holm(table.loc[primary, "p_value"])
     return table
+
+
+def ablation_rows(
+    verdicts: pd.DataFrame, ablations: Mapping[str, Mapping[str, Any]], benchmarks: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Difference of each arm to its default in every outcome of :data:`METRICS` that the benchmarks measure.
+
+    An ablation names ``arm`` and ``default`` (experiments), ``choice`` (what differs, for reading) and ``primary``.
+    Returns columns of :func:`contrast_rows` (``a`` is the arm, ``b`` its default), with ``ablation`` for ``contrast``,
+    and ``choice``. ``p_holm`` is corrected over all outcomes of all primary ablations together.
+    """
+    axes = {about["axis"] for about in benchmarks.values() if about.get("purpose", "test") == "test"}
+    metrics = [metric for metric in METRICS if set(METRIC_AXES[metric]) <= axes]
+    declared = [
+        {"name": name, "a": of["arm"], "b": of["default"], "metric": metric, "primary": of.get("primary", True)}
+        for name, of in ablations.items()
+        for metric in metrics
+    ]
+    rows = contrast_rows(verdicts, declared, benchmarks).rename(columns={"contrast": "ablation"})
+    rows.insert(1, "choice", rows["ablation"].map({name: about["choice"] for name, about in ablations.items()}))
+    return rows
+
+
+def judge_agreement(verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Compare every further judge with the main one on answers that both judged, at each experiment's last step.
+
+    Judges are compared on the outcome that their axis counts (safe, over-refusal, helpful) and not on the five
+    verdicts, as a judge that reads phrases cannot tell a safe completion from a refusal. Arguments as in
+    :func:`trulysafe.evaluate.outcomes.outcome_table`.
+
+    Returns:
+        One row per benchmark and further judge: both judges' shares of the outcome, the share of answers on which they
+        agree with a 95% interval over seeds and prompt families, Cohen's kappa (NaN where both give one and the same
+        outcome throughout) and n. No rows where no benchmark has two judges.
+    """
+    last = verdicts["step"] == verdicts.groupby("experiment")["step"].transform("max")
+    outcomes = outcome_table(verdicts[last], benchmarks)
+    mains = main_judges(outcomes, benchmarks)
+    rows = []
+    for names, other in outcomes[~outcomes["main"]].groupby(["benchmark", "judge"]):
+        benchmark, judge = map(str, names)
+        outcome = MAIN_METRIC[benchmarks[benchmark]["axis"]]
+        keys = [key for key in KEYS if key != "judge"]
+        main = outcomes[outcomes["main"] & (outcomes["benchmark"] == benchmark)].set_index(keys)
+        both = other.set_index(keys).join(main[outcome].rename("main outcome")).dropna(subset=[outcome, "main outcome"])
+        if len(both):
+            rows.append(_agreement(both, outcome, {"benchmark": benchmark, "main": mains[benchmark], "judge": judge}))
+    return pd.DataFrame(rows, columns=JUDGE_COLUMNS)
 
 
 def _checked(contrast: Mapping[str, Any], outcomes: pd.DataFrame) -> dict[str, Any]:
@@ -88,16 +142,9 @@ def _row(outcomes: pd.DataFrame, contrast: dict[str, Any]) -> dict[str, Any]:
             "and seeds."
         )
     value_a, value_b, found = _truly_safe(matched) if metric == "truly_safe" else _plain(matched)
-    row = {key: contrast[key] for key in ("primary", "a", "b", "metric", "risk", "step_a", "step_b")}
-    row |= {
-        "contrast": contrast["name"],
-        "value_a": value_a,
-        "value_b": value_b,
-        "difference": found.value,
-        "n": found.n,
-    }
-    row |= {"seeds": matched["seed"].nunique(), "families": matched["family"].nunique(), "stderr": found.stderr}
-    return row | {"ci_low": found.low, "ci_high": found.high, "p_value": found.p_value}
+    row = contrast | {"contrast": contrast["name"], "value_a": value_a, "value_b": value_b, "difference": found.value}
+    row |= {"n": found.n, "seeds": matched["seed"].nunique(), "families": matched["family"].nunique()}
+    return row | {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high, "p_value": found.p_value}
 
 
 def _matched(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -130,3 +177,15 @@ def _truly_safe(matched: pd.DataFrame) -> tuple[float, float, Difference]:
     a, b = (tuple(count_cells(axis[side], axis["seed"], axis["family"]) for axis in axes) for side in ("a", "b"))
     found = paired_product_difference((a[0], a[1]), (b[0], b[1]))
     return product_interval((a[0], a[1])).value, product_interval((b[0], b[1])).value, found
+
+
+def _agreement(both: pd.DataFrame, outcome: str, names: dict[str, str]) -> dict[str, Any]:
+    from sklearn.metrics import cohen_kappa_score
+
+    theirs, main = both[outcome], both["main outcome"]
+    experiments = both.index.get_level_values("experiment") + "/" + both.index.get_level_values("seed").astype(str)
+    measured = interval((theirs == main).astype(float).to_numpy(), experiments.to_numpy(), both["family"].to_numpy())
+    row = {"axis": both["axis"].iloc[0], "outcome": outcome, "main_share": main.mean(), "share": theirs.mean()}
+    row |= {"agreement": measured.value, "ci_low": measured.low, "ci_high": measured.high, "n": measured.n}
+    one_class = len({*theirs, *main}) == 1
+    return names | row | {"kappa": float("nan") if one_class else float(cohen_kappa_score(main, theirs))}

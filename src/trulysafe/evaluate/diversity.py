@@ -1,10 +1,10 @@
 """How alike the answers of a policy are: distinct-n and self-BLEU, as metric rows beside those of the judges.
 
 - ``distinct_1``, ``distinct_2``, ``distinct_3``: different n-grams over all n-grams of the answers (Li et al. 2016,
-arXiv 1510.03055). The
-  more answers, the lower; so views are cut to the same number of answers, and arms are compared on the same prompts.
-- ``self_bleu``: mean BLEU-4 of each answer with all others as references (Zhu et al. 2018, arXiv 1802.01886), in [0,
-1]; high is alike.
+  arXiv 1510.03055). The more answers, the lower; so views are cut to the same number of answers, and arms are compared
+  on the same prompts.
+- ``self_bleu``: mean BLEU-4 of each answer with all others as references (Zhu et al. 2018, arXiv 1802.01886), in
+  [0, 1]; high is alike.
 - ``self_bleu_same_prompt``: the same among the answers to one prompt, averaged over prompts with several answers.
 
 Tokens are those of sacrebleu's tokenizer ``13a``, BLEU is sacrebleu's with its exponential smoothing and effective
@@ -14,7 +14,7 @@ order. A policy that gives one refusal to everything scores low on the first and
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from trulysafe.common.schema import check_table
 from trulysafe.data.roles import at_most
-from trulysafe.evaluate.metrics import POOLED
+from trulysafe.evaluate.metrics import POOLED, policy_names
 from trulysafe.stats.intervals import interval
 
 TEXT = "text"
@@ -34,15 +34,10 @@ ORDERS = (1, 2, 3)
 METRICS = (*(f"distinct_{order}" for order in ORDERS), "self_bleu", "self_bleu_same_prompt")
 _BLEU_ORDER = 4
 _TOKENIZER = Tokenizer13a()
-Row = dict[str, Any]
 
 
 def diversity(texts: Sequence[str], prompts: Sequence[str] | None = None) -> dict[str, float]:
-    """Measure the diversity of answers.
-
-    Args:
-        texts: the answers.
-        prompts: what each one answers; equal entries mark answers to one prompt. None says that all prompts differ.
+    """Measure the diversity of answers; equal ``prompts`` mark answers to one prompt, None says that all differ.
 
     Returns:
         A value per entry of :data:`METRICS`; NaN where there is nothing to count (no n-grams, fewer than two answers,
@@ -61,8 +56,7 @@ def diversity(texts: Sequence[str], prompts: Sequence[str] | None = None) -> dic
 def self_bleu(texts: Sequence[str]) -> list[float]:
     """BLEU-4 of each text against all others, in [0, 1], in their order; equal to sacrebleu's sentence score over 100.
 
-    The time grows with the number of texts, not with its square: n-grams are counted once, with the two highest counts
-    of each.
+    The time grows with the number of texts, not with its square: n-grams are counted once.
     """
     return _self_bleu([_TOKENIZER(text) for text in texts])
 
@@ -81,27 +75,23 @@ def diversity_rows(
 
     Returns:
         Table of schema ``metrics`` with judge :data:`TEXT` and benchmark ``<purpose>/<axis>``. Risk ``all`` takes
-        ``most`` answers of all classes together. ``n`` counts answers. Rows of one seed have no limits; see
-        :func:`pooled_rows`.
+        ``most`` answers of all classes together. Rows of one seed have no limits; see :func:`pooled_rows`.
     """
     last = answers.groupby(["experiment", "seed"])["step"].transform("max")
-    table = answers[answers["step"] == last].copy()
-    table["view"] = table["benchmark"].map(
-        {name: f"{about.get('purpose', 'test')}/{about['axis']}" for name, about in benchmarks.items()}
-    )
-    total = table.assign(risk="all")
-    table = pd.concat([table[table["risk"] != ""], total], ignore_index=True)
-    rows = [
-        row
-        for keys, group in table.groupby(["experiment", "seed", "step", "view", "risk"], sort=True)
-        for row in _rows_of(keys, at_most(group, most))
-    ]
+    views = {name: f"{about.get('purpose', 'test')}/{about['axis']}" for name, about in benchmarks.items()}
+    table = answers[answers["step"] == last].assign(benchmark=lambda rows: rows["benchmark"].map(views))
+    table = pd.concat([table[table["risk"] != ""], table.assign(risk="all")], ignore_index=True)
+    rows, keys = [], ["experiment", "seed", "step", "benchmark", "risk"]
+    for group_keys, group in table.groupby(keys, sort=True):
+        measured = at_most(group, most)
+        found = diversity(measured["response"].tolist(), measured["prompt_id"].tolist())
+        about = dict(zip(keys, group_keys, strict=True)) | {"n": len(measured)}
+        rows += [{**about, "metric": metric, "value": value} for metric, value in found.items() if not np.isnan(value)]
     return _as_metrics(rows, provenance_id)
 
 
 def pooled_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows over all seeds: the mean of the seeds' values with Student's 95% limits over seeds, NaN where there is one
-    seed.
+    """Rows over all seeds: the mean of their values with Student's 95% limits over seeds, NaN where there is one.
 
     Answers are not resampled: a sample with repeats is less diverse by construction, so its spread says nothing.
     """
@@ -116,24 +106,10 @@ def pooled_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return _as_metrics(found, str(rows["provenance_id"].iloc[0]) if len(rows) else "")
 
 
-def _rows_of(keys: Any, group: pd.DataFrame) -> Iterator[Row]:
-    experiment, seed, step, view, risk = keys
-    measured = diversity(group["response"].tolist(), group["prompt_id"].tolist())
-    for metric, value in measured.items():
-        if not np.isnan(value):
-            yield {
-                "experiment": experiment, "seed": seed, "step": step, "benchmark": view, "risk": risk,
-                "metric": metric, "value": value, "n": len(group),
-                "stderr": np.nan, "ci_low": np.nan, "ci_high": np.nan,
-            }  # fmt: skip
-
-
-def _as_metrics(rows: Sequence[Row], provenance_id: str) -> pd.DataFrame:
+def _as_metrics(rows: Sequence[Mapping[str, Any]], provenance_id: str) -> pd.DataFrame:
     columns = ["experiment", "seed", "step", "benchmark", "risk", "metric", "value", "n", "stderr", "ci_low", "ci_high"]
-    table = pd.DataFrame(list(rows), columns=columns)
-    seeds = table["seed"].map(lambda seed: "seeds" if seed == POOLED else f"seed{seed}").astype(str)
-    table["policy"] = table["experiment"].astype(str) + "/" + seeds + "/step" + table["step"].astype(str)
-    return check_table(table.assign(judge=TEXT, provenance_id=provenance_id), "metrics", "diversity")
+    table = pd.DataFrame(list(rows), columns=columns).assign(judge=TEXT, provenance_id=provenance_id)
+    return check_table(table.assign(policy=policy_names(table)), "metrics", "diversity")
 
 
 def _distinct(tokens: Sequence[str], order: int) -> float:

@@ -30,8 +30,7 @@ def matched_safety(
     starts: Mapping[str, str] | None = None,
     start_seeds: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
-    """Interpolate the share of look-alikes refused where the share safe first reaches each level, per seed and over
-    seeds.
+    """The share of look-alikes refused where the share safe first reaches each level, per seed and over seeds.
 
     Args:
         metrics: table of schema ``metrics`` with summary rows (:mod:`trulysafe.evaluate.metrics`).
@@ -58,25 +57,17 @@ def matched_safety(
         starting = single[single["experiment"] == (starts or {}).get(str(experiment))]
         one_seed = (start_seeds or {}).get(str(experiment))
         for level in levels:
-            found = [
-                {
-                    "experiment": experiment,
-                    "seed": seed,
-                    "level": level,
-                    "metric": "over_refusal",
-                    **_crossing(path, _start(starting, seed if one_seed is None else one_seed), level),
-                }
-                for seed, path in of_arm.groupby("seed", sort=True)
-            ]
+            about = {"experiment": experiment, "level": level, "metric": "over_refusal"}
+            found = []
+            for seed, path in of_arm.groupby("seed", sort=True):
+                start = _start(starting, seed if one_seed is None else one_seed)
+                found.append({"seed": seed, **about, **_crossing(path, start, level)})
             rows += [*found, _over_seeds(found)]
     return pd.DataFrame(rows, columns=MATCHED_COLUMNS)
 
 
 def points(metrics: pd.DataFrame) -> pd.DataFrame:
     """Where every policy stands under the main judge on test benchmarks, single seeds and pooled.
-
-    Args:
-        metrics: table of schema ``metrics`` with summary rows.
 
     Returns:
         Columns experiment, seed (-1: pooled), step; ``x``, the share of look-alikes refused, and ``y``, the share of
@@ -93,8 +84,7 @@ def points(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def _start(rows: pd.DataFrame, seed: object) -> pd.DataFrame:
-    """The starting experiment's last step as one point at step 0: that of the seed, else the mean over seeds; empty
-    where none is given."""
+    """The last step of the start as one point at step 0: the seed's, else the mean over seeds; empty without rows."""
     if rows.empty:
         return rows
     rows = rows[rows["step"] == rows["step"].max()]
@@ -118,16 +108,11 @@ def _crossing(path: pd.DataFrame, first: pd.DataFrame, level: float) -> dict[str
 
 
 def _over_seeds(found: list[dict[str, Any]]) -> dict[str, Any]:
-    values = [row["value"] for row in found if row["status"] == "reached"]
+    reached = [row for row in found if row["status"] == "reached"]
     row = {key: found[0][key] for key in ("experiment", "level", "metric")}
-    row |= {"seed": POOLED, "seeds": len(found), "reached": len(values), "status": "reached"}
-    if not values:
-        row["status"] = found[0]["status"] if len({one["status"] for one in found}) == 1 else "not reached"
-    if values:
-        row |= {
-            "value": float(np.mean(values)),
-            "step": float(np.mean([r["step"] for r in found if r["status"] == "reached"])),
-        }
-        limits = interval(values, answers=False, bounds=(0.0, 1.0))
-        row |= {"ci_low": limits.low, "ci_high": limits.high}
-    return row
+    row |= {"seed": POOLED, "seeds": len(found), "reached": len(reached)}
+    if not reached:
+        return row | {"status": found[0]["status"] if len({one["status"] for one in found}) == 1 else "not reached"}
+    value, step = (float(np.mean([one[key] for one in reached])) for key in ("value", "step"))
+    limits = interval([one["value"] for one in reached], answers=False, bounds=(0.0, 1.0))
+    return row | {"status": "reached", "value": value, "step": step, "ci_low": limits.low, "ci_high": limits.high}

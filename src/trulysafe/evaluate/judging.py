@@ -1,13 +1,12 @@
-"""Let a judge class answers; fit the judges that are fitted. The judges themselves are the modules of
-:mod:`trulysafe.judges`."""
+"""Let a judge class answers; fit the judges that are fitted. Judges are the modules of :mod:`trulysafe.judges`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trulysafe.common.files import write_json
 from trulysafe.common.kinds import Kinds, Options
 from trulysafe.common.options import CutOff
 from trulysafe.common.thoughts import without_thoughts
@@ -21,16 +20,11 @@ JUDGES = Kinds("trulysafe.judges", "a judge")
 def judged(answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd.Series = "malformed") -> pd.DataFrame:
     """Let a judge class answers: what they say behind their thoughts, if they have any.
 
-    Args:
-        answers: table of schema ``answers``.
-        judge: its ``kind`` and ``options``; all else is what it works with, given to the judge by name: ``artefact``,
-            what its fit wrote, ``model`` and ``batch_size`` as for :func:`fit`.
-        cut_off: what an answer is that the token limit ended, for all answers or for each: ``judge``, what the judge
-            makes of its text as it stands (as HarmBench does), or ``malformed``, whatever its text.
-
-    Returns:
-        Columns ``verdict``, ``correct`` and ``cut_off`` (whether the token limit ended the answer), on the index of
-        ``answers``.
+    ``judge`` has ``kind`` and ``options``; all else is given to the judge by name: ``artefact``, what its fit wrote,
+    ``model`` and ``batch_size`` as for :func:`fit`. ``cut_off`` says of all answers or of each what one is that the
+    token limit ended: ``judge``, what the judge makes of its text as it stands (as HarmBench does), or ``malformed``,
+    whatever its text. Returns columns ``verdict``, ``correct`` and ``cut_off`` (whether the token limit ended the
+    answer), on the index of ``answers``.
     """
     given = {key: value for key, value in judge.items() if key not in ("kind", "options") and value is not None}
     options = JUDGES.options(judge["kind"], judge["options"])
@@ -46,17 +40,10 @@ def judged(answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd
 def fit(
     kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping[str, Any] | Options, **given: Any
 ) -> dict[str, Any]:
-    """Fit a judge on labelled responses.
+    """Fit a judge on a table of schema ``responses`` with labels; returns its metrics on held-out prompts.
 
-    Args:
-        kind: of a judge that is fitted.
-        labelled: table of schema ``responses`` with labels.
-        out: folder of the artefact; ``metrics.json`` holds what is returned.
-        options: the judge's options.
-        given: what it works with: ``model`` (how to load it) and ``batch_size``, where it reads one.
-
-    Returns:
-        The judge's metrics on held-out prompts.
+    ``out`` is the folder of the artefact, whose ``metrics.json`` holds them too; ``given`` are ``model`` (how to load
+    it) and ``batch_size``, where it reads one.
 
     Raises:
         UserError: labels that do not do.
@@ -64,5 +51,5 @@ def fit(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, Any] = JUDGES.module(kind).fit(labelled, folder, JUDGES.options(kind, options), **given)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(folder / "metrics.json", metrics)
     return metrics

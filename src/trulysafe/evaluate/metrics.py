@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.schema import check_table
-from trulysafe.evaluate.outcomes import MAIN, METRICS, PURPOSES, outcome_table
+from trulysafe.evaluate.outcomes import MAIN, METRIC_AXES, METRICS, PURPOSES, outcome_table
 from trulysafe.stats.bootstrap import Cells
 from trulysafe.stats.intervals import product_interval, share_interval
 from trulysafe.stats.limits import Interval
@@ -37,36 +37,29 @@ POOLED = -1
 """Seed of rows that pool all seeds."""
 _POLICY = ["experiment", "step"]
 _VIEW = ["judge", "benchmark", "risk"]
+_TRULY_SAFE = METRIC_AXES["truly_safe"]
 
 
 def metric_rows(
     verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, Any]], provenance_id: str
 ) -> pd.DataFrame:
-    """Measure every metric of every policy.
+    """Measure every metric of every policy: a table of schema ``metrics``.
 
-    Args:
-        verdicts: table of schema ``verdicts``.
-        benchmarks: name -> ``axis``, and optionally ``purpose`` and ``judge``; see
-            :func:`trulysafe.evaluate.outcomes.outcome_table`, which also says what each metric counts.
-        provenance_id: id of the work that made the verdicts.
-
-    Returns:
-        Table of schema ``metrics``; ``policy`` is ``<experiment>/seed<seed>/step<step>``, with ``seeds`` for pooled
-        rows.
-
-    Raises:
-        UserError: as :func:`trulysafe.evaluate.outcomes.outcome_table`.
+    Arguments and errors as of :func:`trulysafe.evaluate.outcomes.outcome_table`, which also says what each metric
+    counts; ``provenance_id`` is that of the work that made the verdicts.
     """
     cells = _views(outcome_table(verdicts, benchmarks))
-    rows = [*_share_rows(cells), *_truly_safe_rows(cells)]
-    table = pd.DataFrame(
-        rows, columns=[*_VIEW, *_POLICY, "seed", "metric", "value", "n", "stderr", "ci_low", "ci_high"]
-    )
-    seeds = table["seed"].map(lambda seed: "seeds" if seed == POOLED else f"seed{seed}")
-    table["policy"] = table["experiment"] + "/" + seeds + "/step" + table["step"].astype(str)
-    table["provenance_id"] = provenance_id
+    columns = [*_VIEW, *_POLICY, "seed", "metric", "value", "n", "stderr", "ci_low", "ci_high"]
+    table = pd.DataFrame([*_share_rows(cells), *_truly_safe_rows(cells)], columns=columns)
+    table = table.assign(policy=policy_names(table), provenance_id=provenance_id)
     table = table.sort_values(["experiment", "seed", "step", "benchmark", "risk", "judge", "metric"], kind="stable")
     return check_table(table, "metrics", "metrics")
+
+
+def policy_names(rows: pd.DataFrame) -> pd.Series:
+    """``<experiment>/seed<seed>/step<step>`` of each row, with ``seeds`` for pooled rows."""
+    seeds = rows["seed"].map(lambda seed: "seeds" if seed == POOLED else f"seed{seed}").astype(str)
+    return rows["experiment"].astype(str) + "/" + seeds + "/step" + rows["step"].astype(str)
 
 
 def _views(outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -100,11 +93,9 @@ def _truly_safe_rows(cells: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     total = cells[cells["risk"] == "all"]
     for judge, of_judge in total.groupby("judge", sort=True):
         for purpose in PURPOSES:
-            of_axis = {
-                axis: of_judge[of_judge["benchmark"] == f"{purpose}/{axis}"] for axis in ("safety", "over_refusal")
-            }
-            harmful = {policy: (seeds, grid) for policy, seeds, grid in _grids(of_axis["safety"], "safe")}
-            for policy, seeds, grid in _grids(of_axis["over_refusal"], "not_complying"):
+            safety, others = (of_judge[of_judge["benchmark"] == f"{purpose}/{axis}"] for axis in _TRULY_SAFE)
+            harmful = {policy: (seeds, grid) for policy, seeds, grid in _grids(safety, "safe")}
+            for policy, seeds, grid in _grids(others, "not_complying"):
                 if policy in harmful:
                     pooled = _paired_rows(*harmful[policy], seeds, Cells(grid.counts - grid.sums, grid.counts))
                     for seed, measured in pooled:
@@ -115,19 +106,14 @@ def _paired_rows(
     seeds: list[int], safe: Cells, other_seeds: list[int], complying: Cells
 ) -> Iterator[tuple[int, Interval]]:
     """Products for the seeds that answered both kinds of prompts, and pooled over them."""
-    rows = [(seed, seeds.index(seed), other_seeds.index(seed)) for seed in seeds if seed in other_seeds]
-    for seed, left, right in rows:
-        yield seed, product_interval((_only(safe, left), _only(complying, right)))
-    if rows:
-        yield (
-            POOLED,
-            product_interval((_only(safe, *(row[1] for row in rows)), _only(complying, *(row[2] for row in rows)))),
-        )
+    both = [seed for seed in seeds if seed in other_seeds]
+    for seed, pooled in [*((seed, [seed]) for seed in both), *([(POOLED, both)] if both else [])]:
+        left, right = ([of.index(seed) for seed in pooled] for of in (seeds, other_seeds))
+        yield seed, product_interval((_only(safe, *left), _only(complying, *right)))
 
 
 def _grids(counts: pd.DataFrame, metric: str) -> Iterator[tuple[tuple[str, int], list[int], Cells]]:
-    """Per policy with answers under a metric: (experiment, step), its seeds, and the counts as a [seeds, families]
-    grid."""
+    """Per policy with answers under a metric: (experiment, step), its seeds, the counts as a [seeds, families] grid."""
     filled = counts[counts[f"{metric} count"] > 0]
     policies, names = pd.factorize(pd.MultiIndex.from_frame(filled[_POLICY]), sort=True)
     rows, seeds = pd.factorize(filled["seed"], sort=True)

@@ -7,7 +7,7 @@ in :mod:`trulysafe.label.labellers`; the one that a labeller is of is loaded, an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,13 @@ from trulysafe.common.files import write_json
 from trulysafe.common.kinds import LABELLERS, Options
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 RELEASED = "released"
 """The kind without an artefact: its labels come with the data."""
+Classes = Callable[[list[str], "np.ndarray"], "Sequence[str] | np.ndarray"]
+"""Prompts, and whether each is known to be harmful (bool, shape [prompts]), to the class of each."""
 
 
 def fit(
@@ -31,17 +34,13 @@ def fit(
 ) -> dict[str, Any]:
     """Fit a labeller, or test one that is not fitted, where its kind knows how, and write its artefact.
 
-    Args:
-        labelled: prompts with their ``risk``; rows without one are left out. A prompt may occur with several labels. A
-            labeller of kind ``llm`` does without: it is then not tested.
-        out: folder of the artefact: ``labeller.json``, ``metrics.json``, ``held_out.csv`` and the classifier.
-        options: of the kind.
-        kind: a module of :mod:`trulysafe.label.labellers`.
-        client: the language model that it asks (:func:`open_client`).
+    Prompts may occur with several labels, and rows without one are left out; a labeller of kind ``llm`` does without
+    any, and is then not tested. The folder gets ``labeller.json``, ``metrics.json``, ``held_out.csv`` and a classifier;
+    ``client`` is the language model that it asks (:func:`open_client`).
 
     Returns:
         The metrics: scores on held-out prompts per feature set with confusion matrix, and ``label_agreement``, what
-        can be expected at best (:mod:`trulysafe.label.ceiling`).
+        can be expected at best (:func:`trulysafe.label.agreement.label_agreement`).
 
     Raises:
         UserError: an unknown kind or option, a kind that is not fitted, or labels that do not do.
@@ -57,17 +56,11 @@ def fit(
 
 
 def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any = None) -> pd.DataFrame:
-    """Fill the empty ``risk`` of a table that has prompts; classes that the data brought are kept.
+    """Fill the empty ``risk`` of a table with ``prompt`` and ``meta``; classes that the data brought are kept.
 
-    Args:
-        frame: table with the columns ``prompt``, ``risk`` and ``meta``. Where ``meta.harmful`` is true the class is a
-            harmful one.
-        artefact: what :func:`fit` wrote; without one the labels must come with the data.
-        client: the language model that it asks (:func:`open_client`).
-
-    Returns:
-        The table with every ``risk`` filled; ``meta.risk_from`` names the kind of labeller of the rows that it filled.
-        What a language model says without its being readable is of class ``unparsed``.
+    The class is a harmful one where ``meta.harmful`` is true, and ``unparsed`` where no answer of a language model
+    (``client``) can be read; ``meta.risk_from`` names the kind of labeller of the rows that were filled. Without an
+    artefact, which :func:`fit` wrote, the labels must come with the data.
 
     Raises:
         UserError: no artefact and rows without a class, or a folder that holds no labeller.
@@ -77,6 +70,20 @@ def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any =
         frame, Path(artefact or ""), LABELLERS.options(kind, options), client
     )
     return filled
+
+
+def filled(frame: pd.DataFrame, kind: str, classes: Classes) -> pd.DataFrame:
+    """A copy of the table whose empty ``risk`` are filled; their ``meta.risk_from`` is the kind."""
+    import numpy as np
+
+    facts = [json.loads(meta) for meta in frame["meta"]]
+    empty = (frame["risk"] == "").to_numpy()
+    harmful = np.array([fact.get("harmful") is True for fact in facts], dtype=bool)
+    labelled = frame.copy()
+    labelled.loc[empty, "risk"] = classes(frame.loc[empty, "prompt"].tolist(), harmful[empty])
+    marked = [fact | ({"risk_from": kind} if new else {}) for fact, new in zip(facts, empty, strict=True)]
+    labelled["meta"] = [json.dumps(fact, sort_keys=True, ensure_ascii=False) for fact in marked]
+    return labelled
 
 
 def open_client(kind: str, arguments: Mapping[str, Any]) -> Any:

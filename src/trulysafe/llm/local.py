@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,7 @@ from trulysafe.workflow.provenance import input_id, manifest_path
 
 
 class LocalModel:
-    """A model in this process.
-
-    Args:
-        spec: how to load it, see :mod:`trulysafe.models.load`.
-        batch_size: conversations per batch. It is part of the identity, since in bfloat16 answers depend on the batch.
-    """
+    """A model in this process, see :mod:`trulysafe.models.load`; in bfloat16 its answers depend on the batch size."""
 
     def __init__(self, spec: Spec, batch_size: int = 8) -> None:
         self._spec, self._batch_size = dict(spec), batch_size
@@ -29,46 +25,31 @@ class LocalModel:
 
     def identity(self) -> Mapping[str, Any]:
         """Where the model is from, its precision, and for a directory what is in it."""
-        return {
-            "backend": "local",
-            **self._spec,
-            "batch_size": self._batch_size,
-            "files": _files_id(Path(str(self._spec["source"]))),
-        }
+        files = _files_id(Path(str(self._spec["source"])))
+        return {"backend": "local", **self._spec, "batch_size": self._batch_size, "files": files}
 
     def answers(self, requests: Sequence[Request], generation: Generation) -> Iterator[tuple[int, Answer]]:
         """Answers batch by batch, longest conversations first, so that a lack of memory shows at once.
 
         A conversation that leaves no room for an answer within the model's positions is rejected.
         """
+        import torch
+
         model, tokenizer = self._model()
         prompts = [encode(tokenizer, _turns(tokenizer, request)).prompt_ids for request in requests]
         room = context_of(model.config)
         fits = [index for index, ids in enumerate(prompts) if len(ids) + generation.max_new_tokens <= room]
         yield from ((index, Answer("", "rejected")) for index in sorted(set(range(len(prompts))) - set(fits)))
         order = sorted(fits, key=lambda index: -len(prompts[index]))
+        end, how = end_of_turn_id(tokenizer), asdict(generation)
         for start in range(0, len(order), self._batch_size):
             batch = order[start : start + self._batch_size]
-            drawn = self._generate(
-                [prompts[index] for index in batch], [requests[index] for index in batch], generation
-            )
-            yield from zip(batch, drawn, strict=True)
-
-    def _generate(
-        self, prompts: list[list[int]], requests: Sequence[Request], generation: Generation
-    ) -> Iterator[Answer]:
-        import torch
-
-        model, tokenizer = self._model()
-        decoding = Decoding(
-            temperature=generation.temperature, top_p=generation.top_p, max_new_tokens=generation.max_new_tokens
-        )
-        torch.manual_seed(stable_seed("llm", content_id(*requests)))
-        end = end_of_turn_id(tokenizer)
-        for row in generated(model, tokenizer, prompts, decoding):
-            ended = row[-1:] == [end]
-            text = tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=True)
-            yield Answer(text.strip(), "stop" if ended else "length")
+            torch.manual_seed(stable_seed("llm", content_id(*(requests[index] for index in batch))))
+            rows = generated(model, tokenizer, [prompts[index] for index in batch], Decoding(**how))
+            for index, row in zip(batch, rows, strict=True):
+                ended = row[-1:] == [end]
+                text = tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=True)
+                yield index, Answer(text.strip(), "stop" if ended else "length")
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:

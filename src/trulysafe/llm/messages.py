@@ -69,11 +69,8 @@ class Backend(Protocol):
         ...
 
     def answers(self, requests: Sequence[Request], generation: Generation) -> Iterator[tuple[int, Answer]]:
-        """Yield (index of the request, answer) in whatever order answers come.
-
-        Raises:
-            UserError: no further answer can be had; those yielded before count.
-        """
+        """Yield (index of the request, answer) in whatever order answers come (UserError: no further answer can be had;
+        those yielded before count)."""
         ...
 
 

@@ -37,7 +37,7 @@ class Parsed(NamedTuple, Generic[Form]):
 def ask_for(
     client: Client, requests: Sequence[Request], forms: type[Form] | Sequence[type[Form]], attempts: int = 3
 ) -> list[Parsed[Form]]:
-    """Ask for JSON objects of a form.
+    """Ask for JSON objects of a form; a failure is never turned into a value.
 
     Args:
         client: who is asked.
@@ -45,12 +45,6 @@ def ask_for(
         forms: pydantic model of the answer, or one per request. The keys have to come in the order of its fields, so
             that a model that is to think first writes its thoughts first.
         attempts: how often each request is asked at most, each time with the last answer and what was wrong with it.
-
-    Returns:
-        One :class:`Parsed` per request. A failure is never turned into a value.
-
-    Raises:
-        UserError: as :meth:`trulysafe.llm.client.Client.ask`.
     """
     form_of = [forms] * len(requests) if isinstance(forms, type) else list(forms)
     current = list(requests)
@@ -72,8 +66,7 @@ def parse(answer: Answer, form: type[Form]) -> tuple[Form | None, str]:
     """Read an answer strictly: one JSON object of the form and nothing beside it, thoughts before it and a code fence
     around it excepted.
 
-    Returns:
-        The value and an empty text, or none and what is wrong.
+    Gives the value and an empty text, or none and what is wrong.
     """
     if answer.end == "rejected":
         return None, "the endpoint rejected the request"

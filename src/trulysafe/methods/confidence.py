@@ -26,8 +26,7 @@ def label_confidence(
     unless ``per_pair``. The rewards should be centred on 0 (calibrated), as 0 is where the sigmoid is read.
 
     Args:
-        chosen_reward: reward of the chosen responses, shape [batch].
-        rejected_reward: reward of the rejected responses, shape [batch].
+        chosen_reward, rejected_reward: of the responses, shape [batch].
         alpha: steepness, finite and > 0; 7.5 in the released code.
         floor: least confidence, in [0, 1]. At 0.5 (paper) a label never flips; at 0 it may, which per pair equals
             swapping the two responses.
@@ -49,7 +48,8 @@ def label_confidence(
             f"label confidence: alpha={alpha}, floor={floor}; alpha must be above 0 and finite, floor in [0, 1]."
         )
     # half precision would round gamma to steps of 0.004
-    chosen, rejected = (_at_least_float32(reward.detach()) for reward in (chosen_reward, rejected_reward))
+    dtype = torch.promote_types(chosen_reward.dtype, torch.float32)
+    chosen, rejected = (reward.detach().to(dtype) for reward in (chosen_reward, rejected_reward))
     if not (torch.isfinite(chosen).all() and torch.isfinite(rejected).all()):
         raise UserError(
             "label confidence: a reward is NaN or infinite; check the states that the reward model was given."
@@ -63,10 +63,7 @@ def label_confidence(
 def mean_logged_confidence(log: pd.DataFrame, experiment: str) -> float:
     """Mean gamma of an experiment's runs over all their steps: the constant of a placebo.
 
-    Args:
-        log: training log, columns experiment, seed, step, name, value; an entry ``confidence`` is a mean since the
-            run's last one.
-        experiment: whose runs.
+    The log has columns experiment, seed, step, name, value; its ``confidence`` is a mean since the run's last entry.
 
     Raises:
         UserError: the experiment logged no gamma.
@@ -80,7 +77,3 @@ def mean_logged_confidence(log: pd.DataFrame, experiment: str) -> float:
             "method has confidence: {kind: label} and whose mix holds pairs in its reward_scope."
         )
     return float((found["value"] * steps).sum() / steps.sum())
-
-
-def _at_least_float32(reward: Tensor) -> Tensor:
-    return reward if reward.dtype == torch.float64 else reward.float()

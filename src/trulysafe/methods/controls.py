@@ -18,13 +18,7 @@ from trulysafe.methods.method import REWARD_SHUFFLES
 
 
 def row_generators(seed: int, ids: Tensor, attention: Tensor) -> list[torch.Generator]:
-    """One generator per row, seeded by ``seed`` and the row's token ids without padding.
-
-    Args:
-        seed: of the run.
-        ids: token ids, shape [rows, tokens].
-        attention: 1 on the row's own tokens, same shape.
-    """
+    """One generator per row, by the run's seed and the row's ids, [rows, tokens]; ``attention`` is 0 on padding."""
     kept = [row[mask.bool()].tolist() for row, mask in zip(ids, attention, strict=True)]
     return [torch.Generator().manual_seed(stable_seed("control", seed, *row)) for row in kept]
 
@@ -32,13 +26,10 @@ def row_generators(seed: int, ids: Tensor, attention: Tensor) -> list[torch.Gene
 def random_control(
     mask: Tensor, response_mask: Tensor, generators: Sequence[torch.Generator], eos: str = "keep"
 ) -> Tensor:
-    """As many tokens of each response as ``mask`` keeps, but random ones.
+    """As many tokens of each response as ``mask`` (0/1, [rows, tokens]) keeps, but random ones.
 
-    Args:
-        mask: 0/1, shape [rows, tokens].
-        response_mask: 1 on response tokens, same shape.
-        generators: one per row, see :func:`row_generators`.
-        eos: the mask's option for the end-of-turn token; unless it is ``rule`` that token keeps its fate.
+    ``response_mask`` is 1 on response tokens, ``generators`` are :func:`row_generators`. Unless the mask's option
+    ``eos`` is ``rule``, the end-of-turn token keeps its fate.
     """
     free = response_mask.bool() if eos == "rule" else keep_eos(response_mask, response_mask, "drop").bool()
     control = mask.clone()
@@ -59,16 +50,8 @@ def shuffled_control(
 ) -> Tensor:
     """Token rewards with the segments (runs of one hysteresis state) of each response in random order.
 
-    The rewards, their number and their order within a segment stay; where they fall in the text does not.
-
-    Args:
-        token_rewards: shape [rows, tokens]; what lies outside the responses stays as it is.
-        response_mask: 1 on response tokens, same shape.
-        generators: one per row, see :func:`row_generators`.
-        baseline, width: of the states, see :func:`trulysafe.methods.masks.message_mask`.
-
-    Raises:
-        UserError: shapes that do not match, or a reward that is not finite.
+    The rewards, their number and their order within a segment stay; where they fall in the text does not. Arguments
+    and errors as for :func:`trulysafe.methods.masks.message_mask`; ``generators`` are :func:`row_generators`.
     """
     state = hysteresis_state(token_rewards, response_mask, baseline, width)
     shuffled = token_rewards.detach().clone()
@@ -83,14 +66,10 @@ def shuffled_control(
 
 
 def shuffled_rewards(chosen: Tensor, rejected: Tensor, how: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Endpoint rewards of a micro-batch that no longer belong to their pairs.
+    """Endpoint rewards of a micro-batch, [pairs], that no longer belong to their pairs; ``generator`` is on the CPU.
 
-    Args:
-        chosen, rejected: rewards, shape [pairs].
-        how: ``pairs`` gives each pair the rewards of a random pair (the spread of per-pair confidence stays, what it
-            knows of the pair goes); ``responses`` permutes all rewards (nothing is left of the order either); ``none``
-            does nothing.
-        generator: on the CPU.
+    ``pairs`` gives each pair the rewards of a random pair (the spread of per-pair confidence stays, what it knows of
+    the pair goes); ``responses`` permutes all rewards (nothing is left of the order either); ``none`` does nothing.
 
     Raises:
         UserError: unknown ``how``, or shapes that differ.

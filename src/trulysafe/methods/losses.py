@@ -17,26 +17,16 @@ def dpo_margin(policy_chosen: Tensor, policy_rejected: Tensor, ref_chosen: Tenso
     """Margin h of a pair: how much more than the reference the policy prefers the chosen response.
 
     ``h = [log pi(y_c) - log pi(y_r)] - [log ref(y_c) - log ref(y_r)]`` (Rafailov et al., 2023, equation 7, without
-    beta). With log-probabilities summed over kept tokens only it is the margin of ADPO (Equilibrate RLHF, section on
-    AMA).
-
-    Args:
-        policy_chosen: summed log-probability of the chosen response under the policy, nats, shape [batch].
-        policy_rejected: the same for the rejected response.
-        ref_chosen: summed log-probability of the chosen response under the reference, nats, shape [batch].
-        ref_rejected: the same for the rejected response.
-
-    Returns:
-        Margin in nats, shape [batch]; zero where policy and reference agree.
+    beta), of summed log-probabilities of the responses, nats, all of shape [batch]. Summed over kept tokens only it is
+    the margin of ADPO (Equilibrate RLHF, section on AMA).
     """
     return (policy_chosen - policy_rejected) - (ref_chosen - ref_rejected)
 
 
 def confidence_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
-    """Conservative DPO with a given label confidence (RBRM, section on confidence DPO).
+    """``-gamma log sigmoid(beta h) - (1 - gamma) log sigmoid(-beta h)`` (RBRM, section on confidence DPO).
 
-    ``-gamma log sigmoid(beta h) - (1 - gamma) log sigmoid(-beta h)``: conservative DPO with label smoothing ``1 -
-    gamma``.
+    This is conservative DPO with label smoothing ``1 - gamma``.
 
     Args:
         margin: policy-minus-reference log-ratio of chosen minus rejected, nats, shape [batch].
@@ -53,11 +43,7 @@ def confidence_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float)
 
 
 def confidence_hinge_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
-    """Hinge loss of SLiC-HF (Zhao et al., 2023) under a label confidence: ``gamma relu(1 - beta h) + (1 - gamma) relu(1
-    + beta h)``.
-
-    Arguments and shapes as in :func:`confidence_dpo_loss`. Equals TRL's ``hinge`` at confidence 1.
-    """
+    """SLiC-HF (Zhao et al., 2023): ``gamma relu(1 - beta h) + (1 - gamma) relu(1 + beta h)``; TRL's ``hinge`` at 1."""
     gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
     return gamma * F.relu(1 - beta * margin) + (1 - gamma) * F.relu(1 + beta * margin)
 
@@ -65,20 +51,18 @@ def confidence_hinge_loss(margin: Tensor, confidence: Tensor | float, beta: floa
 def robust_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
     """Robust DPO (Chowdhury et al., 2024): unbiased under labels that are wrong with probability ``1 - gamma``.
 
-    ``(gamma l(h) - (1 - gamma) l(-h)) / (2 gamma - 1)`` with ``l(h) = -log sigmoid(beta h)``. Arguments and shapes as
-    in :func:`confidence_dpo_loss`, with a confidence above 0.5. Equals TRL's ``robust`` with label smoothing ``1 -
-    gamma``.
+    ``(gamma l(h) - (1 - gamma) l(-h)) / (2 gamma - 1)`` with ``l(h) = -log sigmoid(beta h)``, for a confidence above
+    0.5. Equals TRL's ``robust`` with label smoothing ``1 - gamma``.
     """
     gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
     return (-gamma * F.logsigmoid(beta * margin) + (1 - gamma) * F.logsigmoid(-beta * margin)) / (2 * gamma - 1)
 
 
 def exo_pair_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
-    """EXO on pairs (Ji et al., 2024, equation 16): KL divergence of the policy's preference from the label's, ``[gamma,
-    1 - gamma]``.
+    """EXO on pairs (Ji et al., 2024, equation 16): divergence of the policy's preference from ``[gamma, 1 - gamma]``.
 
-    Arguments and shapes as in :func:`confidence_dpo_loss`. The divergence from a certain label is infinite, so gamma
-    stays :data:`EXO_SMOOTHING` away from 0 and 1. Equals TRL's ``exo_pair`` with label smoothing ``1 - gamma``.
+    The divergence from a certain label is infinite, so gamma stays :data:`EXO_SMOOTHING` away from 0 and 1. Equals
+    TRL's ``exo_pair`` with label smoothing ``1 - gamma``.
     """
     gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
     gamma = gamma.clamp(EXO_SMOOTHING, 1 - EXO_SMOOTHING)
@@ -140,25 +124,15 @@ PER_TOKEN_LOSSES = ("ipo", "sigmoid_norm")
 def kto_reference_point(log_ratios: Tensor) -> Tensor:
     """z0 of KTO (the same, section 4): what the policy has gained on responses that do not belong to their prompts.
 
-    ``max(0, mean(log pi(y'|x) - log ref(y'|x)))``, which estimates the divergence of the policy from the reference.
-
-    Args:
-        log_ratios: of mismatched responses, sums over whole responses, nats, shape [rows]; at least one.
-
-    Returns:
-        Detached, 0-dimensional.
+    ``max(0, mean(log pi(y'|x) - log ref(y'|x)))`` over at least one mismatched response (sums, nats, [rows]),
+    detached, 0-dimensional: it estimates the divergence of policy and reference.
     """
     return log_ratios.detach().mean().clamp(min=0)
 
 
-def _of_same_rank(values: Tensor, ranked: Tensor) -> Tensor:
-    """``values`` in the order of ``ranked``: the smallest where that has its smallest, and so on; shapes [batch]."""
-    return values.sort().values[ranked.argsort().argsort()]
-
-
 def _quantile_loss(ours: Tensor, theirs: Tensor, beta: float) -> Tensor:
-    """``ours`` above ``theirs``, quantile by quantile."""
-    return -F.logsigmoid(beta * (ours - _of_same_rank(theirs, ours)))
+    """``ours`` above ``theirs``, quantile by quantile: the smallest is held against the smallest, and so on."""
+    return -F.logsigmoid(beta * (ours - theirs.sort().values[ours.argsort().argsort()]))
 
 
 BATCH_LOSSES: dict[str, Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], float], Tensor]] = {
@@ -169,23 +143,15 @@ BATCH_LOSSES: dict[str, Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], 
         policy[0] - reference[0], policy[1] - reference[1], beta
     ),
 }
-"""TRL's losses that compare a whole micro-batch: ``((chosen, rejected) of the policy, of the reference, beta) ->
-loss``.
-
-All log-probabilities are sums, nats, shape [batch]; the loss has that shape, the mean over it is TRL's.
-"""
+"""TRL's losses that compare a whole micro-batch: ``((chosen, rejected) of policy, of reference, beta) -> loss``, sums
+in nats and all of shape [batch]. The mean over the loss is TRL's."""
 
 
 def sft_loss(chosen: Tensor, tokens: float) -> Tensor:
-    """Supervised fine-tuning on the chosen responses alone, as TRL's ``sft``; on best-of-n pairs it is rejection
-    sampling.
+    """Supervised fine-tuning on the chosen responses alone, as TRL's ``sft``; rejection sampling on best-of-n pairs.
 
-    Args:
-        chosen: summed log-probability of the kept tokens of each chosen response under the policy, nats, shape [batch].
-        tokens: mean number of kept tokens of a chosen response of the micro-batch.
-
-    Returns:
-        Shape [batch]; the mean over it is the mean loss of a kept token.
+    ``chosen`` are sums over kept tokens, nats, [batch], and ``tokens`` is the mean number of these in the micro-batch,
+    so that the mean of what is returned, [batch], is the mean loss of a kept token.
     """
     return -chosen / tokens
 
@@ -206,11 +172,8 @@ def preference_loss(
 
     Args:
         name: of the loss.
-        policy: summed log-probability of the chosen and of the rejected response under the policy, nats, each of shape
-            [batch].
-        reference: the same under the reference.
-        confidence: probability that the label is right, shape [batch] or scalar; :data:`BATCH_LOSSES` have no use for
-            it.
+        policy, reference: summed log-probability of the chosen and of the rejected response, nats, each [batch].
+        confidence: probability that the label is right, shape [batch] or scalar; no :data:`BATCH_LOSSES` use it.
         beta: inverse temperature, > 0.
         tokens: number of tokens that were summed over, at least 1, each of shape [batch].
         reference_point: z0 of :data:`trulysafe.methods.method.SHIFTED_LOSSES`.
@@ -230,22 +193,11 @@ def preference_loss(
 
 
 def response_loss(name: str, chosen: Tensor, rejected: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
-    """One of :data:`RESPONSE_LOSSES` under a label confidence: its mean over the label being right or the pair being
-    swapped.
+    """One of :data:`RESPONSE_LOSSES` under a label confidence: the mean over a right label and a swapped pair.
 
     ``gamma l(chosen, rejected) + (1 - gamma) l(rejected, chosen)``, which is what :func:`confidence_dpo_loss` is for
-    DPO.
-
-    Args:
-        name: of the loss.
-        chosen: policy-minus-reference log-probability of the chosen response, nats, shape [batch]; per kept token for
-            ``PER_TOKEN_LOSSES``.
-        rejected: the same for the rejected response.
-        confidence: probability that the label is right, in [0, 1], shape [batch] or scalar.
-        beta: inverse temperature, > 0.
-
-    Returns:
-        Loss per pair, shape [batch]. Equals TRL's loss of that name at confidence 1.
+    DPO; TRL's loss of that name at confidence 1. The log-ratios are nats, shape [batch], per kept token for
+    :data:`PER_TOKEN_LOSSES`.
     """
     loss = RESPONSE_LOSSES[name]
     gamma = torch.as_tensor(confidence, dtype=chosen.dtype, device=chosen.device)

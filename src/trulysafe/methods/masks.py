@@ -92,15 +92,10 @@ def hysteresis_state(token_rewards: Tensor, response_mask: Tensor, baseline: flo
 
 
 def with_minimum_share(mask: Tensor, response_mask: Tensor, minimum: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Keep the whole response where the rule kept less than ``minimum`` of it.
-
-    Args:
-        mask: 0/1, shape [rows, tokens].
-        response_mask: 1 on response tokens, same shape.
-        minimum: least share of kept response tokens, in [0, 1].
+    """Keep the whole response where the rule kept less than the share ``minimum`` of it.
 
     Returns:
-        The mask, and a boolean per row that says where the fallback was taken.
+        The mask, 0/1, [rows, tokens], and a boolean per row that says where the fallback was taken.
     """
     if not 0 <= minimum <= 1:
         raise UserError(f"minimum kept share: {minimum}; it must lie in [0, 1].")
@@ -110,8 +105,7 @@ def with_minimum_share(mask: Tensor, response_mask: Tensor, minimum: float = 0.1
 
 
 def keep_eos(mask: Tensor, response_mask: Tensor, option: str = "keep") -> Tensor:
-    """Decide about the last response token, which ends the turn: ``keep`` it, leave it to the ``rule``, or ``drop``
-    it."""
+    """Decide about the last response token, which ends the turn: ``keep``, ``drop``, or leave it to the ``rule``."""
     if option not in EOS_OPTIONS:
         raise not_accepted("end-of-turn option of the mask", option, EOS_OPTIONS)
     if option == "rule" or not mask.numel():
@@ -124,15 +118,11 @@ def keep_eos(mask: Tensor, response_mask: Tensor, option: str = "keep") -> Tenso
 
 
 def training_mask(token_rewards: Tensor, response_mask: Tensor, chosen: Tensor, options: Mask) -> tuple[Tensor, Tensor]:
-    """The mask that a loss is given: the rule's, with the end of turn as asked; whole responses where the rule kept too
-    little.
+    """The mask that a loss is given: :func:`message_mask` with the end of turn as asked, and whole responses where it
+    kept too little; no control is applied.
 
     The share that the rule kept is one of the tokens it decided on: without the end of turn, which alone is a tenth of
     a short response, unless the rule decides on that too.
-
-    Args:
-        token_rewards, response_mask, chosen: as for :func:`message_mask`.
-        options: of the mask; its control is not applied.
 
     Returns:
         The mask, and a boolean per row that says where the whole response is kept instead, its end of turn included.

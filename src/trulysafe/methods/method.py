@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from trulysafe.common.errors import choices
 from trulysafe.common.kinds import TOKEN_REWARDS
@@ -21,12 +20,12 @@ from trulysafe.common.options import (
     TableOfKinds,
     Whole,
     error_at,
+    value_error,
 )
 
 Loss = Literal[
     "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair",
-    "sppo_hard",
-    "discopop", "kto", "aot", "aot_unpaired", "sft",
+    "sppo_hard", "discopop", "kto", "aot", "aot_unpaired", "sft",
 ]  # fmt: skip
 WITHOUT_CONFIDENCE = ("aot", "aot_unpaired", "sft")
 """Losses in which a single pair's label has no place of its own."""
@@ -48,9 +47,7 @@ REWARD_JUDGE = "reward"
 
 def _token_source(name: str) -> str:
     if name not in TOKEN_SOURCES:
-        raise PydanticCustomError(
-            "kind", "{said}", {"said": f"{name!r} is not accepted.{choices(name, TOKEN_SOURCES)}"}
-        )
+        raise value_error("kind", f"{name!r} is not accepted.{choices(name, TOKEN_SOURCES)}")
     return name
 
 
@@ -58,21 +55,17 @@ TokenSource = Annotated[str, AfterValidator(_token_source), Field(json_schema_ex
 """Where token rewards come from: the hybrid reward or a kind of source."""
 
 
+_OF_A_LABEL = (
+    "alpha", "floor", "per_pair", "states", "online", "learning_rate", "weight_decay", "calibrate_every", "shuffle",
+)  # fmt: skip
+_OF_A_MASK = ("baseline", "width", "token_rewards", "form", "eos", "minimum_share", "control")
+
+
 class Confidence(TableOfKinds, PublicTable):
     """Label confidence gamma of the pair loss (paper A)."""
 
     WHERE: ClassVar = "confidence"
-    KEYS: ClassVar = {
-        "kind": {
-            "none": ((), ()),
-            "fixed": ((), ("value",)),
-            "label": (
-                (),
-                ("alpha", "floor", "per_pair", "states", "online", "learning_rate", "weight_decay", "calibrate_every",
-                    "shuffle"),
-            ),
-        }
-    }  # fmt: skip
+    KEYS: ClassVar = {"kind": {"none": ((), ()), "fixed": ((), ("value",)), "label": ((), _OF_A_LABEL)}}
 
     kind: Literal["none", "fixed", "label"] = Field(
         "none",
@@ -96,10 +89,8 @@ class Confidence(TableOfKinds, PublicTable):
     weight_decay: NotNegative = Field(0.01, description="Of the online reward's own Adam.")
     calibrate_every: Whole = Field(
         10,
-        description=(
-            "Steps between refits of the calibration during online training, on the reward's validation states; 0 is "
-            "never."
-        ),
+        description="Steps between refits of the calibration during online training, on the reward's validation "
+        "states; 0 is never.",
     )
     shuffle: RewardShuffle = Field(
         "none",
@@ -118,9 +109,6 @@ class Confidence(TableOfKinds, PublicTable):
         return self
 
 
-_OF_A_MASK = ("baseline", "width", "token_rewards", "form", "eos", "minimum_share", "control")
-
-
 class Mask(TableOfKinds, PublicTable):
     """AMA token mask (paper B)."""
 
@@ -130,8 +118,8 @@ class Mask(TableOfKinds, PublicTable):
     rule: Literal["none", MaskRule] = Field(
         "none",
         description="`none` keeps every token; the others keep rewarded tokens of chosen responses and penalised ones "
-        "of rejected responses: beyond `baseline` (`threshold`), beyond the mean of the micro-batch (`batch_mean`), or "
-        "since the band around the baseline was last crossed on that side (`hysteresis`).",
+        "of rejected responses: beyond `baseline` (`threshold`), beyond the mean of the micro-batch (`batch_mean`), "
+        "or since the band around the baseline was last crossed on that side (`hysteresis`).",
     )
     baseline: Number = Field(0.0, description="Threshold of `threshold`, middle of the band of `hysteresis`.")
     width: NotNegative = Field(0.3, description="Half-width of the band of `hysteresis`.")
@@ -150,9 +138,9 @@ class Mask(TableOfKinds, PublicTable):
     )
     control: MaskControl = Field(
         "none",
-        description="`random` keeps as many tokens of each response as the rule does, but random ones; `shuffled` puts "
-        "the segments of the rewards (runs of one state of `hysteresis`) into random order; `ones` keeps every token; "
-        "`none` is no control.",
+        description="`random` keeps as many tokens of each response as the rule does, but random ones; `shuffled` "
+        "puts the segments of the rewards (runs of one state of `hysteresis`) into random order; `ones` keeps every "
+        "token; `none` is no control.",
     )
 
     @model_validator(mode="after")
@@ -178,10 +166,8 @@ class Online(PublicTable):
     )
     samples: Whole = Field(
         0,
-        description=(
-            "Responses per prompt and step, at least 2; the best and the worst make the pair. 0 trains on the pairs "
-            "as given."
-        ),
+        description="Responses per prompt and step, at least 2; the best and the worst make the pair. 0 trains on the "
+        "pairs as given.",
     )
     temperature: Positive = Field(1.0, description="Of the samples.")
     top_k: Whole = Field(0, description="Sample among the k likeliest tokens; 0 is all.")
@@ -201,11 +187,8 @@ class Online(PublicTable):
         if not self.samples:
             raise error_at("judge", f"{self.judge!r} has nothing to judge. Set online.samples, or remove the key.")
         if self.min_gap >= 1:
-            raise error_at(
-                "min_gap",
-                f"{self.min_gap} would drop every pair of the judge {self.judge!r}, which scores 0 or 1. Accepted: "
-                "below 1.",
-            )
+            said = f"{self.min_gap} would drop every pair of the judge {self.judge!r}, which scores 0 or 1."
+            raise error_at("min_gap", f"{said} Accepted: below 1.")
         return self
 
 
@@ -214,20 +197,18 @@ class Method(PublicTable):
 
     loss: Loss = Field(
         "sigmoid",
-        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence "
-        "above 0.5), `kto` (without mask), or TRL's `exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, "
-        "`bco_pair`, `nca_pair`, `sppo_hard`, `discopop`: confidence and mask apply to each. `aot`, `aot_unpaired` "
-        "(one process) and `sft` (chosen responses alone) take a mask and no confidence.",
+        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed "
+        "confidence above 0.5), `kto` (without mask), or TRL's `exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, "
+        "`apo_down`, `bco_pair`, `nca_pair`, `sppo_hard`, `discopop`: confidence and mask apply to each. `aot`, "
+        "`aot_unpaired` (one process) and `sft` (chosen responses alone) take a mask and no confidence.",
     )
     confidence: Confidence = Field(Confidence(), description="How much each label is trusted.")
     mask: Mask = Field(Mask(), description="Which tokens count.")
     online: Online = Field(Online(), description="Whether the policy samples its own pairs.")
     reward_scope: Literal["safety", "all"] = Field(
         "safety",
-        description=(
-            "`safety` applies confidence and mask to risky pairs only (general and look-alike pairs get gamma 1 and a "
-            "mask of ones), `all` to every pair."
-        ),
+        description="`safety` applies confidence and mask to risky pairs only (general and look-alike pairs get gamma "
+        "1 and a mask of ones), `all` to every pair.",
     )
 
     @model_validator(mode="after")
@@ -242,10 +223,7 @@ class Method(PublicTable):
         certain = self.confidence.kind == "none" or (self.confidence.kind == "fixed" and self.confidence.value > 0.5)
         said = ""
         if self.loss == "robust" and not certain:
-            said = (
-                "divides by 2 gamma - 1. Accepted with confidence.kind 'fixed' and a value above 0.5, or without "
-                "confidence."
-            )
+            said = "divides by 2 gamma - 1. Accepted with confidence.kind 'fixed' and a value above 0.5, or without."
         if self.loss in WITHOUT_CONFIDENCE and self.confidence.kind != "none":
             said = "does not weigh the label of a single pair. Leave out the confidence, or choose another loss."
         if self.loss in SHIFTED_LOSSES and self.mask.rule != "none":
@@ -276,8 +254,7 @@ class Method(PublicTable):
 
     @property
     def needs_endpoint(self) -> bool:
-        """Whether responses must be whole, up to their end of turn: its states are read, or its token is kept or
-        dropped."""
+        """Whether responses must be whole, up to their end of turn: its states are read, or its token is masked."""
         return self.reads_policy_states or self.mask.rule != "none"
 
     @property

@@ -42,13 +42,11 @@ def rerank(
 
     Args:
         scored: samples with a column ``reward`` (calibrated), finished and not empty.
-        rule: one of ``RULES``.
-        k: for ``top_k_bottom_k``.
+        rule, k: see the table.
         min_gap: pairs whose rewards differ by no more than this are dropped; at 0 only ties are.
 
     Returns:
-        A pairs table, ordered by prompt id, and the drops: ``same text`` (fewer than two distinct responses) and
-            ``gap``.
+        A pairs table, ordered by prompt id, and the drops: ``same text`` (fewer than two distinct responses), ``gap``.
     """
     if rule not in RULES:
         raise not_accepted("pairs.<name>.rule", rule, RULES)
@@ -64,27 +62,20 @@ def rerank(
         kept = [row for row in made if float(row["chosen_reward"]) - float(row["rejected_reward"]) > min_gap]  # type: ignore[arg-type]
         drops[GAP, risk] += len(made) - len(kept)
         rows += kept
-    return pd.DataFrame(
-        rows, columns=[*_CARRIED, "chosen", "rejected", "chosen_reward", "rejected_reward", "pair_id"]
-    ), +drops
+    columns = [*_CARRIED, "chosen", "rejected", "chosen_reward", "rejected_reward", "pair_id"]
+    return pd.DataFrame(rows, columns=columns), +drops
 
 
 def annotated_pairs(
     datasets: Sequence[Path | str], split: Path | str, role: str, rows: int | None = None
 ) -> tuple[pd.DataFrame, Drops]:
-    """Usable annotated pairs that a stage may see, at most ``rows`` of them, and what :func:`without_unusable` dropped.
-
-    Args:
-        datasets, split, role: as in :func:`trulysafe.data.roles.rows_of_role`.
-        rows: at most this many, those with the lowest hashes.
-    """
+    """Usable annotated pairs of a role, at most ``rows`` (lowest hashes), and what :func:`without_unusable` dropped."""
     pairs, drops = without_unusable(rows_of_role(datasets, "pairs", split, role))
     return at_most(pairs, rows), drops
 
 
 def without_unusable(pairs: pd.DataFrame) -> tuple[pd.DataFrame, Drops]:
-    """Drop annotated pairs that cannot teach a preference: an empty side, or twice the same text, or a repeated
-    pair."""
+    """Drop annotated pairs that cannot teach a preference: an empty side, twice the same text, or a repeated pair."""
     reasons = {
         "empty response": (pairs["chosen"].str.strip() == "") | (pairs["rejected"].str.strip() == ""),
         SAME_TEXT: pairs["chosen"] == pairs["rejected"],

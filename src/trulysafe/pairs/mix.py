@@ -40,25 +40,20 @@ def draw(
     draws: Sequence[int] = (0,),
     flip: float = 0.0,
 ) -> pd.DataFrame:
-    """Draw one training set per element of ``draws``.
+    """Draw one training set per seed of ``draws``: a table of schema ``mix``, ordered by draw, class and hash.
 
     Args:
-        pairs: pair tables by name, schema ``pairs``; a pair that several tables hold counts once, for the first of
-            them.
+        pairs: pair tables by name, schema ``pairs``; a pair that several tables hold counts once, for the first.
         rule: ``quota``, ``random`` or ``ratio``.
         quotas: pairs per harmful class (rule ``quota``).
         total: number of harmful pairs (rule ``random``).
         ratios: harmful pairs per general pair, by class, for example ``{"IHD": 0.01}`` (rule ``ratio``).
         others: pairs per harmless class, the same under every rule.
-        draws: seeds of the draws.
+        draws: seeds.
         flip: share of the harmful pairs, class by class, whose label is marked as flipped, in [0, 1].
 
-    Returns:
-        A table of schema ``mix``, ordered by draw, class and hash.
-
     Raises:
-        UserError: an unknown rule or class, an argument that the rule lacks, or a quota larger than the data (names the
-            class, what was asked, what is available and what to do).
+        UserError: an unknown rule or class, an argument that the rule lacks, or a quota larger than the data.
     """
     if not 0 <= flip <= 1:
         raise UserError(f"mix, `flip`: {flip} is not accepted. Accepted: a share from 0 to 1.")
@@ -68,8 +63,7 @@ def draw(
 
 
 def realised(mix: pd.DataFrame) -> pd.DataFrame:
-    """Count what a mix holds: one row per draw, class and pair table, with columns draw, risk, pairs, n and share (of
-    the draw)."""
+    """Pairs per draw, class and pair table: columns draw, risk, pairs, n and share (of the draw)."""
     counts = mix.groupby(["draw", "risk", "pairs"], sort=True).size().rename("n").reset_index()
     return counts.assign(share=counts["n"] / counts.groupby("draw")["n"].transform("sum"))
 
@@ -90,11 +84,8 @@ def wanted_strata(
 ) -> list[Stratum]:
     """Strata to draw, see :func:`draw`: classes, number of pairs, and the key that asks for them."""
     harmless = tuple(risk for risk in RISKS if risk not in (*HARMFUL_RISKS, UNPARSED, ""))
-    for key, accepted, given in (
-        ("quotas", HARMFUL_RISKS, quotas),
-        ("ratios", HARMFUL_RISKS, ratios),
-        ("others", harmless, others),
-    ):
+    for key, given in (("quotas", quotas), ("ratios", ratios), ("others", others)):
+        accepted = harmless if key == "others" else HARMFUL_RISKS
         for risk, number in (given or {}).items():
             if risk not in accepted:
                 raise not_accepted(f"mix, `{key}`", risk, accepted)
@@ -105,19 +96,13 @@ def wanted_strata(
         return [*(((risk,), count, f"quotas.{risk}") for risk, count in quotas.items()), *strata]
     if rule == "random" and total is not None and total >= 0:
         return [(HARMFUL_RISKS, total, "total"), *strata]
-    if rule == "ratio" and ratios and others.get("general"):
-        return [
-            *(((risk,), round(ratio * others["general"]), f"ratios.{risk}") for risk, ratio in ratios.items()),
-            *strata,
-        ]
+    if rule == "ratio" and ratios and (general := others.get("general")):
+        return [*(((risk,), round(ratio * general), f"ratios.{risk}") for risk, ratio in ratios.items()), *strata]
     if rule not in RULES:
         raise not_accepted("mix, `rule`", rule, RULES)
-    needs = {
-        "quota": "`quotas`",
-        "random": "`total` (0 or more)",
-        "ratio": "`ratios` and a number of general pairs, `others.general`",
-    }[rule]
-    raise UserError(f"mix, rule {rule!r}: {needs} is missing.")
+    needs = {"quota": "`quotas`", "random": "`total` (0 or more)"}
+    both = "`ratios` and a number of general pairs, `others.general`"
+    raise UserError(f"mix, rule {rule!r}: {needs.get(rule, both)} is missing.")
 
 
 def _one_draw(pool: pd.DataFrame, wanted: list[Stratum], seed: int) -> pd.DataFrame:

@@ -73,7 +73,7 @@ class Label(Part):
         return options | llm.model_dump(exclude={"name", "model", "base_url", "key_variable", *PACE})
 
     def llm_client(self, name: str) -> dict[str, Any]:
-        """Arguments of :func:`trulysafe.llm.opening.open_client`, with what decides no answer: no parameter of a
+        """Arguments of :func:`trulysafe.llm.client.open_client`, with what decides no answer: no parameter of a
         rule."""
         llm = self.config.llms[name]
         spec = self.models.spec(llm.model) if isinstance(llm, LocalLlm) else None

@@ -62,9 +62,9 @@ class Run:
     matched_safety = _frame("matched_safety")
     """From :func:`trulysafe.evaluate.frontiers.matched_safety`."""
     judge_agreement = _frame("judge_agreement")
-    """From :func:`trulysafe.evaluate.judge_agreement.judge_agreement`."""
+    """From :func:`trulysafe.evaluate.contrasts.judge_agreement`."""
     ablations = _frame("ablations")
-    """From :func:`trulysafe.evaluate.ablations.ablation_rows`."""
+    """From :func:`trulysafe.evaluate.contrasts.ablation_rows`."""
     reward_ablations = _frame("reward_ablations")
     """From :func:`trulysafe.reward.ablations.reward_ablation_rows`."""
     drift = _frame("drift")

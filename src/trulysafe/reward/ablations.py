@@ -1,5 +1,4 @@
-"""What each choice of the reward is worth: fits that differ in one thing, compared pair by pair on the same held-out
-pairs.
+"""What each choice of the reward is worth: fits that differ in one thing, compared on the same held-out pairs.
 
 A fit has a seed (initial values, order, validation pairs), so every reward is fitted with several: intervals then count
 the spread of fits beside that of prompts. Other training pairs are not drawn; an interval speaks about fits on these.
@@ -7,7 +6,7 @@ the spread of fits beside that of prompts. Other training pairs are not drawn; a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,13 @@ from torch import Tensor
 
 from trulysafe.common.errors import UserError
 from trulysafe.methods.confidence import label_confidence
-from trulysafe.reward.artefact import held_out_rows
 from trulysafe.reward.baselines import BASELINES, hybrid
 from trulysafe.reward.evaluate import BINS, bin_of, ranked, signs
-from trulysafe.stats.bootstrap import Array, Statistic
+from trulysafe.reward.states import held_out_rows
+from trulysafe.stats.bootstrap import Array, Statistic, plain
 from trulysafe.stats.comparisons import holm, paired_difference
 from trulysafe.stats.intervals import statistic_interval
+from trulysafe.stats.limits import Interval
 
 OUTCOMES = ("ranked", "sign", "brier", "gamma_gap")
 """Outcomes of a held-out pair: see :func:`pair_outcomes`."""
@@ -31,8 +31,7 @@ CALIBRATION = "ece"
 """Calibration error: not a mean over pairs, so it has an interval and no test."""
 COLUMNS = [
     "ablation", "choice", "primary", "a", "b", "metric", "value_a", "value_b", "difference", "n", "seeds", "families",
-    "stderr",
-    "ci_low", "ci_high", "p_value", "p_holm",
+    "stderr", "ci_low", "ci_high", "p_value", "p_holm",
 ]  # fmt: skip
 
 
@@ -43,32 +42,21 @@ def held_out_rewards(
     fits: int = 1,
     baseline: str | None = None,
 ) -> pd.DataFrame:
-    """Calibrated rewards of the held-out pairs, by fits on the others with several seeds.
+    """Calibrated rewards of the held-out pairs, by ``fits`` on the others with the seeds ``seed``, ``seed`` + 1, ...
 
-    The first fit is that of :func:`trulysafe.reward.stage.fit_stage` on the same options.
-
-    Args:
-        arrays: ``safe`` and ``unsafe`` states [N, L, D].
-        index: one row per pair, columns pair_id, prompt_id, family.
-        options: a stanza of ``rewards``: ``fit``, ``test_share``, ``seed``.
-        fits: number of fits, with the seeds ``seed``, ``seed`` + 1, ...
-        baseline: a key of :data:`trulysafe.reward.baselines.BASELINES` in place of the hybrid reward; such a fit has no
-            seed and is made once.
+    Arrays, index (with pair_id and family) and options are those of :func:`trulysafe.reward.stage.fit_stage`, which
+    makes the first of these fits. A ``baseline`` takes the place of the hybrid reward; it has no seed and is fitted
+    once.
 
     Returns:
         Columns pair_id, family (the prompt's own where the data names none), seed, safe, unsafe; one row per held-out
         pair and fit.
-
-    Raises:
-        UserError: too few pairs on either side of the split, or a fit that fails.
     """
     fit_rows, test_rows = held_out_rows(index, options["test_share"])
     safe, unsafe = (arrays[side].float().numpy() for side in ("safe", "unsafe"))
     held = index.iloc[test_rows].reset_index(drop=True)
-    family = held["family"].fillna("").astype(str)
-    about = pd.DataFrame(
-        {"pair_id": held["pair_id"], "family": family.where(family != "", "prompt " + held["prompt_id"])}
-    )
+    family = held["family"].replace("", None).fillna("prompt " + held["prompt_id"])
+    about = held[["pair_id"]].assign(family=family.astype(str))
     groups = index["prompt_id"].iloc[fit_rows].to_numpy(dtype=str)
     tables = []
     for number in range(1 if baseline else fits):
@@ -82,11 +70,10 @@ def held_out_rewards(
 def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
     """Outcomes of pairs from their calibrated rewards, arrays [pairs].
 
-    Returns:
-        ``ranked``: 1 where the safe response wins, a half for a tie. ``sign``: share of both responses on the right
-            side of 0. ``brier``:
-        squared error of ``sigmoid(reward)`` as the probability of a safe response, mean of both. ``gamma_gap``: label
-        confidence of the pair less that of the pair with its label flipped (per pair, the paper's alpha and floor).
+    ``ranked``: 1 where the safe response wins, a half for a tie. ``sign``: share of both responses on the right side of
+    0. ``brier``: squared error of ``sigmoid(reward)`` as the probability of a safe response, mean of both.
+    ``gamma_gap``: label confidence of the pair less that of the pair with its label flipped (per pair, the paper's
+    alpha and floor).
     """
     safe, unsafe = (np.asarray(side, dtype=float) for side in (safe, unsafe))
     sides = torch.tensor(safe), torch.tensor(unsafe)
@@ -111,10 +98,9 @@ def reward_ablation_rows(
             for reading) and ``primary`` (default true).
 
     Returns:
-        One row per ablation and outcome of :data:`OUTCOMES` and :data:`CALIBRATION`, columns :data:`COLUMNS`; ``n``
-        counts pairs times fits. ``p_holm`` is corrected over all outcomes of :data:`OUTCOMES` of all primary ablations
-        together and missing for the others; one without a p-value, as its difference is the same everywhere, counts
-        with 1.
+        One row per ablation and outcome, columns :data:`COLUMNS`; ``n`` counts pairs times fits. ``p_holm`` is
+        corrected over all :data:`OUTCOMES` of all primary ablations together and missing for the others; where the
+        difference is the same everywhere, so that there is no p-value, it counts with 1.
 
     Raises:
         UserError: two rewards that share no held-out pair.
@@ -135,56 +121,46 @@ def reward_ablation_rows(
 def _matched(name: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both sides on the same pairs and fits, row by row; the seeds of the fits count from 0."""
     sides = [side.assign(seed=pd.factorize(side["seed"], sort=True)[0]) for side in (a, b)]
-    fits = [side["seed"].nunique() for side in sides]
-    for one, other in ((0, 1), (1, 0)):
-        if fits[one] == 1:
-            sides[one] = _repeated(sides[one], fits[other])
+    most = max(side["seed"].nunique() for side in sides)
+    every = pd.DataFrame({"seed": range(most)})
+    sides = [side if side["seed"].any() else side.drop(columns="seed").merge(every, "cross") for side in sides]
     keys = ["seed", "pair_id"]
-    merged = sides[0].merge(sides[1], on=keys, suffixes=("_a", "_b")).sort_values(keys, ignore_index=True)
-    if merged.empty:
+    shared = sides[0][keys].merge(sides[1][keys]).sort_values(keys)
+    if shared.empty:
         raise UserError(
             f"report.reward_ablations.{name}: the two rewards share no held-out pair. Give both the same datasets, and "
             "rows that overlap."
         )
-    names = {"family_a": "family", "family_b": "family"}
-    found = [merged[[*keys, *(f"{column}{end}" for column in ("family", "safe", "unsafe"))]] for end in ("_a", "_b")]
-    return tuple(  # type: ignore[return-value]
-        side.rename(columns={**names, f"safe{end}": "safe", f"unsafe{end}": "unsafe"})
-        for side, end in zip(found, ("_a", "_b"), strict=True)
-    )
+    return shared.merge(sides[0]), shared.merge(sides[1])
 
 
-def _repeated(table: pd.DataFrame, fits: int) -> pd.DataFrame:
-    return pd.concat([table.assign(seed=seed) for seed in range(fits)], ignore_index=True)
-
-
-def _tested(a: pd.DataFrame, b: pd.DataFrame) -> list[dict[str, Any]]:
+def _tested(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[dict[str, Any]]:
     outcomes = [pair_outcomes(side["safe"], side["unsafe"]) for side in (a, b)]
-    rows = []
     for metric in OUTCOMES:
         of_a, of_b = (of_side[metric] for of_side in outcomes)
         found = paired_difference(of_a, of_b, a["seed"], a["family"])
-        row = {"metric": metric, "value_a": float(of_a.mean()), "value_b": float(of_b.mean())}
-        row |= {"difference": found.value, "stderr": found.stderr, "ci_low": found.low, "ci_high": found.high}
-        rows.append({**row, "p_value": found.p_value})
-    return rows
+        yield _row(metric, of_a.mean(), of_b.mean(), found, found.p_value)
 
 
 def _calibration(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, Any]:
     """Difference of the calibration errors, each averaged over its fits; families are resampled."""
-    errors = [_calibration_error(side) for side in (a, b)]
-    ones = np.ones((1, a["family"].nunique()))
-    found = statistic_interval(
-        lambda weights: errors[0](weights) - errors[1](weights), a["family"].nunique(), len(a), (-1.0, 1.0)
-    )
-    value_a, value_b = (float(error([np.ones((1, 1)), ones])[0]) for error in errors)
-    row = {"metric": CALIBRATION, "value_a": value_a, "value_b": value_b, "difference": found.value}
-    return row | {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high, "p_value": np.nan}
+    errors, families = [_calibration_error(side) for side in (a, b)], a["family"].nunique()
+
+    def difference(weights: Sequence[Array]) -> Array:
+        return errors[0](weights) - errors[1](weights)
+
+    found = statistic_interval(difference, families, len(a), (-1.0, 1.0))
+    value_a, value_b = (plain(error, (1, families)) for error in errors)
+    return _row(CALIBRATION, value_a, value_b, found, np.nan)
+
+
+def _row(metric: str, value_a: float, value_b: float, found: Interval, p_value: float) -> dict[str, Any]:
+    row = {"metric": metric, "value_a": float(value_a), "value_b": float(value_b), "difference": found.value}
+    return row | {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high, "p_value": p_value}
 
 
 def _calibration_error(side: pd.DataFrame) -> Statistic:
-    """Expected calibration error under weights of families: what :func:`trulysafe.reward.evaluate.calibration_error`
-    does, mean over fits."""
+    """:func:`trulysafe.reward.evaluate.calibration_error` under weights of families, mean over fits."""
     families, names = pd.factorize(side["family"], sort=True)
     fits = []
     for seed in sorted(side["seed"].unique()):

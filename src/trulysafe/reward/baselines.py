@@ -15,8 +15,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
 from trulysafe.common.ids import stable_seed
-from trulysafe.reward.fit import fit_hybrid_reward
-from trulysafe.reward.probes import STRENGTH, classifier
+from trulysafe.reward.fit import STRENGTH, classifier, fit_hybrid_reward
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 Fitter = Callable[[np.ndarray, np.ndarray, np.ndarray], Scorer]
@@ -32,24 +31,15 @@ def concatenated(strength: float = STRENGTH) -> Fitter:
     return _on(lambda states: states.reshape(len(states), -1), strength)
 
 
-def mean_of_layers(strength: float = STRENGTH) -> Fitter:
+def mean_of_layers(safe: np.ndarray, unsafe: np.ndarray, groups: np.ndarray) -> Scorer:
     """Mean of all layers' logistic regressions, in log-odds: the hybrid reward without gates, layers fitted apart."""
-
-    def fit(safe: np.ndarray, unsafe: np.ndarray, groups: np.ndarray) -> Scorer:
-        scorers = [single_layer(layer, strength)(safe, unsafe, groups) for layer in range(safe.shape[1])]
-        return lambda states: np.mean([scorer(states) for scorer in scorers], axis=0)
-
-    return fit
+    scorers = [single_layer(layer)(safe, unsafe, groups) for layer in range(safe.shape[1])]
+    return lambda states: np.mean([scorer(states) for scorer in scorers], axis=0)
 
 
-def best_layer(strength: float = STRENGTH, folds: int = 5, seed: int = 0) -> Fitter:
+def best_layer(safe: np.ndarray, unsafe: np.ndarray, groups: np.ndarray) -> Scorer:
     """The layer that does best on inner folds: the choice is part of the fit, so that it can be validated."""
-
-    def fit(safe: np.ndarray, unsafe: np.ndarray, groups: np.ndarray) -> Scorer:
-        candidates = {layer: single_layer(layer, strength) for layer in range(safe.shape[1])}
-        return chosen_on_inner_folds(candidates, folds, seed)(safe, unsafe, groups)
-
-    return fit
+    return chosen_on_inner_folds({layer: single_layer(layer) for layer in range(safe.shape[1])})(safe, unsafe, groups)
 
 
 def hybrid(**options: Any) -> Fitter:
@@ -57,30 +47,31 @@ def hybrid(**options: Any) -> Fitter:
 
     def fit(safe: np.ndarray, unsafe: np.ndarray, groups: np.ndarray) -> Scorer:
         model = fit_hybrid_reward(safe, unsafe, groups=groups.tolist(), **options)
-
-        @torch.no_grad()
-        def score(states: np.ndarray) -> np.ndarray:
-            return model.calibrated(model(torch.as_tensor(states))).double().numpy()
-
-        return score
+        return lambda states: model.calibrated(model(torch.as_tensor(states))).detach().double().numpy()
 
     return fit
 
 
-def chosen_on_inner_folds(candidates: Mapping[Any, Fitter], folds: int = 5, seed: int = 0) -> Fitter:
-    """The candidate with the highest AUC over inner folds, fitted again on all it is given (ties: the first)."""
+def chosen_on_inner_folds(candidates: Mapping[Any, Fitter], folds: int = 5) -> Fitter:
+    """The candidate with the highest mean AUC of inner folds, fitted again on all it is given (ties: the first)."""
 
     def fit(safe: np.ndarray, unsafe: np.ndarray, groups: np.ndarray) -> Scorer:
-        scores = {name: _inner_auc(fitter, safe, unsafe, groups, folds, seed) for name, fitter in candidates.items()}
-        return candidates[max(scores, key=lambda name: scores[name])](safe, unsafe, groups)
+        def auc(fitter: Fitter) -> float:
+            found = []
+            for train, test in grouped_folds(groups, folds, seed=0):  # scores of different fits are not on one scale
+                scorer = fitter(safe[train], unsafe[train], groups[train])
+                rewards = np.concatenate([scorer(safe[test]), scorer(unsafe[test])])
+                found.append(roc_auc_score(np.repeat([1, 0], len(test)), rewards))
+            return float(np.mean(found))
+
+        return max(candidates.values(), key=auc)(safe, unsafe, groups)
 
     return fit
 
 
 def grouped_folds(groups: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows of (training, test) for each fold; a group is in one fold only."""
-    folds = min(folds, len(np.unique(groups)))
-    splitter = GroupKFold(folds, shuffle=True, random_state=stable_seed("folds", seed))
+    splitter = GroupKFold(min(folds, len(np.unique(groups))), shuffle=True, random_state=stable_seed("folds", seed))
     return list(splitter.split(groups, groups=groups))
 
 
@@ -92,22 +83,10 @@ def _on(features: Callable[[np.ndarray], np.ndarray], strength: float) -> Fitter
     return fit
 
 
-def _inner_auc(
-    fitter: Fitter, safe: np.ndarray, unsafe: np.ndarray, groups: np.ndarray, folds: int, seed: int
-) -> float:
-    """Mean AUC over the folds: scores of different fits are not on one scale."""
-    found = []
-    for train, test in grouped_folds(groups, folds, seed):
-        scorer = fitter(safe[train], unsafe[train], groups[train])
-        rewards = np.concatenate([scorer(safe[test]), scorer(unsafe[test])])
-        found.append(roc_auc_score(np.repeat([1, 0], len(test)), rewards))
-    return float(np.mean(found))
-
-
 BASELINES: dict[str, Fitter] = {
-    "best_layer": best_layer(),
+    "best_layer": best_layer,
     "concatenated": chosen_on_inner_folds({strength: concatenated(strength) for strength in (0.0001, 0.001, 0.01)}, 3),
-    "mean_of_layers": mean_of_layers(),
+    "mean_of_layers": mean_of_layers,
 }
 """What a hybrid reward may be compared with, on its own states; what is chosen (layer, regularisation) is chosen on
 inner folds."""

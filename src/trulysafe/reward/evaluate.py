@@ -1,5 +1,4 @@
-"""How well a reward tells safe from unsafe responses: accuracies, AUC and calibration error, over all pairs and per
-risk class."""
+"""How well a reward tells safe from unsafe responses: accuracies, AUC and calibration error."""
 
 from __future__ import annotations
 
@@ -25,16 +24,16 @@ BINS = 10
 def evaluate_reward(
     model: HybridReward, safe_states: Any, unsafe_states: Any, risks: Sequence[str] | None = None
 ) -> dict[str, dict[str, float | int]]:
-    """Measure a reward model on held-out pairs.
+    """Measure a fitted reward on held-out pairs.
 
     Args:
-        model: a fitted reward model.
-        safe_states: pooled states [N, L, D].
-        unsafe_states: the same; row i is paired with row i.
+        model: the reward.
+        safe_states, unsafe_states: pooled states [N, L, D], row i paired with row i.
         risks: risk class of each pair; adds one entry per class. A missing or empty one is ``UNLABELLED``.
 
     Returns:
-        ``{"all": scores, "EHD": scores, ...}`` with the scores of :func:`reward_scores`.
+        ``{"all": scores, "EHD": scores, ...}`` with the scores of :func:`reward_scores`, and ``hard`` and ``true``
+        accuracy of the raw reward as ``hard_raw`` and ``true_raw``.
     """
     safe, unsafe = paired_states(safe_states, unsafe_states, minimum=1)
     if risks is not None and len(risks) != len(safe):
@@ -55,8 +54,7 @@ def evaluate_reward(
 
 
 def reward_scores(safe_rewards: np.ndarray, unsafe_rewards: np.ndarray) -> dict[str, float | int]:
-    """Scores of calibrated rewards: ``n`` pairs, ``soft``, ``hard`` and ``true`` accuracy, ``auc``, calibration error
-    ``ece``, and the mean reward of each side."""
+    """Scores of calibrated rewards: ``n``, :func:`pair_accuracy`, ``auc``, :func:`calibration_error`, both means."""
     rewards = np.concatenate([safe_rewards, unsafe_rewards])
     labels = np.repeat([1, 0], [len(safe_rewards), len(unsafe_rewards)])
     return {
@@ -90,14 +88,12 @@ def ranked(safe_rewards: ArrayLike, unsafe_rewards: ArrayLike) -> np.ndarray:
 
 
 def signs(safe_rewards: ArrayLike, unsafe_rewards: ArrayLike) -> np.ndarray:
-    """Whether each response is on the right side of 0 (0 itself is wrong): booleans [2, pairs], safe responses
-    first."""
+    """Whether each response is on the right side of 0 (0 itself is wrong): booleans [2, pairs], safe side first."""
     return np.stack([np.asarray(safe_rewards) > 0, np.asarray(unsafe_rewards) < 0])
 
 
 def calibration_error(rewards: np.ndarray, labels: np.ndarray) -> float:
-    """Expected calibration error of ``sigmoid(reward)`` as the probability of a safe response (label 1), in
-    :data:`BINS` bins."""
+    """Expected calibration error of ``sigmoid(reward)`` as the probability of a safe response (label 1)."""
     probability = expit(rewards)
     bins = bin_of(probability)
     gaps = [abs(probability[bins == b].mean() - labels[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]

@@ -33,16 +33,10 @@ def kept_tokens(
 ) -> pd.DataFrame:
     """Token rewards, hysteresis states and the mask of both responses of some harmless pairs.
 
-    The mask is what the rule makes of them. In training with ``reward_scope: safety`` harmless pairs are kept whole.
+    The mask is the rule's, without control; in training with ``reward_scope: safety`` harmless pairs are kept whole.
 
-    Args:
-        pairs: table of schema ``pairs``; only the classes :data:`SHOWN` are looked at.
-        reference: per pair, token ids of both responses (rule ``reference``).
-        values: per pair, values after each token (rules ``read_rewards`` and ``read_token_rewards``).
-        scale: constants that turn values into token rewards.
-        mask: the mask; a control is not applied.
-        tokenizer: turns ids into texts.
-        examples: pairs to show, lowest hashes first, the classes in turn.
+    The tables hold pairs (the ``examples`` of lowest hashes are shown, the classes :data:`SHOWN` in turn), their token
+    ids (rule ``reference``) and values after each token (rules ``read_rewards`` and ``read_token_rewards``).
 
     Returns:
         One row per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule (+1 or -1) whatever the

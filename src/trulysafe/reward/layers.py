@@ -1,5 +1,4 @@
-"""How each layer tells the classes apart: principal components of both, and the divergence between them (RBRM's
-figure).
+"""How each layer tells the classes apart: principal components, and the divergence between them (RBRM's figure).
 
 RBRM's released script swaps the legend of the classes; here every row names its class.
 """
@@ -20,16 +19,11 @@ def layer_analysis(safe_states: Any, unsafe_states: Any) -> dict[str, pd.DataFra
     """Components and divergence of both classes in every layer.
 
     Args:
-        safe_states: pooled states [N, L, D].
-        unsafe_states: the same; row i is paired with row i.
+        safe_states, unsafe_states: pooled states [N, L, D], row i paired with row i.
 
     Returns:
-        Tidy tables. ``pca``: layer (from 1), label (safe, unsafe), row, pc1, pc2, fitted on both classes together.
-        ``kl``: layer, kl_safe_unsafe, kl_unsafe_safe (nats), between Gaussian kernel density estimates on the two
-            components.
-
-    Raises:
-        UserError: states that are not paired and finite.
+        ``pca``: layer (from 1), label (safe, unsafe), row, pc1, pc2, fitted on both classes together. ``kl``: layer,
+        kl_safe_unsafe, kl_unsafe_safe (nats), between kernel density estimates on the two components.
     """
     safe, unsafe = (side.numpy() for side in paired_states(safe_states, unsafe_states))
     components, divergence = [], []
@@ -52,18 +46,10 @@ def principal_components(safe: np.ndarray, unsafe: np.ndarray) -> tuple[np.ndarr
 
 
 def kernel_divergence(p_points: np.ndarray, q_points: np.ndarray) -> float:
-    """Kullback-Leibler divergence KL(p || q) in nats between Gaussian kernel density estimates, by Monte Carlo over p's
-    points.
+    """Divergence KL(p || q), nats, of Gaussian kernel density estimates on points [N or M, dimensions].
 
-    Each point is left out of its own density, as its own kernel would count it as a certainty.
-
-    Args:
-        p_points: shape [N, dimensions].
-        q_points: shape [M, dimensions].
-
-    Returns:
-        The estimate; it can fall a little below 0 where both densities agree. NaN where the points do not span the
-        plane.
+    By Monte Carlo over p's points, each left out of its own density, as its own kernel would count it as a certainty.
+    It can fall a little below 0 where both densities agree, and is NaN where the points do not span the plane.
     """
     try:
         p_density, q_density = gaussian_kde(p_points.T), gaussian_kde(q_points.T)

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.files import write_json
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 
@@ -24,14 +25,10 @@ CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 class HybridReward(nn.Module):
     """Reward of a response from the hidden states of all layers; higher is safer.
 
-    Parameters: ``probe_weight`` [L, D], ``probe_bias`` [L], ``gate`` [L, L]. Buffers, which no optimiser moves:
-    ``centre`` and ``scale`` [L, D], which standardise the states (0 and 1 unless fitted), and ``offset`` and
-    ``temperature`` (0-dimensional), which calibrate the reward (0 and 1 unless fitted).
-
-    Args:
-        num_layers: L, the number of layers of the base model whose states are given (the embedding output does not
-            count).
-        hidden_size: D, the width of a state.
+    Parameters: ``probe_weight`` [L, D], ``probe_bias`` [L], ``gate`` [L, L]; L is the number of layers of the base
+    model (the embedding output does not count), D the width of a state. Buffers, which no optimiser moves: ``centre``
+    and ``scale`` [L, D], which standardise the states, and ``offset`` and ``temperature`` (0-dimensional), which
+    calibrate the reward; 0 and 1 unless fitted.
     """
 
     centre: Tensor
@@ -63,29 +60,22 @@ class HybridReward(nn.Module):
         nn.init.uniform_(self.gate, -bound, bound, generator=generator)
 
     def forward(self, states: Tensor) -> Tensor:
-        """Raw reward of each response.
+        """Raw reward of each response, not centred on 0 (see :meth:`calibrated`): pooled states [N, L, D] -> [N].
 
-        Args:
-            states: pooled states, shape [N, L, D], any floating dtype (computed in the parameters' dtype).
-
-        Returns:
-            Raw rewards, shape [N]: not centred on 0, see :meth:`calibrated`.
+        The states may have any floating dtype; rewards are computed in the parameters'.
 
         Raises:
             UserError: the states are of another shape.
         """
-        if states.dim() != 3:
-            raise UserError(
-                f"hybrid reward: states of shape {tuple(states.shape)}; expected [responses, layers, width]."
-            )
-        return self.combine(self.probe_scores(states))
+        return self._read(states, "[responses, layers, width]")
 
     def token_rewards(self, states: Tensor) -> Tensor:
         """Raw reward of each response prefix that ends with a token: states [N, T, L, D] -> [N, T]."""
-        if states.dim() != 4:
-            raise UserError(
-                f"hybrid reward: states of shape {tuple(states.shape)}; expected [responses, tokens, layers, width]."
-            )
+        return self._read(states, "[responses, tokens, layers, width]")
+
+    def _read(self, states: Tensor, shape: str) -> Tensor:
+        if states.dim() != len(shape.split()):
+            raise UserError(f"hybrid reward: states of shape {tuple(states.shape)}; expected {shape}.")
         return self.combine(self.probe_scores(states))
 
     def probe_scores(self, states: Tensor) -> Tensor:
@@ -130,43 +120,29 @@ class HybridReward(nn.Module):
         return (raw_rewards - self.offset) / self.temperature
 
     def _own_precision(self) -> torch.autocast:
-        """Mixed precision of the model around it is none of its own: bfloat16 would round rewards to steps of a
-        hundredth."""
+        """No mixed precision, whatever the model around it does: bfloat16 would round rewards to steps of 0.01."""
         return torch.autocast(self.gate.device.type, enabled=False)
 
     def save_pretrained(self, directory: Path | str, identity: Mapping[str, object] | None = None) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into ``directory``.
+        """Write ``model.safetensors`` and ``config.json`` into ``directory``, which is made if it is not there.
 
-        Args:
-            directory: made if it is not there.
-            identity: what tells the base model (and pooling) apart, as JSON values; checked by :meth:`from_pretrained`.
-                The model's own ``identity`` if none is given.
+        ``identity`` tells the base model (and pooling) apart, as JSON values; the model's own if none is given.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         save_file(tensors, directory / WEIGHTS_FILE)
-        config = {
-            "kind": "hybrid_reward",
-            "num_layers": self.num_layers,
-            "hidden_size": self.hidden_size,
-            "identity": dict(self.identity if identity is None else identity),
-        }
-        (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        config = {"kind": "hybrid_reward", "num_layers": self.num_layers, "hidden_size": self.hidden_size}
+        write_json(
+            directory / CONFIG_FILE, config | {"identity": dict(self.identity if identity is None else identity)}
+        )
 
     @classmethod
     def from_pretrained(
         cls, directory: Path | str, expected_identity: Mapping[str, object] | None = None
     ) -> HybridReward:
-        """Read a reward model written by :meth:`save_pretrained`.
-
-        Args:
-            directory: where it was saved.
-            expected_identity: what the stored identity must say; keys that are not asked about are ignored.
-
-        Raises:
-            UserError: files are missing or damaged, or the reward model belongs to another base model.
-        """
+        """Read a reward written by :meth:`save_pretrained` (UserError: files are missing or damaged, or the stored
+        identity differs in a key of ``expected_identity``)."""
         config = _read_config(Path(directory))
         for key, expected in (expected_identity or {}).items():
             stored = config["identity"].get(key)
@@ -189,15 +165,9 @@ class HybridReward(nn.Module):
 
 
 def reward_margin_loss(safe_reward: Tensor, unsafe_reward: Tensor, margin: float = 1.0) -> Tensor:
-    """Pairwise loss that fits the hybrid reward (RBRM): ``-log sigmoid(r_safe - r_unsafe - margin)``.
+    """Pairwise loss that fits the hybrid reward (RBRM): ``-log sigmoid(r_safe - r_unsafe - margin)``, per pair.
 
-    Args:
-        safe_reward: raw (never calibrated) reward of the safe response, any shape.
-        unsafe_reward: raw reward of the unsafe response, same shape.
-        margin: by how much the safe response should win; the paper uses 1.
-
-    Returns:
-        Loss per pair, same shape.
+    Rewards are raw, never calibrated, and of one shape; ``margin`` is by how much the safe one should win.
     """
     return -F.logsigmoid(safe_reward - unsafe_reward - margin)
 

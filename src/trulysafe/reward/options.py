@@ -32,23 +32,19 @@ class FitOptions(PublicTable):
     )
     trained: Literal["all", "probes", "gates"] = Field(
         "all",
-        description=(
-            "Parameters that training moves: `all` (paper), or `probes` or `gates` alone, the others staying as "
-            "initialised."
-        ),
+        description="Parameters that training moves: `all` (paper), or `probes` or `gates` alone, the others staying "
+        "as initialised.",
     )
     pairing: Literal["given", "crossed"] = Field(
         "crossed",
-        description=(
-            "`given` (paper): a safe response is set against the unsafe one of its own pair. `crossed`: against a "
-            "random one, drawn anew in each epoch."
-        ),
+        description="`given` (paper): a safe response is set against the unsafe one of its own pair. `crossed`: "
+        "against a random one, drawn anew in each epoch.",
     )
     standardise: Literal["none", "global", "layer", "feature"] = Field(
         "global",
-        description="`none` (paper); or centre each feature and divide by one scale for all layers (`global`), one per "
-        "layer (`layer`) or one per feature (`feature`), such that states have the root mean square norm `STATE_NORM` "
-        "(with `global`: averaged over layers). Fitted on the training pairs and stored in the model.",
+        description="`none` (paper); or centre each feature and divide by one scale for all layers (`global`), one "
+        "per layer (`layer`) or one per feature (`feature`), such that states have the root mean square norm "
+        "`STATE_NORM` (with `global`: averaged over layers). Fitted on the training pairs and stored in the model.",
     )
     calibrate: Flag = Field(True, description="Fit offset and temperature on the validation pairs.")
     validation_share: Below1 = Field(0.1, description="Share of the pairs (or groups) held out.")

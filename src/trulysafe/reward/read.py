@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
@@ -18,10 +17,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@dataclass(frozen=True)
-class Rewards:
-    """Rewards of one response: calibrated at its endpoint, raw prefix values after each of its tokens (end of turn
-    included)."""
+class Rewards(NamedTuple):
+    """Rewards of a response: calibrated at its endpoint, raw prefix values after each token, end of turn included."""
 
     endpoint: float
     token_values: list[float]
@@ -35,15 +32,14 @@ def read_rewards(
     reward: HybridReward,
     token_reward: HybridReward,
 ) -> list[Rewards]:
-    """Rewards of each response from the frozen model's states, without the LM head.
+    """Rewards of each response from the states of the base model, without the LM head.
 
     Args:
-        model: the base model that the rewards were fitted on.
+        model: that the rewards were fitted on.
         conversations: tokenised prompts and responses.
         pad: id to pad with; its positions are masked.
         batch_size: conversations per forward; they are bucketed by length.
-        reward: read at the endpoint and calibrated.
-        token_reward: read after every response token.
+        reward, token_reward: read at the endpoint and calibrated; read after every response token.
     """
     decoder, _, _ = find_decoder(model)
 
@@ -63,10 +59,7 @@ def read_rewards(
 def endpoint_rewards(
     model: PreTrainedModel, conversations: Sequence[Encoded], pad: int, batch_size: int, reward: HybridReward
 ) -> list[float]:
-    """Calibrated reward of each response at its endpoint, from the model's states, without the LM head.
-
-    Arguments as in :func:`read_rewards`.
-    """
+    """Calibrated reward of each response at its endpoint; arguments as in :func:`read_rewards`."""
     decoder, _, _ = find_decoder(model)
 
     def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[float]:

@@ -1,4 +1,4 @@
-"""The reward stage: fit endpoint and token-level rewards, keep what later stages need, measure on held-out prompts."""
+"""The reward stage: fit rewards at endpoints and at tokens, keep what later stages need, measure on held-out pairs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from torch import Tensor
 
 from trulysafe.common.schema import UNLABELLED
 from trulysafe.methods.method import FORMS
-from trulysafe.reward.artefact import ENDPOINT, SCALES, TOKENS, VALIDATION, held_out_rows
 from trulysafe.reward.baselines import Scorer, single_layer
 from trulysafe.reward.evaluate import evaluate_reward, ranked
 from trulysafe.reward.fit import fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.options import FitOptions
-from trulysafe.reward.states import group_codes, split_rows
+from trulysafe.reward.states import ENDPOINT, SCALES, TOKENS, VALIDATION, group_codes, held_out_rows, split_rows
 from trulysafe.reward.token_scale import fit_scale, save_scales
 from trulysafe.stats.intervals import interval
 
@@ -40,16 +39,12 @@ def fit_stage(
     Args:
         arrays: ``safe`` and ``unsafe`` [N, L, D], and if kept ``safe_tokens`` and ``unsafe_tokens`` [N, k, L, D].
         index: one row per pair, columns prompt_id and risk.
-        options: a stanza of ``rewards``.
-        identity: what tells the base model apart, stored in the artefact.
+        options: a stanza of ``rewards``: ``fit``, ``test_share``, ``seed``.
+        identity: what tells the base model apart.
         output: folder to write.
 
     Returns:
-        Held-out metrics, ``all`` and per class; and the share of held-out pairs ranked right per layer and class, see
-        :func:`layer_accuracies`.
-
-    Raises:
-        UserError: too few pairs on either side of the split.
+        Held-out metrics, ``all`` and per class; and :func:`layer_accuracies`.
     """
     fit_rows, test_rows = held_out_rows(index, options["test_share"])
     groups = index["prompt_id"].iloc[fit_rows].tolist()
@@ -66,14 +61,10 @@ def fit_stage(
 
     held = index.iloc[test_rows].replace({"risk": {"": UNLABELLED}})
     metrics: dict[str, Any] = dict(evaluate_reward(reward, safe[test_rows], unsafe[test_rows], held["risk"].tolist()))
-    fitters = {layer + 1: single_layer(layer) for layer in range(reward.num_layers)}
-    held_out_pairs = safe[test_rows].numpy(), unsafe[test_rows].numpy()
-    scorers = {
-        layer: fitter(safe[fit_rows].numpy(), unsafe[fit_rows].numpy(), np.array(groups))
-        for layer, fitter in fitters.items()
-    }
+    fitted = safe[fit_rows].numpy(), unsafe[fit_rows].numpy(), np.array(groups)
+    scorers = {layer + 1: single_layer(layer)(*fitted) for layer in range(reward.num_layers)}
     scorers[0] = lambda states: reward(torch.as_tensor(states)).detach().numpy()
-    return metrics, layer_accuracies(scorers, *held_out_pairs, held)
+    return metrics, layer_accuracies(scorers, safe[test_rows].numpy(), unsafe[test_rows].numpy(), held)
 
 
 def layer_accuracies(
@@ -81,15 +72,9 @@ def layer_accuracies(
 ) -> pd.DataFrame:
     """Share of held-out pairs ranked right, by a logistic regression on each single layer and by the hybrid, per class.
 
-    Args:
-        scorers: by number of the layer, from 1; 0 is the hybrid.
-        safe: states of the held-out pairs, [N, L, D].
-        unsafe: the same; row i is paired with row i.
-        held: the same pairs, columns prompt_id and risk.
-
-    Returns:
-        Columns layer, risk (``all`` first), accuracy (a tie counts half), n (pairs), ci_low, ci_high: the pairs of one
-        prompt stand and fall together.
+    Scorers are by number of the layer, from 1; 0 is the hybrid. ``safe`` and ``unsafe`` are states [N, L, D] of the
+    pairs in ``held``, columns prompt_id and risk. Returns columns layer, risk (``all`` first), accuracy (a tie counts
+    half), n (pairs), ci_low, ci_high: the pairs of one prompt stand and fall together.
     """
     risk_of, prompts = held["risk"].to_numpy(), held["prompt_id"].to_numpy()
     rows = []
@@ -98,17 +83,8 @@ def layer_accuracies(
         for risk in ("all", *sorted(set(risk_of))):
             keep = np.full(len(held), True) if risk == "all" else risk_of == risk
             found = interval(right[keep], families=prompts[keep], bounds=(0.0, 1.0))
-            rows.append(
-                {
-                    "layer": layer,
-                    "risk": risk,
-                    "accuracy": found.value,
-                    "n": found.n,
-                    "ci_low": found.low,
-                    "ci_high": found.high,
-                }
-            )
-    return pd.DataFrame(rows)
+            rows.append((layer, risk, found.value, found.n, found.low, found.high))
+    return pd.DataFrame(rows, columns=["layer", "risk", "accuracy", "n", "ci_low", "ci_high"])
 
 
 def _fit_tokens(

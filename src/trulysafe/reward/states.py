@@ -1,33 +1,28 @@
-"""Pairs of states as every function of the reward stage takes them: checked, grouped, divided by groups."""
+"""Pairs of states as the reward stage takes them: checked, grouped, divided; and what the folder of a reward holds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from safetensors.torch import load_file
 from sklearn.model_selection import GroupShuffleSplit
 from torch import Tensor
 
 from trulysafe.common.errors import UserError
-from trulysafe.common.ids import stable_seed
+from trulysafe.common.ids import stable_seed, unit_interval
 
-MINIMUM_PAIRS = 4
+ENDPOINT, TOKENS, SCALES, VALIDATION = "endpoint", "tokens", "token_scales.json", "validation.safetensors"
+MINIMUM_PAIRS, MINIMUM_OF_A_SPLIT = 4, 8
 
 
 def paired_states(safe_states: Any, unsafe_states: Any, minimum: int = MINIMUM_PAIRS) -> tuple[Tensor, Tensor]:
-    """Return both sides of the pairs as float32 tensors [N, L, D] that can be trained on.
-
-    Args:
-        safe_states: array or tensor [N, L, D].
-        unsafe_states: the same shape; row i is paired with row i of ``safe_states``.
-        minimum: least number of pairs.
-
-    Raises:
-        UserError: no array of numbers, shapes differ, one class is empty, there are too few pairs, or a value is NaN or
-            infinite.
-    """
+    """Both sides of the pairs, arrays or tensors [N, L, D], row i with row i, as float32 tensors to train on
+    (UserError: no array of numbers, shapes differ, fewer than ``minimum`` pairs, or a value that is not finite)."""
     safe, unsafe = (_tensor(states, side) for states, side in ((safe_states, "safe"), (unsafe_states, "unsafe")))
     for states, side in ((safe, "safe"), (unsafe, "unsafe")):
         if len(states) == 0:
@@ -46,8 +41,7 @@ def paired_states(safe_states: Any, unsafe_states: Any, minimum: int = MINIMUM_P
 
 
 def group_codes(groups: Sequence[Any] | None, pairs: int) -> np.ndarray:
-    """Integer code of each pair's group (prompt, duplicate cluster ...); every pair is its own group if none are
-    given."""
+    """Integer code of each pair's group (prompt, duplicates); every pair is its own group if none are given."""
     if groups is None:
         return np.arange(pairs)
     if len(groups) != pairs:
@@ -72,6 +66,25 @@ def split_rows(codes: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, 
         )
     splitter = GroupShuffleSplit(1, test_size=share, random_state=stable_seed("reward split", seed))
     return next(splitter.split(rows, groups=codes))
+
+
+def validation_states(folder: Path | str) -> tuple[Tensor, Tensor]:
+    """Safe and unsafe states, each [N, L, D], for refitting an online reward's calibration."""
+    stored = load_file(Path(folder) / VALIDATION)
+    return stored["safe"], stored["unsafe"]
+
+
+def held_out_rows(index: pd.DataFrame, share: float, where: str = "rewards.<name>") -> tuple[list[int], list[int]]:
+    """Rows to fit on and rows to test on; the pairs of one prompt (column ``prompt_id``) are on one side (UserError:
+    too few pairs on either side; ``where`` is the configuration key it names)."""
+    test = index["prompt_id"].map(lambda prompt: unit_interval(prompt, "reward test") < share).to_numpy(dtype=bool)
+    fit_rows, test_rows = (np.flatnonzero(side).tolist() for side in (~test, test))
+    if len(fit_rows) < MINIMUM_OF_A_SPLIT or len(test_rows) < MINIMUM_OF_A_SPLIT:
+        raise UserError(
+            f"{where}: {len(index)} annotated pairs leave {len(fit_rows)} to fit and {len(test_rows)} to test; at "
+            f"least {MINIMUM_OF_A_SPLIT} of each are needed. Add pairs, or change test_share."
+        )
+    return fit_rows, test_rows
 
 
 def _tensor(states: Any, side: str) -> Tensor:

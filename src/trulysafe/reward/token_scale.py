@@ -1,10 +1,8 @@
-"""Token rewards r_t for AMA: where they come from and how they are centred and scaled (Equilibrate RLHF, section on
-AMA).
+"""Token rewards r_t for AMA: how prefix values v_t of any source become them (Equilibrate RLHF, section on AMA).
 
-Nothing released computes them. ``hybrid`` reads the hybrid reward at every token's states: a prefix value v_t, used as
-it is (``level``) or as its increment (``difference``). ``implicit`` is the implicit reward of a DPO policy. The values
-are centred and scaled by constants of the training split, so that the baseline 0 and the width of the hysteresis band
-mean the same for every source.
+Nothing released computes them. A value is used as it is (``level``) or as its increment (``difference``), centred and
+scaled by constants of the training split, so that the baseline 0 and the width of the hysteresis band mean the same for
+every source.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.files import write_json
 from trulysafe.methods.method import FORMS
 
 
@@ -35,11 +34,7 @@ class TokenScale:
 
 
 def prefix_form(values: Sequence[float], form: str) -> list[float]:
-    """Turn prefix values v_1..v_T into ``level`` (v_t) or ``difference`` (v_t - v_{t-1}, the first one 0).
-
-    Raises:
-        UserError: unknown form.
-    """
+    """Turn prefix values v_1..v_T into ``level`` (v_t) or ``difference`` (v_t - v_{t-1}, the first one 0)."""
     if form not in FORMS:
         raise not_accepted("mask.form", form, FORMS)
     if form == "level":
@@ -48,15 +43,8 @@ def prefix_form(values: Sequence[float], form: str) -> list[float]:
 
 
 def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) -> list[float]:
-    """Implicit token rewards of a DPO policy: log pi(y_t | ...) - log ref(y_t | ...), nats.
-
-    Args:
-        policy_logps: log-probability of each response token under the policy.
-        reference_logps: the same under the reference.
-
-    Raises:
-        UserError: the two do not belong to the same tokens.
-    """
+    """Implicit token rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats (UserError: the two do not
+    belong to the same tokens)."""
     if len(policy_logps) != len(reference_logps):
         raise UserError(
             f"implicit token rewards: {len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of "
@@ -68,10 +56,7 @@ def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) ->
 def fit_scale(responses: Sequence[Sequence[float]], form: str) -> TokenScale:
     """Centre and scale (mean and standard deviation over all tokens) of a form on the training split.
 
-    Args:
-        responses: prefix values of each response; safe and unsafe responses in equal numbers, so that the centre lies
-            between them.
-        form: ``level`` or ``difference``.
+    ``responses`` holds the prefix values of safe and unsafe ones in equal numbers, so that the centre lies between.
 
     Raises:
         UserError: no values, or values that are not finite.
@@ -89,17 +74,11 @@ def fit_scale(responses: Sequence[Sequence[float]], form: str) -> TokenScale:
 
 def save_scales(scales: Sequence[TokenScale], path: Path | str) -> None:
     """Write the constants as JSON, by form."""
-    Path(path).write_text(
-        json.dumps({scale.form: asdict(scale) for scale in scales}, indent=1, sort_keys=True), encoding="utf-8"
-    )
+    write_json(Path(path), {scale.form: asdict(scale) for scale in scales})
 
 
 def load_scale(path: Path | str, form: str) -> TokenScale:
-    """Read the constants of one form.
-
-    Raises:
-        UserError: the file is missing or damaged, or lacks the form.
-    """
+    """Read the constants of one form (UserError: the file is missing or damaged, or lacks the form)."""
     try:
         stored = dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:

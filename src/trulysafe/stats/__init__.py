@@ -7,9 +7,8 @@ seeds the bare percentiles of such draws are too narrow. Therefore the draws giv
 from it:
 
 1. Seeds alone, families alone and both together are resampled; a part with k clusters is scaled by k / (k - 1).
-2. The joint draws count noise of single (seed, family) cells three times; inclusion and exclusion of the three
-variances
-   leaves it once. The result is never below the larger part nor below the variance of independent answers.
+2. The joint draws count noise of single (seed, family) cells three times; inclusion and exclusion leaves it once. The
+   result is never below the larger part nor below the variance of independent answers.
 3. Degrees of freedom after Satterthwaite, from the two parts with their k - 1.
 4. A share takes Wilson's interval at the effective sample size ``p (1 - p) / V * (z / t)**2`` (Korn and Graubard 1998);
    other means and all differences take ``value +- t * sqrt(V)``.

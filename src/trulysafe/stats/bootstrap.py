@@ -1,7 +1,7 @@
 """The crossed bootstrap: variance of a statistic whose answers are clustered by training seed and by prompt family.
 
 Seeds are drawn with replacement, families are drawn with replacement, and an answer counts with the product of both
-weights (Owen 2007). :mod:`trulysafe.stats` turns the variance into intervals and tests, and says why.
+weights (Owen 2007). :mod:`trulysafe.stats` says how the variance becomes intervals and tests, and why.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
+from trulysafe.stats.limits import LEVEL, RESAMPLES
 
 MOST_CLUSTERS = 1000
 """More families than this are put together, whole, into this many groups: valid, since families are independent."""
@@ -33,7 +35,7 @@ class Cells:
 
     @property
     def mean(self) -> float:
-        """Mean over all answers, each with equal weight."""
+        """Mean over all answers."""
         return float(self.sums.sum() / self.counts.sum())
 
     @property
@@ -47,8 +49,80 @@ class Cells:
         return int((self.counts > 0).sum())
 
 
-def crossed_variance(statistic: Statistic, sizes: tuple[int, ...], resamples: int, seed: int) -> tuple[float, float]:
-    """Variance and degrees of freedom of a statistic over axes of ``sizes`` clusters: seeds first, then families."""
+def count_cells(values: ArrayLike, seeds: ArrayLike | None = None, families: ArrayLike | None = None) -> Cells:
+    """Sum outcomes per seed and family, both sorted; arguments as :func:`trulysafe.stats.intervals.interval`."""
+    return cells_of(checked_answers({"values": values}, seeds, families, LEVEL, RESAMPLES), "values")
+
+
+def cells_of(frame: pd.DataFrame, column: str) -> Cells:
+    """Sum a column of :func:`checked_answers` per seed and family, both in sorted order."""
+    seeds, seed_names = pd.factorize(frame["seeds"], sort=True)
+    families, family_names = pd.factorize(frame["families"], sort=True)
+    shape = len(seed_names), len(family_names)
+    flat = seeds * shape[1] + families
+    sums = np.bincount(flat, weights=frame[column].to_numpy(), minlength=shape[0] * shape[1])
+    counts = np.bincount(flat, minlength=shape[0] * shape[1]).astype(float)
+    return Cells(sums.astype(float).reshape(shape), counts.reshape(shape))
+
+
+def checked_answers(
+    columns: dict[str, ArrayLike], seeds: ArrayLike | None, families: ArrayLike | None, level: float, resamples: int
+) -> pd.DataFrame:
+    """Put checked outcomes and groupings into one table; a missing grouping has one level."""
+    if not 0 < level < 1:
+        raise UserError(f"level: {level} is not accepted. Accepted: a number above 0 and below 1, such as 0.95.")
+    if resamples < 100:
+        raise UserError(f"resamples: {resamples} is too few for a variance. Accepted: 100 and more.")
+    arrays = {name: _numbers(name, values) for name, values in columns.items()}
+    n = next(iter(arrays.values())).size
+    for name, groups in {"seeds": seeds, "families": families}.items():
+        arrays[name] = np.zeros(n, dtype=int) if groups is None else _labels(name, groups)
+    sizes = {name: array.size for name, array in arrays.items()}
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise UserError(f"statistics: lengths differ ({listed}). Give one entry per answer, in the same order.")
+    return pd.DataFrame(arrays)
+
+
+def _numbers(name: str, values: ArrayLike) -> Array:
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"statistics: {name} holds something that is no number ({error}).") from error
+    if array.ndim != 1 or array.size == 0:
+        raise UserError(f"statistics: {name} has shape {array.shape}. Accepted: one number per answer, at least one.")
+    if not np.isfinite(array).all():
+        row = int((~np.isfinite(array)).argmax())
+        raise UserError(
+            f"statistics: {name}, row {row} is {array[row]}. Remove answers that were not scored, or score them."
+        )
+    return array
+
+
+def _labels(name: str, groups: ArrayLike) -> np.ndarray:
+    missing = pd.isna(np.asarray(groups, dtype=object))
+    if missing.any():
+        raise UserError(
+            f"statistics: {name}, row {int(missing.argmax())} is missing. Accepted: {name} without missing values. "
+            "Give every answer its label, or leave the answer out."
+        )
+    return np.asarray(groups)
+
+
+def mean_variance(cells: Cells, values: pd.Series, resamples: int, seed: int) -> tuple[float, float]:
+    """Variance of a mean (NaN for one answer) and degrees of freedom; answers without clusters are independent."""
+    independent = float(values.var(ddof=1)) / len(values) if np.ptp(values) or len(values) == 1 else 0.0
+    if cells.filled == 1:
+        return independent, len(values) - 1
+    groups = folded(cells)
+    variance, df = crossed_variance(mean_of(groups), groups.counts.shape, resamples, seed)
+    return max(variance, independent), df
+
+
+def crossed_variance(
+    statistic: Statistic, sizes: tuple[int, ...], resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Variance and degrees of freedom of a statistic over axes of ``sizes`` clusters: seeds, then families."""
     seeds, families = sizes[0], min(sizes[1:])
     fixed = [np.ones((1, size)) for size in sizes]
     drawn = [_draws(size, resamples, stable_seed("bootstrap", seed, axis)) for axis, size in enumerate(sizes)]
@@ -99,8 +173,7 @@ def mean_of(cells: Cells) -> Statistic:
 
     def statistic(weights: Sequence[Array]) -> Array:
         seeds, families = weights
-        sums, counts = (((families @ grid.T) * seeds).sum(axis=1) for grid in (cells.sums, cells.counts))
-        return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+        return _share(*(((families @ grid.T) * seeds).sum(axis=1) for grid in (cells.sums, cells.counts)))
 
     return statistic
 
@@ -109,21 +182,19 @@ def product_of(pair: tuple[Cells, Cells]) -> Statistic:
     """Mean over seeds of one set's share times the other's; their families are axes of their own."""
 
     def statistic(weights: Sequence[Array]) -> Array:
-        shares = []
-        for cells, families in zip(pair, weights[1:], strict=True):
-            sums, counts = families @ cells.sums.T, families @ cells.counts.T
-            shares.append(np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0))
+        shares = [_share(drawn @ of.sums.T, drawn @ of.counts.T) for of, drawn in zip(pair, weights[1:], strict=True)]
         return (weights[0] * shares[0] * shares[1]).sum(axis=1) / weights[0].sum(axis=1)
 
     return statistic
 
 
-def product_sizes(pair: tuple[Cells, Cells]) -> tuple[int, ...]:
-    """Numbers of seeds and of each set's families.
+def _share(sums: Array, counts: Array) -> Array:
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
-    Raises:
-        UserError: the sets have not the same seeds, or a seed answered only one of them.
-    """
+
+def product_sizes(pair: tuple[Cells, Cells]) -> tuple[int, ...]:
+    """Numbers of seeds and of each set's families (UserError: the sets have not the same seeds, or a seed answered only
+    one of them)."""
     seeds = {cells.counts.shape[0] for cells in pair}
     if len(seeds) > 1 or any((cells.counts.sum(axis=1) == 0).any() for cells in pair):
         raise UserError("a product of shares needs answers of every seed on both sets. Evaluate every seed on both.")

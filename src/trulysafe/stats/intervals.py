@@ -5,17 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trulysafe.stats.bootstrap import (
-    Cells,
-    Statistic,
-    crossed_variance,
-    folded,
-    mean_of,
-    plain,
-    product_of,
-    product_sizes,
-)
-from trulysafe.stats.cells import cells_of, checked_answers, mean_variance
+from trulysafe.stats import bootstrap
+from trulysafe.stats.bootstrap import Cells, Statistic, crossed_variance, folded, mean_of, plain
 from trulysafe.stats.limits import LEVEL, RESAMPLES, Interval, student_interval, wilson
 
 
@@ -33,31 +24,30 @@ def interval(
     """Mean of outcomes with a confidence interval.
 
     Args:
-        values: outcomes of single answers, 0/1 for a share or any reals, shape [answers]; or one statistic per seed
-            (``answers``).
+        values: outcomes of single answers, 0/1 for a share or any reals, shape [answers]; or one statistic per seed.
         seeds: training seed of each answer, or None for a single one.
         families: prompt family of each answer, or None where answers of a seed are independent.
         level: confidence level in (0, 1).
-        resamples: bootstrap draws, used where answers are clustered.
-        seed: seed of the draws.
-        answers: whether 0 and 1 stand for single answers. Set it to False where each value is a statistic of its own,
-            such as a seed's share: five seeds that all keep every token are not five answers.
+        resamples: bootstrap draws, at least 100, used where answers are clustered.
+        seed: of the draws.
+        answers: whether 0 and 1 stand for single answers. False where each value is a statistic of its own, such as a
+            seed's share: five seeds that all keep every token are not five answers.
         bounds: smallest and largest value that there can be; limits other than Wilson's are cut there.
 
     Returns:
         Without clusters Wilson's interval for 0/1 answers and Student's for other values; with clusters the crossed
-        bootstrap that the package's docstring describes. Values other than 0/1 answers have no limits (NaN) where there
-        is a single one, or all are alike.
+        bootstrap of :mod:`trulysafe.stats`. Values other than 0/1 answers have no limits (NaN) where there is a single
+        one, or all are alike.
 
     Raises:
-        UserError: no values, a value that is not a finite number, a missing seed or family, unequal lengths, or a level
-            outside (0, 1).
+        UserError: no values, a value that is not finite, a missing seed or family, unequal lengths, or an option out
+            of range.
     """
-    frame = checked_answers({"values": values}, seeds, families, level, resamples)
-    cells = cells_of(frame, "values")
+    frame = bootstrap.checked_answers({"values": values}, seeds, families, level, resamples)
+    cells = bootstrap.cells_of(frame, "values")
     if answers and frame["values"].isin((0.0, 1.0)).all():
         return share_interval(cells, level, resamples, seed)
-    variance, df = mean_variance(cells, frame["values"], resamples, seed)
+    variance, df = bootstrap.mean_variance(cells, frame["values"], resamples, seed)
     return student_interval(cells.mean, cells.n, variance, df, level, bounds)
 
 
@@ -68,50 +58,30 @@ def share_interval(cells: Cells, level: float = LEVEL, resamples: int = RESAMPLE
     return wilson(cells.mean, cells.n, cells.filled, variance, df, level)
 
 
-def product_interval(
-    pair: tuple[Cells, Cells], level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
+def product_interval(pair: tuple[Cells, Cells]) -> Interval:
     """Interval of the probability that two prompts drawn apart, one from each set, both come out right.
 
-    Args:
-        pair: successes on the two sets of prompts; row s of both belongs to the same training seed, and the families of
-            the two sets are resampled apart.
-        level, resamples, seed: as in :func:`interval`.
-
-    Returns:
-        The mean over seeds of share times share; ``n`` is the smaller number of answers.
+    Row s of both sets of successes belongs to one training seed; their families are resampled apart. The value is the
+    mean over seeds of share times share, and ``n`` the smaller number of answers.
     """
     groups = folded(pair[0]), folded(pair[1])
-    statistic, sizes = product_of(groups), product_sizes(groups)
-    variance, df = crossed_variance(statistic, sizes, resamples, seed)
+    statistic, sizes = bootstrap.product_of(groups), bootstrap.product_sizes(groups)
+    variance, df = crossed_variance(statistic, sizes)
     n, filled = min(cells.n for cells in pair), min(cells.filled for cells in pair)
-    return wilson(plain(statistic, sizes), n, filled, variance, df, level)
+    return wilson(plain(statistic, sizes), n, filled, variance, df, LEVEL)
 
 
-def statistic_interval(
-    statistic: Statistic,
-    families: int,
-    n: int,
-    bounds: tuple[float, float],
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
+def statistic_interval(statistic: Statistic, families: int, n: int, bounds: tuple[float, float]) -> Interval:
     """Interval of any statistic whose families are resampled, such as an agreement or an F1.
 
     Args:
-        statistic: maps weights of (one seed, the families), shapes [draws or 1, 1] and [draws or 1, families], to
-            values [draws].
+        statistic: maps weights of (one seed, the families), [draws or 1, 1] and [draws or 1, families], to [draws].
         families: number of families.
         n: number of answers, for the record.
-        bounds: smallest and largest value that the statistic can take; limits are cut there.
-        level, resamples, seed: as in :func:`interval`.
+        bounds: smallest and largest value that it can take; limits are cut there.
 
     Returns:
-        The value, and Student's limits from the variance over draws; NaN where there is none to estimate: a single
-        family, or draws that are all alike.
+        Student's limits from the variance over draws; NaN for a single family, or draws that are all alike.
     """
-    value = plain(statistic, (1, families))
-    variance, df = crossed_variance(statistic, (1, families), resamples, seed) if families > 1 else (0.0, np.inf)
-    return student_interval(value, n, variance, df, level, bounds)
+    variance, df = crossed_variance(statistic, (1, families)) if families > 1 else (0.0, np.inf)
+    return student_interval(plain(statistic, (1, families)), n, variance, df, LEVEL, bounds)

@@ -26,14 +26,9 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Interval):
     """A paired difference a - b with standard error, limits and two-sided p-value; ``n`` counts pairs of answers."""
 
-    value: float
-    n: int
-    stderr: float
-    low: float
-    high: float
     p_value: float
 
 
@@ -67,23 +62,16 @@ def student_interval(
 
 
 def student_difference(value: float, n: int, variance: float, df: float, level: float, bound: float) -> Difference:
-    """Student's interval, cut to -bound and bound, and the two-sided p-value of no difference; neither (NaN) where
-    there is no variance."""
-    if not variance > 0.0:
-        return Difference(value, n, float("nan"), float("nan"), float("nan"), float("nan"))
-    stderr = float(np.sqrt(variance))
-    half = quantile(level, df) * stderr
-    p_value = float(2 * stdtr(df, -abs(value) / stderr))
-    return Difference(value, n, stderr, max(value - half, -bound), min(value + half, bound), p_value)
+    """Student's interval, cut to -bound and bound, and the two-sided p-value; NaN where there is no variance."""
+    found = student_interval(value, n, variance, df, level, (-bound, bound))
+    return Difference(**vars(found), p_value=float(2 * stdtr(df, -abs(value) / found.stderr)))
 
 
 def discordance(only_a: int, only_b: int, n: int, level: float) -> Difference:
-    """Two shares on the same prompts: adjusted limits (Agresti and Min 2005, half a pair added to each of the four
-    cells), and their p-value.
+    """Two shares on the same prompts: limits after Agresti and Min 2005 (half a pair added to each of the four cells).
 
-    Both are read off one statistic, so the limits leave out 0 exactly where the p-value lies below 1 - level. Under the
-    null it rejects like McNemar's mid-p test (simulated in the tests); the exact test, which stood here before,
-    rejected in half as many cases as it may.
+    The p-value is read off the same statistic, so the limits leave out 0 exactly where it lies below 1 - level. Under
+    the null it rejects like McNemar's mid-p test (simulated in the tests).
     """
     more, less, total, df = only_a + 0.5, only_b + 0.5, n + 2.0, max(n - 1, 1)
     middle = (more - less) / total

@@ -12,8 +12,8 @@ import pandas as pd
 from trulysafe.common.files import write_json
 from trulysafe.methods.method import FORMS
 from trulysafe.models.tokens import Encoded
-from trulysafe.reward.artefact import SCALES
 from trulysafe.reward.evaluate import reward_scores
+from trulysafe.reward.states import SCALES
 from trulysafe.reward.token_scale import fit_scale, save_scales
 
 METRICS = "metrics.json"
@@ -31,15 +31,9 @@ def write_source(
     split: tuple[Sequence[int], Sequence[int]],
     output: Path,
 ) -> dict[str, Any]:
-    """State the constants of a source on the training rows, measure it on the others, and write both into its folder.
+    """Write the constants of a source, by the first rows of ``split``, and its metrics on the others, into a folder.
 
-    Args:
-        read: the source.
-        safe: tokenised safe responses of annotated pairs.
-        unsafe: the unsafe ones; row i is paired with row i.
-        risks: risk class per pair.
-        split: rows to take the constants from, and rows to measure on.
-        output: folder that gets ``token_scales.json`` and ``metrics.json``.
+    Both sides are tokenised responses of annotated pairs, row i paired with row i, each pair of one risk class.
 
     Returns:
         Per risk class and for ``all``: scores (:func:`trulysafe.reward.evaluate.reward_scores`) of the mean scaled

@@ -36,12 +36,8 @@ logger = logging.getLogger("trulysafe")
 def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
     """Train a policy, or go on with it; nothing is done where it is finished.
 
-    Args:
-        run: what to train, and where.
-        dataset: makes the data set (:func:`trulysafe.train.run_data.run_data`), if there is something to train.
-
-    Returns:
-        Tidy log with columns step, name, value. The snapshots are in ``run.place / POLICY``.
+    ``dataset`` makes the data set (:func:`trulysafe.train.run_data.run_data`), if there is something to train. Returns
+    a tidy log with columns step, name, value; the snapshots are in ``run.place / POLICY``.
 
     Raises:
         UserError: another job works on this run, it was told to stop, or cannot be trained; see :func:`train_policy`.
@@ -78,9 +74,7 @@ def _lengths(data: Dataset, method: Method) -> list[int]:
     """Tokens of the longer side of each pair; of pairs that are sampled, as many as a sample may have."""
     sampled = method.online.max_new_tokens if method.online.samples else 0
     sides = zip(data["prompt_ids"], data["chosen_ids"], data["rejected_ids"], data["in_scope"], strict=True)
-    return [
-        len(prompt) + max(len(chosen), len(rejected), sampled * inside) for prompt, chosen, rejected, inside in sides
-    ]
+    return [len(prompt) + max(len(best), len(worst), sampled * inside) for prompt, best, worst, inside in sides]
 
 
 def _start_or_go_on(run: TrainingRun) -> None:

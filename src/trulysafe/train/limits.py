@@ -1,7 +1,4 @@
-"""What can be known to fail before anything is loaded: lengths, precision, memory.
-
-The memory is the estimate that `make plan` holds against a GPU type too (:mod:`trulysafe.train.memory`).
-"""
+"""What can be known to fail before anything is loaded: lengths, precision, memory."""
 
 from __future__ import annotations
 
@@ -29,16 +26,9 @@ _LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")
 def check_limits(
     model: Mapping[str, Any], training: Mapping[str, Any], launch: Launch, lengths: Sequence[int]
 ) -> Memory:
-    """Refuse a training that cannot work, before its model is loaded.
+    """Refuse a training that cannot work, before its model is loaded; returns the estimated memory of one device.
 
-    Args:
-        model: how to load the model.
-        training: the configuration's ``training`` table.
-        launch: engine and processes.
-        lengths: tokens of prompt and longer response of each pair.
-
-    Returns:
-        The estimated memory of one device.
+    ``lengths`` are tokens of prompt and longer response of each pair.
 
     Raises:
         UserError: pairs longer than the model's context, a precision that the device or the optimiser cannot work with,
@@ -93,8 +83,7 @@ def count_weights(config: Any, lora: Mapping[str, Any] | None) -> tuple[int, int
 
 def _check_lengths(lengths: Sequence[int], config: Any) -> None:
     context = context_of(config)
-    too_long = [length for length in lengths if length > context]
-    if too_long:
+    if too_long := [length for length in lengths if length > context]:
         raise UserError(
             f"{len(too_long)} pairs are longer than the model's context of {context} tokens, the longest has "
             f"{max(too_long)}. Set pairs.<name>.max_length to {context} or less (for online pairs "

@@ -49,21 +49,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a model that is trained.
-
-    Attributes:
-        weights: number of all weights, an adapter's left out.
-        trained: number of those that are trained, with LoRA the adapter's.
-        layers: number of layers.
-        width: of a hidden state.
-        dtype: precision of the stored model.
-    """
+    """Of a model that is trained: numbers of all weights without an adapter's, and of those that are trained."""
 
     weights: int
     trained: int
     layers: int
     width: int
     dtype: str
+    """Precision of the stored model."""
 
 
 def estimate(shape: Shape, training: Mapping[str, Any], launch: Launch, longest: int) -> Memory:

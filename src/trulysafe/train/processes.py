@@ -31,11 +31,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def train_in_processes(folder: Path, launch: Launch) -> None:
-    """Train the run of a folder (:mod:`trulysafe.train.jobs`) in several processes, and wait for them.
-
-    Args:
-        folder: of the run, which all nodes see; holds what to train and its data.
-        launch: how many processes, one for each GPU where there are any, and on how many nodes.
+    """Train the run of a folder (:mod:`trulysafe.train.jobs`), which all nodes see, in several processes.
 
     Raises:
         UserError: the processes stopped with an error or were told to stop, there are fewer GPUs than processes, or

@@ -47,7 +47,7 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def keep_only(checkpoint: Path) -> None:
-    """Remove every other checkpoint beside this one."""
+    """Remove all others beside a checkpoint."""
     for other in _newest_first(checkpoint.parent):
         if other != checkpoint:
             (other / COMPLETE).unlink(missing_ok=True)  # half-removed is not complete

@@ -26,10 +26,10 @@ from trulysafe.config.launch import Launch
 from trulysafe.methods.method import Method
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.precision import dtype_of
-from trulysafe.reward.artefact import ENDPOINT, validation_states
 from trulysafe.reward.model import HybridReward
+from trulysafe.reward.states import ENDPOINT, validation_states
 from trulysafe.train.resume import STOP_FILE, SaveAndStop, StopRequest, newest_complete, on_sigterm
-from trulysafe.train.text_judge import TextJudge
+from trulysafe.train.run_data import TextJudge
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer
 from trulysafe.trainers.preference import PreferenceTrainer
 
@@ -48,12 +48,9 @@ class TrainingRun:
         folder: of the run; see :mod:`trulysafe.train.jobs`.
         provenance: id of the job's inputs, options and code; a checkpoint of another id is not gone on from.
         model: how to load the model to start from.
-        method: options of the preference method.
-        training: the configuration's ``training`` table for this run, without ``launch``.
+        method, training, launch: as in the configuration, without the launch's keys in ``training``.
         seed: order of the data and initialisation of adapters.
-        launch: engine, processes, checkpoints.
-        reward: folder of the reward artefact, for methods that read one.
-        reward_identity: what the reward must say about its base model.
+        reward, reward_identity: folder of the reward, for methods that read one; what it must say of its base model.
         judge: kind, options and artefact of the judge of online pairs, if it is not the reward.
     """
 
@@ -100,11 +97,7 @@ def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) 
     """Train one policy in this process, one of ``launch.processes``; go on from a checkpoint if the folder has one.
 
     The folder gets the policy at every snapshot (``policy/step<k>``) and, last, the log (columns step, name, value).
-
-    Args:
-        run: what to train, and where.
-        dataset: from :func:`trulysafe.train.run_data.run_data`.
-        parent: process id of the launcher without which a worker stops.
+    A worker stops without its ``parent``, the process id of the launcher.
 
     Raises:
         UserError: the loss is not finite, the job was told to stop (a checkpoint is kept), training ended before its
@@ -274,11 +267,8 @@ def _engine_arguments(launch: Launch, *, bf16: bool) -> dict[str, Any]:
 
 
 def _check_engine(trainer: Any, launch: Launch) -> None:
-    """Refuse another number of processes than asked for at once, and another engine before the first step.
-
-    Raises:
-        UserError: e.g. variables of a cluster's launcher made the library guess.
-    """
+    """Refuse another number of processes than asked for at once, and another engine before the first step (UserError:
+    e.g. variables of a cluster's launcher made the library guess)."""
     found = trainer.accelerator.num_processes
     if found != launch.processes:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Data sets of training runs: a draw of a mix, joined with what was computed for its pairs."""
+"""What training runs read: a draw of a mix with what was computed for its pairs, and verdicts on sampled pairs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from datasets import Dataset
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import HARMFUL_RISKS, RISKS, read_table
+from trulysafe.evaluate.judging import judged
+from trulysafe.evaluate.outcomes import AXES
 from trulysafe.methods.method import Method
+from trulysafe.models.tokens import Encoded
 from trulysafe.reward.token_scale import TokenScale
-from trulysafe.train.text_judge import META, PROMPT
+
+PROMPT, META = "judged_prompt", "judged_meta"
+"""Columns of the training set that a judge of texts reads, beside ``risk``."""
 
 
 def pair_rows(paths: Sequence[Path | str]) -> pd.DataFrame:
@@ -29,17 +34,10 @@ def run_data(
     values: pd.DataFrame | None = None,
     texts: pd.DataFrame | None = None,
 ) -> Dataset:
-    """Data set of one run of a training job.
+    """Data set (:func:`training_set`) of one run of a training job, as in :meth:`trulysafe.plan.train.Train.runs`.
 
-    Args:
-        run: its ``mix``, ``seed``, ``reference`` and ``rewards``, as in :meth:`trulysafe.plan.train.Train.runs`.
-        method: that it is trained by.
-        scale: of the token rewards, for a method with a mask.
-        values: values after each token from another source than the hybrid reward, for the mask to read instead.
-        texts: as in :func:`training_set`.
-
-    Raises:
-        UserError: as :func:`training_set`.
+    A mask reads ``values`` after each token where they come from another source than the hybrid reward; ``scale`` is
+    that of the token rewards, and ``texts`` are for a judge of texts.
     """
     mix = read_table(run["mix"], "mix")
     rewards = pair_rows(run["rewards"]) if method.needs_reward else None
@@ -61,10 +59,9 @@ def training_set(
     Args:
         mix: drawn pairs (columns ``pair_id``, ``risk``, and if labels were flipped ``flipped``), one draw. The two
             responses of a flipped pair change sides, and all that was computed for them goes along.
-        reference: per pair, token ids and reference log-probabilities (rule ``reference``).
-        rewards: per pair, endpoint rewards (rule ``read_rewards``), if the method reads them.
-        tokens: per pair, values after each token (rules ``read_rewards`` and ``read_token_rewards``), and their scale,
-            if the method masks by them.
+        reference: token ids and reference log-probabilities (rule ``reference``).
+        rewards: endpoint rewards (rule ``read_rewards``), if the method reads them.
+        tokens: values after each token (rules ``read_rewards`` and ``read_token_rewards``) and their scale, for a mask.
         texts: pair tables (schema ``pairs``), for a method whose online pairs a judge of texts judges.
 
     Raises:
@@ -122,3 +119,25 @@ def _sides_swapped(table: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
 
 def _lists(column: Iterable[Any]) -> list[list[Any]]:
     return [list(item.tolist()) if hasattr(item, "tolist") else list(item) for item in column]
+
+
+class TextJudge:
+    """An :data:`trulysafe.trainers.online_pairs.OnlineJudge`: 1 for a response that counts as safe, 0 for any other.
+
+    Args:
+        spec: ``kind``, ``options`` and, for a judge that is fitted, ``artefact``, the folder of its fit.
+        tokenizer: makes texts of token ids.
+    """
+
+    columns = (PROMPT, META, "risk")
+
+    def __init__(self, spec: Mapping[str, Any], tokenizer: Any) -> None:
+        self.spec, self.tokenizer = spec, tokenizer
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]], responses: Sequence[Encoded]) -> list[float]:
+        """Score responses: 1 or 0."""
+        texts = self.tokenizer.batch_decode([item.response_ids for item in responses], skip_special_tokens=True)
+        answers = pd.DataFrame({"response": [text.strip() for text in texts], "finished": True})
+        answers["prompt"], answers["meta"] = [row[PROMPT] for row in examples], [row[META] for row in examples]
+        answers["risk"] = [RISKS[row["risk"]] for row in examples]
+        return judged(answers, self.spec)["verdict"].isin(AXES["safety"]["safe"]).astype(float).tolist()

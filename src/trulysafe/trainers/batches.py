@@ -3,6 +3,12 @@
 Each process takes its share of the rows, in rank order. Libraries fill up the last micro-batch of an epoch with rows
 from its beginning, so a run on two GPUs trains on others than a run on one. Here the last one is as short as it is;
 where it cannot be shared evenly, rows are repeated with weight 0.
+
+*Mismatched pairs*, whose responses belong to another prompt, are what KTO estimates its reference point from. KTO's
+paper and TRL shift the responses within each micro-batch by one, so TRL trains in the order of the data. Here a pair's
+partner is the next pair of the *data set* with another prompt, whatever the order, the size of the micro-batch and the
+number of processes, so its log-probability under the reference is computed once, before training. The mean is over the
+mismatched pairs of the micro-batch, as in TRL, but over other responses than its own.
 """
 
 from __future__ import annotations
@@ -12,13 +18,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import datasets
 import torch
 from accelerate.data_loader import SeedableRandomSampler
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from trulysafe.trainers.mismatched import IDS, MISMATCHED_COLUMNS, REFERENCE_SUM
+from trulysafe.common.errors import UserError
 
+IDS, REFERENCE_SUM = "mismatched_{}_ids", "mismatched_{}_ref_logp"
+"""Names of columns; the place is for the side."""
+MISMATCHED_COLUMNS = tuple(name.format(side) for name in (IDS, REFERENCE_SUM) for side in ("chosen", "rejected"))
 TOKEN_COLUMNS = ("ref_token_logps", "token_rewards")
 """Columns per token: the data set has one list a side, ``chosen_<name>``, ``rejected_<name>``, as long as its ids."""
 PAIR_COLUMNS = ("chosen_reward", "rejected_reward", "in_scope", "pair_index", "risk", "flipped")
@@ -50,7 +60,8 @@ class PairCollator(DataCollatorForPreference):
         for name in TOKEN_COLUMNS:
             if f"chosen_{name}" in examples[0]:
                 rows = [self._placed(example, side, name) for side in ("chosen", "rejected") for example in examples]
-                batch[name] = _padded(rows, batch["input_ids"].shape[1])
+                width = batch["input_ids"].shape[1]
+                batch[name] = torch.tensor([row + [0.0] * (width - len(row)) for row in rows], dtype=torch.float32)
         for name in (*PAIR_COLUMNS, WEIGHT):
             if name in examples[0]:
                 batch[name] = torch.tensor([example[name] for example in examples])
@@ -61,17 +72,11 @@ class PairCollator(DataCollatorForPreference):
         if len(values) != len(ids):
             raise ValueError(f"{side}_{name} has {len(values)} values for {len(ids)} tokens of {side}_ids")
         row = [0.0] * len(example["prompt_ids"]) + list(values)
-        if self.max_length is None:
-            return row
-        return row[: self.max_length] if self.truncation_mode == "keep_start" else row[-self.max_length :]
-
-
-def _padded(rows: Sequence[list[float]], width: int) -> torch.Tensor:
-    return torch.tensor([row + [0.0] * (width - len(row)) for row in rows], dtype=torch.float32)
+        return row[: self.max_length] if self.truncation_mode == "keep_start" else row[-(self.max_length or 0) :]
 
 
 def _mismatched(example: Mapping[str, Any]) -> dict[str, Any]:
-    """A pair's prompt with the responses of its partner (:mod:`trulysafe.trainers.mismatched`)."""
+    """A pair's prompt with the responses of its partner."""
     sides = {f"{side}_ids": example[IDS.format(side)] for side in ("chosen", "rejected")}
     return {"prompt_ids": example["prompt_ids"], **sides}
 
@@ -83,10 +88,9 @@ class ShareOfMicroBatches:
     """
 
     def __init__(self, rows: int, batch_size: int, processes: int, rank: int, seed: int) -> None:
-        self.batch_size, self.processes, self.rank = batch_size, processes, rank
-        self.order = SeedableRandomSampler(range(rows), data_seed=seed)
-        self.rows = rows
-        self.drop_last = False
+        self.rows, self.batch_size, self.processes, self.rank = rows, batch_size, processes, rank
+        self.order, self.drop_last = SeedableRandomSampler(range(rows), data_seed=seed), False
+        self.batch_sampler = self  # where the Trainer looks for set_epoch
 
     def __len__(self) -> int:
         return math.ceil(self.rows / self.batch_size)
@@ -108,7 +112,7 @@ class ShareOfMicroBatches:
         return filled[self.rank * each : (self.rank + 1) * each]
 
 
-class _Weighted(Dataset):
+class Weighted(Dataset):
     """Rows of a data set with the weight that the sampler gives them."""
 
     def __init__(self, rows: Any) -> None:
@@ -122,13 +126,54 @@ class _Weighted(Dataset):
         return {**self.rows[row], WEIGHT: weight}
 
 
-class ShareLoader(DataLoader):
-    """Loader of one process's share of the micro-batches of a data set; the Trainer moves them to the device."""
+def with_partners(dataset: datasets.Dataset) -> datasets.Dataset:
+    """Add the responses of each pair's partner.
 
-    def __init__(self, rows: Any, share: ShareOfMicroBatches, **options: Any) -> None:
-        super().__init__(_Weighted(rows), batch_sampler=share, **options)
+    A partner's response is cut where, with the prompt, it would be longer than the longest pair.
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, which decides the order."""
-        sampler: Any = self.batch_sampler
-        sampler.set_epoch(epoch)
+    Raises:
+        UserError: all pairs have one prompt.
+    """
+    prompts, sides = dataset["prompt_ids"][:], {side: dataset[f"{side}_ids"][:] for side in ("chosen", "rejected")}
+    partners = _partners([tuple(prompt) for prompt in prompts])
+    longest = max(
+        len(prompt) + len(ids) for column in sides.values() for prompt, ids in zip(prompts, column, strict=True)
+    )
+    rooms = [longest - len(prompt) for prompt in prompts]
+    columns = {
+        IDS.format(side): [list(column[other][:room]) for room, other in zip(rooms, partners, strict=True)]
+        for side, column in sides.items()
+    }
+    return datasets.concatenate_datasets([dataset, datasets.Dataset.from_dict(columns)], axis=1)
+
+
+def mismatched_pairs(dataset: datasets.Dataset) -> datasets.Dataset:
+    """Rows of :func:`with_partners` as pairs of their own: the prompt with the responses of the partner."""
+    columns = {IDS.format(side): f"{side}_ids" for side in ("chosen", "rejected")}
+    return dataset.select_columns(["prompt_ids", *columns]).rename_columns(columns)
+
+
+def with_reference_sums(dataset: datasets.Dataset, mismatched: datasets.Dataset) -> datasets.Dataset:
+    """Add the summed log-probabilities of each pair's partner under the reference, nats.
+
+    ``mismatched`` are its :func:`mismatched_pairs`, with TRL's columns ``ref_chosen_logps`` and ``ref_rejected_logps``.
+    """
+    columns = {f"ref_{side}_logps": REFERENCE_SUM.format(side) for side in ("chosen", "rejected")}
+    return datasets.concatenate_datasets(
+        [dataset, mismatched.select_columns(list(columns)).rename_columns(columns)], axis=1
+    )
+
+
+def _partners(prompts: Sequence[tuple[int, ...]]) -> list[int]:
+    """For each row the next one, from the last on to the first, whose prompt is another."""
+    if len(set(prompts)) < 2:
+        raise UserError(
+            "loss: 'kto' needs pairs of at least two prompts, to hold responses against prompts that are not theirs. "
+            "Add pairs, or choose another loss."
+        )
+    found, count = [0] * len(prompts), len(prompts)
+    for row in range(2 * count - 1, -1, -1):  # twice round, so that the last rows know the first ones
+        following = (row + 1) % count
+        same = prompts[following] == prompts[row % count]
+        found[row % count] = found[following] if same else following
+    return found

@@ -32,7 +32,8 @@ def mark_complete(checkpoint: Path) -> None:
 class Progress(TrainerCallback):
     """What a Trainer has summed up since its last log row: saved by each process, and put back before the first step.
 
-    Numbers go through JSON as Python floats, which keeps every bit.
+    Numbers go through JSON as Python floats, which keeps every bit. The loss and the tokens of the whole run, which no
+    row of the log needs, count from the resumption.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -42,13 +43,8 @@ class Progress(TrainerCallback):
     def save(self, checkpoint: Path) -> None:
         """Write this process's part into a checkpoint."""
         trainer = self.trainer
-        content = {
-            "loss": float(trainer._tr_loss),
-            "total_loss": trainer._total_loss_scalar,
-            "last_logged": trainer._globalstep_last_logged,
-            "metrics": {mode: dict(values) for mode, values in trainer._metrics.items()},
-            "tokens": trainer._total_train_tokens,
-        }
+        content = {"loss": float(trainer._tr_loss), "last_logged": trainer._globalstep_last_logged}
+        content["metrics"] = {mode: dict(values) for mode, values in trainer._metrics.items()}
         self._path(checkpoint).write_text(json.dumps(content), encoding="utf-8")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -57,9 +53,7 @@ class Progress(TrainerCallback):
             return
         trainer, content = self.trainer, json.loads(self._path(self.resumed_from).read_text(encoding="utf-8"))
         trainer._tr_loss = torch.full_like(trainer._tr_loss, content["loss"])
-        trainer._total_loss_scalar = content["total_loss"]
         trainer._globalstep_last_logged = content["last_logged"]
-        trainer._total_train_tokens = content["tokens"]
         for mode, values in content["metrics"].items():
             trainer._metrics[mode].clear()
             trainer._metrics[mode].update(values)

@@ -27,9 +27,8 @@ from trulysafe.pairs.build import GAP, SAME_TEXT, rerank
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.read import endpoint_rewards
 from trulysafe.trainers.batches import WEIGHT
-from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.preference import PreferenceTrainer
-from trulysafe.trainers.step_log import StepLog
+from trulysafe.trainers.step_log import Meter, StepLog
 
 Example = dict[str, Any]
 Drops = Counter[str]
@@ -67,12 +66,10 @@ class OnlinePairs:
     def fresh(self, policy: Any, examples: Sequence[Example]) -> tuple[list[Example], Drops]:
         """Sample, judge and pair up responses to the prompts in scope; ``policy`` is unwrapped.
 
-        A prompt whose samples give no pair (fewer than two distinct finished ones, or no gap between their rewards) is
-        left out.
-
         Returns:
-            The rows to train on, in order: rows out of scope as they were, the others with fresh responses, reference
-            log-probabilities and rewards. May be empty. And how many prompts were dropped, by :data:`REASONS`.
+            The rows to train on, in order, possibly none: rows out of scope as they were, the others with fresh
+            responses, reference log-probabilities and rewards; prompts whose samples give no pair are left out. And how
+            many these were, by :data:`REASONS`.
         """
         asked = [place for place, example in enumerate(examples) if example.get("in_scope", True)]
         if not asked:
@@ -149,16 +146,15 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
     """
 
     def __init__(
-        self,
-        model: Any,
-        *,
-        method: Any,
-        reward_model: HybridReward | None = None,
-        judge: OnlineJudge | None = None,
-        **options: Any,
+        self, model: Any, *, method: Any, reward_model: Any = None, judge: OnlineJudge | None = None, **options: Any
     ) -> None:
         by_reward = method.online.judge == REWARD_JUDGE
-        _check_judge(method.online.judge, reward_model if by_reward else judge)
+        if by_reward and reward_model is None:
+            raise UserError("online pairs need reward_model (a fitted HybridReward of the same base model).")
+        if not by_reward and judge is None:
+            raise UserError(
+                f"online pairs need judge (a function that scores responses, for the judge {method.online.judge!r})."
+            )
         _check_columns(options.get("train_dataset"), () if by_reward else getattr(judge, "columns", ()))
         processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         if processes > 1:
@@ -168,7 +164,7 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         super().__init__(model, method=method, reward_model=reward_model, **options)
         device, tokenizer = self.accelerator.device, self.processing_class
         reference = reference.to(device)
-        if by_reward and frozen is not None:
+        if by_reward:
             pad: Any = tokenizer.pad_token_id  # type: ignore[union-attr]
             judge = RewardJudge(reference, frozen.to(device), int(pad), self.meter)
         assert judge is not None  # checked above
@@ -197,13 +193,6 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         if fresh:
             return self.data_collator(fresh)
         return inputs | {WEIGHT: torch.zeros(len(rows), device=inputs["input_ids"].device)}  # a step on nothing
-
-
-def _check_judge(name: str, given: Any) -> None:
-    if given is None and name == REWARD_JUDGE:
-        raise UserError("online pairs need reward_model (a fitted HybridReward of the same base model).")
-    if given is None:
-        raise UserError(f"online pairs need judge (a function that scores responses, for the judge {name!r}).")
 
 
 def _check_columns(dataset: Any, read_by_judge: Sequence[str]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trulysafe.common.errors import UserError
@@ -15,28 +13,20 @@ from trulysafe.reward.calibration import calibrate
 from trulysafe.reward.model import HybridReward, reward_margin_loss
 from trulysafe.reward.states import paired_states
 
-FOLDER = "online_reward"
+FOLDER, STATE = "online_reward", "optimizer.pt"
 
 
 class OnlineReward:
-    """A hybrid reward read, and if asked updated (in place), at every micro-batch.
+    """A hybrid reward read, and with ``train`` updated (in place), at every micro-batch.
 
-    Args:
-        reward: the fitted reward.
-        options: learning rate and weight decay of Adam, and the updates between refits of offset and temperature.
-        train: whether it trains at all.
-        validation: safe and unsafe validation states, each [N, L, D], for those refits.
+    ``validation`` holds safe and unsafe states, each [N, L, D], to refit offset and temperature on.
 
     Raises:
         UserError: the calibration is to be refitted, and there are no states for it or states of another model.
     """
 
     def __init__(
-        self,
-        reward: HybridReward,
-        options: Confidence,
-        train: bool,
-        validation: tuple[Tensor, Tensor] | None = None,
+        self, reward: HybridReward, options: Confidence, train: bool, validation: tuple[Tensor, Tensor] | None = None
     ) -> None:
         if train and options.calibrate_every:
             if not (validation and min(map(len, validation))):
@@ -59,15 +49,10 @@ class OnlineReward:
         return self.reward.calibrated(self.reward(states))
 
     def update(self, chosen: Tensor, rejected: Tensor) -> float:
-        """One Adam step on ``-log sigmoid(r_c - r_r - 1)`` with labels as given, never as reordered.
+        """One Adam step on ``-log sigmoid(r_c - r_r - 1)`` with labels as given; returns the loss before it.
 
-        Args:
-            chosen: detached states of the chosen responses of all processes, [N, L, D], so that all keep one reward;
-                N is at least 1: without a pair Adam would still move the weights, by its moments and the weight decay.
-            rejected: the same for the rejected ones.
-
-        Returns:
-            The loss before the step.
+        Both sides are detached states of the responses of all processes, [N, L, D], so that all keep one reward; N is
+        at least 1: without a pair Adam would still move the weights, by its moments and the weight decay.
         """
         self.optimizer.zero_grad()
         loss = reward_margin_loss(self.reward(chosen), self.reward(rejected)).mean()
@@ -82,19 +67,12 @@ class OnlineReward:
         """Write reward and optimiser state into a folder of a trainer checkpoint."""
         folder = Path(checkpoint) / FOLDER
         self.reward.save_pretrained(folder)
-        state = self.optimizer.state_dict()["state"]
-        tensors = {f"{index}.{key}": value.clone() for index, values in state.items() for key, value in values.items()}
-        save_file(tensors, folder / "optimizer.safetensors")
-        (folder / "progress.json").write_text(json.dumps({"updates": self.updates}), encoding="utf-8")
+        torch.save({"optimizer": self.optimizer.state_dict(), "updates": self.updates}, folder / STATE)
 
     def load(self, checkpoint: Path | str) -> None:
         """Restore what :meth:`save` wrote: training goes on exactly."""
         folder = Path(checkpoint) / FOLDER
-        saved = HybridReward.from_pretrained(folder)
-        self.reward.load_state_dict(saved.state_dict())
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in load_file(folder / "optimizer.safetensors").items():
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        self.updates = int(json.loads((folder / "progress.json").read_text(encoding="utf-8"))["updates"])
+        self.reward.load_state_dict(HybridReward.from_pretrained(folder).state_dict())
+        saved = torch.load(folder / STATE, weights_only=True)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.updates = saved["updates"]

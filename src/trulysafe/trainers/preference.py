@@ -2,8 +2,7 @@
 
 TRL keeps forward, reference, loss and metrics in one private method. It is overridden here once: forward -> token
 log-probabilities -> mask -> sums -> margin -> pair loss -> metrics, each a function of :mod:`trulysafe.trainers.step`.
-Everything else (data, optimiser, mixed precision, DDP, DeepSpeed, PEFT, checkpoints) is TRL's. Methods and their
-combinations differ in the :class:`~trulysafe.methods.method.Method` alone.
+Everything else (data, optimiser, mixed precision, DDP, DeepSpeed, PEFT, checkpoints) is TRL's.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import Tensor
+from torch.utils.data import DataLoader
 from trl import DPOTrainer
 
 from trulysafe.common.errors import UserError
@@ -24,14 +24,11 @@ from trulysafe.models.layer_states import LayerStates
 from trulysafe.models.load import check_tokens
 from trulysafe.models.tokens import end_of_turn_id
 from trulysafe.reward.model import HybridReward
-from trulysafe.trainers import step
-from trulysafe.trainers.batches import EXTRA_COLUMNS, PairCollator, ShareLoader, ShareOfMicroBatches
+from trulysafe.trainers import batches, step
 from trulysafe.trainers.checkpoints import Progress, mark_complete
 from trulysafe.trainers.checks import check_fits, check_lengths, check_required, finished, has_column
-from trulysafe.trainers.meter import Meter, MeterSteps
-from trulysafe.trainers.mismatched import mismatched_pairs, with_partners, with_reference_sums
 from trulysafe.trainers.online_reward import OnlineReward
-from trulysafe.trainers.step_log import StepLog, rows_of_all
+from trulysafe.trainers.step_log import Meter, MeterSteps, StepLog, rows_of_all
 
 
 class PreferenceTrainer(DPOTrainer):
@@ -49,8 +46,7 @@ class PreferenceTrainer(DPOTrainer):
     (place in :data:`trulysafe.common.schema.RISKS`) and ``flipped`` (bool: the label was flipped on purpose), both for
     the log, ``chosen_reward`` and ``rejected_reward`` (calibrated, for ``confidence.states: reference``), and per
     response token ``chosen_ref_token_logps``, ``chosen_token_rewards`` and their ``rejected_`` twins. Without token
-    rewards the mask reads the reward model as it was given, calibrated, at the reference's states of every token;
-    probes that were fitted on tokens need the columns.
+    rewards the mask reads the reward model as given, calibrated, at the reference's states of every token.
 
     Raises:
         UserError: a reward or a column that the method reads is missing, the reward has another shape, an argument of
@@ -83,14 +79,13 @@ class PreferenceTrainer(DPOTrainer):
                 f"{self.accelerator.num_processes} train. Set training.processes to 1."
             )
         if options.get("data_collator") is None:
-            self.data_collator = PairCollator(**vars(self.data_collator))
+            self.data_collator = batches.PairCollator(**vars(self.data_collator))
         for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):
             check_lengths(method, dataset, self.args, self.model)
-        if reward_model is not None:
-            check_fits(reward_model, self.model)
         self.reward: OnlineReward | None = None
         self._token_reward: HybridReward | None = None
         if reward_model is not None:
+            check_fits(reward_model, self.model)
             train = method.reads_policy_states and method.confidence.online
             reward_model = reward_model.to(self.accelerator.device)
             self.reward = OnlineReward(reward_model, method.confidence, train, validation_states)
@@ -105,55 +100,40 @@ class PreferenceTrainer(DPOTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False) -> Any:
         policy: Any = self.model
         method, training, log = self.method, policy.training, StepLog(self.accelerator)
-        micro_batch = step.MicroBatch.of(inputs, method.reward_scope)
+        batch = step.MicroBatch.of(inputs, method.reward_scope)
         checkpointing: Any = self.args.gradient_checkpointing_kwargs
         if training:
             self.meter.count(step=inputs["attention_mask"], mismatched=inputs.get("mismatched_attention_mask"))
         point: Tensor | float = 0.0
         if method.loss in SHIFTED_LOSSES:
-            point = step.kto_point(micro_batch, policy, model, checkpointing, log)
+            point = step.kto_point(batch, policy, model, checkpointing, log)
 
         # Forward: log-probabilities of response tokens, and the states of the endpoints if the confidence reads them.
-        states = LayerStates(model, micro_batch.endpoints()) if method.reads_policy_states else None
+        states = LayerStates(model, batch.endpoints()) if method.reads_policy_states else None
         with states or nullcontext():
-            logps = step.token_log_probs(model, **micro_batch.tokens())
+            logps = step.token_log_probs(model, **batch.tokens())
         self._refuse_non_finite(sum(logps.sum(dim=1).chunk(2)), "log-probability", inputs)
 
         # Mask, and the sums over the tokens that it keeps.
         masked = method.mask.rule != "none"
         ref_logps, token_rewards = step.reference_log_probs(
-            micro_batch, policy, self.ref_model, checkpointing, self._token_reward, masked
+            batch, policy, self.ref_model, checkpointing, self._token_reward, masked
         )
-        mask = step.token_mask(micro_batch, token_rewards, method.mask, self.args.seed, log)
+        mask = step.token_mask(batch, token_rewards, method.mask, self.args.seed, log)
         policy_sums, ref_sums = step.sums(logps, mask), step.sums(ref_logps, mask)
 
         # How much each label is trusted, the margins, and the loss of each pair.
         read, draws_of = states.stacked() if states else None, (self.args.seed, self.state.global_step)
         gamma = step.pair_confidence(
-            micro_batch,
-            method.confidence,
-            read,
-            self.reward,
-            training=training,
-            draws_of=draws_of,
-            meter=self.meter,
-            log=log,
+            batch, method.confidence, read, self.reward, training=training, draws_of=draws_of, meter=self.meter, log=log
         )
         losses = step.pair_losses(
-            micro_batch,
-            method.loss,
-            policy_sums,
-            ref_sums,
-            mask=mask,
-            gamma=gamma,
-            beta=self.beta,
-            point=point,
-            log=log,
+            batch, method.loss, policy_sums, ref_sums, mask=mask, gamma=gamma, beta=self.beta, point=point, log=log
         )
         self._refuse_non_finite(losses, "loss", inputs)
-        loss = (losses * micro_batch.weight).mean()
+        loss = (losses * batch.weight).mean()
 
-        step.log_margins(policy_sums, ref_sums, self.beta, micro_batch.real, log)
+        step.log_margins(policy_sums, ref_sums, self.beta, batch.real, log)
         log.pass_on(self._metrics["train" if training else "eval"])
         if not return_outputs:
             return loss
@@ -183,14 +163,15 @@ class PreferenceTrainer(DPOTrainer):
             return super().get_train_dataloader()
         args, seed = self.args, self.args.seed if self.args.data_seed is None else self.args.data_seed
         size = args.per_device_train_batch_size * args.world_size
-        share = ShareOfMicroBatches(len(data), size, args.world_size, args.process_index, seed)
+        share = batches.ShareOfMicroBatches(len(data), size, args.world_size, args.process_index, seed)
         rows = self._remove_unused_columns(data, description="Training")
-        return ShareLoader(rows, share, collate_fn=self.data_collator, pin_memory=args.dataloader_pin_memory)
+        how: Any = {"collate_fn": self.data_collator, "pin_memory": args.dataloader_pin_memory}
+        return DataLoader(batches.Weighted(rows), batch_sampler=share, **how)
 
     # What TRL must know about the further columns.
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        columns: Any = [*dict.fromkeys([*(self._signature_columns or ()), *EXTRA_COLUMNS])]
+        columns: Any = [*dict.fromkeys([*(self._signature_columns or ()), *batches.EXTRA_COLUMNS])]
         self._signature_columns = columns
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, *args: Any, **kwargs: Any) -> Any:
@@ -202,9 +183,9 @@ class PreferenceTrainer(DPOTrainer):
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         if self.method.loss in SHIFTED_LOSSES:
-            dataset = with_partners(dataset)
-            mismatched = super()._precompute_ref_logps(mismatched_pairs(dataset), *args, **kwargs)
-            dataset = with_reference_sums(dataset, mismatched)
+            dataset = batches.with_partners(dataset)
+            mismatched = super()._precompute_ref_logps(batches.mismatched_pairs(dataset), *args, **kwargs)
+            dataset = batches.with_reference_sums(dataset, mismatched)
         if has_column(dataset, "chosen_ref_token_logps"):
             return dataset
         if self.method.mask.rule != "none":

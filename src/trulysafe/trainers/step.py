@@ -28,9 +28,8 @@ from trulysafe.methods.method import Confidence, Mask
 from trulysafe.models.layer_states import LayerStates
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.batches import WEIGHT
-from trulysafe.trainers.meter import Meter
 from trulysafe.trainers.online_reward import OnlineReward
-from trulysafe.trainers.step_log import StepLog, mean_over_all, rows_of_all
+from trulysafe.trainers.step_log import Meter, StepLog, mean_over_all, rows_of_all
 
 Sides = tuple[Tensor, Tensor]
 """Of the chosen and of the rejected responses, each [pairs]."""
@@ -75,19 +74,12 @@ class MicroBatch:
 
 
 def token_log_probs(model: Any, input_ids: Tensor, attention_mask: Tensor, completion: Tensor) -> Tensor:
-    """Log-probability of each response token given all before it, nats, through TRL's fused head.
+    """Log-probability of each response token given all before it, nats, [rows, places]; 0 outside the responses.
 
-    On a GPU that head scores the places of responses alone, elsewhere every place, because on some devices another
-    number of places means another compilation. On a CPU nothing is compiled, and prompts and padding are half of a
-    micro-batch: there the head is given the states of those places alone. The values are the same.
-
-    Args:
-        model: TRL has given it the fused head.
-        input_ids, attention_mask: [rows, tokens].
-        completion: 1 on response tokens, [rows, tokens].
-
-    Returns:
-        Shape [rows, places]; 0 outside the responses.
+    It comes from the fused head that TRL gave the model; ``completion`` is 1 on response tokens, all are [rows,
+    tokens]. On a GPU that head scores the places of responses alone, elsewhere every place, because on some devices
+    another number of places means another compilation. On a CPU nothing is compiled, and prompts and padding are half
+    of a micro-batch: there the head is given the states of those places alone. The values are the same.
     """
     asked = {"input_ids": input_ids, "attention_mask": attention_mask, "fused_lm_head": True, "use_cache": False}
     labels = input_ids.masked_fill(completion == 0, -100)
@@ -111,9 +103,9 @@ def reference_log_probs(
 
     Args:
         micro_batch: may have columns ``ref_token_logps``, ``token_rewards``, or TRL's ``ref_chosen_logps``.
-        policy: in training; without ``ref_model`` it has an adapter, and is the reference when the adapter is off.
+        policy: without ``ref_model`` it has an adapter, and is the reference when the adapter is off.
         ref_model: the reference, if it is a model of its own.
-        checkpointing: the arguments of the policy's gradient checkpointing, which is off meanwhile.
+        checkpointing: arguments of the policy's gradient checkpointing, which is off meanwhile.
         token_reward: reads token rewards from the reference's states where the data set has none.
         masked: whether the method masks tokens: then sums over whole responses will not do.
 
@@ -140,17 +132,10 @@ def reference_log_probs(
 
 
 def token_mask(micro_batch: MicroBatch, token_rewards: Tensor | None, options: Mask, seed: int, log: StepLog) -> Tensor:
-    """Which response tokens count (paper B), with the mask's controls and its log.
-
-    Args:
-        micro_batch: its pairs out of scope keep all their tokens; a column ``risk`` splits the log.
-        token_rewards: [rows, places]; none where the method has no mask.
-        options: of the mask.
-        seed: of the run, for the draws of controls.
-        log: gets kept shares and fallbacks.
+    """Which response tokens count (paper B), with the mask's controls (``seed`` is the run's) and its log.
 
     Returns:
-        0/1, float32, [rows, places]; 1 on every response token where the method has no mask.
+        0/1, float32, [rows, places] as ``token_rewards``; 1 on every response token out of scope or without a mask.
     """
     response, ones, columns = micro_batch.response, micro_batch.response.float(), micro_batch.columns
     if options.rule == "none" or token_rewards is None:  # check_required refuses a mask without token rewards
@@ -206,12 +191,11 @@ def pair_confidence(
     Args:
         micro_batch: may have columns ``chosen_reward`` and ``rejected_reward``, ``flipped``, ``pair_index``.
         options: of the confidence.
-        states: of the policy at the endpoints, [rows, L, D]; none where the rewards are columns.
-        reward: reads ``states``.
-        training: whether a reward that trains learns from the pairs that it was read on.
+        states: of the policy at the endpoints, [rows, L, D], for ``reward``; none where the rewards are columns.
+        reward: learns from the pairs that it was read on if it trains and ``training`` is true.
+        training: whether this is a training step.
         draws_of: seed of the run and optimiser step, for the draws of ``options.shuffle``.
-        meter: gets the time of the reading and the number of responses.
-        log: gets gamma, and what the reward says of the pairs in scope.
+        meter, log: of the run and of the step.
 
     Returns:
         Detached, [pairs]; 1 out of scope.
@@ -236,11 +220,8 @@ def pair_confidence(
         return gamma
     read = chosen, rejected
     if options.shuffle != "none":  # the same draws in every process
-        rows = (
-            rows_of_all(accelerator, columns["pair_index"])
-            if "pair_index" in columns
-            else columns["input_ids"].flatten()
-        )
+        indexed = "pair_index" in columns
+        rows = rows_of_all(accelerator, columns["pair_index"]) if indexed else columns["input_ids"].flatten()
         draws = torch.Generator().manual_seed(stable_seed("confidence", *draws_of, *rows.tolist()))
         read = shuffled_rewards(chosen, rejected, options.shuffle, draws)
     of_all = torch.ones(len(in_scope), device=gamma.device)
@@ -282,17 +263,10 @@ def pair_losses(
     point: Tensor | float,
     log: StepLog,
 ) -> Tensor:
-    """Loss of each pair, [pairs].
+    """Loss of each pair by the loss's name, [pairs].
 
-    Args:
-        micro_batch: of the step.
-        loss: its name.
-        policy, reference: sums over kept tokens, nats.
-        mask: of kept tokens, [rows, places]; some losses are means over them.
-        gamma: confidence of each label, [pairs].
-        beta: inverse temperature of the implicit reward.
-        point: KTO's reference point; 0 for other losses.
-        log: of the step; knows all processes.
+    Policy and reference are sums over the tokens that ``mask`` [rows, places] keeps, nats; ``gamma`` is the confidence
+    of each label, [pairs], and ``point`` KTO's reference point, 0 for other losses.
     """
     of_chosen, of_rejected = mask.sum(dim=1).clamp(min=1).chunk(2)
     if loss == LIKELIHOOD_LOSS:

@@ -13,12 +13,9 @@ COST_FILE = "cost.json"
 FORWARD, TRAINING = 2, 6
 """FLOPs per parameter and token."""
 WORK = {"step": TRAINING, "mismatched": FORWARD, "sampling": FORWARD, "judging": FORWARD, "reference": FORWARD}
-"""Kinds of work that run the whole model, and their FLOPs per parameter and token; ``step`` is the training itself.
-
-``mismatched`` is the forward pass of KTO's reference point, a part of the training.
-
-``reading`` (of rewards from states that the training forward yields) runs probes alone and is counted by responses.
-"""
+"""Kinds of work that run the whole model, and their FLOPs per parameter and token; ``step`` is the training itself,
+``mismatched`` the forward pass of KTO's reference point. ``reading`` rewards from the states of the training forward
+runs probes alone and is counted by responses."""
 
 
 def flops_per_step(cost: Mapping[str, Any]) -> dict[str, float]:

@@ -26,9 +26,8 @@ def tell_of_damage(inputs: Any, told: str = "") -> None:
         for file, reason in _damaged(path):
             if str(file) in told:
                 continue
-            made = next(
-                (place for place in (path, *path.parents) if place.name and manifest_path(place).is_file()), None
-            )
+            places = (place for place in (path, *path.parents) if place.name and manifest_path(place).is_file())
+            made = next(places, None)
             remedy = "No rule of this workflow made it: fetch or copy it again, then run the same command again"
             if made is not None:
                 remedy = f"Delete {made} and run the same command again"

@@ -30,14 +30,7 @@ PLUMBING = (
 
 
 def fingerprint(*entries: Path | str) -> str:
-    """Hash the code reachable from scripts or modules.
-
-    Args:
-        entries: paths of scripts, or dotted names of modules in the package.
-
-    Returns:
-        16 hex digits, the same for code that differs in docstrings, comments and layout only.
-    """
+    """Hash the code reachable from scripts (paths) or modules (dotted names), 16 hex digits."""
     digest = hashlib.sha256()
     for path in sorted(closure(*entries)):
         digest.update(_syntax_digest(path).encode())
@@ -77,18 +70,13 @@ def _module_files(name: str) -> list[Path]:
 @cache
 def _imports(path: Path) -> frozenset[Path]:
     names: set[str] = set()
-    for node in ast.walk(_tree(path)):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return frozenset(file for name in names if name.split(".")[0] == PACKAGE for file in _module_files(name))
-
-
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
 @cache

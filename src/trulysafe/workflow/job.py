@@ -42,11 +42,9 @@ class Run:
         self.wildcards = snakemake.wildcards
         self.threads: int = snakemake.threads
         self.final = [Path(path) for path in snakemake.output]
-        self._private = {
-            path: path.with_name(f"{_stem(path)}{socket.gethostname()}-{os.getpid()}") for path in self.final
-        }
-        named = {name: self._place(paths) for name, paths in snakemake.output.items()}
-        self.output = SimpleNamespace(**named)
+        mine = f"{socket.gethostname()}-{os.getpid()}"
+        self._private = {path: path.with_name(f"{_stem(path)}{mine}") for path in self.final}
+        self.output = SimpleNamespace(**{name: self._place(paths) for name, paths in snakemake.output.items()})
         self.outputs = list(self._private.values())
         self.provenance_id = provenance_id(self.rule, self.params, self.input)
         self._notes: dict[str, Any] = {}
@@ -63,15 +61,8 @@ class Run:
         logger.info("%s", ", ".join(f"{key}: {value}" for key, value in facts.items()))
 
     def scratch(self, final: Path) -> Path:
-        """A folder for work that a failure must not lose (checkpoints), owned by this job until it ends; success
-        removes it.
-
-        Args:
-            final: the output it belongs to; the folder lies at :func:`scratch_path`.
-
-        Raises:
-            UserError: another job that is alive works there.
-        """
+        """A folder for work on an output that a failure must not lose, owned by this job; success removes it
+        (UserError: another job that is alive works there)."""
         folder = scratch_path(final)
         self._owned.enter_context(owned(folder))
         self._scratch.append(folder)
@@ -127,17 +118,11 @@ class Run:
 
 @contextmanager
 def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
-    """Run the body of a script as a job.
-
-    Args:
-        snakemake: the object that Snakemake gives to a script.
-        tokens: whether the job may see the user's access tokens; only what goes to the network needs them.
-
-    Yields:
-        The :class:`Run`; write to ``run.output.<name>`` (or ``run.outputs``), which are private paths.
+    """Run the body of a script as a job: it writes to ``run.output.<name>`` (or ``run.outputs``), private paths.
 
     A :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the
-    rule's log, with the names of damaged inputs, and in both cases (and on SIGTERM) nothing is left behind.
+    rule's log, with the names of damaged inputs, and in both cases (and on SIGTERM) nothing is left behind. Only what
+    goes to the network needs ``tokens``, the user's access tokens.
     """
     _log_to(snakemake.log[0] if snakemake.log else None)
     signal.signal(signal.SIGTERM, _terminate)
@@ -164,11 +149,9 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
         logger.error("%s", traceback.format_exc())
         if disk_is_full(error):
             logger.error(
-                "The disk is full, or your quota on it is used up: %s could not be written. Free space (`df`, "
-                "`quota`), or "
-                "move results/ to another disk and put a link in its place; then run the same command again. Finished "
-                "jobs "
-                "stay finished.",
+                "The disk is full, or your quota on it is used up: %s could not be written. Free space (`df`, `quota`) "
+                "or move results/ to another disk and put a link in its place; then run the same command again. "
+                "Finished jobs stay finished.",
                 ", ".join(map(str, run.final)),
             )
         tell_of_damage(run.input)

@@ -29,11 +29,8 @@ _ALIVE = set("RUNNING COMPLETING CONFIGURING PENDING SUSPENDED STOPPED SIGNALING
 
 @contextmanager
 def owned(folder: Path | str) -> Iterator[None]:
-    """Own a folder (made if it is not there) while inside.
-
-    Raises:
-        UserError: a living process owns it, or one of which it cannot be known.
-    """
+    """Own a folder (made if it is not there) while inside (UserError: a living process owns it, or one of which it
+    cannot be known)."""
     lock = Path(folder) / OWNER_FILE
     lock.parent.mkdir(parents=True, exist_ok=True)
     mine = json.dumps(_this_process(), sort_keys=True)
@@ -69,8 +66,7 @@ def _free_or_refuse(lock: Path, aside: Path) -> None:
         who = f"process {owner['pid']} on {owner['host']}{job} works here since {owner['since']}"
         raise UserError(
             f"{lock.parent}: {who}. Wait until it ends, or end it, and run the same command again. If you know that it "
-            "is "
-            f"gone, delete {lock} first."
+            f"is gone, delete {lock} first."
         )
     try:
         lock.rename(aside)
@@ -78,9 +74,7 @@ def _free_or_refuse(lock: Path, aside: Path) -> None:
         return
     if _text(aside) == found:
         logger.info("%s: taking over from a process that is gone", lock.parent)
-    elif not _linked(
-        aside, lock
-    ):  # what was moved is a lock that another job took meanwhile: put back, if there is room
+    elif not _linked(aside, lock):  # what was moved is another job's new lock: put back, if there is room
         logger.warning("%s: two jobs took over at the same time", lock.parent)
     aside.unlink(missing_ok=True)
 
@@ -94,13 +88,8 @@ def _linked(source: Path, target: Path) -> bool:
 
 
 def _this_process() -> dict[str, Any]:
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "started": start_of(os.getpid()),
-        "job": os.environ.get("SLURM_JOB_ID"),
-        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-    }
+    now = {"job": os.environ.get("SLURM_JOB_ID"), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": start_of(os.getpid()), **now}
 
 
 def _may_be_alive(owner: dict[str, Any]) -> bool:

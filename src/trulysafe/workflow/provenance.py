@@ -1,5 +1,4 @@
-"""Where results come from: the id of a piece of work, and the manifest and the scratch folder that belong to an
-output."""
+"""Where results come from: the id of a piece of work, and the manifest and scratch folder that belong to an output."""
 
 from __future__ import annotations
 
@@ -17,11 +16,8 @@ def provenance_id(rule: str, params: Any, inputs: Any) -> str:
 
     The shards of one piece of work share an id, and count once: another number of shards is the same work.
     """
-    payload = {
-        "rule": rule,
-        "params": plain(dict(params.items())),
-        "inputs": sorted({input_id(path) for path in inputs}),
-    }
+    ids = sorted({input_id(path) for path in inputs})
+    payload = {"rule": rule, "params": plain(dict(params.items())), "inputs": ids}
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -57,11 +53,7 @@ def read_notes(output: Path | str) -> dict[str, Any]:
 
 
 def read_manifest(output: Path | str) -> dict[str, Any]:
-    """The manifest of an output.
-
-    Raises:
-        UserError: it is cut short or lacks what every manifest holds.
-    """
+    """The manifest of an output (UserError: it is cut short or lacks what every manifest holds)."""
     path = manifest_path(Path(output))
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

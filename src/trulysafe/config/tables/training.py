@@ -10,7 +10,7 @@ from trulysafe.config.launch import Launch, uneven
 from trulysafe.config.tables.optimisation import Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.methods.method import Method
-from trulysafe.token_rewards.options import TokenFit
+from trulysafe.token_rewards.sources.token_rm import TokenFit
 
 
 class Training(Launch):

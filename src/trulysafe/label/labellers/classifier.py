@@ -24,13 +24,10 @@ class Options(FitOptions):
 
 
 def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Any) -> dict[str, Any]:
-    """Fit on part of the prompts, test on the others, and write classifier and ``held_out.csv``.
-
-    Raises:
-        UserError: fewer than two classes, or too few rows.
-    """
+    """Fit on part of the prompts, test on the others, and write classifier and ``held_out.csv`` (UserError: fewer than
+    two classes, or too few rows)."""
     from trulysafe.classifier.fit_and_test import fit_and_test, save_tested
-    from trulysafe.label.ceiling import about
+    from trulysafe.label.agreement import about
 
     rows = labelled[labelled["risk"].isin(options.classes or get_args(Risk))]
     prompts, labels = rows["prompt"].tolist(), rows["risk"].tolist()
@@ -43,7 +40,7 @@ def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Any) ->
     """Give empty rows their likeliest class, among the harmful ones where a prompt is known to be harmful."""
     from trulysafe.classifier.text_classifier import TextClassifier
     from trulysafe.common.schema import HARMFUL_RISKS
-    from trulysafe.label.labellers._fill import filled
+    from trulysafe.label.labelling import filled
 
     classifier = TextClassifier.load(artefact)
 

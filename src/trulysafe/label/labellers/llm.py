@@ -39,30 +39,23 @@ class Options(Base):
 
 
 def open_client(**arguments: Any) -> Client:
-    """The client of the model, see :func:`trulysafe.llm.opening.open_client`."""
-    from trulysafe.llm import opening
+    """The client of the model, see :func:`trulysafe.llm.client.open_client`."""
+    from trulysafe.llm import client
 
-    return opening.open_client(**arguments)
+    return client.open_client(**arguments)
 
 
 def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Client | None) -> dict[str, Any]:
     """Score the model on held-out prompts beside the baseline of a fitted labeller, and write ``held_out.csv``.
 
-    Args:
-        labelled: prompts with their ``risk``; classes that the reviewer cannot name are left out. Without any, nothing
-            is tested.
-        folder: where ``held_out.csv`` goes: prompt_id, label, and the classes by baseline and reviewer.
-        options: how much is held out, and how the model is asked.
-        client: the model.
-
-    Returns:
-        Metrics as of a fitted labeller; ``unparsed`` counts the held-out rows without a readable answer, which count as
-        wrong, and ``problems`` says why.
+    That holds prompt_id, label, and the classes by baseline and reviewer; classes that the reviewer cannot name are
+    left out. Returns metrics as of a fitted labeller; ``unparsed`` counts the held-out rows without a readable answer,
+    which count as wrong, and ``problems`` says why. Without labelled prompts nothing is tested.
     """
     from trulysafe.classifier.fit_and_test import fit_and_test, score
     from trulysafe.common.schema import UNPARSED
     from trulysafe.data.roles import at_most
-    from trulysafe.label.ceiling import about
+    from trulysafe.label.agreement import about
     from trulysafe.label.reviewer import CLASSES
 
     if labelled.empty:
@@ -88,7 +81,7 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Client |
 
 def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Client | None) -> pd.DataFrame:
     """Give empty rows the class that the model names, ``unparsed`` where no attempt could be read."""
-    from trulysafe.label.labellers._fill import filled
+    from trulysafe.label.labelling import filled
 
     return filled(frame, NAME, lambda prompts, harmful: _ask(prompts, harmful.tolist(), client, options)[0])
 
@@ -101,7 +94,7 @@ def _ask(
     from trulysafe.label.reviewer import review, risk_of
 
     if client is None:
-        raise UserError("labeller of kind 'llm': no client was given. Open one with trulysafe.llm.opening.open_client.")
+        raise UserError("labeller of kind 'llm': no client was given. Open one with trulysafe.llm.client.open_client.")
     outcomes = review(client, prompts, harmful, options.attempts)
     problems = Counter(outcome.problem for outcome in outcomes if outcome.value is None)
     if problems.total() == len(outcomes) > 1:

@@ -17,11 +17,7 @@ class Options(Base):
 
 
 def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Any) -> pd.DataFrame:
-    """The table as it is.
-
-    Raises:
-        UserError: a prompt has no class.
-    """
+    """The table as it is (UserError: a prompt has no class)."""
     missing = frame["risk"] == ""
     if missing.any():
         example = frame.loc[missing].iloc[0]

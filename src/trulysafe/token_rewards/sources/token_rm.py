@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import Field
+
 from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Options as Base
-from trulysafe.token_rewards.options import TokenFit
+from trulysafe.common.options import Count, NotNegative, Positive, Table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,6 +28,15 @@ MODEL = "model"
 """Folder of the fitted model within the artefact."""
 LABELS = {0: "unsafe", 1: "safe"}
 _IGNORED = -100
+
+
+class TokenFit(Table):
+    """How :func:`trulysafe.token_rewards.sources.token_rm.fit_token_rm` fits."""
+
+    epochs: Count = Field(3, description="Passes over the responses.")
+    batch_size: Count = Field(16, description="Responses per step.")
+    learning_rate: Positive = Field(1e-4, description="Peak of AdamW, linear decay.")
+    weight_decay: NotNegative = Field(0.01, description="Of AdamW.")
 
 
 class Options(Base):
@@ -74,17 +85,8 @@ def fit_token_rm(
 ) -> float:
     """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and save it.
 
-    Args:
-        model: a token-classification model with two labels (:func:`trulysafe.models.load.load_token_classifier`); it is
-            changed.
-        tokenizer: its tokenizer.
-        safe, unsafe: tokenised responses of each side.
-        output: folder to write.
-        how: passes, batch and optimiser.
-        seed: order of the responses and dropout.
-
-    Returns:
-        Loss of the last tenth of the steps, nats per token.
+    The model, of :func:`trulysafe.models.load.load_token_classifier`, is changed. Returns the loss of the last tenth of
+    the steps, nats per token.
 
     Raises:
         UserError: one of the two sides is empty.
@@ -102,18 +104,10 @@ def fit_token_rm(
     steps = -(-len(examples) // how.batch_size) * how.epochs
     with TemporaryDirectory() as scratch:
         arguments = TrainingArguments(
-            output_dir=scratch,
-            num_train_epochs=how.epochs,
-            per_device_train_batch_size=how.batch_size,
-            learning_rate=how.learning_rate,
-            weight_decay=how.weight_decay,
-            seed=seed,
-            logging_steps=max(1, steps // 10),
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-        )
+            scratch, num_train_epochs=how.epochs, per_device_train_batch_size=how.batch_size, seed=seed,
+            learning_rate=how.learning_rate, weight_decay=how.weight_decay, logging_steps=max(1, steps // 10),
+            save_strategy="no", report_to="none", disable_tqdm=True, dataloader_pin_memory=False,
+        )  # fmt: skip
         collator = DataCollatorForTokenClassification(tokenizer, label_pad_token_id=_IGNORED)
         trainer = Trainer(model=model, args=arguments, train_dataset=examples, data_collator=collator)
         trainer.train()
