@@ -1,12 +1,12 @@
 """trulysafe: from raw data to tables and figures. Start here; every stage is one file under workflow/rules."""
 
+from snakemake.common.configfile import load_configfile
 from snakemake.utils import min_version
 
 min_version("9.0")
 
-if (
-    "models" not in config
-):  # --configfile merges into what is loaded here, so the demo is loaded only when nothing was given
+# --configfile and --config are laid over the demo, unless a file names models of its own.
+if not any("models" in load_configfile(path) for path in workflow.overwrite_configfiles):
 
     configfile: "config/demo.yaml"
 

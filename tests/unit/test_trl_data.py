@@ -146,3 +146,54 @@ def test_a_tokenizer_without_eos_is_refused(model, arguments):
 def test_a_streamed_set_is_prepared_alike(model, newline_tokenizer, arguments):
     trainer = made(PreferenceTrainer, model, arguments(), conversational().to_iterable_dataset(), newline_tokenizer)
     assert all(row["chosen_ids"][-1] == newline_tokenizer.eos_token_id for row in trainer.train_dataset)
+
+
+def system_first(row):
+    return row | {"prompt": [{"role": "system", "content": "w1"}, *row["prompt"]]}
+
+
+def rows(**changes):
+    """Two rows in conversation, the second one changed."""
+    return Dataset.from_list([conversational()[0], conversational()[1] | changes])
+
+
+NOT_OF_ONE_FORM = {
+    "a text prompt with messages": (
+        Dataset.from_list([{**conversational()[0], "prompt": "w1"}]), "row 0: prompt is a text, chosen is messages",
+    ),
+    "a message prompt with texts": (
+        standard().map(lambda row: {"prompt": [{"role": "user", "content": "w1"}]}),
+        "row 0: prompt is messages, chosen is a text",
+    ),
+    "null prompt": (rows(prompt=None), r"row 1: prompt is empty \(null\), chosen is messages"),
+    "null text": (Dataset.from_list([*standard().select([0]), standard()[1] | {"chosen": None}]),
+        r"row 1: prompt is a text, chosen is empty \(null\)"),
+    "null content": (rows(prompt=[{"role": "user", "content": None}]), "row 1: message 0 of prompt has no content"),
+    "null in a response": (rows(rejected=[{"role": "assistant", "content": None}]), "row 1: message 0 of rejected"),
+    "no role": (rows(chosen=[{"content": "w1"}]), "row 1: .*chosen is a list that holds no messages"),
+    "no messages": (rows(chosen=[]), "row 1: .*chosen is a list that holds no messages"),
+    "numbers": (Dataset.from_dict({"prompt": [1], "chosen": [2], "rejected": [3]}), "row 0: prompt is of type int"),
+    "a list of texts": (Dataset.from_dict({"chosen": [["w1"]], "rejected": [["w2"]]}), "holds no messages"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_OF_ONE_FORM)
+def test_rows_of_another_form_are_refused_before_anything(model, tokenizer, arguments, name):
+    data, message = NOT_OF_ONE_FORM[name]
+    with pytest.raises(UserError, match=rf"{message}.*Accepted: ") as caught:
+        PreferenceTrainer(model, args=arguments(), train_dataset=data, processing_class=tokenizer)
+    assert "lists of messages" in str(caught.value)
+
+
+def test_a_turn_that_the_template_refuses_names_the_row(model, tokenizer, arguments):
+    strict = deepcopy(tokenizer)
+    strict.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        + tiny.TEMPLATE
+    )
+    data = Dataset.from_list([conversational()[0], system_first(conversational()[1])])
+    for given in ({"train_dataset": data}, {"train_dataset": conversational(), "eval_dataset": data}):
+        with pytest.raises(UserError, match=r"row 1: .* refuses prompt and chosen .*System role not supported"):
+            PreferenceTrainer(model, args=arguments(), processing_class=strict, **given)
+    with pytest.raises(UserError, match=r"conversation 1: .* refuses messages of system, user.*not supported"):
+        extract(model, strict, [("w1", "w2"), ([{"role": "system", "content": "w1"}, *data[0]["prompt"]], "w2")])

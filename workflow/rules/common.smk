@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
 
 sys.path.insert(0, str(Path(workflow.basedir) / "src"))
 
+from trulysafe.config.files import given_by_hand
 from trulysafe.prefetch import hub as prefetch
 from trulysafe.config.load import load
 from trulysafe.plan.plan import Plan
@@ -26,6 +28,8 @@ sources = [str(Path(workflow.basedir).resolve() / "src"), *os.environ.get("PYTHO
 os.environ.update(PYTHONPATH=os.pathsep.join(dict.fromkeys(filter(None, sources))))
 
 try:
+    for given in given_by_hand(workflow.config_settings.config_args or ()):
+        update_config(config, given)
     CONFIG = load(config)
     SITE = Site.from_defaults({name: resource.raw for name, resource in DEFAULTS.items()})
 except UserError as error:

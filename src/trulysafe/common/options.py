@@ -111,7 +111,7 @@ class Table(BaseModel):
     @classmethod
     def _unknown_keys_are_told_the_known(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            return handler(given)
+            return handler(_with_text_keys(given))
         except ValidationError as error:
             raise _again(map(cls._with_known_keys, error.errors())) from None
 
@@ -122,6 +122,22 @@ class Table(BaseModel):
         known = sorted(field.alias or key for key, field in cls.model_fields.items())
         said = f"unknown key.{choices(item['loc'][0], known)} config/README.md explains them."
         return {**item, "ctx": {"said": said}}
+
+
+def _with_text_keys(given: Any, under: str = "") -> Any:
+    """Keys that YAML takes for numbers as the texts that they are written as; others that are no texts are refused."""
+    if isinstance(given, list):
+        return [_with_text_keys(item, under) for item in given]
+    if not isinstance(given, dict):
+        return given
+    for key in given:
+        if isinstance(key, bool) or not isinstance(key, str | int | float):
+            raise error_at(
+                under or str(key),
+                f"the key {key} is no text, as YAML reads yes, no, on, off, true, false, null and dates for something "
+                "else. Put it in quotes, written as in the data.",
+            )
+    return {str(key): _with_text_keys(item, f"{under}.{key}".lstrip(".")) for key, item in given.items()}
 
 
 class PublicTable(Table):

@@ -2,7 +2,7 @@
 models."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,20 @@ def raw_configuration(paths: Path | Sequence[Path], demo: Path = DEMO) -> dict[s
     models; UserError where a file is missing or no mapping."""
     given = reduce(_over, [_mapping(path) for path in ([paths] if isinstance(paths, Path) else paths)])
     return given if "models" in given else _over(_mapping(demo), given)
+
+
+def given_by_hand(entries: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """What ``--config key=value`` says, each value read as in a file; Snakemake itself leaves what is nested as text.
+
+    Raises:
+        UserError: a value is no YAML.
+    """
+    for entry in entries:
+        key, _, value = entry.partition("=")
+        try:
+            yield {key: yaml.safe_load(value)}
+        except yaml.YAMLError as error:
+            raise UserError(f"--config {key}: {value!r} is no YAML ({error}). Give it as in a configuration.") from None
 
 
 def scenario_of(paths: Path | Sequence[Path]) -> str:

@@ -20,6 +20,7 @@ from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import pair_id, prompt_id, response_id, unit_interval
 from trulysafe.common.options import what_is_wrong
 from trulysafe.common.schema import RISKS, check_table
+from trulysafe.data.records import plain
 from trulysafe.data.sources import (
     READERS,
     TEXTS,
@@ -169,7 +170,9 @@ def _record(fields: Fields, options: SourceOptions, where: str) -> Fields:
     # a prompt without topic or template is a family of its own: that is what resampling by family then means
     record["family"] = fields.get("family") or record["prompt_id"]
     known = {} if options.harmful is None else {"harmful": options.harmful}
-    return record | {"meta": json.dumps(fields.get("meta", {}) | known, sort_keys=True, ensure_ascii=False)}
+    given = fields.get("meta", {}) | known
+    facts = {name: plain(value, f"{where}: column {name!r}") for name, value in given.items()}
+    return record | {"meta": json.dumps(facts, sort_keys=True, ensure_ascii=False)}
 
 
 def _without_duplicates(frame: pd.DataFrame, table_kind: TableKind, dropped: Counter[str]) -> pd.DataFrame:

@@ -11,10 +11,14 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
+from math import isfinite
 from pathlib import Path
 from typing import IO, Any
+from uuid import UUID
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.prefetch.hub import dataset_folder
@@ -58,10 +62,57 @@ class Row:
             raise UserError(f"{self.where}: column {column!r} is empty. Fill it or remove the row.")
         return value.strip()
 
+    def fact(self, column: str) -> str:
+        """Any single value of a column as a text, the empty one where there is none: ``1`` for 1.0, ``true``.
+
+        Raises:
+            UserError: the column is absent, or holds bytes that are no text, a list or a mapping.
+        """
+        value = plain(self.get(column), f"{self.where}: column {column!r}")
+        if isinstance(value, list | dict):
+            raise UserError(f"{self.where}: column {column!r} holds a {type(value).__name__}, one value is needed.")
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
     def optional(self, column: str) -> str:
         """Text of a column, or the empty text where the column is absent or empty."""
         value = self.values.get(column)
         return value.strip() if isinstance(value, str) else ""
+
+
+def plain(value: Any, where: str) -> Any:
+    """A value as JSON holds it: dates, times and decimals as texts, bytes as UTF-8, arrays as lists, NaN as null.
+
+    Half of a surrogate pair, which no file of text can hold, becomes U+FFFD.
+
+    Raises:
+        UserError: there is no such form; names ``where`` and the type.
+    """
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case None | bool() | int():
+            return value
+        case float():
+            return value if isfinite(value) else None
+        case date() | time():
+            return value.isoformat()
+        case timedelta() | Decimal() | UUID():
+            return str(value)
+        case Mapping():
+            return {str(plain(key, where)): plain(item, where) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(item, where) for item in value]
+        case bytes():
+            with suppress(UnicodeDecodeError):
+                return value.decode("utf-8")
+    if hasattr(value, "tolist"):  # numpy's
+        return plain(value.tolist(), where)
+    raise UserError(
+        f"{where}: holds {type(value).__name__}, which cannot be kept as JSON. Leave the column out, or convert it to "
+        "text."
+    )
 
 
 def file_rows(paths: list[Path], form: str = "") -> Iterator[Row]:
@@ -181,7 +232,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 def _json_object(text: str, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = _loaded(text)
     except json.JSONDecodeError as error:
         raise UserError(
             f"{where}: not valid JSON ({error.msg}, column {error.colno}). One JSON object per line is needed."
@@ -191,9 +242,14 @@ def _json_object(text: str, where: str) -> dict[str, Any]:
     return value
 
 
+def _loaded(text: str) -> Any:
+    value = json.loads(text)
+    return plain(value, "") if "\\u" in text else value
+
+
 def _json(path: Path) -> Iterator[Row]:
     try:
-        rows = json.loads(_decoded(path, _bytes(path)).removeprefix(BYTE_ORDER_MARK))
+        rows = _loaded(_decoded(path, _bytes(path)).removeprefix(BYTE_ORDER_MARK))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not valid JSON ({error.msg}, line {error.lineno}).") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -227,8 +283,20 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise UserError(f"{path}: file not found.") from error
     except pa.ArrowInvalid as error:
         raise UserError(f"{path}: not a readable Parquet file ({error}).") from error
-    for number, values in enumerate(table.to_pylist(), start=1):
+    try:
+        rows = table.to_pylist()
+    except (ValueError, OverflowError):
+        rows = (_one_row(table, number, path) for number in range(table.num_rows))
+    for number, values in enumerate(rows, start=1):
         yield Row(values, f"{path}: row {number}")
+
+
+def _one_row(table: Any, number: int, path: Path) -> dict[str, Any]:
+    try:
+        (values,) = table.slice(number, 1).to_pylist()
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{path}: row {number + 1} cannot be read ({error}). Write it as text in UTF-8.") from error
+    return dict(values)
 
 
 FORMATS: dict[str, Callable[[Path], Iterator[Row]]] = {"jsonl": _jsonl, "json": _json, "csv": _csv, "parquet": _parquet}

@@ -183,12 +183,17 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], **option
             f"The tokenizer {tokenizer.name_or_path!r} has no chat template. "
             "Set models.<name>.chat_template to the path of a Jinja template, or choose an instruction-tuned model."
         )
-    dated = _dated(tokenizer.get_chat_template())
-    return str(
-        tokenizer.apply_chat_template(
-            messages, chat_template=dated, tokenize=False, date_string=TODAY.strftime(DAY), **options
-        )
-    )
+    from jinja2 import TemplateError
+
+    given = {"chat_template": _dated(tokenizer.get_chat_template()), "date_string": TODAY.strftime(DAY), **options}
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **given))
+    except TemplateError as error:
+        roles = ", ".join(str(message.get("role")) for message in messages)
+        raise UserError(
+            f"The chat template of {tokenizer.name_or_path!r} refuses messages of {roles}: {error}. Where it takes no "
+            "system message, put that before the first user's, or give another template."
+        ) from error
 
 
 @cache

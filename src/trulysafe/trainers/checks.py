@@ -20,6 +20,11 @@ from trulysafe.models.tokens import up_to_end_of_turn
 from trulysafe.reward.model import HybridReward
 
 SIDES = ("chosen", "rejected")
+TEXTS = ("prompt", *SIDES)
+_ACCEPTED = (
+    "Accepted: prompt, chosen and rejected are all texts, or all lists of messages "
+    "[{'role': 'user', 'content': 'a text'}, ...]; prompt may be left out where both responses begin with it."
+)
 _REPLACED = {
     "loss_type": "choose the loss by method=Method(loss=...)",
     "loss_weights": "a method has one loss",
@@ -147,6 +152,63 @@ def _check_form(dataset: Any) -> None:
         )
     if isinstance(dataset, Dataset) and not len(dataset):
         raise UserError("the data set has no rows, so there is nothing to train on.")
+    if not has_column(dataset, "prompt_ids"):
+        checked = dataset.select_columns([name for name in TEXTS if name in columns]) if _is_table(dataset) else ()
+        for index, row in enumerate(checked):
+            check_row(row, index)
+
+
+def check_row(row: Mapping[str, Any], index: int) -> None:
+    """Refuse a row whose prompt and responses are not of one form, or that holds messages without content.
+
+    Raises:
+        UserError: names the row, what is wrong with it, and what is accepted.
+    """
+    forms = {name: _form(row[name]) for name in TEXTS if name in row}
+    if len(set(forms.values())) > 1 or not set(forms.values()) <= {"a text", "messages"}:
+        found = ", ".join(f"{name} is {form}" for name, form in forms.items())
+        raise UserError(f"row {index}: {found}. {_ACCEPTED}")
+    for name, form in forms.items():
+        for place, message in enumerate(row[name] if form == "messages" else ()):
+            if not isinstance(message.get("content"), str | list) and not message.get("tool_calls"):
+                raise UserError(
+                    f"row {index}: message {place} of {name} has no content. Drop such rows, or give it a text. "
+                    f"{_ACCEPTED}"
+                )
+
+
+def _form(value: Any) -> str:
+    if isinstance(value, str):
+        return "a text"
+    if not isinstance(value, list):
+        return "empty (null)" if value is None else f"of type {type(value).__name__}"
+    roles = [isinstance(message, Mapping) and isinstance(message.get("role"), str) for message in value]
+    return "messages" if all(roles) and roles else "a list that holds no messages"
+
+
+def check_template(dataset: Any, tokenizer: Any, error: Exception) -> None:
+    """Refuse the first row whose conversation the chat template cannot write, after an error of TRL's about some row.
+
+    Raises:
+        UserError: names the row and what the template says.
+    """
+    for index, row in enumerate(dataset if _is_table(dataset) else ()):
+        for side in SIDES:
+            messages = [*(row.get("prompt") or []), *row[side]]
+            try:
+                tokenizer.apply_chat_template(messages, tokenize=False)
+            except Exception as refused:  # templates raise what they like
+                roles = ", ".join(str(message.get("role")) for message in messages if isinstance(message, Mapping))
+                raise UserError(
+                    f"row {index}: the tokenizer's chat template refuses prompt and {side} response, messages of "
+                    f"{roles}: {refused}. Where it takes no system message, put that before the first user's; or give "
+                    "the tokenizer another chat template."
+                ) from error
+
+
+def _is_table(dataset: Any) -> bool:
+    """Whether the rows of a data set can be gone through now; a streamed set is read once, in training."""
+    return isinstance(dataset, Dataset)
 
 
 def _check_arguments(args: Any) -> None:

@@ -26,7 +26,7 @@ from trulysafe.models.tokens import end_of_turn_id
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers import batches, step
 from trulysafe.trainers.checkpoints import Progress, mark_complete
-from trulysafe.trainers.checks import check_fits, check_lengths, check_required, finished, has_column
+from trulysafe.trainers.checks import check_fits, check_lengths, check_required, check_template, finished, has_column
 from trulysafe.trainers.online_reward import OnlineReward
 from trulysafe.trainers.step_log import Meter, MeterSteps, StepLog, rows_of_all
 
@@ -178,7 +178,11 @@ class PreferenceTrainer(DPOTrainer):
         if has_column(dataset, "prompt_ids"):
             return dataset
         end_of_turn_id(self._tokenizer)  # refuses a tokenizer that has none
-        prepared = super()._prepare_dataset(dataset, processing_class, *args, **kwargs)
+        try:
+            prepared = super()._prepare_dataset(dataset, processing_class, *args, **kwargs)
+        except Exception as error:
+            check_template(dataset, self._tokenizer, error)
+            raise
         return finished(prepared, self._tokenizer, self.method)
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:

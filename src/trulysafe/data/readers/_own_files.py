@@ -55,7 +55,6 @@ def fields(row: Row, options: OwnFiles) -> Fields:
     found: Fields = {name: row.text(options.columns.get(name, name)) for name in texts}
     ours: dict[str, Mapping[str, str]] = {"risk": options.risks, "label": options.labels}
     for name in set(options.columns) - set(texts):
-        value = row.get(options.columns[name])
-        text = "" if value is None else str(value)
+        text = row.fact(options.columns[name])
         found[name] = ours.get(name, {}).get(text, text)
     return found | {"meta": {name: row.get(name) for name in options.meta}}
