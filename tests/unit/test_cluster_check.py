@@ -110,8 +110,8 @@ def profile_of(folder, text):
         ("default-resources: [slurm_partition]", "default-resources: 'slurm_partition' is not accepted"),
         ("set-resources: {train: 5}", "set-resources: 5 is not accepted"),
         ("# Gr\xf6\xdfe", "is no UTF-8 text"),
-        ("default-resources: {most_memory_gb: 0}", "most_memory_gb: 0 is not accepted"),
-        ("default-resources: {longest_minutes: 0}", "longest_minutes: 0 is not accepted"),
+        ("default-resources: {most_memory_gb: 0}", "most_memory_gb: '0' is not accepted"),
+        ("default-resources: {longest_minutes: 0}", "longest_minutes: '0' is not accepted"),
     ],
 )
 def test_a_profile_of_wrong_types(tmp_path, text, said):

@@ -79,7 +79,7 @@ def test_memory_and_time_grow_up_to_the_limits_of_the_site():
     ("defaults", "expected"),
     [
         ({"gpu_flag": "gpus"}, "default-resources.gpu_flag: 'gpus' is not accepted"),
-        ({"longest_minutes": "1 day"}, "no whole number"),
+        ({"longest_minutes": "1 day"}, "longest_minutes: '1 day' is not accepted. Accepted: a whole number"),
     ],
 )
 def test_a_wrong_site_is_refused(defaults, expected):

@@ -6,16 +6,21 @@ laptop they are only labels.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
-from trulysafe.common.errors import UserError, not_accepted
+from pydantic import Field
+
+from trulysafe.common.options import Count, PublicTable
 from trulysafe.models.sizes import weights_in
 
 SIZES = {"tiny": 0.1, "1b": 3.0, "8b": 9.5, "13b": 20.0, "70b": float("inf")}
 """Size classes of models, and how many billion parameters each reaches up to."""
 
-FLAGS = ("gpu", "gres")
+KEYS = (
+    "slurm_partition cpus_per_task mem_mb runtime gpu gpu_model gres constraint mpi nodes tasks tasks_per_gpu".split()
+)
+"""Resources that a rule with a model may ask for."""
 
 
 @dataclass(frozen=True)
@@ -55,44 +60,24 @@ REQUESTS: dict[str, dict[str, Request]] = {
 }
 
 
-@dataclass(frozen=True)
-class Site:
-    """What only a site knows: the first block of ``profiles/slurm``. A local run has none of it.
+class Site(PublicTable):
+    """What only a site knows: the first block of ``profiles/slurm``. A local run has none of it."""
 
-    Attributes:
-        slurm_partition: partition for jobs without a GPU.
-        gpu_partition: partition for jobs with one.
-        gpu_flag: ``gpu`` asks by ``--gpus=2``, ``gres`` by ``--gres=gpu:2``.
-        gpu_type: type of GPU as SLURM names it; ``none`` leaves it open.
-        gpu_constraint: feature that a node with GPUs must have; ``none`` leaves it open.
-        most_memory_gb: memory of the largest node with GPUs; later attempts ask for no more.
-        longest_minutes: time limit of the partition with GPUs; later attempts ask for no more.
-    """
+    WHERE: ClassVar = "default-resources"
 
-    slurm_partition: str = ""
-    gpu_partition: str = ""
-    gpu_flag: str = "gpu"
-    gpu_type: str = "none"
-    gpu_constraint: str = "none"
-    most_memory_gb: int = 1_000_000
-    longest_minutes: int = 1_000_000
+    slurm_partition: str = Field("", description="Partition for jobs without a GPU.")
+    gpu_partition: str = Field("", description="Partition for jobs with one.")
+    gpu_flag: Literal["gpu", "gres"] = Field("gpu", description="How GPUs are asked for: `--gpus=2` or `--gres=gpu:2`.")
+    gpu_type: str = Field("none", description="Type of GPU as SLURM names it; `none` leaves it open.")
+    gpu_constraint: str = Field("none", description="Feature that GPU nodes must have; `none` leaves it open.")
+    most_memory_gb: Count = Field(1_000_000, description="Memory of the largest GPU node; attempts ask for no more.")
+    longest_minutes: Count = Field(1_000_000, description="Time limit of gpu_partition; attempts ask for no more.")
 
     @classmethod
     def from_defaults(cls, defaults: Mapping[str, Any]) -> Self:
-        """Read the site from a profile's ``default-resources``; keys that are not the site's are left alone; UserError
-        where ``gpu_flag`` is unknown, or a limit is no number."""
-        known = {field.name: field for field in fields(cls)}
-        given = {name: value for name, value in defaults.items() if name in known}
-        values: dict[str, Any] = {name: str(value).strip("'").strip('"') for name, value in given.items()}
-        for name in ("most_memory_gb", "longest_minutes"):
-            if name in values:
-                if not values[name].isdigit():
-                    wrong = f"default-resources.{name}: {values[name]!r} is no whole number"
-                    raise UserError(f"{wrong}. Mend it in the profile.")
-                values[name] = int(values[name])
-        if values.get("gpu_flag", "gpu") not in FLAGS:
-            raise not_accepted("default-resources.gpu_flag", values["gpu_flag"], FLAGS)
-        return cls(**values)
+        """Read the site from a profile's ``default-resources``, other keys left alone; UserError as of any table."""
+        known = {name: value for name, value in defaults.items() if name in cls.model_fields}
+        return cls(**{name: str(value).strip("'").strip('"') for name, value in known.items()})
 
 
 def size_class(name: str, given: str | None = None) -> str:
@@ -117,36 +102,25 @@ def requests(
     memory of its own), its nodes (a job of several starts what runs on the others itself, with srun).
     """
 
-    def asked(wildcards: Any) -> Request:
-        one, count = REQUESTS[kind][size_of(wildcards)], processes_of(wildcards)
-        return replace(one, gpus=one.gpus * count, cores=one.cores * count, memory_gb=one.memory_gb * count)
-
-    def by_flag(flag: str, value: Callable[[int], Any]) -> Callable[[Any], Any]:
-        return lambda wildcards: value(gpus) if (gpus := asked(wildcards).gpus) and flag_of(wildcards) == flag else None
-
-    def flag_of(wildcards: Any) -> str:
-        """``--gpus`` counts over all nodes and may give one more than another; ``--gres`` counts on each."""
-        return "gres" if nodes_of(wildcards) > 1 else site.gpu_flag
-
-    def of_several(value: Callable[[int], Any]) -> Callable[[Any], Any]:
-        return lambda wildcards: value(nodes) if (nodes := nodes_of(wildcards)) > 1 else None
-
-    typed = site.gpu_type not in ("", "none")
-    constrained = site.gpu_constraint not in ("", "none")
-    return {
-        "gpu": by_flag("gpu", lambda gpus: gpus),
-        "gpu_model": by_flag("gpu", lambda gpus: site.gpu_type if typed else None),
-        "gres": by_flag("gres", lambda gpus: f"gpu:{site.gpu_type}:{gpus}" if typed else f"gpu:{gpus}"),
-        "constraint": lambda wildcards: site.gpu_constraint if asked(wildcards).gpus and constrained else None,
-        "slurm_partition": lambda wildcards: (
-            (site.gpu_partition if asked(wildcards).gpus else site.slurm_partition) or None
-        ),
-        "cpus_per_task": lambda wildcards: asked(wildcards).cores,
-        "mem_mb": lambda wildcards, attempt: min(asked(wildcards).memory_gb * attempt, site.most_memory_gb) * 1000,
+    def asked(wildcards: Any, attempt: int) -> dict[str, Any]:
+        one, processes, nodes = REQUESTS[kind][size_of(wildcards)], processes_of(wildcards), nodes_of(wildcards)
+        found = {
+            "slurm_partition": (site.gpu_partition if one.gpus else site.slurm_partition) or None,
+            "cpus_per_task": one.cores * processes,
+            "mem_mb": min(one.memory_gb * processes * attempt, site.most_memory_gb) * 1000,
+            "runtime": min(one.minutes * attempt, site.longest_minutes),
+        }
+        if gpus := one.gpus * processes:
+            typed, constraint = (value if value != "none" else "" for value in (site.gpu_type, site.gpu_constraint))
+            # --gpus counts over all nodes and may give one more than another; --gres counts on each
+            by_gres = {"gres": ":".join(filter(None, ("gpu", typed, str(gpus))))}
+            by_gpu = {"gpu": gpus, "gpu_model": typed or None}
+            found |= by_gres if nodes > 1 or site.gpu_flag == "gres" else by_gpu
+            found["constraint"] = constraint or None
         # Snakemake's plugin starts the job's script without srun where "mpi" is set: the script's srun has all nodes.
-        "mpi": of_several(lambda nodes: "srun"),
-        "nodes": of_several(lambda nodes: nodes),
-        "tasks": of_several(lambda nodes: nodes),
-        "tasks_per_gpu": of_several(lambda nodes: 0),
-        "runtime": lambda wildcards, attempt: min(asked(wildcards).minutes * attempt, site.longest_minutes),
-    }
+        return found | ({"mpi": "srun", "nodes": nodes, "tasks": nodes, "tasks_per_gpu": 0} if nodes > 1 else {})
+
+    def one(key: str) -> Callable[..., Any]:
+        return lambda wildcards, attempt=1: asked(wildcards, attempt).get(key)
+
+    return {key: one(key) for key in KEYS}

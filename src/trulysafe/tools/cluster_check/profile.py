@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ ASKED = set(
     "tasks tasks_per_node tasks_per_gpu mpi cpus_per_task cpus_per_gpu mem_mb mem_mb_per_cpu runtime".split()
 )
 """Resources that decide what SLURM is asked for."""
-RESOURCES = ASKED.union((field.name for field in fields(Site)), "mem mem_mib disk disk_mb disk_mib tmpdir".split())
+RESOURCES = ASKED.union(Site.model_fields, "mem mem_mib disk disk_mb disk_mib tmpdir".split())
 """Resources that the workflow, Snakemake or its plugin for SLURM reads."""
 
 
@@ -89,9 +89,6 @@ def read_profile(folder: Path) -> Profile:
     except Exception as error:  # Snakemake raises many kinds, of which the user needs the message
         raise UserError(f"{file}: Snakemake cannot read its resources: {_one_line(error)}. Mend it there.") from None
     site = Site.from_defaults({name: resource.raw for name, resource in defaults.items()})
-    for key in ("most_memory_gb", "longest_minutes"):
-        if getattr(site, key) < 1:
-            raise UserError(f"default-resources.{key}: 0 is not accepted. Give a number above 0 in {file}.")
     return Profile(file, settings, defaults, parsed, int(settings.get("retries") or 0) + 1, site)
 
 
