@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from contextlib import redirect_stderr
 from graphlib import TopologicalSorter
 from io import StringIO
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 from unittest.mock import patch
 
+import yaml
 from snakemake_interface_common.exceptions import ApiError, WorkflowError
 
 from trulysafe.common.errors import UserError
@@ -31,9 +34,16 @@ def dag_jobs(
 
         as_a_job = types.WorkflowSettings(exec_mode=types.ExecMode.SUBPROCESS)
         asked = types.ResourceSettings(cores=1, default_resources=defaults, overwrite_resources=of_rules or {})
-        given = (asked, types.ConfigSettings(config=dict(raw)))
         quiet, to_do = types.OutputSettings(dryrun=True), list[str]()
-        with patch.dict(os.environ), redirect_stderr(StringIO()), SnakemakeApi(quiet) as api:
+        with (
+            NamedTemporaryFile("w", suffix=".yaml") as file,
+            patch.dict(os.environ),
+            redirect_stderr(StringIO()),
+            SnakemakeApi(quiet) as api,
+        ):
+            yaml.safe_dump(dict(raw), file, sort_keys=False)
+            file.flush()
+            given = (asked, types.ConfigSettings(configfiles=[Path(file.name)]))
             workflow = api.workflow(*given, workflow_settings=as_a_job, snakefile=SOURCE.parent / "Snakefile")
             unlocked = types.ExecutionSettings(lock=False)
             workflow.dag().execute_workflow("dryrun", execution_settings=unlocked, updated_files=to_do)
