@@ -196,6 +196,14 @@ def test_a_document_that_the_task_cannot_read_is_named(tmp_path: Path, model: di
     assert "Columns found: " in str(raised.value)
 
 
+def test_columns_that_hold_several_kinds_are_refused(tmp_path: Path, model: dict[str, Any]) -> None:
+    documents = task_world.subject("anatomy", 3)
+    documents[2]["answer"] = str(documents[2]["answer"])
+    table = task_world.table(tmp_path, "mmlu", documents)
+    with pytest.raises(UserError, match=r"^benchmarks.mmlu.datasets: 'mmlu_anatomy' .* one kind in every row\."):
+        chosen([model], {"mmlu": benchmark("mmlu_anatomy", table)}, task_world.split(tmp_path, table))
+
+
 def test_a_text_beyond_the_context_is_named_and_not_cut(tmp_path: Path) -> None:
     documents = task_world.documents("arc_easy", 4)
     documents[1]["question"] += " and so on" * 10

@@ -181,10 +181,13 @@ def _read(name: str, rows: pd.DataFrame, shots: list[Document], count: int | Non
         task = _task(
             name, [{column: document.get(column) for column in columns} for _, document in documents], shots, count
         )
-    except Exception:  # whatever a task's own functions raise: at which document?
+    except Exception as error:  # whatever a task's own functions raise: at which document?
         for place, document in documents:
             _alone(name, place, document)
-        raise
+        raise UserError(
+            f"{where}.datasets: {name!r} reads each document, but not all together ({type(error).__name__}: {error}). "
+            "Give each column values of one kind in every row."
+        ) from error
     if len(task.task_docs) != len(documents):
         raise UserError(
             f"{where}.task: {name!r} makes {len(task.task_docs)} documents of {len(documents)}, so they cannot be told "
