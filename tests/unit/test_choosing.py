@@ -196,6 +196,14 @@ def test_a_document_that_the_task_cannot_read_is_named(tmp_path: Path, model: di
     assert "Columns found: " in str(raised.value)
 
 
+def test_columns_that_hold_several_kinds_are_refused(tmp_path: Path, model: dict[str, Any]) -> None:
+    documents = task_world.subject("anatomy", 3)
+    documents[2]["answer"] = str(documents[2]["answer"])
+    table = task_world.table(tmp_path, "mmlu", documents)
+    with pytest.raises(UserError, match=r"^benchmarks.mmlu.datasets: 'mmlu_anatomy' .* one kind in every row\."):
+        chosen([model], {"mmlu": benchmark("mmlu_anatomy", table)}, task_world.split(tmp_path, table))
+
+
 def test_a_text_beyond_the_context_is_named_and_not_cut(tmp_path: Path) -> None:
     documents = task_world.documents("arc_easy", 4)
     documents[1]["question"] += " and so on" * 10
@@ -246,6 +254,34 @@ def test_tasks_that_cannot_be_chosen_from(task: str, metric: str, said: str) -> 
 @pytest.mark.parametrize("task", ["arc_challenge", "mmlu_{subject}", "ceval-valid_{subject}", "race", "openbookqa"])
 def test_tasks_that_can(task: str) -> None:
     check_task(task, "acc")
+
+
+def test_a_task_of_ones_own_over_one_of_the_harness(tmp_path: Path, model: dict[str, Any]) -> None:
+    """CommonsenseQA without its letters is ARC on the same questions."""
+    own = str(Path(__file__).resolve().parents[2] / "resources" / "tasks" / "commonsense_qa_cloze.yaml")
+    check_task(own, "acc_norm")
+    table = task_world.table(tmp_path, "commonsense_qa", task_world.documents("commonsense_qa", 20))
+    stanzas = {name: benchmark(task, table) for name, task in (("own", own), ("arc", "arc_easy"))}
+    found = chosen([model], stanzas, task_world.split(tmp_path, table)).set_index("benchmark")
+    pd.testing.assert_frame_equal(found.loc["own"].reset_index(drop=True), found.loc["arc"].reset_index(drop=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("include: arc_esy\n", r"own.yaml, include: 'arc_esy' is no task of .* Did you mean arc_easy"),
+        ("include: other.yaml\n", r"own.yaml, include: other.yaml does not exist"),
+        ("include: gsm8k\n", r"own.yaml' is generate_until"),
+        ("a: [", r"own.yaml: not valid YAML"),
+        ("- arc_easy", r"own.yaml: a mapping of keys is needed, found list"),
+        (None, r"own.yaml does not exist. Give the path"),
+    ],
+)
+def test_mistakes_in_a_task_of_ones_own(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=said):
+        check_task(str(tmp_path / "own.yaml"))
 
 
 def test_files_of_tasks_are_those_of_the_harness() -> None:

@@ -104,6 +104,7 @@ rule choose:
     input:
         unpack(lambda wildcards: PLAN.evaluate.inputs(wildcards.job)),
         datasets=lambda wildcards: PLAN.data.tables(PLAN.evaluate.datasets(PLAN.evaluate.task_jobs[wildcards.tasks])),
+        tasks=lambda wildcards: PLAN.evaluate.task_files(PLAN.evaluate.task_jobs[wildcards.tasks]),
         split=ancient(results("data/split.parquet")),
     output:
         verdicts=results("chosen/{job}/{tasks}/{shard}-of-{shards}.parquet"),

@@ -23,7 +23,7 @@ from trulysafe.common.schema import SCHEMAS
 from trulysafe.data.roles import rows_of_role
 from trulysafe.evaluate.answers import PolicyBlock
 from trulysafe.evaluate.outcomes import CHOSEN
-from trulysafe.evaluate.tasks import METRICS, check_task, task_file, task_name
+from trulysafe.evaluate.tasks import METRICS, check_task, over_included, task_file, task_name
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.tokens import render
 
@@ -181,10 +181,13 @@ def _read(name: str, rows: pd.DataFrame, shots: list[Document], count: int | Non
         task = _task(
             name, [{column: document.get(column) for column in columns} for _, document in documents], shots, count
         )
-    except Exception:  # whatever a task's own functions raise: at which document?
+    except Exception as error:  # whatever a task's own functions raise: at which document?
         for place, document in documents:
             _alone(name, place, document)
-        raise
+        raise UserError(
+            f"{where}.datasets: {name!r} reads each document, but not all together ({type(error).__name__}: {error}). "
+            "Give each column values of one kind in every row."
+        ) from error
     if len(task.task_docs) != len(documents):
         raise UserError(
             f"{where}.task: {name!r} makes {len(task.task_docs)} documents of {len(documents)}, so they cannot be told "
@@ -238,11 +241,10 @@ def _task(name: str, documents: list[Document], shots: list[Document], count: in
     from datasets import Dataset
     from datasets.utils import disable_progress_bars
     from lm_eval.api.task import ConfigurableTask
-    from lm_eval.tasks._yaml_loader import load_yaml
 
     disable_progress_bars()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    config = load_yaml(task_file(name))
+    config = {"task": name, **_config(task_file(name))}
     tables = {"documents": Dataset.from_list(documents)} | ({"shots": Dataset.from_list(shots)} if shots else {})
     splits = {"training_split": None, "validation_split": None, "test_split": "documents"}
     few = {key: value for key, value in (config.get("fewshot_config") or {}).items() if key != "split"}
@@ -251,3 +253,10 @@ def _task(name: str, documents: list[Document], shots: list[Document], count: in
         config.pop(key, None)
     given = {} if count is None else {"num_fewshot": count}
     return ConfigurableTask(config=config | splits | shown | given | {"custom_dataset": lambda **_: tables})
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """A task's file with its functions, as the harness loads it."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    return over_included(path, load_yaml(path, recursive=False), _config)

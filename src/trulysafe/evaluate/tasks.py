@@ -4,6 +4,7 @@ takes seconds."""
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from difflib import get_close_matches
 from functools import cache
 from importlib import metadata
@@ -35,11 +36,15 @@ def task_name(pattern: str, document: dict[str, Any]) -> str:
 
 
 def task_file(name: str) -> Path:
-    """Where a task is described.
+    """Where a task is described: by its name, or in a file of one's own, whose name ends in ``.yaml``.
 
     Raises:
-        UserError: there is no such task; names those that are spelt much like it.
+        UserError: there is no such task, with the names that are spelt much like it, or no such file.
     """
+    if name.endswith(".yaml"):
+        if not Path(name).is_file():
+            raise UserError(f"{name} does not exist. Give the path of a task's file, or the name of a task.")
+        return Path(name)
     names = _files()
     if name in names["task"]:
         return names["task"][name]
@@ -82,17 +87,39 @@ def _problem(name: str, config: dict[str, Any], metric: str | None) -> str | Non
 
 
 def task_config(path: Path) -> dict[str, Any]:
-    """What a task's file says, over the files that it includes; functions are left as their names."""
+    """What a task's file says, over what it includes; functions are left as their names."""
 
     class Loader(yaml.SafeLoader):
         """Reads what the harness reads."""
 
     Loader.add_constructor("!function", lambda loader, node: node.value)
-    given = yaml.load(path.read_bytes(), Loader)
-    included, below = given.pop("include", []), dict[str, Any]()
+    try:
+        given = yaml.load(path.read_bytes(), Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML ({error}).") from None
+    if not isinstance(given, dict):
+        raise UserError(f"{path}: a mapping of keys is needed, found {type(given).__name__}.")
+    return over_included(path, given, task_config)
+
+
+def over_included(path: Path, given: dict[str, Any], read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """What a task's file says over what it includes: files beside it as in the harness, or tasks by their names.
+
+    Args:
+        path: the file.
+        given: what stands in it.
+        read: reads a file that it includes.
+
+    Raises:
+        UserError: what it includes is not there.
+    """
+    included, below = given.get("include", []), dict[str, Any]()
     for name in [included] if isinstance(included, str) else included:
-        below |= task_config(path.parent / name)
-    return below | given
+        try:
+            below |= read(beside if (beside := path.parent / name).is_file() else task_file(name))
+        except UserError as error:
+            raise UserError(f"{path}, include: {error}") from None
+    return {key: value for key, value in (below | given).items() if key != "include"}
 
 
 @cache

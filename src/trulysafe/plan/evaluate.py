@@ -79,6 +79,10 @@ class Evaluate(Part):
         benchmarks = [self.config.benchmarks[name] for name in names]
         return sorted({dataset for item in benchmarks for dataset in (*item.datasets, *item.shots_from)})
 
+    def task_files(self, names: Iterable[str]) -> list[str]:
+        """Files of one's own that describe the tasks of benchmarks."""
+        return [task for name in names if (task := str(self.config.benchmarks[name].task)).endswith(".yaml")]
+
     def _shards(self, folder: str) -> list[str]:
         count = self.config.batching.answer_shards
         return [self.results(f"{folder}/{shard}-of-{count}.parquet") for shard in range(count)]

@@ -65,7 +65,7 @@ class Benchmark(TableOfKinds):
         None,
         description="Multiple-choice task of lm-evaluation-harness: nothing is answered and judged, the option of the "
         "highest log-likelihood is the policy's choice. Columns in braces name a task for each document, as in "
-        "`mmlu_{subject}`.",
+        "`mmlu_{subject}`. A path that ends in `.yaml` is a task of one's own, which may `include` one by its name.",
     )
     metric: Literal["acc", "acc_norm"] = Field(
         "acc",
