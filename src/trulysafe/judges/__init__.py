@@ -4,14 +4,14 @@ is it right?
 A judge of the configuration names its module as its ``kind``. The module holds
 
 - ``Options``, a class whose fields are the keys under ``options``. Its ``NEEDS`` are the keys of the stanza beside
-``options`` that the judge
-  cannot do without: ``("datasets",)`` for one that is fitted on labelled responses.
+  ``options`` that the judge cannot do without: ``datasets`` for one that is fitted on labelled responses, ``model`` for
+  one that reads a model.
 - ``judge(answers, options, ...)``, which takes answers (table of schema ``answers``) and returns the columns
-``verdict`` (one of
-  ``trulysafe.common.schema.VERDICTS``) and ``correct`` (nullable boolean; null where the judge does not check), on the
-  index of ``answers``. What the plan gives it to work with comes as further arguments by name: ``artefact``, the folder
-  that its fit wrote.
-- ``fit(labelled, folder, options)``, where it is fitted: writes the artefact and returns metrics on held-out prompts.
+  ``verdict`` (one of ``trulysafe.common.schema.VERDICTS``) and ``correct`` (nullable boolean; null where the judge does
+  not check), on the index of ``answers``. What the plan gives it to work with comes as further arguments by name:
+  ``artefact``, the folder that its fit wrote, ``model``, how to load the model, and ``batch_size``.
+- ``fit(labelled, folder, options, ...)``, where it is fitted: writes the artefact and returns metrics on held-out
+  prompts. It gets ``model`` and ``batch_size`` as well.
 
 :func:`trulysafe.evaluate.judging.judged` calls them. What is heavy is imported within the functions.
 """
