@@ -11,8 +11,7 @@ import yaml
 
 from tests.unit.report_world import BENCHMARKS, run_of, texts, verdict_table
 from trulysafe.common.errors import UserError
-from trulysafe.config.load import load
-from trulysafe.config.selection import without_removed
+from trulysafe.config.load import load, without_removed
 from trulysafe.evaluate.contrasts import METRICS, ablation_rows, contrast_rows
 from trulysafe.evaluate.metrics import metric_rows
 from trulysafe.report.listed import write_figures, write_tables

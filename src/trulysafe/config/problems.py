@@ -1,5 +1,4 @@
-"""What is wrong with a configuration whose keys are accepted: names that are not there, then experiments, then what the
-rest is to each other."""
+"""What is wrong with a configuration whose keys are accepted: names, then experiments, then what contradicts itself."""
 
 from collections.abc import Iterator, Mapping
 from typing import get_origin

@@ -29,16 +29,10 @@ def check(
 ) -> dict[str, Any]:
     """Compare the prompts of every two roles.
 
-    Args:
-        used: by role, the rows that its stages used, with the columns ``prompt`` and ``source``.
-        threshold: prompts at least this similar count as leaked; 1 compares for equality only.
-        exempt: pairs of roles whose overlap is counted but does not fail.
-
-    Returns:
-        ``prompts`` per role, and per pair of roles the counts of ``equal`` and ``near`` pairs of prompts, by datasets.
-
-    Raises:
-        UserError: two roles share prompts. Names roles, datasets, counts and ids, never the text of a prompt.
+    Prompts at least as similar as ``threshold`` leaked, at 1 equal ones alone. ``used`` holds by role the rows that its
+    stages used, with the columns ``prompt`` and ``source``; the overlap of ``exempt`` pairs of roles is counted but
+    does not fail. Returns ``prompts`` per role, and per pair of roles the counts of ``equal`` and ``near`` pairs of
+    prompts, by datasets. The UserError names roles, datasets, counts and ids, never the text of a prompt.
     """
     prompts = _prompts(used)
     overlaps = _overlaps(prompts, threshold)

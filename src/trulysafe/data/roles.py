@@ -34,8 +34,7 @@ def rows_of_role(
 
 
 def at_most(table: pd.DataFrame, rows: int | None) -> pd.DataFrame:
-    """At most ``rows`` rows: those whose prompts have the lowest hashes (so the smaller set is in the larger one), in
-    the table's order."""
+    """At most ``rows`` rows, in the table's order: those of the lowest prompt hashes, so smaller sets are in larger."""
     if rows is None or len(table) <= rows:
         return table.reset_index(drop=True)
     order = table["prompt_id"].map(lambda identifier: unit_interval(identifier, "limit"))

@@ -20,18 +20,13 @@ _WORD = re.compile(r"\w+")
 
 
 def near_pairs(texts: Sequence[str], threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find all pairs of texts at least as similar as ``threshold``.
+    """Find all pairs of texts at least as similar as ``threshold``, above 0.
 
-    The search is exact. Only pairs that share one of their rarer n-grams are compared: without it their similarity is
-    below the norm of the commoner ones (prefix filtering, Bayardo et al. 2007). 30,000 prompts take some ten seconds on
-    one core.
-
-    Args:
-        texts: the texts; spelling variants that :func:`~trulysafe.common.ids.normalise_text` folds are equal.
-        threshold: smallest cosine, above 0; at 1 or more only texts that are equal after folding count as alike.
-
-    Returns:
-        Positions of the first and the second text (first < second), and their similarity, each of shape [pairs].
+    Returns positions of the first and the second text (first < second) and their cosine, each of shape [pairs]. The
+    search is exact. Only pairs that share one of their rarer n-grams are compared: without it their similarity is below
+    the norm of the commoner ones (prefix filtering, Bayardo et al. 2007). At 1 or more only texts that
+    :func:`~trulysafe.common.ids.normalise_text` makes equal are alike. 30,000 prompts take some ten seconds on one
+    core.
     """
     if len(texts) == 0:
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
@@ -47,8 +42,7 @@ def near_pairs(texts: Sequence[str], threshold: float) -> tuple[np.ndarray, np.n
 
 
 def groups(texts: Sequence[str], threshold: float) -> np.ndarray:
-    """Number the groups of texts that chains of near-duplicate pairs connect; shape [texts], equal numbers are one
-    group."""
+    """Number the groups of texts that chains of near-duplicates connect; shape [texts], one number for each group."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

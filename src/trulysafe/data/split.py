@@ -30,18 +30,11 @@ def assign(
 ) -> pd.DataFrame:
     """Give every prompt of every dataset one role.
 
-    Args:
-        tables: by dataset name, a table with the columns ``prompt_id`` and ``prompt``, and the dataset's role.
-        shares: share of prompts per role, for datasets whose role is ``split``; they are scaled to a sum of 1.
-        threshold: prompts at least this similar are one group; 1 groups equal prompts only.
-        seed: another seed assigns the divided datasets anew.
-
-    Returns:
-        A table of schema ``split``, one row per prompt, ordered by prompt id. The same whatever the order of the
-        datasets.
-
-    Raises:
-        UserError: an unknown role, or shares that are negative or all zero.
+    Returns a table of schema ``split``, one row per prompt, ordered by prompt id. ``tables`` holds by name the columns
+    ``prompt_id`` and ``prompt`` of a dataset, and its role; the order of datasets changes nothing. ``shares`` of
+    prompts per role, scaled to a sum of 1, are for datasets whose role is ``split``; another ``seed`` divides them
+    anew. Prompts at least as similar as ``threshold`` are one group; 1 groups equal prompts alone. UserError for an
+    unknown role, or shares that are negative or all zero.
     """
     for name, (_, role) in tables.items():
         _check_role(f"dataset {name!r}, `role`", role)
@@ -107,8 +100,7 @@ def _check_role(where: str, role: Role) -> None:
 
 
 def _group_role(group: str, roles: list[Role], seed: int) -> str:
-    """Role of a group: the first of ROLES among the fixed ones, else among the shares' choices; the corpus gives way to
-    both."""
+    """The first of ROLES among fixed roles, else among the shares' choices; the corpus gives way to both."""
     position = unit_interval(group, salt=f"split {seed}")
     fixed = [role for role in roles if isinstance(role, str) and role != "corpus"]
     divided = [_by_share(role, position) for role in roles if not isinstance(role, str)]

@@ -73,8 +73,7 @@ class Label(Part):
         return options | llm.model_dump(exclude={"name", "model", "base_url", "key_variable", *PACE})
 
     def llm_client(self, name: str) -> dict[str, Any]:
-        """Arguments of :func:`trulysafe.llm.client.open_client`, with what decides no answer: no parameter of a
-        rule."""
+        """Arguments of :func:`trulysafe.llm.client.open_client`; what decides no answer is no parameter of a rule."""
         llm = self.config.llms[name]
         spec = self.models.spec(llm.model) if isinstance(llm, LocalLlm) else None
         return {"name": name, "stanza": llm.model_dump(), "cache": self.results(f"llm_cache/{name}"), "spec": spec}

@@ -33,18 +33,11 @@ _SENTENCE_END = re.compile(r"(?<=[.?!]) ")
 
 
 def classify(row_meta: Mapping[str, object], response: str) -> tuple[str, bool | None]:
-    """Class the answer to the prompt that ``row_meta`` describes.
+    """Class the answer to the prompt that ``row_meta``, the decoded ``meta`` of a demo row, describes.
 
-    Args:
-        row_meta: the decoded ``meta`` of a row that :func:`trulysafe.data.demo.tables.table` made.
-        response: any text; white space around it is ignored.
-
-    Returns:
-        The verdict (one of ``trulysafe.common.schema.VERDICTS``) and, for general prompts, whether the answer is right
-        (a refusal is not); None for the other classes.
-
-    Raises:
-        KeyError: ``row_meta`` is not from this world, so no verdict can be given.
+    Returns the verdict (one of ``trulysafe.common.schema.VERDICTS``) and, for general prompts, whether the answer is
+    right (a refusal is not); None for the other classes. White space around the answer is ignored. KeyError where
+    ``row_meta`` is not from this world, so no verdict can be given.
     """
     world, risk = build_world(int(str(row_meta["world"]))), str(row_meta["risk"])
     about = (str(row_meta[key]) for key in ("topic", "entity", "person"))

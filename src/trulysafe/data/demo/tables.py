@@ -11,8 +11,8 @@ from trulysafe.common.ids import pair_id, prompt_id, response_id, stable_seed
 from trulysafe.common.schema import HARMFUL_RISKS, VERDICTS, check_table
 from trulysafe.data.demo.lexicon import FactTopic
 from trulysafe.data.demo.oracle import classify, respond
-from trulysafe.data.demo.parts import PARTS, Part
 from trulysafe.data.demo.world import CLASSES, Prompt, build_world, prompts
+from trulysafe.data.readers.demo import PARTS, Part
 
 _EQUAL = dict.fromkeys(CLASSES, 1.0)
 _SHARES: dict[str, Mapping[str, float]] = {
@@ -29,20 +29,12 @@ _HELP_SHARE = 0.3
 
 
 def table(part: Part, *, world: int, rows: int, seed: int = 0) -> pd.DataFrame:
-    """Make ``rows`` rows of one part of a world.
+    """Make ``rows`` rows of one part of a world, a table of schema ``PARTS[part]``; equal arguments give equal rows.
 
-    Args:
-        part: a key of ``PARTS``.
-        world: the world's seed: topics, frames, entities, wordings and refusal propensities.
-        rows: number of rows; classes get their share of it. A part of prompts or pairs repeats no prompt; `corpus` and
-            `judged` may, with other answers.
-        seed: which rows and answers are drawn. Prompts of different parts are disjoint for all seeds.
-
-    Returns:
-        A table of schema ``PARTS[part]``; the same arguments give the same rows.
-
-    Raises:
-        UserError: the part does not exist, ``rows`` is not positive, or a class has fewer prompts than asked for.
+    ``world`` is the world's seed: topics, frames, entities, wordings and refusal propensities; ``seed`` draws rows and
+    answers. Classes get their share of the rows. A part of prompts or pairs repeats no prompt; `corpus` and `judged`
+    may, with other answers. Prompts of different parts are disjoint for all seeds. UserError where the part does not
+    exist, ``rows`` is not positive, or a class has fewer prompts than asked for.
     """
     if part not in PARTS:
         raise not_accepted("demo part", part, PARTS)

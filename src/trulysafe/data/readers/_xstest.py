@@ -5,8 +5,7 @@ from trulysafe.data.sources import HARMFUL, Fields
 
 
 def prompt_fields(row: Row) -> Fields:
-    """XSTest's own types are the families; ``contrast_`` types are the unsafe prompts, all others harmless
-    look-alikes."""
+    """XSTest's types are the families; ``contrast_`` types are unsafe prompts, all others harmless look-alikes."""
     unsafe = row.text("type").startswith("contrast_")
     return {
         "prompt": row.text("prompt"),

@@ -2,15 +2,25 @@
 (:mod:`trulysafe.data.demo`). Nothing is read, so the module makes its table whole, in ``made`` in place of
 ``fields``."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field, StrictInt
 
-from trulysafe.data.demo.parts import PARTS, Part
 from trulysafe.data.sources import Most, ReaderOptions, TableKind
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_Prompts = Literal["risk_labels", "harmful", "development", "test"]
+_Responses = Literal["corpus", "judged"]
+_Pairs = Literal["preferences", "general_pairs", "look_alike_pairs"]
+Part = Literal[_Prompts, _Responses, _Pairs]
+PARTS: dict[Part, TableKind] = {
+    **dict.fromkeys(get_args(_Prompts), "prompts"),
+    **dict.fromkeys(get_args(_Responses), "responses"),
+    **dict.fromkeys(get_args(_Pairs), "pairs"),
+}
+"""Part -> kind of table (``trulysafe.common.schema.SCHEMAS``)."""
 
 
 class Options(ReaderOptions):

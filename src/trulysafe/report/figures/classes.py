@@ -11,10 +11,7 @@ from trulysafe.report.run import Run
 from trulysafe.report.style import GREY, Drawing, Look, arm_looks, count_note, new_panels, shares
 from trulysafe.report.tables.main import COLUMNS, main_rows
 
-CAPTION = (
-    "Each outcome per arm, with 95% interval and n. The panels of harmful prompts share their limits; the others fit "
-    "their data."
-)
+CAPTION = "Each outcome per arm, 95% interval and n. Panels of harmful prompts share limits; the others fit their data."
 
 
 def figure(run: Run) -> dict[str, Drawing]:

@@ -27,10 +27,7 @@ LOGGED = {
 """What the trainers log, and the axis labels."""
 SHARES = ("confidence", "kept_share", "reward_model")
 """Beginnings of the names of what cannot be above 1."""
-CAPTION = (
-    "What the trainer logged: mean over seeds with 95% interval, single seeds as thin lines. Only methods that use a "
-    "quantity log it."
-)
+CAPTION = "What the trainer logged, where a method uses it: mean over seeds with 95% interval; thin lines are seeds."
 
 
 def figure(run: Run) -> dict[str, Drawing] | None:

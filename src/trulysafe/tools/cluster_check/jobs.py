@@ -77,11 +77,8 @@ def refusal(profile: Profile, values: Mapping[str, Any], there: Mapping[str, Par
 
 
 def flags(profile: Profile, values: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The partition of a job, empty where SLURM chooses, and what the plugin gives to sbatch beside names and logs.
-
-    Raises:
-        ValueError: the plugin would not submit the job, or a quotation mark in ``slurm_extra`` is left open.
-    """
+    """The partition of a job, empty where SLURM chooses, and what the plugin gives to sbatch beside names and logs;
+    ValueError where it would not submit the job, or a quotation mark in ``slurm_extra`` is left open."""
     of, settings, extra = values.get, profile.settings, str(values.get("slurm_extra") or "")
     if taken := PLUGINS_OWN.search(extra):
         raise ValueError(f"The {taken[0]} option is not allowed in slurm_extra; give the resource that stands for it")

@@ -43,21 +43,21 @@ def reference(demo: Mapping[str, Any], root: type[Table] = Configuration) -> str
 
 
 def sections(root: type[Table]) -> Titles:
-    """Every table below ``root`` and the title of its section: the keys that lead to it, and what chooses it."""
+    """Every table below ``root`` and the title of its section: the fewest keys that lead to it, and what chooses it."""
     found: Titles = {}
-    _collect(root, "", found)
-    return found
-
-
-def _collect(table: type[Table], under: str, found: Titles) -> None:
-    for name, field in table.model_fields.items():
-        key = f"{under}.{name}" if under else name
-        for inner in tables_in(field.annotation):
-            if inner not in found and not issubclass(inner, Options):
-                chooser = _chooser(field.annotation)
-                values = " or ".join(get_args(inner.model_fields[chooser].annotation)) if chooser else ""
-                found[inner] = f"{key}: {chooser} {values}" if chooser else key
-                _collect(inner, key, found)
+    open_tables = [(root, "", "")]
+    for table, under, chosen in open_tables:  # the list grows while it is walked, level by level
+        for name, field in table.model_fields.items():
+            key = f"{under}.{name}" if under else name
+            for inner in tables_in(field.annotation):
+                if inner not in found and not issubclass(inner, Options):
+                    chooser = _chooser(field.annotation)
+                    values = " or ".join(get_args(inner.model_fields[chooser].annotation)) if chooser else ""
+                    title = f"{key}: {chooser} {values}" if chooser else key
+                    found[inner] = f"{title} ({chosen})" if title in found.values() else title
+                    open_tables.append((inner, key, values or chosen))
+    order = [*root.model_fields]
+    return dict(sorted(found.items(), key=lambda item: order.index(re.split(r"\W", item[1])[0])))
 
 
 def _chooser(annotation: Any) -> str | None:

@@ -47,8 +47,7 @@ def _or_null(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_links(part: Any, tables: dict[str, Any], inside: str = "") -> Any:
-    """A part of a schema with links in place of tables that are written out; ``inside`` is the table that it is
-    itself."""
+    """A part of a schema with links in place of tables that are written out, but for ``inside``, which it is itself."""
     if isinstance(part, list):
         return [_with_links(item, tables) for item in part]
     if not isinstance(part, dict):
