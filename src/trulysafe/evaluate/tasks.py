@@ -21,11 +21,8 @@ _NAME = re.compile(rb"""^["']?(task|group)["']?:[ \t]*["']?([^\s"'#\[]+)""", re.
 
 
 def task_name(pattern: str, document: dict[str, Any]) -> str:
-    """Name of a document's task: columns in braces stand for their values, as in ``mmlu_{subject}``.
-
-    Raises:
-        UserError: the document has no such column.
-    """
+    """Name of a document's task: columns in braces stand for their values, as in ``mmlu_{subject}`` (UserError: the
+    document has no such column)."""
     try:
         return pattern.format_map(document)
     except KeyError as error:
@@ -35,11 +32,7 @@ def task_name(pattern: str, document: dict[str, Any]) -> str:
 
 
 def task_file(name: str) -> Path:
-    """Where a task is described.
-
-    Raises:
-        UserError: there is no such task; names those that are spelt much like it.
-    """
+    """Where a task is described (UserError: there is no such task; names those that are spelt much like it)."""
     names = _files()
     if name in names["task"]:
         return names["task"][name]
