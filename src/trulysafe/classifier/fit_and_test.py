@@ -52,7 +52,7 @@ def fit_and_test(
     """Fit on part of the prompts, test on the others.
 
     Args:
-        prompts: prompt of each row; rows of one prompt, and of near-duplicates, are on the same side.
+        prompts: of each row; rows of one prompt, and of near-duplicates, are on the same side.
         texts: what the classifier reads: texts, or their states with ``features`` that take them.
         labels: its label.
         test_share: share of the prompts held out, by hash, in (0, 1).
@@ -80,11 +80,8 @@ def fit_and_test(
     for name in features:
         fitted[name], strength, cross_validated = _fitted(train, name, strengths)
         held_out[name] = fitted[name].predict(test["text"].tolist())
-        scores[name] = {
-            "strength": strength,
-            "cross_validated": cross_validated,
-            **score(held_out["label"].tolist(), held_out[name].tolist()),
-        }
+        scored = score(held_out["label"].tolist(), held_out[name].tolist())
+        scores[name] = {"strength": strength, "cross_validated": cross_validated, **scored}
     chosen = max(features, key=lambda name: scores[name]["cross_validated"])
     metrics = {"chosen": chosen, "baseline": features[0], "n_train": len(train), "scores": scores}
     return Tested(fitted[chosen], metrics, held_out, out.nonzero()[0])
@@ -114,8 +111,7 @@ def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
 
 
 def save_tested(tested: Tested, folder: Path) -> None:
-    """Write the classifier and ``held_out.csv``: ids, true labels and predictions, from which intervals can be
-    computed."""
+    """Write the classifier and ``held_out.csv``: ids, true labels and predictions, for intervals."""
     tested.classifier.save(folder)
     tested.held_out.to_csv(folder / "held_out.csv", index=False)
 

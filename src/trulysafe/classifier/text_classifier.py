@@ -73,11 +73,8 @@ class TextClassifier:
     def fit(
         cls, texts: Sequence[Any], labels: Sequence[str], *, features: str = "words", strength: float = 1.0
     ) -> TextClassifier:
-        """Fit a :func:`pipeline` on texts, or their states, and their labels.
-
-        Raises:
-            UserError: unknown features, no text, or labels of one kind only.
-        """
+        """Fit a :func:`pipeline` on texts, or their states, and their labels (UserError: unknown features, no text, or
+        labels of one kind only)."""
         if len(set(labels)) < 2:
             found = ", ".join(sorted(set(labels))) or "none"
             raise UserError(
@@ -117,11 +114,8 @@ class TextClassifier:
 
     @classmethod
     def load(cls, folder: Path | str) -> TextClassifier:
-        """Read a classifier that :meth:`save` wrote.
-
-        Raises:
-            UserError: the folder holds no classifier, or one that is damaged or of types that are not trusted.
-        """
+        """Read a classifier that :meth:`save` wrote (UserError: the folder holds no classifier, or one that is damaged
+        or of types that are not trusted)."""
         path = Path(folder) / FILE
         if not path.is_file():
             raise UserError(f"{folder}: no text classifier ({FILE} is missing). Rerun the rule that fits it.")

@@ -54,13 +54,12 @@ _POLICY = ["experiment", "seed", "step"]
 def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """Measure order and distribution of every policy, over seeds.
 
-    ``pool`` and ``fresh`` are what :meth:`trulysafe.drift.follow.Follower.read` gives, of all policies; rows of
-    :data:`REFERENCE` are of the reference itself.
+    ``pool`` and ``fresh`` are what :meth:`trulysafe.drift.follow.Follower.read` gives, of all policies.
 
     Returns:
-        Columns :data:`COLUMNS`: the mean with a 95% interval (:func:`trulysafe.stats.intervals.interval`; over seeds
-        and prompt families, for ``token_js`` and ``class_tv`` Student's over seeds; NaN where all values are the same);
-        ``n`` counts prompts, responses or samples.
+        Columns :data:`COLUMNS`: the mean with a 95% interval (over seeds and prompt families, for ``token_js`` and
+        ``class_tv`` Student's over seeds; NaN where all values are the same); ``n`` counts prompts, responses or
+        samples.
 
     Raises:
         UserError: no policy was followed, or no prompt of the pool has enough responses for a rank correlation.

@@ -41,10 +41,7 @@ def blocks_to_answer(
     """All blocks of ``size`` prompts that the policies answer, in the order policy, benchmark, length.
 
     Policies are what :meth:`trulysafe.plan.models.Models.of_job` gives, benchmarks their stanzas with ``datasets``
-    resolved to table paths.
-
-    Raises:
-        UserError: no prompt of a benchmark is for evaluation.
+    resolved to table paths. UserError: no prompt of a benchmark is for evaluation.
     """
     cut = {
         (name, last): blocks(_prompts(benchmark, split, last), size, by_length=True)

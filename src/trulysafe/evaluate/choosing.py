@@ -50,14 +50,10 @@ def choices(
     split: Path | str,
     batch_size: int,
 ) -> Iterator[pd.DataFrame]:
-    """Let policies choose, each loaded once.
+    """Let policies, as the blocks number them, choose, each loaded once.
 
-    Args:
-        policies: the policies that the blocks number.
-        work: blocks in order.
-        benchmarks: stanzas of ``benchmarks`` with ``task``, ``datasets`` and ``shots_from`` resolved to table paths.
-        split: the split table.
-        batch_size: sequences per forward pass; a block is never mixed with another.
+    Benchmarks are stanzas with ``task``, ``datasets`` and ``shots_from`` resolved to table paths; ``batch_size`` is in
+    sequences per forward pass, and a block is never mixed with another.
 
     Yields:
         Tables of schema ``verdicts``, one per block; a single empty one where there is no block. Their judges are the
@@ -69,17 +65,14 @@ def choices(
     if not work:
         yield pd.DataFrame(columns=list(SCHEMAS["verdicts"]))
         return
-    items = {
-        name: _items(name, benchmarks[name], split, _prompts(work, name)) for name in {one.benchmark for one in work}
-    }
+    names = {block.benchmark for block in work}
+    items = {name: _items(name, benchmarks[name], split, _prompts(work, name)) for name in names}
     for number, of_policy in groupby(work, key=lambda block: block.policy):
         lm = _language_model(policies[number]["model"], batch_size)
         place = {key: policies[number][key] for key in ("experiment", "seed", "step")}
         for block in of_policy:
-            rows = _verdicts(lm, block.prompts, items[block.benchmark])
-            yield rows.assign(benchmark=block.benchmark, verdict=CHOSEN, cut_off=False, **place)[
-                list(SCHEMAS["verdicts"])
-            ]
+            rows = _verdicts(lm, block.prompts, items[block.benchmark]).assign(benchmark=block.benchmark, **place)
+            yield rows.assign(verdict=CHOSEN, cut_off=False)[list(SCHEMAS["verdicts"])]
 
 
 def _prompts(work: Iterable[PolicyBlock], benchmark: str) -> pd.DataFrame:
@@ -110,11 +103,8 @@ def _verdicts(lm: HFLM, prompts: pd.DataFrame, items: Mapping[str, Item]) -> pd.
 
 
 def _requests(lm: HFLM, prompt: str, item: Item) -> list[Any]:
-    """What the harness asks of the model for one document: the log-likelihood of each option.
-
-    Raises:
-        UserError: context and option are longer than the model can read, which the harness would cut.
-    """
+    """What the harness asks of the model for one document: the log-likelihood of each option (UserError: context and
+    option are longer than the model can read, which the harness would cut)."""
 
     def template(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         after = {"add_generation_prompt": add_generation_prompt, "continue_final_message": not add_generation_prompt}
@@ -169,18 +159,15 @@ def _read(name: str, rows: pd.DataFrame, shots: list[Document], count: int | Non
     """A task on all its documents, each of which it can read.
 
     A column that lacks in some rows would be filled with nulls, so one document of every set of columns is read alone.
-
-    Raises:
-        UserError: a document that it cannot read, or fewer examples than it is to show.
+    UserError: a document that it cannot read, or fewer examples than it is to show.
     """
     documents = list(zip(rows["place"], rows["document"], strict=True))
     for place, document in {frozenset(document): (place, document) for place, document in reversed(documents)}.values():
         _alone(name, place, document)
     columns = sorted({column for _, document in documents for column in document})
+    filled = [{column: document.get(column) for column in columns} for _, document in documents]
     try:
-        task = _task(
-            name, [{column: document.get(column) for column in columns} for _, document in documents], shots, count
-        )
+        task = _task(name, filled, shots, count)
     except Exception as error:  # whatever a task's own functions raise: at which document?
         for place, document in documents:
             _alone(name, place, document)

@@ -66,12 +66,8 @@ def diversity_rows(
 ) -> pd.DataFrame:
     """Measure the end points of policies, per axis, risk class and seed.
 
-    Args:
-        answers: table of schema ``answers``.
-        benchmarks: name -> ``axis`` and, if not ``test``, ``purpose``.
-        provenance_id: id of the work that made the answers.
-        most: answers per policy and risk class at most: those to the prompts with the lowest hashes, the same for every
-            policy.
+    Benchmarks are name -> ``axis`` and, if not ``test``, ``purpose``. Of each policy and risk class ``most`` answers
+    are measured, those to the prompts with the lowest hashes, the same for every policy.
 
     Returns:
         Table of schema ``metrics`` with judge :data:`TEXT` and benchmark ``<purpose>/<axis>``. Risk ``all`` takes

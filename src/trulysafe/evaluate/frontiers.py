@@ -33,7 +33,7 @@ def matched_safety(
     """The share of look-alikes refused where the share safe first reaches each level, per seed and over seeds.
 
     Args:
-        metrics: table of schema ``metrics`` with summary rows (:mod:`trulysafe.evaluate.metrics`).
+        metrics: table of schema ``metrics``.
         levels: shares of harmful prompts handled safely, in (0, 1).
         starts: experiment -> the experiment that it starts from. Its last values become step 0: those of the same seed,
             or the mean over its seeds where it has no such seed (a base model). Untrained experiments (those with step

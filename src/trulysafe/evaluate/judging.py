@@ -43,10 +43,7 @@ def fit(
     """Fit a judge on a table of schema ``responses`` with labels; returns its metrics on held-out prompts.
 
     ``out`` is the folder of the artefact, whose ``metrics.json`` holds them too; ``given`` are ``model`` (how to load
-    it) and ``batch_size``, where it reads one.
-
-    Raises:
-        UserError: labels that do not do.
+    it) and ``batch_size``, where it reads one. UserError: labels that do not do.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

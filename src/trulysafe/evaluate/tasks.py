@@ -22,11 +22,8 @@ _NAME = re.compile(rb"""^["']?(task|group)["']?:[ \t]*["']?([^\s"'#\[]+)""", re.
 
 
 def task_name(pattern: str, document: dict[str, Any]) -> str:
-    """Name of a document's task: columns in braces stand for their values, as in ``mmlu_{subject}``.
-
-    Raises:
-        UserError: the document has no such column.
-    """
+    """Name of a document's task: columns in braces stand for their values, as in ``mmlu_{subject}`` (UserError: the
+    document has no such column)."""
     try:
         return pattern.format_map(document)
     except KeyError as error:
@@ -38,8 +35,7 @@ def task_name(pattern: str, document: dict[str, Any]) -> str:
 def task_file(name: str) -> Path:
     """Where a task is described: by its name, or in a file of one's own, whose name ends in ``.yaml``.
 
-    Raises:
-        UserError: there is no such task, with the names that are spelt much like it, or no such file.
+    UserError: there is no such task, with the names that are spelt much like it, or no such file.
     """
     if name.endswith(".yaml"):
         if not Path(name).is_file():

@@ -60,10 +60,8 @@ def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any =
 
     The class is a harmful one where ``meta.harmful`` is true, and ``unparsed`` where no answer of a language model
     (``client``) can be read; ``meta.risk_from`` names the kind of labeller of the rows that were filled. Without an
-    artefact, which :func:`fit` wrote, the labels must come with the data.
-
-    Raises:
-        UserError: no artefact and rows without a class, or a folder that holds no labeller.
+    artefact, which :func:`fit` wrote, the labels must come with the data. UserError: no artefact and rows without a
+    class, or a folder that holds no labeller.
     """
     kind, options = (RELEASED, {}) if artefact is None else _read(Path(artefact))
     filled: pd.DataFrame = LABELLERS.module(kind).label(

@@ -36,10 +36,8 @@ def open_client(name: str, stanza: Mapping[str, Any], cache: Path | str, spec: S
 
     A script takes the arguments from the configuration (``Plan.label.llm_client``), not from the parameters of its
     rule: where an endpoint is and how many requests it takes at once decide no result, and must rerun nothing. With
-    ``backend: local``, ``spec`` says how to load the model, see :mod:`trulysafe.models.load`.
-
-    Raises:
-        UserError: the key's environment variable is not set.
+    ``backend: local``, ``spec`` says how to load the model, see :mod:`trulysafe.models.load`. UserError: the key's
+    environment variable is not set.
     """
     backend: Backend
     of_template = {"chat_template_kwargs": given} if (given := stanza["chat_template_kwargs"]) else {}

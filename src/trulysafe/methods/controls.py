@@ -70,9 +70,7 @@ def shuffled_rewards(chosen: Tensor, rejected: Tensor, how: str, generator: torc
 
     ``pairs`` gives each pair the rewards of a random pair (the spread of per-pair confidence stays, what it knows of
     the pair goes); ``responses`` permutes all rewards (nothing is left of the order either); ``none`` does nothing.
-
-    Raises:
-        UserError: unknown ``how``, or shapes that differ.
+    UserError: unknown ``how``, or shapes that differ.
     """
     if how not in REWARD_SHUFFLES:
         raise not_accepted("confidence.shuffle", how, REWARD_SHUFFLES)

@@ -30,8 +30,7 @@ def confidence_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float)
 
     Args:
         margin: policy-minus-reference log-ratio of chosen minus rejected, nats, shape [batch].
-        confidence: probability that the label is right, in [0, 1], shape [batch] or scalar. The paper floors it at 0.5;
-            values below say that the label is more likely wrong than right.
+        confidence: probability that the label is right, in [0, 1], shape [batch] or scalar. The paper floors it at 0.5.
         beta: inverse temperature of the implicit reward, > 0.
 
     Returns:
@@ -168,7 +167,7 @@ def preference_loss(
     tokens: tuple[Tensor, Tensor],
     reference_point: Tensor | float = 0.0,
 ) -> Tensor:
-    """Any loss of the tables above, by name.
+    """Any loss of the tables above, by name: per pair, shape [batch].
 
     Args:
         name: of the loss.
@@ -177,9 +176,6 @@ def preference_loss(
         beta: inverse temperature, > 0.
         tokens: number of tokens that were summed over, at least 1, each of shape [batch].
         reference_point: z0 of :data:`trulysafe.methods.method.SHIFTED_LOSSES`.
-
-    Returns:
-        Loss per pair, shape [batch].
     """
     if name in PAIR_LOSSES:
         return PAIR_LOSSES[name](dpo_margin(*policy, *reference), confidence, beta)

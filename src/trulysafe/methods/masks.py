@@ -40,13 +40,12 @@ def message_mask(
             the response are ignored.
         response_mask: 1 on response tokens, same shape.
         chosen: boolean per row, shape [rows].
-        rule: one of ``MASK_RULES``.
+        rule: see the table.
         baseline: the level that separates good from bad, finite; not used by ``batch_mean``.
         width: half-width of the dead band of ``hysteresis``, finite and >= 0 whatever the rule.
 
     Returns:
-        Detached 0/1 tensor of the same shape and dtype as ``token_rewards``. The raw rule: see
-        :func:`with_minimum_share`.
+        Detached 0/1 tensor of the shape and dtype of ``token_rewards``: the raw rule, see :func:`with_minimum_share`.
 
     Raises:
         UserError: unknown rule, shapes that do not match, a baseline or width out of range, rewards that are no

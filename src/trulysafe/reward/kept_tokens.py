@@ -34,7 +34,6 @@ def kept_tokens(
     """Token rewards, hysteresis states and the mask of both responses of some harmless pairs.
 
     The mask is the rule's, without control; in training with ``reward_scope: safety`` harmless pairs are kept whole.
-
     The tables hold pairs (the ``examples`` of lowest hashes are shown, the classes :data:`SHOWN` in turn), their token
     ids (rule ``reference``) and values after each token (rules ``read_rewards`` and ``read_token_rewards``).
 

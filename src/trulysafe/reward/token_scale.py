@@ -57,9 +57,7 @@ def fit_scale(responses: Sequence[Sequence[float]], form: str) -> TokenScale:
     """Centre and scale (mean and standard deviation over all tokens) of a form on the training split.
 
     ``responses`` holds the prefix values of safe and unsafe ones in equal numbers, so that the centre lies between.
-
-    Raises:
-        UserError: no values, or values that are not finite.
+    UserError: no values, or values that are not finite.
     """
     values = np.array([value for response in responses for value in prefix_form(response, form)])
     if not len(values) or not np.isfinite(values).all():

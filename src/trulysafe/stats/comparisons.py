@@ -25,9 +25,8 @@ def paired_difference(
 ) -> Difference:
     """Mean of a - b over the same prompts, with interval and two-sided p-value.
 
-    Args:
-        a, b: outcomes of the two sides, row by row for the same prompt (and seed), shape [answers].
-        seeds, families, level, resamples, seed: as in :func:`trulysafe.stats.intervals.interval`.
+    Both sides are outcomes, row by row for the same prompt (and seed), shape [answers]; all else and errors as in
+    :func:`trulysafe.stats.intervals.interval`.
 
     Returns:
         For 0/1 outcomes of one seed without families (or with one prompt in each) the interval of Agresti and Min

@@ -28,11 +28,8 @@ def check_limits(
 ) -> Memory:
     """Refuse a training that cannot work, before its model is loaded; returns the estimated memory of one device.
 
-    ``lengths`` are tokens of prompt and longer response of each pair.
-
-    Raises:
-        UserError: pairs longer than the model's context, a precision that the device or the optimiser cannot work with,
-            or more memory than there is.
+    ``lengths`` are tokens of prompt and longer response of each pair. UserError: pairs longer than the model's context,
+    a precision that the device or the optimiser cannot work with, or more memory than there is.
     """
     config, dtype = config_of(model), dtype_of(model)
     _check_lengths(lengths, config)
@@ -57,11 +54,8 @@ def estimate(config: Any, dtype: str, training: Mapping[str, Any], launch: Launc
 
 
 def count_weights(config: Any, lora: Mapping[str, Any] | None) -> tuple[int, int]:
-    """Number of weights, and of those that are trained, without making any of them.
-
-    Raises:
-        UserError: the model has not the modules that ``lora`` names, or they can have no adapter.
-    """
+    """Number of weights, and of those that are trained, without making any of them (UserError: the model has not the
+    modules that ``lora`` names, or they can have no adapter)."""
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config)
         everything = sum(parameter.numel() for parameter in model.parameters())

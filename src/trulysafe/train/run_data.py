@@ -56,13 +56,14 @@ def training_set(
 ) -> Dataset:
     """Join a drawn mix with what was computed per pair into the trainer's data set.
 
+    The two responses of a pair that is ``flipped`` change sides, and all that was computed for them goes along.
+
     Args:
-        mix: drawn pairs (columns ``pair_id``, ``risk``, and if labels were flipped ``flipped``), one draw. The two
-            responses of a flipped pair change sides, and all that was computed for them goes along.
+        mix: one draw.
         reference: token ids and reference log-probabilities (rule ``reference``).
         rewards: endpoint rewards (rule ``read_rewards``), if the method reads them.
         tokens: values after each token (rules ``read_rewards`` and ``read_token_rewards``) and their scale, for a mask.
-        texts: pair tables (schema ``pairs``), for a method whose online pairs a judge of texts judges.
+        texts: pair tables (schema ``pairs``), for a judge of texts.
 
     Raises:
         UserError: the mix is empty, or names pairs that ``reference``, ``rewards`` or ``tokens`` lack.

@@ -129,10 +129,8 @@ class Weighted(Dataset):
 def with_partners(dataset: datasets.Dataset) -> datasets.Dataset:
     """Add the responses of each pair's partner.
 
-    A partner's response is cut where, with the prompt, it would be longer than the longest pair.
-
-    Raises:
-        UserError: all pairs have one prompt.
+    A partner's response is cut where, with the prompt, it would be longer than the longest pair. UserError: all pairs
+    have one prompt.
     """
     prompts, sides = dataset["prompt_ids"][:], {side: dataset[f"{side}_ids"][:] for side in ("chosen", "rejected")}
     partners = _partners([tuple(prompt) for prompt in prompts])

@@ -19,10 +19,8 @@ FOLDER, STATE = "online_reward", "optimizer.pt"
 class OnlineReward:
     """A hybrid reward read, and with ``train`` updated (in place), at every micro-batch.
 
-    ``validation`` holds safe and unsafe states, each [N, L, D], to refit offset and temperature on.
-
-    Raises:
-        UserError: the calibration is to be refitted, and there are no states for it or states of another model.
+    ``validation`` holds safe and unsafe states, each [N, L, D], to refit offset and temperature on. UserError: the
+    calibration is to be refitted, and there are no states for it or states of another model.
     """
 
     def __init__(

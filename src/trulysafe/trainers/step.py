@@ -101,13 +101,10 @@ def reference_log_probs(
 ) -> tuple[Tensor, Tensor | None]:
     """Log-probabilities under the reference and the token rewards for the mask: columns, or read from the reference.
 
-    Args:
-        micro_batch: may have columns ``ref_token_logps``, ``token_rewards``, or TRL's ``ref_chosen_logps``.
-        policy: without ``ref_model`` it has an adapter, and is the reference when the adapter is off.
-        ref_model: the reference, if it is a model of its own.
-        checkpointing: arguments of the policy's gradient checkpointing, which is off meanwhile.
-        token_reward: reads token rewards from the reference's states where the data set has none.
-        masked: whether the method masks tokens: then sums over whole responses will not do.
+    Columns may be ``ref_token_logps``, ``token_rewards``, or TRL's ``ref_chosen_logps``, sums that will not do for a
+    method that is ``masked``. Without ``ref_model`` the policy has an adapter, and is the reference when that is off;
+    its gradient checkpointing, with these arguments, is off meanwhile. ``token_reward`` reads token rewards from the
+    reference's states where the data set has none.
 
     Returns:
         Nats, [rows, places], or summed, [rows]; and token rewards [rows, places], if there are any.
@@ -188,14 +185,8 @@ def pair_confidence(
 ) -> Tensor:
     """Label confidence gamma per pair (paper A), read before the reward learns from the same pairs.
 
-    Args:
-        micro_batch: may have columns ``chosen_reward`` and ``rejected_reward``, ``flipped``, ``pair_index``.
-        options: of the confidence.
-        states: of the policy at the endpoints, [rows, L, D], for ``reward``; none where the rewards are columns.
-        reward: learns from the pairs that it was read on if it trains and ``training`` is true.
-        training: whether this is a training step.
-        draws_of: seed of the run and optimiser step, for the draws of ``options.shuffle``.
-        meter, log: of the run and of the step.
+    ``reward`` reads the policy's states at the endpoints, [rows, L, D], where rewards are no columns, and learns from
+    the same pairs in training if it trains at all. ``draws_of`` are seed and optimiser step, for ``options.shuffle``.
 
     Returns:
         Detached, [pairs]; 1 out of scope.

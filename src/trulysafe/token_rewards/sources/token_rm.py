@@ -86,10 +86,7 @@ def fit_token_rm(
     """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and save it.
 
     The model, of :func:`trulysafe.models.load.load_token_classifier`, is changed. Returns the loss of the last tenth of
-    the steps, nats per token.
-
-    Raises:
-        UserError: one of the two sides is empty.
+    the steps, nats per token. UserError: one of the two sides is empty.
     """
     from tempfile import TemporaryDirectory
 
