@@ -118,7 +118,7 @@ def test_judges_that_are_fitted_need_datasets_and_others_have_none():
         check(judges__mine={"kind": "classifier"})
     with pytest.raises(
         UserError,
-        match=r"judges\.mine\.datasets: only the kind 'classifier' reads it, not 'refusal_phrases'\. Leave it out",
+        match=r"judges\.mine\.datasets: only the kind 'classifier' or 'states' reads it, not 'refusal_phrases'\. Leave it",
     ):
         check(judges__mine={"kind": "refusal_phrases", "datasets": ["corpus"]})
 
@@ -137,7 +137,7 @@ def test_a_name_that_cannot_be_part_of_a_path_says_what_can():
 
 def test_a_phrase_that_is_no_regular_expression_is_refused():
     with pytest.raises(
-        UserError, match=r"judges\.refusal_phrases\.options\.phrases: .*'no \(' is not a regular expression"
+        UserError, match=r"judges\.refusal_phrases\.options\.phrases\.0: .*'no \(' is not a regular expression"
     ):
         check(judges__refusal_phrases={"kind": "refusal_phrases", "options": {"phrases": ["no ("]}})
 

@@ -17,8 +17,8 @@ from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.work import Work
 
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
-READ_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml"}
-LAID_OVER = {"real_ablations.yaml": "real_small.yaml"}
+READ_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml", "smollm2.yaml", "smollm2_laptop.yaml"}
+LAID_OVER = {"real_ablations.yaml": "real_small.yaml", "smollm2_laptop.yaml": "smollm2.yaml"}
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,16 @@ def options(component, *left_out):
     return component.model_dump(exclude=set(left_out))
 
 
+def benchmarks_of(names, *left_out):
+    """Options of benchmarks that can change what is answered or chosen, with the tables of their data sets."""
+    kept = {
+        name: options(CONFIG.benchmarks[name], "axis", "judges", "purpose", "job", "metric", "cut_off", *left_out)
+        for name in names
+    }
+    tables = ("datasets", *({"shots_from"} - {*left_out}))
+    return {name: {**item, **{key: PLAN.data.tables(item[key]) for key in tables}} for name, item in kept.items()}
+
+
 def needs(kind, model_of, **processes):
     """Resources of a rule by its kind of work and the size of its model; a profile's set-resources goes before."""
 

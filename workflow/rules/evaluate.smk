@@ -1,16 +1,6 @@
 """Answers of every policy, verdicts of every judge, choices in benchmark tasks, and the numbers."""
 
 
-def benchmarks_of(names, *left_out):
-    """Options of benchmarks that can change what is answered or chosen, with the tables of their data sets."""
-    kept = {
-        name: options(CONFIG.benchmarks[name], "axis", "judges", "purpose", "job", "metric", "cut_off", *left_out)
-        for name in names
-    }
-    tables = ("datasets", *({"shots_from"} - {*left_out}))
-    return {name: {**item, **{key: PLAN.data.tables(item[key]) for key in tables}} for name, item in kept.items()}
-
-
 rule answer:
     """Greedy answers of the policies of one job to one benchmark, or to those that share a job; one shard of them."""
     input:

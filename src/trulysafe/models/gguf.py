@@ -3,6 +3,7 @@ everything else loads."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def convert(file: Path, output: Path, needs_template: bool = True) -> dict[str, 
         del model.config.quantization_config
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
+    _drop_tokens_beyond(output, model.get_input_embeddings().num_embeddings)
     config = model.config.get_text_config()
     return {
         "architecture": type(model).__name__,
@@ -77,6 +79,15 @@ def _check_header(file: Path, needs_template: bool) -> None:
             f"{file}: the GGUF file holds no chat template, so no conversation can be written for its model. "
             "Take the file of an instruction-tuned model, or name a Jinja file under models.<name>.chat_template."
         )
+
+
+def _drop_tokens_beyond(folder: Path, rows: int) -> None:
+    """Drop tokens that the file does not have and transformers adds by habit (``<|endoftext|>`` to any byte-level BPE):
+    the model has embeddings for the file's own alone."""
+    path = folder / "tokenizer.json"
+    core = json.loads(path.read_text(encoding="utf-8"))
+    core["added_tokens"] = [token for token in core["added_tokens"] if token["id"] < rows]
+    path.write_text(json.dumps(core, ensure_ascii=False), encoding="utf-8")
 
 
 def _unreadable(file: Path, part: str, error: Exception) -> Exception:
