@@ -118,7 +118,7 @@ def test_judges_that_are_fitted_need_datasets_and_others_have_none():
         check(judges__mine={"kind": "classifier"})
     with pytest.raises(
         UserError,
-        match=r"judges\.mine\.datasets: only the kind 'classifier' or 'states' reads it, not 'refusal_phrases'\. Leave it",
+        match=r"judges\.mine\.datasets: only the kind 'classifier' or 'states' reads it, not 'refusal_phrases'\. Leave",
     ):
         check(judges__mine={"kind": "refusal_phrases", "datasets": ["corpus"]})
 
