@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+import traceback
 
 import pytest
 
@@ -119,6 +120,29 @@ def test_without_a_key_none_is_sent(tmp_path, monkeypatch):
     monkeypatch.delenv("REVIEWER_KEY", raising=False)
     with pytest.raises(UserError, match="REVIEWER_KEY, which `key_variable` names, is not set"):
         endpoint(served, key_variable="REVIEWER_KEY")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"{SECRET}\n",
+        f"{SECRET}\nmore",
+        f" {SECRET}",
+        f"{SECRET} ",
+        f"{SECRET}\r\nX-Other: 1",
+        f"{SECRET}中",
+        "ключ",
+        "  ",
+    ],
+)
+def test_a_key_that_no_header_can_carry_is_refused_without_its_value(monkeypatch, capsys, value):
+    monkeypatch.setenv("REVIEWER_KEY", value)
+    with pytest.raises(
+        UserError, match="REVIEWER_KEY, which `key_variable` names, holds a space, a line break"
+    ) as caught:
+        Endpoint("http://localhost:1/v1", "m", key_variable="REVIEWER_KEY")
+    shown = "".join(traceback.format_exception(caught.value)) + "".join(capsys.readouterr())
+    assert not [part for part in (SECRET, "ключ", "X-Other") if part in shown]
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ WRONG = {
         ["llms.reviewer.base_url: unknown key"]),
     "a key in the configuration": ({"llms": {"reviewer": {**SERVED, "key": "sk-1"}}},
         ["llms.reviewer.key: unknown key"]),
+    "a key in place of its variable": ({"llms": {"reviewer": {**SERVED, "key_variable": "sk-1"}}},
+        ["llms.reviewer.key_variable: no name of an environment variable"]),
     "an undefined model": ({"llms": {"reviewer": {**LOCAL, "model": "qwen"}}}, ["llms.reviewer.model", "'qwen'"]),
     "a password in the address": (
         {"llms": {"reviewer": {**SERVED, "base_url": "https://me:secret@host/v1"}}},

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from tests.unit.report_world import ARMS, TIMES, layer_tables, run_of, training_log
 from trulysafe.common.errors import UserError
@@ -21,7 +23,7 @@ from trulysafe.report.figures.plane import plane
 from trulysafe.report.figures.reward_accuracy import panel_risks, reward_accuracy
 from trulysafe.report.figures.sweep import _apart, sweep
 from trulysafe.report.figures.training import training_curves
-from trulysafe.report.style import arm_looks
+from trulysafe.report.style import _SETTINGS, arm_looks
 from trulysafe.report.summary import summary
 from trulysafe.report.tables.main import main_rows
 
@@ -41,6 +43,35 @@ def test_plane_draws_the_pooled_frontiers(tmp_path: Path, metrics: pd.DataFrame)
         assert cell[[letter, f"{letter}_low", f"{letter}_high", f"{letter}_n"]].tolist() == pytest.approx(
             row[["value", "ci_low", "ci_high", "n"]].tolist(), rel=1e-5
         )
+
+
+LABELS = {
+    "base": "$\\frac{$ 100% {x}^2",
+    "arm_0": "$5 vs $10",
+    "arm_1": "_under_score \\alpha",
+    "arm_2": "中文 العربية हिन्दी ไทย 😀",
+}
+
+
+def test_labels_are_text_in_every_figure(
+    tmp_path: Path, metrics: pd.DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    arms = {name: {**about, "label": LABELS[name]} for name, about in ARMS.items()}
+    drawings = {
+        "plane": plane(metrics, arms),
+        "training": training_curves(training_log(), arms),
+        "classes": classes(metrics, arms),
+    }
+    seen = {name: {text.get_text() for text in drawn.figure.findobj(Text)} for name, drawn in drawings.items()}
+    shown = {"plane": 4, "training": 2, "classes": 4}
+    for name, drawn in drawings.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert all(path.stat().st_size for path in drawn.write(tmp_path / name))
+        found = {text.lstrip("\N{ZERO WIDTH SPACE}") for text in seen[name]}
+        assert len(found & set(LABELS.values())) == shown[name], name
+    assert not [text for text in drawings["plane"].figure.findobj(Text) if text.get_parse_math()]
+    assert "no installed font has" in caplog.text or "Noto Sans CJK SC" in _SETTINGS["font.family"]
 
 
 def test_plane_needs_both_axes(metrics: pd.DataFrame) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.words import unit_pattern
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -59,7 +60,11 @@ def pipeline(features: str = "words", strength: float = 1.0) -> Pipeline:
         return make_pipeline(StandardScaler(), model)
     if features not in FEATURES:
         raise not_accepted("text classifier, `features`", features, FEATURES)
-    vectorisers = [TfidfVectorizer(**settings) for settings in FEATURES[features]]
+    of_words = {"token_pattern": unit_pattern(2)}
+    vectorisers = [
+        TfidfVectorizer(**settings | (of_words if settings["analyzer"] == "word" else {}))
+        for settings in FEATURES[features]
+    ]
     return make_pipeline(make_union(*vectorisers), model)
 
 

@@ -1,7 +1,5 @@
 """What a thinking model says to the user, apart from its thoughts."""
 
-from __future__ import annotations
-
 import re
 
 _NAMES = r"(?:think|thinking|thought|thoughts|reasoning|reflection|seed:think)"

@@ -5,18 +5,17 @@ that adding a dataset never moves another pair over the threshold, and the leaka
 saw. Stop words are left out: prompts of the form "how do I ..." are not alike because of it.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from trulysafe.common.ids import normalise_text
+from trulysafe.common.words import words
 
 NGRAM, FEATURES, BLOCK = 5, 2**20, 2000
 REST = 0.4
 """Squared norm that a prompt's commonest n-grams may hold without being indexed; a matter of speed alone."""
-_WORD = re.compile(r"\w+")
 
 
 def near_pairs(texts: Sequence[str], threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -55,8 +54,8 @@ def content_words(text: str) -> str:
     """Folded words of a text without English stop words; all of its words if nothing else is left."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    words = _WORD.findall(normalise_text(text))
-    return " ".join([word for word in words if word not in ENGLISH_STOP_WORDS] or words)
+    found = words(normalise_text(text))
+    return " ".join([word for word in found if word not in ENGLISH_STOP_WORDS] or found)
 
 
 def _similar(texts: list[str], threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
+
+from trulysafe.common.words import units
 
 MIN_WORD_CHARACTERS = 2
 MIN_LETTER_SHARE = 0.5
 STRUCTURE = frozenset("(){}[]<>=+-*/%|\\^~_#:;&@$\"'`")
 """Signs of code, formulas and tables: between words they are no debris."""
 MIN_WORDS_FOR_LOOPS, LOOP_WORDS, MAX_LOOP_SHARE = 12, 3, 0.5
-_WORD = re.compile(r"\w+", re.UNICODE)
 
 
 def malformed(response: str) -> bool:
@@ -24,7 +24,7 @@ def malformed(response: str) -> bool:
     if sum(map(_in_words, text)) < max(MIN_WORD_CHARACTERS, MIN_LETTER_SHARE * len(text)):
         # a bare number answers many a question
         return not "".join(text).strip(".,!").isnumeric()
-    return _loops(_WORD.findall(response.casefold()))
+    return _loops(units(response.casefold()))
 
 
 def _in_words(sign: str) -> int:

@@ -9,13 +9,14 @@ from pydantic import Field
 
 from trulysafe.common import kinds
 from trulysafe.common.ids import normalise_text
+from trulysafe.common.words import units
 from trulysafe.judges import refusal_phrases
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-_NUMBER = re.compile(r"(?<![\w.,])[-+]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\w|[.,]\d)")
+_NUMBER = re.compile(r"(?<![A-Za-z\d_.,])[-+]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![A-Za-z\d_]|[.,]\d)")
 """A number in an answer, with commas between thousands and a dollar sign."""
 
 
@@ -83,4 +84,4 @@ def _numbers(text: str) -> list[float]:
 
 
 def _words(text: str) -> str:
-    return " ".join(re.findall(r"\w+", normalise_text(text)))
+    return " ".join(units(normalise_text(text)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -210,7 +211,12 @@ def check_address(base_url: str) -> None:
 
 
 def _key(variable: str) -> str:
-    key = os.environ.get(variable, "").strip()
+    key = os.environ.get(variable, "")
     if not key:
         raise UserError(f"The environment variable {variable}, which `key_variable` names, is not set. Export the key.")
+    if not re.fullmatch("[!-~]+", key):  # an error of the client's would show it
+        raise UserError(
+            f"The environment variable {variable}, which `key_variable` names, holds a space, a line break or a letter "
+            "beyond ASCII. Export the key alone, without what surrounds it in its file. Its value is shown nowhere."
+        )
     return key

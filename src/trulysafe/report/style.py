@@ -4,6 +4,9 @@ The colour of an arm: :data:`ARM_COLORS`, given out by :func:`arm_looks` in the 
 ``experiments`` in the configuration, untrained ones first. The colour of a risk class: :data:`RISK_LOOKS`.
 """
 
+import logging
+import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, floor
@@ -19,11 +22,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 
 from trulysafe.common.errors import UserError
 from trulysafe.report.arms import Arms, bases_of, label_of
 
+logger = logging.getLogger(__name__)
 COLUMN, PAGE = 3.5, 7.2
 """Widths of one text column and of the page, inches."""
 ARM_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -33,8 +38,18 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 GREY = "#666666"
 DPI = 300
 
+_OTHER_SCRIPTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC",
+    "Microsoft YaHei", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Bengali",
+    "Noto Sans Thai", "Noto Emoji", "Symbola", "Arial Unicode MS", "Unifont",
+)  # fmt: skip
+"""Fonts for letters that the first one has not; those that are installed are asked in this order."""
+_MISSING = re.compile(r"Glyph (\d+) ")
+"""What matplotlib says of a letter for which no font has a form."""
+_INSTALLED = {font.name for font in fontManager.ttflist}
 _SETTINGS: dict[str, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "axes.titleweight": "bold",
+    "text.parse_math": False, "font.family": ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in _INSTALLED)],
+    "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "axes.titleweight": "bold",
     "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7, "legend.frameon": False, "lines.linewidth": 1.3,
     "lines.markersize": 4.5, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
     "axes.edgecolor": "#444444", "xtick.color": "#444444", "ytick.color": "#444444", "xtick.major.width": 0.7,
@@ -79,6 +94,11 @@ def arm_looks(arms: Arms) -> dict[str, Look]:
     return found
 
 
+def legend_text(label: str) -> str:
+    """A label as a legend shows it; matplotlib leaves those out that begin with an underscore."""
+    return f"\N{ZERO WIDTH SPACE}{label}" if label.startswith("_") else label
+
+
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     """A figure with the house settings; returns it with an array of axes, shape [rows, columns]."""
     return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
@@ -118,9 +138,18 @@ class Drawing:
         """Write ``stem`` as pdf, png (without dates) and csv, and ``stem_<name>.csv`` of further numbers."""
         paths = [Path(f"{stem}.{ending}") for ending in ("pdf", "png", "csv")]
         undated = {"CreationDate": None, "Creator": "trulysafe", "Producer": None}
-        self.figure.savefig(paths[0], format="pdf", metadata=undated)
-        self.figure.savefig(paths[1], format="png", dpi=DPI, metadata={"Software": "trulysafe"})
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            self.figure.savefig(paths[0], format="pdf", metadata=undated)
+            self.figure.savefig(paths[1], format="png", dpi=DPI, metadata={"Software": "trulysafe"})
         plt.close(self.figure)
+        missing = sorted({int(found[1]) for item in said if (found := _MISSING.match(str(item.message)))})
+        for item in said:
+            if not _MISSING.match(str(item.message)):
+                warnings.warn(item.message, stacklevel=2)
+        if missing:
+            shown = "".join(map(chr, missing[:20]))
+            logger.warning("%s: no installed font has %s. Install one that has, such as Noto Sans CJK.", stem, shown)
         tables = {paths[2]: self.numbers} | {Path(f"{stem}_{name}.csv"): more for name, more in self.further.items()}
         for path, numbers in tables.items():
             numbers.to_csv(path, index=False, lineterminator="\n", float_format="%.6g")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, field_validator
 
 from trulysafe.common.kinds import LABELLERS, OfKind
 from trulysafe.common.options import (
@@ -228,6 +229,13 @@ class EndpointLlm(_Llm):
     concurrency: Count = Field(8, description="Requests in flight at most.")
     timeout: float = Field(120.0, gt=0, description="Seconds to wait for an answer.")
     attempts: Count = Field(6, description="Attempts per request, with waits that double.")
+
+    @field_validator("key_variable")
+    @classmethod
+    def _is_a_name(cls, given: str | None) -> str | None:
+        if given is not None and not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", given):  # may be the key, so is not shown
+            raise ValueError("no name of an environment variable (letters, digits and _). The key has no place here.")
+        return given
 
 
 Llm = Annotated[Annotated[LocalLlm | EndpointLlm, Field(discriminator="backend")], PlainPaths]

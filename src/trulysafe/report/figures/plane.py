@@ -13,7 +13,7 @@ from trulysafe.evaluate.frontiers import points
 from trulysafe.evaluate.metrics import POOLED
 from trulysafe.report.arms import Arms, bases_of, label_of
 from trulysafe.report.run import Run
-from trulysafe.report.style import COLUMN, GREY, Drawing, Look, arm_looks, count_note, new_figure, shares
+from trulysafe.report.style import COLUMN, GREY, Drawing, Look, arm_looks, count_note, legend_text, new_figure, shares
 
 CAPTION = (
     "Safety against over-refusal. Lines join the snapshots of an arm, from the base model (star) to the end of "
@@ -69,7 +69,7 @@ def _star(axes: Axes, point: pd.Series, look: Look) -> None:
     """A model before any training, with its intervals."""
     _cross(axes, point, look.color)
     style: dict[str, Any] = {"color": look.color, "markersize": 9, "zorder": 6, "linestyle": "none"}
-    axes.plot(point["x"], point["y"], look.marker, label=point["label"], **style)
+    axes.plot(point["x"], point["y"], look.marker, label=legend_text(point["label"]), **style)
 
 
 def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look) -> None:
@@ -86,7 +86,8 @@ def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look)
     _cross(axes, end, look.color)
     mark: dict[str, Any] = {"marker": look.marker, "markeredgecolor": "white", "markeredgewidth": 0.6}
     axes.plot(end["x"], end["y"], color=look.color, linestyle="none", markersize=6, zorder=6, **mark)
-    axes.plot([], [], color=look.color, linestyle=look.dash, label=end["label"], **mark)  # for the legend
+    label = legend_text(end["label"])
+    axes.plot([], [], color=look.color, linestyle=look.dash, label=label, **mark)  # for the legend
 
 
 def _cross(axes: Axes, point: pd.Series, color: str) -> None:
