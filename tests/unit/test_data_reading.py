@@ -335,3 +335,17 @@ def test_what_is_no_text_is_refused_with_file_row_and_column(tmp_path):
     pq.write_table(pa.table({"prompt": broken}), tmp_path / "c.parquet")
     with pytest.raises(UserError, match=r"c\.parquet: row 2 cannot be read .*UTF-8"):
         read("parquet", tmp_path, path="c.parquet")
+
+
+def test_rows_are_kept_by_what_their_texts_hold(tmp_path):
+    texts = {"a?": "I cannot.", "b?": "Sure.", "c?": "You can't."}
+    write(tmp_path / "a.jsonl", [{"prompt": prompt, "response": text} for prompt, text in texts.items()])
+    loaded = read("jsonl", tmp_path, path="a.jsonl", schema="responses", keep={"response": r"can(no|')t"})
+    assert loaded.frame["prompt"].tolist() == ["a?", "c?"]
+    assert loaded.report["dropped"] == {"response without what `keep` asks for": 1}
+    with pytest.raises(UserError, match=r"option `keep`: column: 'chosen' is not accepted.*prompt, response"):
+        read("jsonl", tmp_path, path="a.jsonl", schema="responses", keep={"chosen": "x"})
+    with pytest.raises(UserError, match=r"option `keep`.*'\(' is not a regular expression"):
+        read("jsonl", tmp_path, path="a.jsonl", schema="responses", keep={"response": "("})
+    with pytest.raises(UserError, match=r"option `keep`.*answer"):
+        read("jsonl", tmp_path, path="a.jsonl", schema="responses", keep={"answer": "x"})
