@@ -25,9 +25,8 @@ from typing import Any
 from trulysafe.common.errors import UserError, disk_is_full
 from trulysafe.common.files import write_json
 from trulysafe.prefetch.hub import forget_tokens
-from trulysafe.workflow.damage import tell_of_damage
 from trulysafe.workflow.owner_lock import owned, start_of
-from trulysafe.workflow.provenance import input_id, manifest_path, plain, provenance_id, scratch_path
+from trulysafe.workflow.provenance import input_id, manifest_path, plain, provenance_id, scratch_path, tell_of_damage
 
 logger = logging.getLogger("trulysafe")
 
