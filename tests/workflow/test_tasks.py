@@ -52,7 +52,7 @@ def test_choices_reach_metrics_contrasts_and_the_main_table(tmp_path: Path, raw:
     """Without a judge and without an answer."""
     del raw["judges"], raw["benchmarks"]["harmful"]
     project = Project(tmp_path / "project")
-    project.snakemake("tables", configuration=written(raw, tmp_path))
+    project.snakemake("--", "tables", configuration=written(raw, tmp_path))
     results = project.folder / "results" / "small"
     chosen = pd.concat(
         pd.read_parquet(results / "chosen" / f"untrained.{arm}" / "tasks" / "0-of-1.parquet")
@@ -72,11 +72,11 @@ def test_choices_reach_metrics_contrasts_and_the_main_table(tmp_path: Path, raw:
     assert contrast["n"] == 30
     assert "Helpful" in (results / "tables" / "main.md").read_text(encoding="utf-8")
     raw["benchmarks"]["hellaswag"]["metric"] = "acc"
-    planned = project.planned("tables", configuration=written(raw, tmp_path))
+    planned = project.planned("--", "tables", configuration=written(raw, tmp_path))
     assert {"choose", "normalise"}.isdisjoint(planned)
     assert planned["metrics"] == 1
     raw["benchmarks"]["winogrande"]["rows"] = 5
-    assert project.planned("tables", configuration=written(raw, tmp_path))["choose"] == 2
+    assert project.planned("--", "tables", configuration=written(raw, tmp_path))["choose"] == 2
 
 
 def test_jobs_are_priced(raw: dict[str, Any]) -> None:
