@@ -198,7 +198,8 @@ def test_a_document_that_the_task_cannot_read_is_named(tmp_path: Path, model: di
 
 def test_columns_that_hold_several_kinds_are_refused(tmp_path: Path, model: dict[str, Any]) -> None:
     documents = task_world.subject("anatomy", 3)
-    documents[2]["answer"] = str(documents[2]["answer"])
+    for place, document in enumerate(documents):
+        document["source"] = place if place < 2 else "a book"
     table = task_world.table(tmp_path, "mmlu", documents)
     with pytest.raises(UserError, match=r"^benchmarks.mmlu.datasets: 'mmlu_anatomy' .* one kind in every row\."):
         chosen([model], {"mmlu": benchmark("mmlu_anatomy", table)}, task_world.split(tmp_path, table))
