@@ -26,7 +26,7 @@ from trulysafe.reward.ablations import held_out_rewards, pair_outcomes, reward_a
 from trulysafe.reward.evaluate import calibration_error
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import fit_stage
-from trulysafe.reward.states import ENDPOINT, held_out_rows
+from trulysafe.reward.states import ENDPOINT, held_out_pairs, held_out_rows
 from trulysafe.stats.comparisons import holm, paired_difference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def pairs(count: int = 80) -> tuple[dict[str, torch.Tensor], pd.DataFrame]:
     prompts = [f"{row // 2:04x}" for row in range(count)]
     family = ["named" if row // 2 % 3 == 0 else "" for row in range(count)]
     index = pd.DataFrame({"pair_id": [f"p{row}" for row in range(count)], "prompt_id": prompts, "prompt": prompts})
-    return {"safe": safe, "unsafe": unsafe}, index.assign(risk="EHD", family=family)
+    return {"safe": safe, "unsafe": unsafe}, index.assign(group_id=prompts, risk="EHD", family=family)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_first_fit_is_the_reward_that_the_stage_saves(rewards: dict[str, pd.Data
     saved = HybridReward.from_pretrained(tmp_path / ENDPOINT)
     test_rows = held_out_rows(index, OPTIONS["test_share"])[1]
     first = rewards["hybrid"][rewards["hybrid"]["seed"] == OPTIONS["seed"]]
-    assert first["pair_id"].tolist() == index["pair_id"].iloc[test_rows].tolist()
+    assert first["pair_id"].tolist() == index["pair_id"].iloc[test_rows].tolist() == held_out_pairs(tmp_path)
     with torch.no_grad():
         for side in ("safe", "unsafe"):
             expected = saved.calibrated(saved(arrays[side][test_rows]))

@@ -13,7 +13,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.reward.fit import fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.stage import fit_stage, layer_accuracies
-from trulysafe.reward.states import TOKENS, held_out_rows
+from trulysafe.reward.states import TOKENS, held_out_pairs, held_out_rows, validation_states
 from trulysafe.stats.intervals import interval
 
 
@@ -62,7 +62,7 @@ def test_token_reward_is_fitted_on_the_tokens_of_whole_prompts_and_not_calibrate
     """The pairs that validate are drawn from the prompts' own names, as for the endpoint."""
     safe, unsafe = torch.randn(2, 40, 3, 2, 4, generator=torch.Generator().manual_seed(0))
     prompts = [f"{row // 2:04x}" for row in range(40)]
-    index = pd.DataFrame({"prompt_id": prompts, "risk": "EHD"})
+    index = pd.DataFrame({"prompt_id": prompts, "group_id": prompts, "risk": "EHD"}).assign(pair_id=range(40))
     arrays = {"safe": safe[:, -1], "unsafe": unsafe[:, -1], "safe_tokens": safe, "unsafe_tokens": unsafe}
     fit = {"epochs": 2, "early_stopping": "soft", "validation_share": 0.3}
     fit_stage(arrays, index, {"fit": fit, "test_share": 0.4, "seed": 1}, {}, tmp_path)
@@ -73,6 +73,22 @@ def test_token_reward_is_fitted_on_the_tokens_of_whole_prompts_and_not_calibrate
     expected = fit_hybrid_reward(*flat, groups=repeated, seed=1, calibrate=False, **fit).state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert (float(found["offset"]), float(found["temperature"])) == (0.0, 1.0)
+
+
+def test_near_duplicates_are_held_out_together_from_the_fit_and_from_its_validation(tmp_path: Path) -> None:
+    """Prompts come in groups of four that differ in a word; only the split knows them."""
+    safe, unsafe = torch.randn(2, 64, 2, 4, generator=torch.Generator().manual_seed(0))
+    index = pd.DataFrame({"prompt_id": [f"{row:04x}" for row in range(64)], "risk": "EHD"})
+    index = index.assign(pair_id=index["prompt_id"], group_id=[f"{row // 4:04x}" for row in range(64)])
+    fit_rows, test_rows = held_out_rows(index, 0.4)
+    options = {"fit": {"epochs": 1}, "test_share": 0.4, "seed": 0}
+    fit_stage({"safe": safe, "unsafe": unsafe}, index, options, {}, tmp_path)
+    assert held_out_pairs(tmp_path) == index["pair_id"].iloc[test_rows].tolist()
+    validation = [int((safe == row).all(dim=(1, 2)).nonzero()) for row in validation_states(tmp_path)[0]]
+    assert set(validation) < set(fit_rows)
+    for rows in (test_rows, validation):
+        assert rows
+        assert index["group_id"].iloc[rows].value_counts().eq(4).all()
 
 
 def test_token_reward_needs_states_of_tokens() -> None:

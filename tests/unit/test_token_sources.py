@@ -123,4 +123,4 @@ def test_bad_input(tokenizer, pairs, tmp_path):
     with pytest.raises(UserError, match="0 unsafe responses"):
         fit_token_rm(classifier(), tokenizer, pairs[0], [], tmp_path, TokenFit())
     with pytest.raises(UserError, match=r"token_rewards\.rm: 3 annotated pairs"):
-        held_out_rows(pd.DataFrame({"prompt_id": ["a", "b", "c"]}), 0.3, "token_rewards.rm")
+        held_out_rows(pd.DataFrame({"group_id": ["a", "b", "c"]}), 0.3, "token_rewards.rm")

@@ -12,6 +12,7 @@ from trulysafe.methods.masks import message_mask
 from trulysafe.methods.method import CDPO, Confidence, Mask, Method
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode
+from trulysafe.trainers import online_reward
 
 WITHOUT_REFITS = Method(confidence=Confidence(kind="label", calibrate_every=0))
 
@@ -112,7 +113,7 @@ def test_reward_does_not_move_in_a_step_without_a_pair_in_scope(model, tokenizer
         processing_class=tokenizer,
     )
     trainer.train()
-    assert trainer.reward.updates == 0
+    assert not trainer.reward.optimizer.state
     assert all(torch.equal(value, before[name]) for name, value in reward.state_dict().items())
     assert "reward_model/loss" not in trainer.state.log_history[0]
 
@@ -166,6 +167,63 @@ def test_adaptive_trainer_reads_token_rewards_from_a_live_reference(model, token
     entry = trainer.state.log_history[0]
     assert 0 < entry["kept_share/chosen"] <= 1
     assert 0 < entry["kept_share/rejected"] <= 1
+
+
+def online(model, tokenizer, arguments, confidence, validation, **options):
+    """A trained trainer whose online reward has validation states."""
+    torch.manual_seed(0)
+    reward = HybridReward(model.config.num_hidden_layers, model.config.hidden_size)
+    trainer = ConfidenceDPOTrainer(
+        deepcopy(model),
+        method=Method(confidence=Confidence(kind="label", **confidence)),
+        reward_model=reward,
+        validation_states=validation(reward),
+        ref_model=deepcopy(model),
+        args=arguments(**options),
+        train_dataset=conversational(),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    return trainer
+
+
+def right_states(reward, pairs=6):
+    """States that the reward ranks right, all of them: of drawn ones the best and the worst."""
+    drawn = torch.randn(4 * pairs, reward.num_layers, reward.hidden_size)
+    order = reward(drawn).argsort(descending=True)
+    return drawn[order[:pairs]], drawn[order[-pairs:]]
+
+
+def test_calibration_is_refitted_every_so_many_optimiser_steps_whatever_the_accumulation(
+    model, tokenizer, arguments, monkeypatch
+):
+    refits = []
+    monkeypatch.setattr(online_reward, "calibrate", lambda *given: refits.append(given))
+    small = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "max_steps": 5}
+    online(model, tokenizer, arguments, {"calibrate_every": 2}, right_states, **small)
+    assert len(refits) == 2  # in ten micro-batches
+
+
+def test_auc_on_the_validation_states_is_logged_and_a_fall_is_said_once(model, tokenizer, arguments, caplog):
+    quiet = online(model, tokenizer, arguments, {"calibrate_every": 0, "learning_rate": 0.0}, right_states)
+    assert [entry["reward_model/auc"] for entry in quiet.state.log_history if "loss" in entry] == [1.0] * 3
+    assert not caplog.records
+    ruined = online(model, tokenizer, arguments, {"calibrate_every": 0, "learning_rate": 10.0}, right_states)
+    found = [entry["reward_model/auc"] for entry in ruined.state.log_history if "loss" in entry]
+    assert max(found) < 0.95
+    (said,) = (record.getMessage() for record in caplog.records if "AUC" in record.getMessage())
+    assert said.startswith("step 1:")
+    assert f"from 1.000 at the start to {found[0]:.3f}" in said
+
+
+def test_online_rate_is_the_papers_for_narrow_states_and_falls_with_their_size():
+    def rate(layers, width, **options):
+        reward = HybridReward(layers, width)
+        return online_reward.OnlineReward(reward, Confidence(kind="label", **options), train=False).learning_rate
+
+    assert rate(2, 64) == rate(2, 16) == 0.01
+    assert rate(32, 4096) == pytest.approx(0.01 / 128)
+    assert rate(32, 4096, learning_rate=0.01) == 0.01
 
 
 def test_masks_read_the_reward_as_it_was_given_while_it_trains_along(model, tokenizer, arguments):

@@ -110,7 +110,7 @@ rule reward_on_policy:
         model=lambda wildcards: PLAN.models.spec(wildcards.policy),
         identity=lambda wildcards: PLAN.reward.identity(wildcards.reward),
         options=lambda wildcards: options(
-            CONFIG.rewards[wildcards.reward], "model", "datasets", "fit", "token_positions"
+            CONFIG.rewards[wildcards.reward], "model", "datasets", "fit", "test_share", "token_positions"
         ),
         batch_size=CONFIG.batching.forward_batch,
         roles=lambda wildcards: PLAN.data.roles(CONFIG.rewards[wildcards.reward].datasets),

@@ -8,13 +8,13 @@ from trulysafe.models.representations import extract
 from trulysafe.pairs.build import annotated_pairs
 from trulysafe.reward.evaluate import evaluate_reward
 from trulysafe.reward.model import HybridReward
-from trulysafe.reward.states import ENDPOINT, held_out_rows
+from trulysafe.reward.states import ENDPOINT, held_out_pairs
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
     options = run.params.options
     pairs, _ = annotated_pairs(run.input.datasets, run.input.split, "reward", options["rows"])
-    pairs = pairs.iloc[held_out_rows(pairs, options["test_share"])[1]]
+    pairs = pairs[pairs["pair_id"].isin(held_out_pairs(run.input.reward))]
     reward = HybridReward.from_pretrained(f"{run.input.reward}/{ENDPOINT}", run.params.identity)
     tokenizer = load_tokenizer(run.params.model)
     model = load_model(run.params.model)

@@ -20,4 +20,4 @@ with job(snakemake) as run:
             arrays[f"{side}_tokens"] = extract_tokens(
                 model, tokenizer, conversations, options["token_positions"], options["seed"], run.params.batch_size
             )
-    save_states(run.output.states, arrays, pairs[["pair_id", "prompt_id", "prompt", "risk", "family"]])
+    save_states(run.output.states, arrays, pairs[["pair_id", "prompt_id", "group_id", "prompt", "risk", "family"]])

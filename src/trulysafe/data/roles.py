@@ -16,11 +16,11 @@ def rows_of_role(
     """Read tables of one schema and keep the rows whose prompt has the role of the stage that asks.
 
     ``corpus`` gets every prompt that is not kept for evaluation; ``risks`` keeps these classes, all where it is empty.
-    UserError where nothing is left.
+    A column ``group_id`` names each prompt's group of near-duplicates. UserError where nothing is left.
     """
     rows = pd.concat([read_table(path, table_kind) for path in tables], ignore_index=True)
-    role_of = read_table(split, "split").drop_duplicates("prompt_id").set_index("prompt_id")["role"]
-    roles = rows["prompt_id"].map(role_of)
+    of_prompt = read_table(split, "split").drop_duplicates("prompt_id").set_index("prompt_id")
+    roles, rows["group_id"] = (rows["prompt_id"].map(of_prompt[column]) for column in ("role", "group_id"))
     kept = rows[(roles != "evaluation") if role == "corpus" else (roles == role)]
     if risks:
         kept = kept[kept["risk"].isin(list(risks))]

@@ -85,7 +85,11 @@ class Confidence(TableOfKinds, PublicTable):
     online: Flag = Field(
         True, description="Keep training the reward on the policy's states (only with `states: policy`)."
     )
-    learning_rate: NotNegative = Field(0.01, description="Of the online reward's own Adam.")
+    learning_rate: NotNegative | None = Field(
+        None,
+        description="Of the online reward's own Adam; 0.01 in the paper. Left out, it is 0.01 up to 16 = layers x root "
+        "of the width of the reward's states, and beyond less in proportion: 0.01 ruins a reward of wide states.",
+    )
     weight_decay: NotNegative = Field(0.01, description="Of the online reward's own Adam.")
     calibrate_every: Whole = Field(
         10,

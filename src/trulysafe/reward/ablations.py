@@ -44,7 +44,7 @@ def held_out_rewards(
 ) -> pd.DataFrame:
     """Calibrated rewards of the held-out pairs, by ``fits`` on the others with the seeds ``seed``, ``seed`` + 1, ...
 
-    Arrays, index (with pair_id and family) and options are those of :func:`trulysafe.reward.stage.fit_stage`, which
+    Arrays, index (with family) and options are those of :func:`trulysafe.reward.stage.fit_stage`, which
     makes the first of these fits. A ``baseline`` takes the place of the hybrid reward; it has no seed and is fitted
     once.
 
@@ -57,7 +57,7 @@ def held_out_rewards(
     held = index.iloc[test_rows].reset_index(drop=True)
     family = held["family"].replace("", None).fillna("prompt " + held["prompt_id"])
     about = held[["pair_id"]].assign(family=family.astype(str))
-    groups = index["prompt_id"].iloc[fit_rows].to_numpy(dtype=str)
+    groups = index["group_id"].iloc[fit_rows].to_numpy(dtype=str)
     tables = []
     for number in range(1 if baseline else fits):
         seed = options["seed"] + number

@@ -26,6 +26,7 @@ from trulysafe.reward.calibration import calibrate, set_standardisation
 from trulysafe.reward.evaluate import pair_accuracy
 from trulysafe.reward.model import HybridReward, reward_margin_loss
 from trulysafe.reward.options import FitOptions
+from trulysafe.reward.stack import set_stack
 from trulysafe.reward.states import group_codes, paired_states, split_rows
 
 STRENGTH = 0.01
@@ -56,7 +57,8 @@ def fit_hybrid_reward(
     """
     safe, unsafe = paired_states(safe_states, unsafe_states)
     how = FitOptions(**options)
-    train, held_out = split_rows(group_codes(groups, len(safe)), how.validation_share, seed)
+    codes = group_codes(groups, len(safe))
+    train, held_out = split_rows(codes, how.validation_share, seed)
     generator = torch.Generator().manual_seed(stable_seed("hybrid reward", seed))
     with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten
         model = HybridReward(*safe.shape[1:])
@@ -65,6 +67,7 @@ def fit_hybrid_reward(
     pairs, validation = ([model.standardised(side[rows]) for side in (safe, unsafe)] for rows in (train, held_out))
     if how.initialise == "probes":
         _set_probes(model, *pairs)
+    zero = set_stack(model, *pairs, codes[train]) if how.initialise == "stack" else 0.0
     for parameters, probes_only in _stages(model, how):
         optimiser = torch.optim.Adam(parameters, how.learning_rate, (0.9, 0.999), weight_decay=how.weight_decay)
         best: tuple[tuple[float, float], dict[str, Tensor]] = (-np.inf, -np.inf), {}
@@ -87,7 +90,11 @@ def fit_hybrid_reward(
             f"reward: the fit diverged with learning_rate={how.learning_rate} and standardise={how.standardise}. Lower "
             "the learning rate, or set standardise to global."
         )
-    return calibrate(model, safe[held_out], unsafe[held_out]) if how.calibrate else model
+    if how.calibrate and how.closed:
+        model.offset.fill_(zero)
+    elif how.calibrate:
+        calibrate(model, safe[held_out], unsafe[held_out])
+    return model
 
 
 def fit_token_reward(
@@ -155,7 +162,8 @@ def _stages(model: HybridReward, how: FitOptions) -> list[tuple[list[Parameter],
     probes, gates = [model.probe_weight, model.probe_bias], [model.gate]
     if how.two_stage:
         return [(probes, True), (gates, False)]
-    return [({"probes": probes, "gates": gates, "all": [*probes, *gates]}[how.trained], False)]
+    moves = {"none": [], "probes": probes, "gates": gates, "all": [*probes, *gates]}[how.moves]
+    return [(moves, False)] if moves else []
 
 
 def _batches(count: int, how: FitOptions, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:

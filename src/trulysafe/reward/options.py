@@ -25,15 +25,16 @@ class FitOptions(PublicTable):
         False,
         description="Train each layer's probe on its own first and the gates second, in place of all together.",
     )
-    initialise: Literal["random", "probes"] = Field(
+    initialise: Literal["random", "probes", "stack"] = Field(
         "random",
-        description="`random` (paper); or `probes`: each layer's logistic regression (regularised, fitted apart) and "
-        "equal gates, such that the reward starts as the mean of the layers' log-odds.",
+        description="`random` (paper); `probes`: each layer's logistic regression (regularised, fitted apart) and "
+        "equal gates, such that the reward starts as the mean of the layers' log-odds; or `stack`: each layer's ridge "
+        "regression and constant weights of the layers, in closed form, with zero and temperature.",
     )
-    trained: Literal["all", "probes", "gates"] = Field(
-        "all",
-        description="Parameters that training moves: `all` (paper), or `probes` or `gates` alone, the others staying "
-        "as initialised.",
+    trained: Literal["all", "probes", "gates", "none"] | None = Field(
+        None,
+        description="Parameters that training moves: `all` (paper), `probes` or `gates` alone, the others staying as "
+        "initialised, or `none`. Left out, it is `none` for a `stack` and else `all`.",
     )
     pairing: Literal["given", "crossed"] = Field(
         "crossed",
@@ -46,8 +47,14 @@ class FitOptions(PublicTable):
         "per layer (`layer`) or one per feature (`feature`), such that states have the root mean square norm "
         "`STATE_NORM` (with `global`: averaged over layers). Fitted on the training pairs and stored in the model.",
     )
-    calibrate: Flag = Field(True, description="Fit offset and temperature on the validation pairs.")
-    validation_share: Below1 = Field(0.1, description="Share of the pairs (or groups) held out.")
+    calibrate: Flag = Field(
+        True,
+        description="Fit offset and temperature on the validation pairs; a `stack` that is not trained on has them "
+        "from its own pairs.",
+    )
+    validation_share: Below1 = Field(
+        0.1, description="Share of the pairs (or groups) held out, for calibration and for the online reward."
+    )
     early_stopping: Literal["soft", "hard", "true"] | None = Field(
         None,
         description="Keep the epoch with the best `soft`, `hard` or `true` accuracy of the raw reward on the "
@@ -57,14 +64,37 @@ class FitOptions(PublicTable):
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
-        if self.two_stage and self.trained != "all":
+        if self.moves == "none":
+            self._refuse_training()
+        if self.two_stage and self.trained not in (None, "all"):
             raise error_at(
                 "trained",
                 f"{self.trained!r} with two_stage: two stages train probes and gates in turn. Set trained to all.",
             )
-        if not self.validation_share and (self.calibrate or self.early_stopping):
+        if not self.validation_share and ((self.calibrate and not self.closed) or self.early_stopping):
             raise error_at(
                 "validation_share",
                 "0 leaves no pairs for calibrate and early_stopping. Raise it, or set both off.",
             )
         return self
+
+    @property
+    def moves(self) -> str:
+        """What training moves: ``trained``, or what it is where it is left out."""
+        return self.trained or ("none" if self.initialise == "stack" and not self.two_stage else "all")
+
+    @property
+    def closed(self) -> bool:
+        """Whether the reward is a stack as it stands, with a zero and a temperature of its own."""
+        return (self.initialise, self.moves) == ("stack", "none")
+
+    def _refuse_training(self) -> None:
+        if self.initialise == "random":
+            raise error_at("trained", "'none' would leave random weights. Set initialise to stack or probes.")
+        for key in ("epochs", "learning_rate", "weight_decay", "margin", "pairing", "early_stopping", "batch_size"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                raise error_at(
+                    key,
+                    f"has no effect, since initialise: {self.initialise} is not trained on. Leave it out, or set "
+                    "trained to all, or initialise to random.",
+                )

@@ -19,7 +19,16 @@ from trulysafe.reward.evaluate import evaluate_reward, ranked
 from trulysafe.reward.fit import fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.options import FitOptions
-from trulysafe.reward.states import ENDPOINT, SCALES, TOKENS, VALIDATION, group_codes, held_out_rows, split_rows
+from trulysafe.reward.states import (
+    ENDPOINT,
+    HELD_OUT,
+    SCALES,
+    TOKENS,
+    VALIDATION,
+    group_codes,
+    held_out_rows,
+    split_rows,
+)
 from trulysafe.reward.token_scale import fit_scale, save_scales
 from trulysafe.stats.intervals import interval
 
@@ -38,7 +47,7 @@ def fit_stage(
 
     Args:
         arrays: ``safe`` and ``unsafe`` [N, L, D], and if kept ``safe_tokens`` and ``unsafe_tokens`` [N, k, L, D].
-        index: one row per pair, columns prompt_id and risk.
+        index: one row per pair, columns pair_id, prompt_id, group_id and risk.
         options: a stanza of ``rewards``: ``fit``, ``test_share``, ``seed``.
         identity: what tells the base model apart.
         output: folder to write.
@@ -47,7 +56,7 @@ def fit_stage(
         Held-out metrics, ``all`` and per class; and :func:`layer_accuracies`.
     """
     fit_rows, test_rows = held_out_rows(index, options["test_share"])
-    groups = index["prompt_id"].iloc[fit_rows].tolist()
+    groups = index["group_id"].iloc[fit_rows].tolist()
     safe, unsafe = arrays["safe"], arrays["unsafe"]
     reward = fit_hybrid_reward(safe[fit_rows], unsafe[fit_rows], groups=groups, seed=options["seed"], **options["fit"])
     reward.save_pretrained(output / ENDPOINT, identity)
@@ -59,6 +68,7 @@ def fit_stage(
     token_reward = HybridReward.from_pretrained(output / TOKENS)
     save_scales([_scale(token_reward, arrays, fit_rows, form) for form in FORMS], output / SCALES)
 
+    index["pair_id"].iloc[test_rows].to_csv(output / HELD_OUT, index=False)
     held = index.iloc[test_rows].replace({"risk": {"": UNLABELLED}})
     metrics: dict[str, Any] = dict(evaluate_reward(reward, safe[test_rows], unsafe[test_rows], held["risk"].tolist()))
     fitted = safe[fit_rows].numpy(), unsafe[fit_rows].numpy(), np.array(groups)

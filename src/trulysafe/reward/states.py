@@ -17,6 +17,8 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed, unit_interval
 
 ENDPOINT, TOKENS, SCALES, VALIDATION = "endpoint", "tokens", "token_scales.json", "validation.safetensors"
+HELD_OUT = "held_out.csv"
+"""Pairs that no part of a reward was fitted on: other datasets may join their groups later."""
 MINIMUM_PAIRS, MINIMUM_OF_A_SPLIT = 4, 8
 
 
@@ -74,10 +76,15 @@ def validation_states(folder: Path | str) -> tuple[Tensor, Tensor]:
     return stored["safe"], stored["unsafe"]
 
 
+def held_out_pairs(folder: Path | str) -> list[str]:
+    """Ids of the pairs that the fit of a reward held out."""
+    return pd.read_csv(Path(folder) / HELD_OUT, dtype=str)["pair_id"].tolist()
+
+
 def held_out_rows(index: pd.DataFrame, share: float, where: str = "rewards.<name>") -> tuple[list[int], list[int]]:
-    """Rows to fit on and rows to test on; the pairs of one prompt (column ``prompt_id``) are on one side (UserError:
+    """Rows to fit on and rows to test on; near-duplicate prompts (one ``group_id``) are on one side (UserError:
     too few pairs on either side; ``where`` is the configuration key it names)."""
-    test = index["prompt_id"].map(lambda prompt: unit_interval(prompt, "reward test") < share).to_numpy(dtype=bool)
+    test = index["group_id"].map(lambda group: unit_interval(group, "reward test") < share).to_numpy(dtype=bool)
     fit_rows, test_rows = (np.flatnonzero(side).tolist() for side in (~test, test))
     if len(fit_rows) < MINIMUM_OF_A_SPLIT or len(test_rows) < MINIMUM_OF_A_SPLIT:
         raise UserError(

@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import TrainerCallback
 
 from trulysafe.common.errors import UserError
 from trulysafe.methods.method import Confidence
 from trulysafe.reward.calibration import calibrate
+from trulysafe.reward.evaluate import ranked
 from trulysafe.reward.model import HybridReward, reward_margin_loss
 from trulysafe.reward.states import paired_states
 
 FOLDER, STATE = "online_reward", "optimizer.pt"
+RATE, NARROW = 0.01, 16.0
+"""Adam's rate in the paper, and up to which layers x root of the width a reward takes all of it. Adam moves every
+weight by about its rate, so an update moves a reward by that times the sum over layers of its states' absolute values,
+and that sum grows so for states of one norm."""
+FALL = 0.05
+"""By how much the AUC on the validation states may fall before a warning."""
+logger = logging.getLogger("trulysafe")
 
 
 class OnlineReward:
     """A hybrid reward read, and with ``train`` updated (in place), at every micro-batch.
 
-    ``validation`` holds safe and unsafe states, each [N, L, D], to refit offset and temperature on. UserError: the
-    calibration is to be refitted, and there are no states for it or states of another model.
+    ``validation`` holds safe and unsafe states, each [N, L, D], to refit offset and temperature on, and for the AUC
+    that is logged. UserError: the calibration is to be refitted, and there are no states for it or states of another
+    model.
     """
 
     def __init__(
         self, reward: HybridReward, options: Confidence, train: bool, validation: tuple[Tensor, Tensor] | None = None
     ) -> None:
-        if train and options.calibrate_every:
-            if not (validation and min(map(len, validation))):
-                raise UserError(
-                    "confidence.calibrate_every: the online reward has no validation states to refit its calibration "
-                    "on. Give them (validation_states; in a configuration rewards.<name>.fit.validation_share), or set "
-                    "calibrate_every to 0."
-                )
-            validation = paired_states(*validation, minimum=1)
-            reward.standardised(validation[0][:1].to(reward.gate.device))  # refuses states of another model
-        self.reward, self.train, self.validation, self.updates = reward, train, validation, 0
-        self.calibrate_every = options.calibrate_every
-        self.optimizer = torch.optim.Adam(
-            reward.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
-        )
+        self.reward, self.train, self.validation, self.start_auc = reward, train, None, 0.0
+        self.calibrate_every, self._warned = options.calibrate_every, False
+        if train and validation and min(map(len, validation)):
+            self.validation = paired_states(*validation, minimum=1)
+            self.start_auc = self.auc()  # refuses states of another model
+        elif train and options.calibrate_every:
+            raise UserError(
+                "confidence.calibrate_every: the online reward has no validation states to refit its calibration "
+                "on. Give them (validation_states; in a configuration rewards.<name>.fit.validation_share), or set "
+                "calibrate_every to 0."
+            )
+        self.learning_rate = options.learning_rate
+        if self.learning_rate is None:
+            self.learning_rate = RATE * min(1.0, NARROW / (reward.num_layers * reward.hidden_size**0.5))
+        self.optimizer = torch.optim.Adam(reward.parameters(), lr=self.learning_rate, weight_decay=options.weight_decay)
 
     @torch.no_grad()
     def read(self, states: Tensor) -> Tensor:
@@ -56,16 +69,38 @@ class OnlineReward:
         loss = reward_margin_loss(self.reward(chosen), self.reward(rejected)).mean()
         loss.backward()
         self.optimizer.step()
-        self.updates += 1
-        if self.calibrate_every and self.updates % self.calibrate_every == 0 and self.validation is not None:
-            calibrate(self.reward, *self.validation)
         return float(loss.detach())
+
+    def end_step(self, step: int) -> dict[str, float]:
+        """After every ``calibrate_every``-th optimiser step refit the calibration; returns what each step logs."""
+        if self.calibrate_every and step % self.calibrate_every == 0 and self.validation:
+            calibrate(self.reward, *self.validation)
+        logged = {name: float(getattr(self.reward, name)) for name in ("offset", "temperature")}
+        return logged | ({"auc": self.auc()} if self.validation else {})
+
+    @torch.no_grad()
+    def auc(self) -> float:
+        """Share of validation states of both sides, each against each, that the reward ranks right."""
+        assert self.validation
+        safe, unsafe = (self.reward(side.to(self.reward.gate.device)).cpu() for side in self.validation)
+        return float(ranked(safe[:, None], unsafe).mean())
+
+    def warn_once(self, step: int, auc: float) -> None:
+        """Say so, once, where training made the reward worse."""
+        if not self._warned and auc < self.start_auc - FALL:
+            self._warned = True
+            logger.warning(
+                "step %d: the online reward's AUC on its validation states fell from %.3f at the start to %.3f, so "
+                "gamma reads a worse reward. Lower confidence.learning_rate (%.2g here), or set confidence.online to "
+                "false.",
+                step, self.start_auc, auc, self.learning_rate,
+            )  # fmt: skip
 
     def save(self, checkpoint: Path | str) -> None:
         """Write reward and optimiser state into a folder of a trainer checkpoint."""
         folder = Path(checkpoint) / FOLDER
         self.reward.save_pretrained(folder)
-        torch.save({"optimizer": self.optimizer.state_dict(), "updates": self.updates}, folder / STATE)
+        torch.save({"optimizer": self.optimizer.state_dict(), "start_auc": self.start_auc}, folder / STATE)
 
     def load(self, checkpoint: Path | str) -> None:
         """Restore what :meth:`save` wrote: training goes on exactly."""
@@ -73,4 +108,19 @@ class OnlineReward:
         self.reward.load_state_dict(HybridReward.from_pretrained(folder).state_dict())
         saved = torch.load(folder / STATE, weights_only=True)
         self.optimizer.load_state_dict(saved["optimizer"])
-        self.updates = saved["updates"]
+        self.start_auc = saved["start_auc"]
+
+
+class EndOfStep(TrainerCallback):
+    """Tells a trainer's online reward that an optimiser step is over, and logs what it says."""
+
+    def __init__(self, trainer: Any, reward: OnlineReward) -> None:
+        self.trainer, self.reward = trainer, reward
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Log by TRL's metrics, which a checkpoint keeps."""
+        found = self.reward.end_step(state.global_step)
+        for name, value in found.items():
+            self.trainer._metrics["train"][f"reward_model/{name}"].append(value)
+        if "auc" in found and state.is_world_process_zero:
+            self.reward.warn_once(state.global_step, found["auc"])

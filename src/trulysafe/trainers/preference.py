@@ -27,7 +27,7 @@ from trulysafe.reward.model import HybridReward
 from trulysafe.trainers import batches, step
 from trulysafe.trainers.checkpoints import Progress, mark_complete
 from trulysafe.trainers.checks import check_fits, check_lengths, check_required, check_template, finished, has_column
-from trulysafe.trainers.online_reward import OnlineReward
+from trulysafe.trainers.online_reward import EndOfStep, OnlineReward
 from trulysafe.trainers.step_log import Meter, MeterSteps, StepLog, rows_of_all
 
 
@@ -40,7 +40,8 @@ class PreferenceTrainer(DPOTrainer):
     Args:
         method: confidence, mask and scope; plain DPO by default.
         reward_model: fitted hybrid reward, for methods that read one. With ``confidence.online`` it trains along.
-        validation_states: safe and unsafe states, each [N, L, D], to refit the online reward's calibration on.
+        validation_states: safe and unsafe states, each [N, L, D], to refit the online reward's calibration
+            on and to log its AUC.
 
     The data set may have, beside TRL's columns, ``in_scope`` (bool: the pair is about risk; true if absent), ``risk``
     (place in :data:`trulysafe.common.schema.RISKS`) and ``flipped`` (bool: the label was flipped on purpose), both for
@@ -89,6 +90,8 @@ class PreferenceTrainer(DPOTrainer):
             train = method.reads_policy_states and method.confidence.online
             reward_model = reward_model.to(self.accelerator.device)
             self.reward = OnlineReward(reward_model, method.confidence, train, validation_states)
+            if train:
+                self.add_callback(EndOfStep(self, self.reward))
             if method.mask.rule != "none":  # a copy, which stays as it is where the confidence's learns
                 self._token_reward = copy.deepcopy(reward_model).requires_grad_(False)
         self._progress = Progress(self)

@@ -222,8 +222,7 @@ def pair_confidence(
     if training and reward is not None and reward.train:
         with torch.enable_grad():
             loss = reward.update(*(side.float() for side in endpoints))
-        fitted = {f"reward_model/{name}": getattr(reward.reward, name).reshape(1) for name in ("offset", "temperature")}
-        log.mean(**{"reward_model/loss": torch.tensor([loss])}, **fitted)
+        log.mean(**{"reward_model/loss": torch.tensor([loss])})
     return of_all.view(accelerator.num_processes, -1)[accelerator.process_index]
 
 
