@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import TrainerCallback
 
@@ -17,7 +20,7 @@ from trulysafe.reward.evaluate import ranked
 from trulysafe.reward.model import HybridReward, reward_margin_loss
 from trulysafe.reward.states import paired_states
 
-FOLDER, STATE = "online_reward", "optimizer.pt"
+FOLDER, STATE = "online_reward", "optimizer.safetensors"
 RATE, NARROW = 0.01, 16.0
 """Adam's rate in the paper, and up to which layers x root of the width a reward takes all of it. Adam moves every
 weight by about its rate, so an update moves a reward by that times the sum over layers of its states' absolute values,
@@ -100,15 +103,21 @@ class OnlineReward:
         """Write reward and optimiser state into a folder of a trainer checkpoint."""
         folder = Path(checkpoint) / FOLDER
         self.reward.save_pretrained(folder)
-        torch.save({"optimizer": self.optimizer.state_dict(), "start_auc": self.start_auc}, folder / STATE)
+        state = self.optimizer.state_dict()["state"]
+        tensors = {f"{index}.{key}": value.clone() for index, values in state.items() for key, value in values.items()}
+        save_file(tensors, folder / STATE, {"start_auc": json.dumps(self.start_auc)})
 
     def load(self, checkpoint: Path | str) -> None:
         """Restore what :meth:`save` wrote: training goes on exactly."""
         folder = Path(checkpoint) / FOLDER
         self.reward.load_state_dict(HybridReward.from_pretrained(folder).state_dict())
-        saved = torch.load(folder / STATE, weights_only=True)
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.start_auc = saved["start_auc"]
+        state: dict[int, dict[str, Tensor]] = {}
+        with safe_open(folder / STATE, "pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                index, key = name.split(".", 1)
+                state.setdefault(int(index), {})[key] = file.get_tensor(name)
+            self.start_auc = json.loads(file.metadata()["start_auc"])
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
 
 
 class EndOfStep(TrainerCallback):
