@@ -46,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def notes(work: Work) -> Iterator[str]:
     """What the plan assumes and leaves out."""
-    bounds = "Upper bounds: no prompt is dropped and every block runs to its token limit. Small files, judges that are"
-    yield "\n".join([f"{bounds} models, and endpoints are not priced. Assumed:", *work.assumptions.lines()])
+    bounds = "Upper bounds: no prompt is dropped and every block runs to its token limit. Small files and"
+    yield "\n".join([f"{bounds} endpoints are not priced. Assumed:", *work.assumptions.lines()])
     if names := ", ".join(sorted(work.rows.guessed)):
         yield f"Not at hand, size assumed: {names}. Give the option `rows`, or put the files there."
     if names := ", ".join(sorted(work.unknown)):
