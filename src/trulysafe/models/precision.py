@@ -14,8 +14,8 @@ from trulysafe.common.options import Dtype
 logger = logging.getLogger("trulysafe")
 DTYPES = get_args(Dtype)
 AUTO = "auto"
-CHOSEN: dict[str, str] = {}
-"""Models that this process met -> precision and device, for the manifest of its job."""
+CHOSEN: list[str] = []
+"""Precisions and devices of the models that this process met, for the manifest of its job."""
 
 
 def dtype_of(spec: Mapping[str, Any]) -> str:
@@ -25,7 +25,7 @@ def dtype_of(spec: Mapping[str, Any]) -> str:
     emulated it is several times slower, and no more exact.
 
     Args:
-        spec: how to load the model; its ``dtype`` (``float32`` if not given) and ``source``.
+        spec: how to load the model; its ``dtype`` (``float32`` if not given).
 
     Raises:
         UserError: ``dtype`` is none of these.
@@ -35,10 +35,9 @@ def dtype_of(spec: Mapping[str, Any]) -> str:
         raise not_accepted("models.<name>.dtype", dtype, DTYPES)
     native, device = _device()
     found = dtype if dtype != AUTO else "bfloat16" if native else "float32"
-    source = str(spec.get("source"))
-    if CHOSEN.setdefault(source, "") != f"{found} on {device}":
-        CHOSEN[source] = f"{found} on {device}"
-        logger.info("Model %s: %s on %s", source, found, device)
+    if (chosen := f"{found} on {device}") not in CHOSEN:
+        CHOSEN.append(chosen)
+        logger.info("Weights: %s", chosen)
         if found == "bfloat16" and not native:
             logger.warning(
                 "models.<name>.dtype: bfloat16 is emulated on %s, which takes %.1f times as long as float32 (a product "

@@ -111,7 +111,7 @@ class Run:
             "host": socket.gethostname(),
             "python": platform.python_version(),
             "versions": _versions(),
-            "precision": dict(getattr(sys.modules.get("trulysafe.models.precision"), "CHOSEN", {})),
+            "precision": list(getattr(sys.modules.get("trulysafe.models.precision"), "CHOSEN", [])),
         }
 
 
