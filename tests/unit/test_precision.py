@@ -38,7 +38,7 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(monkeypatch, caplog
     assert dtype_of(spec) == dtype
     assert load_model(spec).dtype == getattr(torch, dtype)
     assert {str(tmp_path): f"{dtype} on a CPU"} == {**precision.CHOSEN}
-    assert [record.getMessage() for record in caplog.records] == [f"Model {tmp_path}: {dtype} on a CPU"]
+    assert [record.getMessage() for record in caplog.records] == [f"Weights: {dtype} on a CPU"]
 
 
 def test_bfloat16_that_is_emulated_is_said_once_with_its_factor(monkeypatch, caplog):
