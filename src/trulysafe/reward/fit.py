@@ -67,7 +67,7 @@ def fit_hybrid_reward(
     pairs, validation = ([model.standardised(side[rows]) for side in (safe, unsafe)] for rows in (train, held_out))
     if how.initialise == "probes":
         _set_probes(model, *pairs)
-    zero = set_stack(model, *pairs, codes[train]) if how.initialise == "stack" else 0.0
+    zero = set_stack(model, pairs[0], pairs[1], codes[train]) if how.initialise == "stack" else 0.0
     for parameters, probes_only in _stages(model, how):
         optimiser = torch.optim.Adam(parameters, how.learning_rate, (0.9, 0.999), weight_decay=how.weight_decay)
         best: tuple[tuple[float, float], dict[str, Tensor]] = (-np.inf, -np.inf), {}
