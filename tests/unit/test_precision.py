@@ -37,7 +37,7 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(monkeypatch, caplog
     spec = world.save_model(tmp_path) | {"dtype": "auto"}
     assert dtype_of(spec) == dtype
     assert load_model(spec).dtype == getattr(torch, dtype)
-    assert precision.CHOSEN == [f"{dtype} on a CPU"]
+    assert [f"{dtype} on a CPU"] == precision.CHOSEN
     assert [record.getMessage() for record in caplog.records] == [f"Weights: {dtype} on a CPU"]
 
 
