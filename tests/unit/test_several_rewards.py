@@ -49,7 +49,7 @@ def test_pairs_without_a_class_are_named_where_they_are_counted(tmp_path):
     torch.manual_seed(0)
     arrays = {"safe": torch.randn(60, 2, 4) + 1, "unsafe": torch.randn(60, 2, 4)}
     ids = [str(number) for number in range(60)]
-    index = pd.DataFrame({"prompt_id": ids, "group_id": ids, "risk": ["", "EHD"] * 30})
+    index = pd.DataFrame({"pair_id": ids, "prompt_id": ids, "group_id": ids, "risk": ["", "EHD"] * 30})
     options = {"test_share": 0.4, "seed": 0, "fit": {"epochs": 2}}
     metrics, accuracies = fit_stage(arrays, index, options, {}, tmp_path)
     assert set(accuracies["risk"]) == set(metrics) == {"all", "EHD", "not labelled"}
