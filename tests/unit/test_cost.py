@@ -1,5 +1,6 @@
 """The plan of a configuration against counts by hand, on the small and the demo configuration."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from trulysafe.config.files import raw_configuration
 from trulysafe.config.load import load
 from trulysafe.models.sizes import Size, llama_parameters, size_of, stored_parameters
 from trulysafe.plan.rows import Rows
+from trulysafe.tools.cost.__main__ import detectable
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.price import Gpu, disk, gpu_type, gpus_of, priced, seconds_of, total, wall_hours
 from trulysafe.tools.cost.work import RULES, Job, Work
@@ -265,6 +267,15 @@ def test_what_is_done_is_counted_and_what_is_left_is_said_beside_it(tmp_path, mo
     whole, left = total([job for jobs in after.values() for job in jobs if not job.needs], GPU, 8, A).split("\n")
     assert left.startswith("Still to do: ")
     assert int(whole.split()[0]) - int(left.split()[3]) == len(names)
+
+
+def test_what_declared_contrasts_could_show_is_said_before_they_run():
+    configuration = raw(SMALL)
+    configuration["report"]["contrasts"]["both"] = {"a": "dpo", "b": "base", "metric": "truly_safe"}
+    lines = list(detectable(Work(configuration, A)))
+    shape = r"  {}: 0\.\d{{3}} of {} \(\d+ prompts in \d+ famil\w+, 2 seeds\)"
+    for line, name, metric in zip(lines, ("ama_safety", "both"), ("safe", "truly safe"), strict=True):
+        assert re.fullmatch(shape.format(name, metric), line)
 
 
 def test_gpu_types_and_units():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.reward_states import pairs
 from trulysafe.common.schema import UNLABELLED
-from trulysafe.reward.evaluate import calibration_error, evaluate_reward, pair_accuracy
+from trulysafe.reward.evaluate import brier, calibration_error, evaluate_reward, pair_accuracy
 from trulysafe.reward.fit import fit_hybrid_reward
 
 
@@ -31,6 +31,20 @@ def test_calibration_error_of_known_cases() -> None:
     assert calibration_error(logits, honest) == pytest.approx(0)
     assert calibration_error(logits, 1 - honest) == pytest.approx(0.6)
     assert calibration_error(np.array([1e9, -1e9]), np.array([1, 0])) == pytest.approx(0)
+
+
+def test_brier_score_knows_a_calibrated_reward_and_the_calibration_error_does_not() -> None:
+    assert brier([0.0, 1e9, -1e9], [0.0, -1e9, 1e9]).tolist() == [0.25, 0.0, 1.0]
+    draw, found = np.random.default_rng(0), []
+    for _ in range(200):
+        logits = draw.normal(size=(56, 2))
+        safe = draw.random(logits.shape) < 1 / (1 + np.exp(-logits))
+        expected = (1 / (2 + 2 * np.cosh(logits))).mean()  # the variance of the labels, which no reward can go below
+        score = np.where(safe, brier(logits, -1e9), brier(1e9, logits)).mean() * 2
+        found.append((score - expected, calibration_error(logits.ravel(), safe.ravel().astype(int))))
+    bias, error = np.mean(found, axis=0)
+    assert abs(bias) < 0.004
+    assert error > 0.07
 
 
 def test_evaluation_per_class() -> None:

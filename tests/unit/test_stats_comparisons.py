@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import stats as reference
+from statsmodels.stats.power import TTestPower
 
 from tests.unit.simulated_answers import FAMILIES, SEEDS, answers, prompt_effects
 from trulysafe.common.errors import UserError
 from trulysafe.stats.comparisons import holm, paired_difference
 from trulysafe.stats.intervals import interval
-from trulysafe.stats.limits import discordance
+from trulysafe.stats.limits import detectable, discordance, planned_detectable
 
 
 def test_a_single_seed_has_adjusted_limits_and_the_test_that_belongs_to_them() -> None:
@@ -33,6 +34,29 @@ def test_the_limits_leave_out_zero_exactly_where_the_test_rejects(n: int) -> Non
             found = discordance(only_a, only_b, n, 0.95)
             outside = found.low > 0 or found.high < 0
             assert outside == (found.p_value < 0.05), (only_a, only_b)
+
+
+@pytest.mark.parametrize("n", [6, 20, 200])
+def test_the_detectable_difference_is_shown_in_four_cases_of_five(n: int) -> None:
+    found = paired_difference(*np.random.default_rng(1).normal(size=(2, n)))
+    assert found.detectable == pytest.approx(detectable(found.stderr, n - 1))
+    effect = found.detectable / (found.stderr * np.sqrt(n))
+    assert TTestPower().power(effect, n, 0.05) == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_difference_that_was_planned_for_is_shown_in_four_cases_of_five() -> None:
+    draw, seeds, families, each = np.random.default_rng(2), 4, 30, 5
+    effect = planned_detectable(families * each, families, seeds, differ=0.2, family_spread=0.2, seed_spread=0.05)
+    shape, shown = (seeds, families, each), 0
+    of_seed, of_family = (np.broadcast_to(np.indices(shape)[axis], shape).ravel() for axis in (0, 1))
+    for _ in range(200):
+        values = effect + 0.05 * draw.normal(size=(seeds, 1, 1)) + 0.2 * draw.normal(size=(1, families, 1))
+        values = (values + np.sqrt(0.2) * draw.normal(size=shape)).ravel()
+        shown += paired_difference(values, 0 * values, of_seed, of_family, resamples=200).p_value < 0.05
+    assert 0.7 < shown / 200 < 0.9
+    assert planned_detectable(100, 10, 1, 0.2, 0.0, 0.3) == pytest.approx(
+        (1.96 + 0.8416) * np.sqrt(0.2 / 100), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("n", [20, 60, 112, 240])

@@ -21,7 +21,7 @@ from trulysafe.stats.limits import Difference
 
 COLUMNS = [
     "contrast", "primary", "a", "b", "metric", "risk", "step_a", "step_b", "value_a", "value_b", "difference", "n",
-    "seeds", "families", "stderr", "ci_low", "ci_high", "p_value", "p_holm",
+    "seeds", "families", "stderr", "ci_low", "ci_high", "detectable", "p_value", "p_holm",
 ]  # fmt: skip
 METRICS = tuple(MAIN_METRIC.values())
 """Outcomes of every ablation: harmful prompts handled safely, look-alikes refused, questions answered rightly."""
@@ -144,7 +144,8 @@ def _row(outcomes: pd.DataFrame, contrast: dict[str, Any]) -> dict[str, Any]:
     value_a, value_b, found = _truly_safe(matched) if metric == "truly_safe" else _plain(matched)
     row = contrast | {"contrast": contrast["name"], "value_a": value_a, "value_b": value_b, "difference": found.value}
     row |= {"n": found.n, "seeds": matched["seed"].nunique(), "families": matched["family"].nunique()}
-    return row | {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high, "p_value": found.p_value}
+    row |= {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high}
+    return row | {"detectable": found.detectable, "p_value": found.p_value}
 
 
 def _matched(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:

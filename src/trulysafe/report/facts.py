@@ -28,7 +28,7 @@ def _reward(name: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
     overall = metrics["all"]
     return (
         f"Reward {name}: ranks {overall['soft']:.2f} of {overall['n']} held-out pairs right ({per_class}); both signs "
-        f"right {overall['true']:.2f}; AUC {overall['auc']:.2f}; calibration error {overall['ece']:.2f}."
+        f"right {overall['true']:.2f}; AUC {overall['auc']:.2f}; Brier score {overall['brier']:.3f}."
     )
 
 

@@ -76,7 +76,7 @@ def _against(rows: pd.DataFrame, arms: Arms) -> list[str]:
         metric = f"{row['metric'].replace('_', ' ')} ({row['risk']})"
         measured = f"{metric}: {text}, p {p_text(p_value)}, n {row['n']}, {kind}"
         if p_value >= SIGNIFICANT:
-            lines.append(f"No difference shown, {a} - {b}, {measured}.")
+            lines.append(f"No difference shown, {a} - {b}, {measured}; one of {row['detectable']:.3f} could have been.")
         elif worse and row["difference"] != 0:
             lines.append(f"Worse, {a} than {b}, {measured}.")
     return lines

@@ -6,29 +6,23 @@ the spread of fits beside that of prompts. Other training pairs are not drawn; a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import expit
 from torch import Tensor
 
 from trulysafe.common.errors import UserError
 from trulysafe.methods.confidence import label_confidence
 from trulysafe.reward.baselines import BASELINES, hybrid
-from trulysafe.reward.evaluate import BINS, bin_of, ranked, signs
+from trulysafe.reward.evaluate import brier, ranked, signs
 from trulysafe.reward.states import held_out_rows
-from trulysafe.stats.bootstrap import Array, Statistic, plain
 from trulysafe.stats.comparisons import holm, paired_difference
-from trulysafe.stats.intervals import statistic_interval
-from trulysafe.stats.limits import Interval
 
 OUTCOMES = ("ranked", "sign", "brier", "gamma_gap")
 """Outcomes of a held-out pair: see :func:`pair_outcomes`."""
-CALIBRATION = "ece"
-"""Calibration error: not a mean over pairs, so it has an interval and no test."""
 COLUMNS = [
     "ablation", "choice", "primary", "a", "b", "metric", "value_a", "value_b", "difference", "n", "seeds", "families",
     "stderr", "ci_low", "ci_high", "p_value", "p_holm",
@@ -78,11 +72,10 @@ def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
     safe, unsafe = (np.asarray(side, dtype=float) for side in (safe, unsafe))
     sides = torch.tensor(safe), torch.tensor(unsafe)
     given, flipped = (label_confidence(*pair, per_pair=True).numpy() for pair in (sides, sides[::-1]))
-    wrong_safe, wrong_unsafe = 1 - expit(safe), expit(unsafe)
     return {
         "ranked": ranked(safe, unsafe),
         "sign": signs(safe, unsafe).mean(axis=0),
-        "brier": (wrong_safe**2 + wrong_unsafe**2) / 2,
+        "brier": brier(safe, unsafe),
         "gamma_gap": given - flipped,
     }
 
@@ -111,9 +104,9 @@ def reward_ablation_rows(
         shared = {"ablation": name, "choice": about["choice"], "primary": about.get("primary", True)}
         shared |= {"a": about["a"], "b": about["b"], "n": len(a)}
         shared |= {"seeds": a["seed"].nunique(), "families": a["family"].nunique()}
-        rows += [{**shared, **row} for row in (*_tested(a, b), _calibration(a, b))]
+        rows += [{**shared, **row} for row in _tested(a, b)]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    tested = table["primary"].astype(bool) & table["metric"].isin(OUTCOMES)
+    tested = table["primary"].astype(bool)
     table.loc[tested, "p_holm"] = holm(table.loc[tested, "p_value"].fillna(1.0))
     return table
 
@@ -139,41 +132,5 @@ def _tested(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for metric in OUTCOMES:
         of_a, of_b = (of_side[metric] for of_side in outcomes)
         found = paired_difference(of_a, of_b, a["seed"], a["family"])
-        yield _row(metric, of_a.mean(), of_b.mean(), found, found.p_value)
-
-
-def _calibration(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, Any]:
-    """Difference of the calibration errors, each averaged over its fits; families are resampled."""
-    errors, families = [_calibration_error(side) for side in (a, b)], a["family"].nunique()
-
-    def difference(weights: Sequence[Array]) -> Array:
-        return errors[0](weights) - errors[1](weights)
-
-    found = statistic_interval(difference, families, len(a), (-1.0, 1.0))
-    value_a, value_b = (plain(error, (1, families)) for error in errors)
-    return _row(CALIBRATION, value_a, value_b, found, np.nan)
-
-
-def _row(metric: str, value_a: float, value_b: float, found: Interval, p_value: float) -> dict[str, Any]:
-    row = {"metric": metric, "value_a": float(value_a), "value_b": float(value_b), "difference": found.value}
-    return row | {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high, "p_value": p_value}
-
-
-def _calibration_error(side: pd.DataFrame) -> Statistic:
-    """:func:`trulysafe.reward.evaluate.calibration_error` under weights of families, mean over fits."""
-    families, names = pd.factorize(side["family"], sort=True)
-    fits = []
-    for seed in sorted(side["seed"].unique()):
-        rows = (side["seed"] == seed).to_numpy()
-        gaps, counts = np.zeros((len(names), BINS)), np.zeros(len(names))
-        for column, label in (("safe", 1), ("unsafe", 0)):
-            probability = expit(side.loc[rows, column].to_numpy())
-            np.add.at(gaps, (families[rows], bin_of(probability)), probability - label)
-            np.add.at(counts, families[rows], 1.0)
-        fits.append((gaps, counts))
-
-    def error(weights: Sequence[Array]) -> Array:
-        of_family = weights[1]
-        return np.mean([np.abs(of_family @ gaps).sum(axis=1) / (of_family @ counts) for gaps, counts in fits], axis=0)
-
-    return error
+        row = {"metric": metric, "value_a": of_a.mean(), "value_b": of_b.mean(), "difference": found.value}
+        yield row | {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high, "p_value": found.p_value}

@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
 RESAMPLES = 2000
+POWER = 0.8
 SIGNIFICANT = 0.05
 """A difference is called shown where its p-value, corrected where it is a primary one, lies below this."""
 
@@ -27,14 +28,37 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference(Interval):
-    """A paired difference a - b with standard error, limits and two-sided p-value; ``n`` counts pairs of answers."""
+    """A paired difference a - b with standard error, limits and two-sided p-value; ``n`` counts pairs of answers.
+    ``detectable`` is the smallest true difference that would be shown (uncorrected) in :data:`POWER` of cases."""
 
     p_value: float
+    detectable: float
 
 
 def quantile(level: float, df: float = np.inf) -> float:
     """Two-sided critical value: Student's with ``df`` degrees of freedom, normal where they are infinite."""
     return float(ndtri((1 + level) / 2) if np.isinf(df) else stdtrit(df, (1 + level) / 2))
+
+
+def detectable(stderr: float, df: float, level: float = LEVEL) -> float:
+    """Smallest true difference whose test at ``1 - level`` rejects in :data:`POWER` of cases."""
+    return (quantile(level, df) + quantile(2 * POWER - 1, df)) * stderr
+
+
+def planned_detectable(
+    prompts: int, families: int, seeds: int, differ: float, family_spread: float, seed_spread: float
+) -> float:
+    """:func:`detectable` of two arms before they are run.
+
+    Args:
+        prompts, families, seeds: of the contrast; one seed of the arms is taken for the arms.
+        differ: share of the answers in which the arms differ.
+        family_spread, seed_spread: standard deviation of the true difference between families, and between seeds.
+    """
+    parts = family_spread**2 / families, seed_spread**2 / seeds if seeds > 1 else 0.0
+    variance = differ / (prompts * seeds) + sum(parts)
+    noise = sum(part**2 / max(count - 1, 1) for part, count in zip(parts, (families, seeds), strict=True))
+    return detectable(float(np.sqrt(variance)), max(variance**2 / noise, 1.0) if noise else np.inf)
 
 
 def wilson(share: float, n: int, filled: int, variance: float, df: float, level: float) -> Interval:
@@ -64,7 +88,8 @@ def student_interval(
 def student_difference(value: float, n: int, variance: float, df: float, level: float, bound: float) -> Difference:
     """Student's interval, cut to -bound and bound, and the two-sided p-value; NaN where there is no variance."""
     found = student_interval(value, n, variance, df, level, (-bound, bound))
-    return Difference(**vars(found), p_value=float(2 * stdtr(df, -abs(value) / found.stderr)))
+    p_value = float(2 * stdtr(df, -abs(value) / found.stderr))
+    return Difference(**vars(found), p_value=p_value, detectable=detectable(found.stderr, df, level))
 
 
 def discordance(only_a: int, only_b: int, n: int, level: float) -> Difference:
@@ -78,7 +103,8 @@ def discordance(only_a: int, only_b: int, n: int, level: float) -> Difference:
     stderr = float(np.sqrt((more + less - total * middle**2) / total**2))
     half, value = quantile(level, df) * stderr, (only_a - only_b) / n
     low, high = max(middle - half, -1.0), min(middle + half, 1.0)
-    return Difference(value, n, stderr, min(low, value), max(high, value), float(2 * stdtr(df, -abs(middle) / stderr)))
+    p_value = float(2 * stdtr(df, -abs(middle) / stderr))
+    return Difference(value, n, stderr, min(low, value), max(high, value), p_value, detectable(stderr, df, level))
 
 
 def constant_difference(value: float, n: int, filled: int, level: float) -> Difference:
@@ -86,4 +112,4 @@ def constant_difference(value: float, n: int, filled: int, level: float) -> Diff
     cells = filled if filled > 1 else n
     shifted = discordance(round(max(value, 0) * cells), round(max(-value, 0) * cells), cells, level)
     low, high = min(shifted.low, value), max(shifted.high, value)
-    return Difference(value, n, shifted.stderr, low, high, shifted.p_value)
+    return Difference(value, n, shifted.stderr, low, high, shifted.p_value, shifted.detectable)

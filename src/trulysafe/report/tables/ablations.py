@@ -16,11 +16,10 @@ COLUMNS = {
     "ranked": "Pairs ranked right",
     "sign": "Signs right",
     "brier": "Brier score",
-    "ece": "Calibration error",
     "gamma_gap": "Gamma, true less flipped label",
 }
 """Outcomes of the arms (answers), then those of the rewards (held-out pairs)."""
-FINE = ("ranked", "sign", "brier", "ece", "gamma_gap")
+FINE = ("ranked", "sign", "brier", "gamma_gap")
 """Outcomes that are given to three decimals: those of the rewards."""
 CAPTIONS = {
     "answers": (
@@ -32,9 +31,9 @@ CAPTIONS = {
     "rewards": (
         "difference of a reward to its default on the annotated pairs that were held out of both, over several fits "
         "(seeds). Pairs ranked right: the safe response has the higher reward; signs right: share of responses whose "
-        "calibrated reward is on their side of 0; Brier score and calibration error of the reward as a probability "
-        "(less is better); gamma: label confidence per pair, true label less flipped one. Brackets hold 95% intervals "
-        "from resampling fits and prompts together (calibration error: prompts alone, not tested)."
+        "calibrated reward is on their side of 0; Brier score of the reward as a probability (less is better); gamma: "
+        "label confidence per pair, true label less flipped one. Brackets hold 95% intervals from resampling fits and "
+        "prompts together."
     ),
 }
 _CORRECTED = (

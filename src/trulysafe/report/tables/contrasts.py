@@ -5,11 +5,13 @@ import pandas as pd
 from trulysafe.report.arms import label_of
 from trulysafe.report.run import Run
 from trulysafe.report.table import Cell, Table, cells, p_text
+from trulysafe.stats.limits import POWER
 
 CAPTION = (
     "Declared contrasts, answer by answer on the same prompts. n counts matched answers. Brackets hold 95% intervals; "
     "p-values of the primary contrasts are also given after Holm's correction over all primary ones. Exploratory "
-    "contrasts are uncorrected."
+    "contrasts are uncorrected. Detectable: the smallest true difference that would be shown, uncorrected, in "
+    f"{POWER:.0%} of runs with such a spread."
 )
 
 
@@ -26,6 +28,7 @@ def table(run: Run) -> Table | None:
             "Metric": rows["metric"].str.replace("_", " ").to_list(),
             "Risk": rows["risk"].to_list(),
             "Difference": cells(rows, "difference", ".3f"),
+            "Detectable": [Cell(value, form=".3f") for value in rows["detectable"]],
             "p": [Cell(p, form=p_text) for p in rows["p_value"]],
             "p (Holm)": [Cell(p, form=p_text) if primary else "exploratory" for p, primary in corrected],
             "n": rows["n"].to_list(),

@@ -10,7 +10,9 @@ import pandas as pd
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import DEMO, raw_configuration
 from trulysafe.config.load import load
+from trulysafe.evaluate.outcomes import METRIC_AXES
 from trulysafe.report.job_times import duration
+from trulysafe.stats.limits import POWER, planned_detectable
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.price import GPUS, check_gpus, disk, gpu_type, priced, too_large, total
 from trulysafe.tools.cost.work import Work
@@ -48,10 +50,32 @@ def notes(work: Work) -> Iterator[str]:
     """What the plan assumes and leaves out."""
     bounds = "Upper bounds: no prompt is dropped and every block runs to its token limit. Small files and"
     yield "\n".join([f"{bounds} endpoints are not priced. Assumed:", *work.assumptions.lines()])
+    if lines := list(detectable(work)):
+        what = f"Smallest true difference that each declared contrast shows in {POWER:.0%} of runs, uncorrected:"
+        yield "\n".join([what, *lines])
     if names := ", ".join(sorted(work.rows.guessed)):
         yield f"Not at hand, size assumed: {names}. Give the option `rows`, or put the files there."
     if names := ", ".join(sorted(work.unknown)):
         yield f"NOT PRICED: {names}. Rules that load a model need an entry in RULES of trulysafe.tools.cost.work."
+
+
+def detectable(work: Work) -> Iterator[str]:
+    """A line for each declared contrast: its metric, prompts, families, seeds, and what it could show."""
+    config, assumed = work.config, work.assumptions
+    for name, contrast in config.report.contrasts.items():
+        sizes = dict.fromkeys(METRIC_AXES[contrast.metric], 0)
+        for item in config.benchmarks.values():
+            if item.axis in sizes and item.purpose == "test":
+                sizes[item.axis] += work.rows.benchmark(item, last=True)
+        prompts = (min if contrast.metric == "truly_safe" else sum)(sizes.values())
+        if not prompts:
+            continue
+        seeds = max(config.experiments[arm].seeds for arm in (contrast.a, contrast.b))
+        families = max(round(prompts / assumed.family_prompts), 1)
+        spreads = assumed.differ, assumed.family_spread, assumed.seed_spread
+        found = planned_detectable(prompts, families, seeds, *spreads)
+        about = f"{prompts} prompts in {families} families, {seeds} seed{'s' * (seeds > 1)}"
+        yield f"  {name}: {found:.3f} of {contrast.metric.replace('_', ' ')} ({about})"
 
 
 def screen(table: pd.DataFrame) -> list[str]:

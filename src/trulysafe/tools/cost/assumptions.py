@@ -23,6 +23,10 @@ class Assumptions:
     memory_share: Annotated[float, "share of the GPU memory that advised processes fill; the estimate errs low"] = 0.8
     lora_share: Annotated[float, "weights of an adapter, of the model's"] = 0.02
     bytes_per_token: Annotated[float, "bytes of stored text per token"] = 4
+    differ: Annotated[float, "share of the answers in which two arms of a contrast differ"] = 0.2
+    family_prompts: Annotated[float, "prompts of a family (topic or template), which are resampled together"] = 10
+    family_spread: Annotated[float, "standard deviation of a contrast's true difference between families"] = 0.1
+    seed_spread: Annotated[float, "standard deviation of a contrast's true difference between seeds"] = 0.05
 
     @classmethod
     def on(cls, gpu: str) -> Self:
