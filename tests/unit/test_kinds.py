@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Kinds, OfKind
-from trulysafe.common.options import Table, explain
+from trulysafe.common.option_errors import explain
+from trulysafe.common.options import Table
 
 PLAIN = """
 from trulysafe.common.kinds import Options as Base

@@ -31,7 +31,8 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from trulysafe.common.errors import UserError, choices, not_accepted
-from trulysafe.common.options import Table, TableOfKinds, explain, value_error
+from trulysafe.common.option_errors import explain, value_error
+from trulysafe.common.options import Table, TableOfKinds
 
 
 class Options(Table):

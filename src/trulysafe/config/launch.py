@@ -9,7 +9,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from trulysafe.common.errors import UserError
-from trulysafe.common.options import Count, PublicTable, Whole, error_at
+from trulysafe.common.option_errors import error_at
+from trulysafe.common.options import Count, PublicTable, Whole
 
 
 class Launch(PublicTable):

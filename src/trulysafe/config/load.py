@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from trulysafe.common.errors import not_accepted, refusal
-from trulysafe.common.options import explain
+from trulysafe.common.option_errors import explain
 from trulysafe.config.order import all_before
 from trulysafe.config.problems import experiment_problems, problems_between, unknown_names
 from trulysafe.config.resolved import with_sources

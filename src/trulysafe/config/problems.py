@@ -6,7 +6,8 @@ from typing import get_origin
 from pydantic import ValidationError
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.common.options import Table, explain
+from trulysafe.common.option_errors import explain
+from trulysafe.common.options import Table
 from trulysafe.config.order import experiments_read, reached, reads, round_problems
 from trulysafe.config.resolved import finetuned, method_of, training_of
 from trulysafe.config.tables.configuration import Configuration

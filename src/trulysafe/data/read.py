@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import pair_id, prompt_id, response_id, unit_interval
-from trulysafe.common.options import what_is_wrong
+from trulysafe.common.option_errors import what_is_wrong
 from trulysafe.common.schema import RISKS, check_table
 from trulysafe.data.records import plain
 from trulysafe.data.sources import (

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from trulysafe.common.errors import choices
 from trulysafe.common.kinds import TOKEN_REWARDS
+from trulysafe.common.option_errors import error_at, value_error
 from trulysafe.common.options import (
     NO_FLAG,
     Count,
@@ -19,8 +20,6 @@ from trulysafe.common.options import (
     Share,
     TableOfKinds,
     Whole,
-    error_at,
-    value_error,
 )
 
 Loss = Literal[

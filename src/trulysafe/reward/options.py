@@ -6,7 +6,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trulysafe.common.options import Below1, Count, Flag, NotNegative, Number, PublicTable, error_at
+from trulysafe.common.option_errors import error_at
+from trulysafe.common.options import Below1, Count, Flag, NotNegative, Number, PublicTable
 
 Baseline = Literal["best_layer", "concatenated", "mean_of_layers"]
 """What a hybrid reward may be compared with, see :data:`trulysafe.reward.baselines.BASELINES`."""

@@ -20,6 +20,7 @@ PLUMBING = (
     "trulysafe.common.errors",
     "trulysafe.common.files",
     "trulysafe.common.kinds",
+    "trulysafe.common.option_errors",
     "trulysafe.common.options",
     "trulysafe.config",
     "trulysafe.plan",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from trulysafe.common.kinds import OfKind
+from trulysafe.common.option_errors import error_at
 from trulysafe.common.options import (
     Axis,
     ContrastMetric,
@@ -20,7 +21,6 @@ from trulysafe.common.options import (
     Table,
     TableOfKinds,
     Whole,
-    error_at,
 )
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.reward.options import Baseline, FitOptions

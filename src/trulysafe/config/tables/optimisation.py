@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
-from trulysafe.common.options import Count, NotNegative, Positive, Share, Table, Whole, error_at
+from trulysafe.common.option_errors import error_at
+from trulysafe.common.options import Count, NotNegative, Positive, Share, Table, Whole
 
 Schedule = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",

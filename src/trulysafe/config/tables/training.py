@@ -5,7 +5,8 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from trulysafe.common.kinds import TOKEN_REWARDS, OfKind
-from trulysafe.common.options import Count, Name, PartOf, Share, Table, error_at
+from trulysafe.common.option_errors import error_at
+from trulysafe.common.options import Count, Name, PartOf, Share, Table
 from trulysafe.config.launch import Launch, uneven
 from trulysafe.config.tables.optimisation import Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.preferences import PolicyOf
