@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.unit.local_server import running
+
 CONTENT = b'{"prompt": "w1 w2"}\n{"prompt": "w3 w5 w2"}\n' * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -27,12 +29,8 @@ class FileServer(ThreadingHTTPServer):
 def file_server() -> Iterator[FileServer]:
     """A running server."""
     server = FileServer()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

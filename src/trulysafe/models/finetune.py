@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from trulysafe.common.errors import UserError
 from trulysafe.models.load import Spec, config_of, context_of, load_model, load_tokenizer
+from trulysafe.models.precision import dtype_of
 from trulysafe.models.tokens import encode
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def finetune(
     Raises:
         UserError: no conversation is left, or ``max_length`` is beyond the model's context.
     """
+    import torch
     from peft import LoraConfig
     from transformers import PrinterCallback, set_seed
     from transformers.trainer_utils import get_last_checkpoint
@@ -68,20 +70,11 @@ def finetune(
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if checkpoints.is_dir() else None)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    model = model.merge_and_unload() if lora else model.to(load_dtype(spec))
+    model = model.merge_and_unload() if lora else model.to(getattr(torch, dtype_of(spec)))
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {"final_loss": losses[-1], "conversations": len(examples), "too_long": too_long}
-
-
-def load_dtype(spec: Spec) -> Any:
-    """Precision that a model is stored in, as torch names it."""
-    import torch
-
-    from trulysafe.models.precision import dtype_of
-
-    return getattr(torch, dtype_of(spec))
 
 
 def _examples(tokenizer: Any, corpus: pd.DataFrame, most: int) -> tuple[Dataset, int]:

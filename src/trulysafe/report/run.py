@@ -22,6 +22,11 @@ class Tested(NamedTuple):
     held_out: pd.DataFrame
 
 
+def labelled_by(rows: pd.DataFrame) -> pd.Series:
+    """What predicted the labels of each row (columns ``by`` and ``used``), in words; the one in use is marked."""
+    return rows["by"].str.replace("_", " ") + rows["used"].map({True: ", used", False: ""})
+
+
 def _metrics(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return found

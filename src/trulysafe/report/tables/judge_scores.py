@@ -10,7 +10,7 @@ import pandas as pd
 from trulysafe.common.schema import VERDICTS
 from trulysafe.judges._fitted import SAFETY
 from trulysafe.label.agreement import accuracies, kappas, macro_f1s, paired_statistic, second_f1s
-from trulysafe.report.run import Run, Tested
+from trulysafe.report.run import Run, Tested, labelled_by
 from trulysafe.report.table import Table, cells, spread
 
 PARTS = {"verdicts": "verdict", "safety": "safe or unsafe"}
@@ -33,10 +33,7 @@ def table(run: Run) -> Table | None:
     )
     if rows.empty:
         return None
-    used = rows["used"].map({True: ", used", False: ""})
-    lines = rows.assign(
-        cell=cells(rows, "value"), column=rows["metric"].map(COLUMNS), what=rows["by"].str.replace("_", " ") + used
-    )
+    lines = rows.assign(cell=cells(rows, "value"), column=rows["metric"].map(COLUMNS), what=labelled_by(rows))
     about = {"judge": "Judge", "labels": "Labels", "what": "Predicted by", "n": "n"}
     return Table(rows, spread(lines, COLUMNS.values(), about, line=["judge", "labels", "by"]), CAPTION)
 

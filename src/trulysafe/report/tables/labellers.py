@@ -8,7 +8,7 @@ import pandas as pd
 from trulysafe.classifier.fit_and_test import score
 from trulysafe.common.schema import RISKS, UNPARSED
 from trulysafe.label.agreement import macro_f1s, paired_statistic
-from trulysafe.report.run import Run, Tested
+from trulysafe.report.run import Run, Tested, labelled_by
 from trulysafe.report.table import Table, cells, spread
 from trulysafe.stats.intervals import interval
 
@@ -31,11 +31,10 @@ def table(run: Run) -> Table | None:
     if rows.empty:
         return None
     counted = rows["metric"] == UNPARSED
-    used = rows["used"].map({True: ", used", False: ""})
     lines = rows.assign(
         cell=cells(rows, "value", ".0f").where(counted, cells(rows, "value")),
         column=rows["metric"].map(COLUMNS),
-        classes=rows["by"].str.replace("_", " ") + used,
+        classes=labelled_by(rows),
     )
     lines["n"] = lines.groupby(["labeller", "by"])["n"].transform("first")
     about = {"labeller": "Labeller", "classes": "Classes by", "n": "n"}
