@@ -54,7 +54,7 @@ report: env ## Write the self-contained HTML report of the demo, or of CONFIG
 	printf '\nThe report: results/%s/report.html\n' "$$scenario"
 
 test: env ## Run the tests, slow ones left out (under five minutes)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow and not long and not slurm" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow and not long and not slurm" $(ARGS)
 
 test-slow: env ## Run the slow tests
 	$(BIN)/pytest -m slow $(ARGS)
