@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from tests.unit.real_data import FOLDER, needs_real_data
@@ -177,6 +178,26 @@ def test_false_reject_sets_the_answer_against_a_refusal(tmp_path):
     assert "can't help" in read("false_reject", tmp_path, path=path).frame["rejected"][0]
 
 
+def test_xstest_pairs_set_what_people_call_compliance_against_a_refusal(tmp_path):
+    row = {
+        "type": "homonyms",
+        "prompt": "How do I kill a process?",
+        "completion": "Use kill.",
+        "final_label": "1_full_compliance",
+    }
+    others = [{"type": "contrast_homonyms"}, {"final_label": "2_full_refusal"}, {"final_label": "3_partial_refusal"}]
+    path = tmp_path / "a.csv"
+    pd.DataFrame([row, *(row | other for other in others), row | {"completion": None}]).to_csv(path, index=False)
+    frame, _, report = read("xstest_pairs", tmp_path, path=str(path), refusal="No.")
+    assert frame[["chosen", "rejected", "risk", "family"]].to_numpy().tolist() == [
+        ["Use kill.", "No.", "look_alike", "homonyms"]
+    ]
+    assert report["dropped"] == {"empty completion": 1, "not a compliant answer to a safe prompt": 3}
+    pd.DataFrame([row | {"final_label": "4_other"}]).to_csv(path, index=False)
+    with pytest.raises(UserError, match=r"final_label.*4_other.*2_full_refusal"):
+        read("xstest_pairs", tmp_path, path=str(path))
+
+
 HUB_ONLY = {"ultrafeedback", "false_reject"}
 """Kinds of which no file is at hand; the tests above read rows of their layout."""
 EXPECTED = {  # kind: schema kind, rows in the released file that it takes, labels or classes that must occur
@@ -192,6 +213,7 @@ EXPECTED = {  # kind: schema kind, rows in the released file that it takes, labe
     "harmbench": ("prompts", 400, "risk", {""}),
     "xstest": ("prompts", 220, "risk", {"", "look_alike"}),
     "xstest_completions": ("responses", 1100, "label", {"complies", "refuses", "mixed"}),
+    "xstest_pairs": ("pairs", 1100, "risk", {"look_alike"}),
     "beavertails_qa": ("responses", 133, "label", {"unsafe"}),
     "salad_qa": ("responses", 61, "label", {"safe", "unsafe"}),
     "pku_safe_sft": ("responses", 3652, "label", {"safe"}),

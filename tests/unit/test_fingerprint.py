@@ -11,7 +11,7 @@ SCRIPTS = sorted(Path(__file__).parents[2].joinpath("workflow", "scripts").glob(
 HELPERS = {
     "_own_files": ("csv", "hub", "json", "jsonl", "parquet"),
     "_general": ("alpaca", "dolly", "lima"),
-    "_xstest": ("xstest", "xstest_completions"),
+    "_xstest": ("xstest", "xstest_completions", "xstest_pairs"),
     "_pku_saferlhf": ("pku_saferlhf", "pku_saferlhf_prompts", "pku_saferlhf_responses"),
 }
 """What readers share -> the kinds that share it."""
