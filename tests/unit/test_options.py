@@ -176,6 +176,7 @@ def test_closed_sets_are_those_that_the_functions_read() -> None:
     assert set(BASELINES) == set(get_args(Baseline))
 
 
+SCORE = {"experiment": "base", "benchmark": "harmful", "value": 0.4, "source": "card", "differs": "items"}
 LATE = {
     "a misspelt schedule": ({"training.schedule": "cosin"},
         "training.schedule: 'cosin' is not accepted. Did you mean 'cosine'? Accepted: linear, "),
@@ -217,6 +218,18 @@ LATE = {
             "report.reward_ablations.a": {"choice": "c", "default": "hybrid", "fit": {"two_stage": True}},
         },
         "report.reward_ablations.a.fit.trained: 'gates' with two_stage",
+    ),
+    "a published score of answers": (
+        {"report.calibration.a": SCORE | {"experiment": "base", "value": 0.4}},
+        "report.calibration.a.benchmark: 'harmful' is judged, not chosen in. Name a benchmark with a task.",
+    ),
+    "a published score of no model": (
+        {"report.calibration.a": SCORE | {"experiment": "bse", "value": 0.4}},
+        "report.calibration.a.experiment: 'bse' is not accepted. Did you mean 'base'?",
+    ),
+    "a published score in percent": (
+        {"report.calibration.a": SCORE | {"experiment": "base", "value": 40}},
+        "report.calibration.a.value: 40",
     ),
     "an unknown option of a base model": ({"models.tiny.training": {"step": 3}},
         "models.tiny.training.step: unknown key. Did you mean 'steps'?"),

@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.unit.report_world import PUBLISHED, layer_tables, texts
+from tests.unit.report_world import PUBLISHED, layer_tables, run_of, texts
 from trulysafe.common.errors import UserError
 from trulysafe.report.table import NOT_RUN
+from trulysafe.report.tables import calibration
 from trulysafe.report.tables.divergence import divergence_rows
 from trulysafe.report.tables.published import published_rows, read_published, shown
 
@@ -54,6 +55,24 @@ def test_published_divergence_has_all_layers() -> None:
     assert rows.loc[
         1, ["printed_first", "printed_second", "released_forward", "released_reverse", "ours_forward"]
     ].tolist() == [11.54, 1.91, 0.46, 0.42, 0.4]
+
+
+def test_a_published_score_stands_beside_the_same_models_here() -> None:
+    score = {"experiment": "base", "benchmark": "quiz", "metric": "acc_norm", "source": "card", "differs": "items"}
+    measured = [
+        {"experiment": "base", "benchmark": "quiz", "judge": judge, "value": value, "ci_low": 0.3, "ci_high": 0.5}
+        for judge, value in (("acc", 0.31), ("acc_norm", 0.4))
+    ]
+    metrics = pd.DataFrame(measured).assign(seed=-1, risk="all", metric="helpful", n=25, step=0)
+    run = run_of(metrics=pd.concat([metrics, metrics.assign(risk="general"), metrics.assign(seed=0)]))
+    assert calibration.table(run) is None
+    run.calibration = {"a": score | {"value": 0.45}, "b": score | {"value": 0.51}}
+    found = calibration.table(run)
+    assert found is not None
+    assert texts(found.shown)[["Model", "Published", "Ours", "n", "Within"]].to_numpy().tolist() == [
+        ["Base model", "0.450", "0.400 [0.300, 0.500]", 25, "yes"],
+        ["Base model", "0.510", "0.400 [0.300, 0.500]", 25, "no"],
+    ]
 
 
 def test_missing_published_file_is_named(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ MEASURED = {
 SHOWN = {
     "arms": PLAN.report.arms,
     "sweeps": {name: options(sweep) for name, sweep in CONFIG.report.sweeps.items()},
+    "calibration": PLAN.report.calibration,
     "published": "resources/published" if CONFIG.report.published else None,
     "labelled_pools": PLAN.label.pools,
 }

@@ -113,6 +113,7 @@ def _report(report: Report, parts: Mapping[str, Any]) -> Report:
     return report.model_copy(
         update={
             "contrasts": {k: v for k, v in report.contrasts.items() if {v.a, v.b} <= arms},
+            "calibration": {k: v for k, v in report.calibration.items() if v.experiment in arms},
             "sweeps": {k: v for k, v in report.sweeps.items() if set(v.points) <= arms},
             "ablations": {k: v for k, v in report.ablations.items() if {v.arm, v.default} <= arms},
             "reward_ablations": {

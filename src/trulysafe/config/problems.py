@@ -26,6 +26,7 @@ IN_REPORT = {
     "ablations": {"arm": "experiments", "default": "experiments"},
     "reward_ablations": {"reward": "rewards", "default": "rewards"},
     "sweeps": {"points": "experiments"},
+    "calibration": {"experiment": "experiments", "benchmark": "benchmarks"},
 }
 """Key of ``report`` -> key of its components -> the table that it takes names from."""
 
@@ -186,6 +187,10 @@ def _report_problems(config: Configuration) -> Iterator[str]:
     shown = config.report.kept_tokens
     if shown and method_of(config, shown.method).mask.rule == "none":
         yield f"report.kept_tokens.method: {shown.method!r} has no mask. Name a method with mask: {{rule: ...}}."
+    for name, score in config.report.calibration.items():
+        if not config.benchmarks[score.benchmark].task:
+            do = "Name a benchmark with a task."
+            yield f"report.calibration.{name}.benchmark: {score.benchmark!r} is judged, not chosen in. {do}"
     for name, item in config.report.reward_ablations.items():
         try:
             FitOptions.model_validate(config.rewards[item.default].fit.model_dump() | (item.fit or {}))

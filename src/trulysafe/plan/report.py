@@ -31,6 +31,14 @@ class Report(Part):
             for name, item in untrained_first
         }
 
+    @property
+    def calibration(self) -> dict[str, dict[str, Any]]:
+        """Published scores, each with the metric of its benchmark that is compared."""
+        return {
+            name: score.model_dump() | {"metric": self.config.benchmarks[score.benchmark].metric}
+            for name, score in self.config.report.calibration.items()
+        }
+
     def kept_tokens_inputs(self) -> dict[str, Any]:
         """What the figure of kept tokens is drawn from: pairs, their token ids, token rewards and their constants."""
         shown = self.config.report.kept_tokens

@@ -58,8 +58,8 @@ class Run:
 
     Args:
         inputs: name -> path or paths, as a rule declares them; a name is that of the attribute below.
-        params: ``arms`` (:attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``, ``published``
-            and ``labelled_pools``; others are not read.
+        params: ``arms`` (:attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``,
+            ``calibration``, ``published`` and ``labelled_pools``; others are not read.
     """
 
     contrasts = _frame("contrasts")
@@ -90,6 +90,8 @@ class Run:
         self.arms: Arms = known["arms"]
         self.sweeps: Mapping[str, Mapping[str, Any]] = known.get("sweeps") or {}
         """Name -> ``label`` of the axis and ``points`` (experiment -> value)."""
+        self.calibration: Mapping[str, Mapping[str, Any]] = known.get("calibration") or {}
+        """Name -> fields of :class:`trulysafe.config.tables.evaluation.PublishedScore` and the metric compared."""
         self.published: str | Path | None = known.get("published")
         """Folder of the published numbers."""
         self._labeller_of: Mapping[str, str] = known.get("labelled_pools") or {}

@@ -204,6 +204,16 @@ class KeptTokens(Table):
     examples: Count = Field(4, description="Pairs to show, lowest hashes first, half of them look-alikes.")
 
 
+class PublishedScore(Table):
+    """A published score of a model that is evaluated here as it is: the row shows how far the evaluation agrees."""
+
+    experiment: Name = Field(description="Experiment that evaluates the same model, without a method.")
+    benchmark: Name = Field(description="Benchmark with a `task`; its main metric is compared.")
+    value: float = Field(ge=0, le=1, description="Published share of right choices.")
+    source: str = Field(description="Where it is published.")
+    differs: str = Field(description="What is different here: items, precision, layout of the task.")
+
+
 class Report(Table):
     """What the report compares."""
 
@@ -215,6 +225,9 @@ class Report(Table):
     )
     reward_fits: Count = Field(5, description="Fits per reward of `reward_ablations`, each with a seed of its own.")
     kept_tokens: KeptTokens | None = Field(None, description="Figure and page of kept tokens; none leaves them out.")
+    calibration: dict[Name, PublishedScore] = Field(
+        default_factory=dict, description="Published scores of models, beside those measured here."
+    )
     published: bool = Field(True, description="Put the papers' published values beside ours.")
     diversity_answers: int = Field(
         100,
