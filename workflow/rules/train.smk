@@ -63,6 +63,7 @@ rule train:
         job="|".join(PLAN.policies.trained) or "-",
     conda:
         "../../envs/trulysafe.yaml"
+    threads: training_threads(lambda wildcards: PLAN.policies.model(wildcards.job))
     resources:
         **needs(
             "train",
