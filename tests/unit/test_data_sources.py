@@ -262,3 +262,14 @@ def test_harmbench_categories_are_chosen():
     loaded = data.read("harmbench", {"folder": str(FOLDER), "categories": ["standard"]})
     assert len(loaded.frame) == 200
     assert loaded.report["dropped"] == {"functional category contextual": 100, "functional category copyright": 100}
+
+
+def test_documents_are_the_same_from_json_lines_and_from_the_hubs_parquet(tmp_path):
+    choices = {"text": ["a", "b"], "label": ["A", "B"]}
+    rows = [{"question": f"Why {number}?", "choices": choices, "answerKey": "A"} for number in range(3)]
+    write(tmp_path / "a.jsonl", rows)
+    pd.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    frames = [read("documents", tmp_path, path=f"a.{end}", prompt="question").frame for end in ("jsonl", "parquet")]
+    found = [[json.loads(meta)["document"] for meta in frame["meta"]] for frame in frames]
+    assert found[0] == found[1] == rows
+    assert list(frames[0]["prompt_id"]) == list(frames[1]["prompt_id"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from trulysafe.plan.plan import Plan
 
 SMALL = Path(__file__).parent / "small.yaml"
 ROOT = SMALL.parents[2]
+TASKS = ("arc_easy", "arc_challenge", "hellaswag", "winogrande", "commonsense_qa")
 PLACE = f"results/small/downloads/{SHA256[:8]}/a.jsonl"
 TABLE = "results/small/data/web.parquet"
 
@@ -65,7 +67,7 @@ def test_an_address_without_a_checksum_is_refused(tmp_path: Path, urls: Any) -> 
 
 
 def test_every_dataset_of_every_configuration_can_be_fetched(tmp_path: Path) -> None:
-    for name in ("real_small", "equilibrate"):
+    for name in ("real_small", "equilibrate", "smollm2", "smollm2_calibration"):
         raw = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
         plan = Plan(load({**raw, "data": str(tmp_path)}))
         assert [name for name in raw["datasets"] if not plan.prefetch.dataset(name)] == []
@@ -75,7 +77,11 @@ def test_public_files_are_pinned_to_commits() -> None:
     every = [READERS.module(kind).Options for kind in READERS.names if kind != "documents"]  # these have no own place
     found = {url: sha for kind in every if issubclass(kind, SourceOptions) for url, sha in kind().urls.items()}
     assert len(found) == 25
-    assert all(len(url.split("/")[5]) == 40 for url in found)
+    tasks = {name: public_files(name) for name in TASKS}
+    assert [len(files) for files in tasks.values()] == [1] * len(TASKS)
+    assert all(
+        re.search(r"/[0-9a-f]{40}/", url) for url in [*found, *(url for files in tasks.values() for url in files)]
+    )
     assert public_files("alpaca").items() <= found.items()
     assert public_files("no such data set") == {}
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -49,6 +50,29 @@ def _listed(given: Any) -> Any:
     return (given,) if isinstance(given, str) else given
 
 
+def public_files(name: str) -> dict[str, str]:
+    """Addresses and checksums of a public data set's files, which ``public_files.csv`` beside this module lists."""
+    return _public_files().get(name, {})
+
+
+@cache
+def _public_files() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    with Path(__file__).with_name("public_files.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["name"], {})[row["url"]] = row["sha256"]
+    return found
+
+
+def _addresses(given: Any) -> Any:
+    """The name of a public data set stands for its files."""
+    if not isinstance(given, str):
+        return given
+    if not (files := public_files(given)):
+        raise ValueError(f"{given!r} is no public data set known here; accepted: {', '.join(_public_files())}.")
+    return files
+
+
 Files = Annotated[
     tuple[str, ...],
     BeforeValidator(_listed, json_schema_input_type=str | list[str]),
@@ -61,10 +85,12 @@ Files = Annotated[
 ]
 Urls = Annotated[
     dict[Annotated[str, Field(pattern=r"^https?://\S+$")], Sha256],
+    BeforeValidator(_addresses, json_schema_input_type=str | dict[str, str]),
     Field(
         description=(
-            "Addresses of the same data as plain files, each with its SHA-256: `{https://...: 9f86d0...}`. They are "
-            "fetched where nothing lies at `path` in the folder `data`. Kinds of public data know their own."
+            "Addresses of the same data as plain files, each with its SHA-256: `{https://...: 9f86d0...}`, or the "
+            "name of a public data set, such as `hellaswag`. They are fetched where nothing lies at `path` in the "
+            "folder `data`. Kinds of public data know their own."
         )
     ),
 ]
@@ -153,12 +179,6 @@ class SourceOptions(ReaderOptions):
     def below(self, folder: str) -> Self:
         """The same options, with ``folder`` as the start of relative paths unless they name their own."""
         return self if self.folder else self.model_copy(update={"folder": folder})
-
-
-def public_files(name: str) -> dict[str, str]:
-    """Addresses and checksums of a public data set's files, which ``public_files.csv`` beside this module lists."""
-    with Path(__file__).with_name("public_files.csv").open(encoding="utf-8", newline="") as file:
-        return {row["url"]: row["sha256"] for row in csv.DictReader(file) if row["name"] == name}
 
 
 def files_of(options: SourceOptions) -> list[Path]:
