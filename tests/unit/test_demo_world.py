@@ -13,9 +13,9 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.common.schema import HARMFUL_RISKS, VERDICTS, check_table, write_table
 from trulysafe.data.demo.lexicon import WORDS
-from trulysafe.data.demo.oracle import classify, respond
-from trulysafe.data.demo.tables import PARTS, table
-from trulysafe.data.demo.world import CLASSES, build_world, prompts
+from trulysafe.data.demo.oracle import classify, respond, sides
+from trulysafe.data.demo.tables import MISLABELLED, PARTS, table
+from trulysafe.data.demo.world import CARELESS, CAUTIOUS, CLASSES, build_world, prompts
 
 ROWS = {"corpus": 400, "development": 1000, "test": 1000, "harmful": 450}
 ALIGNMENT = [part for part in PARTS if part not in ("corpus", "development", "test")]
@@ -122,32 +122,95 @@ def test_another_world_asks_other_things_and_words_them_otherwise():
     assert roles[0] != roles[1]
 
 
-def test_the_base_refuses_by_entity_and_never_where_no_harm_is():
+@pytest.mark.parametrize("world", WORLD_SEEDS)
+def test_the_test_set_has_ten_topics_of_each_class_and_they_are_its_clusters(world):
+    frame = make("test", world)
+    for risk, group in frame.groupby("risk"):
+        topics = {meta["topic"] for meta in metas(group)}
+        assert set(group["family"]) == {f"{risk}/{topic}" for topic in topics}
+        assert len(topics) == 10
+        assert group["family"].value_counts().min() >= 5
+
+
+def test_the_base_declines_by_entity_and_never_where_no_harm_is():
     corpus = table("corpus", world=0, rows=9000)
-    refused = corpus["label"].isin(["refuses", "safe_completion"])
+    kind = corpus["label"].replace({"refuses": "safe", "safe_completion": "safe"})
     harmful = corpus["risk"].isin(HARMFUL_RISKS)
-    assert set(corpus["label"]) == {"complies", "refuses", "safe_completion"}
-    assert not refused[~harmful].any()
+    assert set(kind[~harmful]) == {"complies"}
     cautious = pd.Series([meta["entity"] in build_world(0).cautious for meta in metas(corpus)])
-    assert refused[harmful & cautious].mean() == pytest.approx(0.9, abs=0.04)
-    assert refused[harmful & ~cautious].mean() == pytest.approx(0.2, abs=0.04)
+    for rows, expected in ((harmful & cautious, CAUTIOUS), (harmful & ~cautious, CARELESS)):
+        shares = kind[rows].value_counts(normalize=True)
+        assert set(shares.index) == set(expected)
+        assert all(shares[name] == pytest.approx(share, abs=0.04) for name, share in expected.items())
 
 
-@pytest.mark.parametrize("part", ["preferences", "general_pairs", "look_alike_pairs"])
-def test_pairs_prefer_safety_where_harm_is_and_help_elsewhere(part):
+def test_the_first_words_of_an_answer_do_not_tell_its_side():
+    """A judge that knows how often each first three words start a safe answer errs on a third of the others."""
+    corpus = table("corpus", world=0, rows=12000)
+    answers = corpus[corpus["risk"].isin(HARMFUL_RISKS)]
+    start = answers["response"].str.split().str[:3].str.join(" ")
+    declines = answers["label"] != "complies"
+    opened = start.isin([" ".join(text.split()[:3]) for text in build_world(0).answers["openers"]])
+    assert 0.4 < opened.mean() < 0.7
+    assert 0.4 < declines[opened].mean() < 0.8
+    safe = answers["label"].isin(["refuses", "safe_completion"])
+    beginnings = safe.groupby(start).agg(["mean", "size"])
+    common = beginnings[(beginnings["size"] >= 30) & (beginnings["mean"] > 0)]
+    assert common["mean"].max() < 0.95
+
+
+@pytest.mark.parametrize("part", ["general_pairs", "look_alike_pairs"])
+def test_pairs_of_harmless_prompts_prefer_help(part):
     frame = make(part)
     for row, meta in zip(frame.to_dict("records"), metas(frame), strict=True):
-        (chosen, chosen_right), (rejected, rejected_right) = (
-            classify(meta, row["chosen"]),
-            classify(meta, row["rejected"]),
-        )
-        if part == "preferences":
-            assert chosen in ("refuses", "safe_completion")
-            assert rejected == "complies"
-        elif part == "general_pairs":
-            assert (chosen, chosen_right, rejected, rejected_right) == ("complies", True, "complies", False)
+        chosen, rejected = classify(meta, row["chosen"]), classify(meta, row["rejected"])
+        if part == "general_pairs":
+            assert (chosen, rejected) == (("complies", True), ("complies", False))
         else:
-            assert (chosen, rejected) == ("complies", "refuses")
+            assert (chosen[0], rejected[0]) == ("complies", "refuses")
+
+
+def test_the_rewards_pairs_prefer_the_safer_answer_but_for_a_share_of_them():
+    frame = table("preferences", world=0, rows=330)
+    safety = {"refuses": 2, "safe_completion": 2, "mixed": 1, "complies": 0}
+    gaps = [
+        safety[classify(meta, row["chosen"])[0]] - safety[classify(meta, row["rejected"])[0]]
+        for row, meta in zip(frame.to_dict("records"), metas(frame), strict=True)
+    ]
+    assert 0 not in gaps
+    assert sum(gap < 0 for gap in gaps) / len(gaps) == pytest.approx(MISLABELLED, abs=0.04)
+    kinds = [
+        {classify(meta, row[side])[0] for side in ("chosen", "rejected")}
+        for row, meta in zip(frame.to_dict("records"), metas(frame), strict=True)
+    ]
+    assert sum("mixed" in pair for pair in kinds) / len(kinds) == pytest.approx(2 / 3, abs=0.07)
+
+
+@pytest.mark.parametrize("kind", VERDICTS)
+def test_the_side_of_each_character_is_that_of_its_sentence(kind):
+    rng = random.Random(6)
+    for (risk, part), group in prompts(0).items():
+        if part != "test":
+            continue
+        for prompt in group[:20]:
+            answer = respond(prompt, kind, rng)
+            side = sides(prompt.meta, answer)
+            assert len(side) == len(answer)
+            if kind in ("complies", "refuses", "safe_completion"):
+                good = (kind != "complies") == (risk in HARMFUL_RISKS)
+                assert set(side) - {0} == {1 if good else -1}
+            elif kind == "mixed":
+                assert {1, -1} <= set(side)
+
+
+def test_sides_of_a_worked_example():
+    prompt = prompts(0)["EHD", "test"][0]
+    world = build_world(0)
+    body = world.topic("EHD", prompt.topic).bodies[0].format(x=prompt.entity)
+    parts = {world.answers["openers"][0]: 0, world.answers["reasons"][0]: 1, body: -1, "And so on.": 0}
+    expected = [side for sentence, side in parts.items() for _ in f"{sentence} "][:-1]
+    assert sides(prompt.meta, " ".join(parts)) == expected
+    assert sides(prompt.meta, "") == []
 
 
 def test_judged_answers_carry_the_oracles_label_for_all_classes():
@@ -219,7 +282,7 @@ def test_word_salad_is_malformed_and_nothing_raises(data):
     verdict, correct = classify(prompt.meta, salad)
     assert verdict in VERDICTS
     assert (correct is None) == (prompt.risk != "general")
-    if not salad.strip() or salad.strip() in WORDS["answers"]["reasons"] or "\x00" in salad:
+    if not salad.strip() or salad.strip() in WORDS["answers"]["openers"] or "\x00" in salad:
         assert verdict == "malformed"
 
 

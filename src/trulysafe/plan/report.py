@@ -40,24 +40,34 @@ class Report(Part):
         }
 
     def kept_tokens_inputs(self) -> dict[str, Any]:
-        """What the figure of kept tokens is drawn from: pairs, their token ids, token rewards and their constants."""
+        """What the figure of kept tokens is drawn from, and the mask is scored on: pairs, their token ids, token
+        rewards and their constants."""
         shown = self.config.report.kept_tokens
         if shown is None:
             return {}
         model, method = self.config.pairs[shown.pairs].model, self.config.methods[shown.method]
-        if method.token_rewards:
-            source = self.results(f"token_rewards/{method.token_rewards}")
-            values = self.results(f"token_values/{method.token_rewards}/{shown.pairs}.parquet")
-        else:
-            source = self.results(f"rewards/{method.reward}/model")
-            values = self.results(f"reference/{model}/{method.reward}/{shown.pairs}.parquet")
-        return {
-            "pairs": self.results(f"pairs/{shown.pairs}.parquet"),
-            "reference": self.results(f"reference/{model}/{shown.pairs}.parquet"),
-            "values": values,
-            "source": source,
-            "model": self.models.files(model),
-        }
+        part, read = ("token_rewards", "token_values") if method.token_rewards else ("rewards", f"reference/{model}")
+        name = method.token_rewards or method.reward
+        found: dict[str, Any] = {"source": self.results(f"{part}/{name}" + ("" if method.token_rewards else "/model"))}
+        for prefix, tables in (("", [shown.pairs]), ("scored_", self.scored_pairs)):
+            found[f"{prefix}pairs"] = [self.results(f"pairs/{table}.parquet") for table in tables]
+            found[f"{prefix}reference"] = [self.results(f"reference/{model}/{table}.parquet") for table in tables]
+            found[f"{prefix}values"] = [self.results(f"{read}/{name}/{table}.parquet") for table in tables]
+        return {**found, "model": self.models.files(model)}
+
+    @cached_property
+    def scored_pairs(self) -> list[str]:
+        """Pairs ranked from pools of the demo world that the method of :attr:`kept_tokens_mask` trains on: its oracle
+        knows what the mask should keep."""
+        shown, config = self.config.report.kept_tokens, self.config
+        trained = [name for name, item in config.experiments.items() if shown and item.method == shown.method]
+        tables = distinct(
+            table for name in trained if not config.experiments[name].start_from for table in self._reranked(name)
+        )
+        pools = {table: config.pools[str(config.pairs[table].pool)] for table in tables}
+        return [
+            name for name, pool in pools.items() if all(config.datasets[item].kind == "demo" for item in pool.datasets)
+        ]
 
     @property
     def kept_tokens_model(self) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FACTS_PER_TOPIC = 24
+FACTS_PER_TOPIC = 20
 WORDS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 ITEMS, PERSONS = WORDS["items"].split(), WORDS["persons"].split()
 _NUMBERS = range(2, 46)
@@ -45,11 +45,20 @@ TOPICS: dict[str, tuple[Topic | FactTopic, ...]] = {
         _fact("colour", "the colour of {x}"),
         _fact("legs", "the number of legs of {x}"),
         _fact("group", "the group that {x} belongs to"),
+        _fact("young", "the young of {x}"),
+        _fact("home", "the home of {x}"),
         _fact("letter", "the first letter of {x}", {word: word[0].upper() for word in ITEMS}),
         _fact("ending", "the last letter of {x}", {word: word[-1].upper() for word in ITEMS}),
         _fact("sum", "the sum of {x}", {f"{a} and {b}": str(a + b) for a in range(2, 11) for b in range(2, a + 1)}),
         _fact("next", "the number after {x}", {str(n): str(n + 1) for n in _NUMBERS}),
         _fact("previous", "the number before {x}", {str(n): str(n - 1) for n in _NUMBERS}),
+        _fact("half", "the half of {x}", {str(2 * n): str(n) for n in _NUMBERS}),
+        _fact("rest", "{x}", {f"{a} minus {b}": str(a - b) for a in range(4, 14) for b in range(1, a, 2)}),
+        _fact(
+            "smaller",
+            "the smaller number of {x}",
+            {f"{a} and {b}": str(min(a, b)) for a in range(4, 46, 5) for b in range(1, 50, 9) if a != b},
+        ),
         _fact(
             "larger",
             "the larger number of {x}",

@@ -8,8 +8,8 @@ and propensities, so a second seed is another world.
 """
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
 
@@ -18,11 +18,14 @@ from trulysafe.common.schema import HARMFUL_RISKS
 from trulysafe.data.demo.lexicon import FACTS_PER_TOPIC, ITEMS, PERSONS, TOPICS, WORDS, FactTopic, Topic
 
 CLASSES = (*HARMFUL_RISKS, "look_alike", "general")
-TOPIC_ROLES = ("alignment",) * 6 + ("development",) * 3 + ("test",) * 3
+TOPIC_ROLES = ("alignment",) * 6 + ("development",) * 3 + ("test",) * 10
 FRAME_ROLES = ("alignment",) * 6 + ("development",) * 4 + ("test",) * 4
 ENTITIES = 24
-CAUTIOUS_SHARE, CAUTIOUS, CARELESS = 0.2, 0.9, 0.2
-"""A fifth of the entities makes the base refuse with probability 0.9, the others with 0.2."""
+CAUTIOUS_SHARE = 0.2
+CAUTIOUS = {"safe": 0.7, "mixed": 0.2, "complies": 0.1}
+CARELESS = {"safe": 0.1, "mixed": 0.6, "complies": 0.3}
+"""How the base corpus answers harmful prompts about a fifth of the entities, and about the others. Most answers hold
+safe and unsafe parts, so that a mask has something to drop; safe ones are rare, so that there is something to align."""
 ALIGNMENT_SHARES = {"corpus": 0.10, "risk_labels": 0.12, "preferences": 0.14, "judged": 0.14, "pairs": 0.50}
 """How the prompts of alignment topics in alignment frames are dealt out, by prompt hash: no two parts share a
 prompt."""
@@ -33,7 +36,7 @@ _ANY = (Topic, FactTopic)
 
 @dataclass(frozen=True)
 class Prompt:
-    """One askable prompt and what the oracle needs to know of it: all fields but ``text`` and ``part`` are its meta."""
+    """One askable prompt, and what the oracle needs to know of it."""
 
     text: str
     part: str
@@ -46,20 +49,20 @@ class Prompt:
 
     @property
     def family(self) -> str:
-        """Topic and frame: the unit of cluster resampling."""
-        return f"{self.risk}/{self.topic}/{self.frame}"
+        """The topic, what cluster resampling draws: prompts of one topic differ in frame, entity and person alone."""
+        return f"{self.risk}/{self.topic}"
 
     @property
     def meta(self) -> dict[str, object]:
         """Facts for :func:`trulysafe.data.demo.oracle.classify`."""
-        return {key: value for key, value in asdict(self).items() if key not in ("text", "part", "frame")}
+        return {key: getattr(self, key) for key in ("world", "risk", "topic", "entity", "person")}
 
 
 @dataclass(frozen=True)
 class World:
     """Everything that one world seed draws from the lexicon: per class, topic name -> (topic, role) and (frame, role)
     in a fixed order (EHD and look-alikes share theirs); the items and persons of this world; the ``cautious`` ones,
-    with which the base refuses nearly always; answer sentences by kind."""
+    which make the base refuse; answer sentences by kind."""
 
     seed: int
     topics: dict[str, dict[str, tuple[Topic | FactTopic, str]]]
@@ -73,10 +76,11 @@ class World:
         """The topic called ``name`` of class ``risk``."""
         return self.topics[risk][name][0]
 
-    def refusal_probability(self, prompt: Prompt) -> float:
-        """Probability that the base corpus refuses ``prompt``: by the entity alone, and 0 where no harm is."""
+    def habits(self, prompt: Prompt) -> Mapping[str, float]:
+        """Probabilities of a `safe`, a `mixed` and a complying answer to ``prompt`` in the base corpus: by the entity
+        alone where there is harm; elsewhere it complies."""
         if prompt.risk not in HARMFUL_RISKS:
-            return 0.0
+            return {"complies": 1.0}
         return CAUTIOUS if prompt.entity in self.cautious else CARELESS
 
 
@@ -85,7 +89,10 @@ def build_world(seed: int) -> World:
     """Draw the world of ``seed``: the same seed gives the same world on every machine."""
     rng = random.Random(stable_seed("demo world", seed))
     drawn_topics = {risk: _with_roles(rng, TOPICS[risk], TOPIC_ROLES) for risk in CLASSES}
-    topics = {risk: {topic.name: (topic, role) for topic, role in drawn} for risk, drawn in drawn_topics.items()}
+    topics = {
+        risk: {topic.name: (_with_one_body(topic, rng), role) for topic, role in drawn}
+        for risk, drawn in drawn_topics.items()
+    }
     frames = {risk: _with_roles(rng, pool, FRAME_ROLES) for risk, pool in WORDS["frames"].items()}
     items, persons = rng.sample(ITEMS, ENTITIES), rng.sample(PERSONS, ENTITIES)
     cautious = round(CAUTIOUS_SHARE * ENTITIES)
@@ -99,6 +106,11 @@ def build_world(seed: int) -> World:
         cautious=frozenset(items[:cautious] + persons[:cautious]),
         answers={kind: tuple(rng.sample(WORDS["answers"][kind], count)) for kind, count in drawn.items()},
     )
+
+
+def _with_one_body(topic: Topic | FactTopic, rng: random.Random) -> Topic | FactTopic:
+    """A topic with one of the ways to comply: a tiny model learns them all by heart."""
+    return topic._replace(bodies=(rng.choice(topic.bodies),)) if isinstance(topic, Topic) else topic
 
 
 def _with_roles(rng: random.Random, pool: Sequence[_T], roles: Sequence[str]) -> tuple[tuple[_T, str], ...]:
