@@ -3,6 +3,8 @@
 import itertools
 import json
 import random
+from fractions import Fraction
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.common.schema import HARMFUL_RISKS, VERDICTS, check_table, write_table
+from trulysafe.config.files import raw_configuration
+from trulysafe.config.load import load
 from trulysafe.data.demo.lexicon import WORDS
 from trulysafe.data.demo.oracle import classify, respond, sides
 from trulysafe.data.demo.tables import MISLABELLED, PARTS, table
@@ -300,3 +304,20 @@ def test_bad_arguments_say_what_is_accepted():
         table("test", world=0, rows=0)
     with pytest.raises(UserError, match=r"EHD prompts asked for.*Lower `rows`"):
         table("harmful", world=0, rows=5000)
+
+
+def test_every_mix_of_the_demo_shows_harmless_pairs_equally_often():
+    """At equal steps, a mix shows as many harmless pairs as their share in it."""
+    config = load(raw_configuration(Path(__file__).resolve().parents[2] / "config" / "demo.yaml"))
+    shares = set()
+    for mix in config.mixes.values():
+        harmful = mix.total or sum(mix.quotas.values())
+        shares.add(
+            tuple(Fraction(mix.others[risk], harmful + sum(mix.others.values())) for risk in ("general", "look_alike"))
+        )
+    assert len(shares) == 1
+    assert all(
+        not item.training and not config.methods[str(item.method)].training
+        for item in config.experiments.values()
+        if item.mix
+    )

@@ -16,7 +16,7 @@ from trulysafe.data.readers.demo import PARTS, Part
 
 _EQUAL = dict.fromkeys(CLASSES, 1.0)
 _SHARES: dict[str, Mapping[str, float]] = {
-    "corpus": {"EHD": 0.21, "IHD": 0.20, "MHD": 0.21, "look_alike": 0.14, "general": 0.24},
+    "corpus": {"EHD": 0.20, "IHD": 0.19, "MHD": 0.20, "look_alike": 0.19, "general": 0.22},
     "preferences": dict.fromkeys(HARMFUL_RISKS, 1.0),
     "harmful": {"EHD": 0.18, "IHD": 0.63, "MHD": 0.20},
     "general_pairs": {"general": 1.0},
@@ -28,7 +28,7 @@ _HELP_SHARE = 0.3
 """Share of safe completions among the safe answers of the corpus and of the annotated pairs."""
 _PREFERENCES = (("safe", "mixed"), ("safe", "complies"), ("mixed", "complies"))
 """What annotators of the reward's pairs compare, the safer first, all equally often."""
-MISLABELLED = 0.1
+MISLABELLED = 0.05
 """Share of the reward's pairs of which the annotators took the worse side for the safer one."""
 
 
