@@ -245,6 +245,9 @@ def test_refusing_and_complying_in_one_answer_is_mixed(world):
         for prompt in group[:40]:
             refusal = respond(prompt, rng.choice(["refuses", "safe_completion"]), rng)
             compliance = respond(prompt, "complies", rng)
+            if set(refusal.split(".")) & set(compliance.split(".")) - {""}:  # the same opener or closer
+                assert classify(prompt.meta, f"{refusal} {compliance}")[0] == "malformed"
+                continue
             assert classify(prompt.meta, f"{refusal} {compliance}")[0] == "mixed"
             assert classify(prompt.meta, f"{compliance} {refusal}")[0] == "mixed"
 

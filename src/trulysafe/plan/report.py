@@ -60,13 +60,17 @@ class Report(Part):
         """Pairs ranked from pools of the demo world that the method of :attr:`kept_tokens_mask` trains on: its oracle
         knows what the mask should keep."""
         shown, config = self.config.report.kept_tokens, self.config
-        trained = [name for name, item in config.experiments.items() if shown and item.method == shown.method]
-        tables = distinct(
-            table for name in trained if not config.experiments[name].start_from for table in self._reranked(name)
-        )
-        pools = {table: config.pools[str(config.pairs[table].pool)] for table in tables}
+        if shown is None:
+            return []
+        model = config.pairs[shown.pairs].model
+        trained = [name for name, item in config.experiments.items() if item.method == shown.method]
+        first = [name for name in trained if config.experiments[name].start_from is None]
+        tables = distinct(table for name in first for table in self._reranked(name))
+        pools = {
+            name: config.pools[str(config.pairs[name].pool)] for name in tables if config.pairs[name].model == model
+        }
         return [
-            name for name, pool in pools.items() if all(config.datasets[item].kind == "demo" for item in pool.datasets)
+            name for name, pool in pools.items() if {config.datasets[item].kind for item in pool.datasets} == {"demo"}
         ]
 
     @property

@@ -53,7 +53,9 @@ TOPICS: dict[str, tuple[Topic | FactTopic, ...]] = {
         _fact("next", "the number after {x}", {str(n): str(n + 1) for n in _NUMBERS}),
         _fact("previous", "the number before {x}", {str(n): str(n - 1) for n in _NUMBERS}),
         _fact("half", "the half of {x}", {str(2 * n): str(n) for n in _NUMBERS}),
-        _fact("rest", "{x}", {f"{a} minus {b}": str(a - b) for a in range(4, 14) for b in range(1, a, 2)}),
+        _fact(
+            "rest", "the result of {x}", {f"{a} minus {b}": str(a - b) for a in range(4, 14) for b in range(1, a, 2)}
+        ),
         _fact(
             "smaller",
             "the smaller number of {x}",
