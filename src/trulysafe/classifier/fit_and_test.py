@@ -5,8 +5,6 @@ grouped cross-validation, which also chooses the feature set; then all feature s
 on the held-out rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -5,14 +5,12 @@ stored without pickle.
 loading. scikit-learn is imported where it is used, since judging by phrases needs none.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -40,7 +38,7 @@ TRUSTED: tuple[str, ...] = ()
 """Types beyond those of scikit-learn and numpy that a stored classifier may hold."""
 
 
-def pipeline(features: str = "words", strength: float = 1.0) -> Pipeline:
+def pipeline(features: str = "words", strength: float = 1.0) -> "Pipeline":
     """A pipeline to be fitted: multinomial logistic regression, classes weighted alike.
 
     Args:
@@ -71,13 +69,13 @@ def pipeline(features: str = "words", strength: float = 1.0) -> Pipeline:
 class TextClassifier:
     """A fitted :func:`pipeline`."""
 
-    def __init__(self, fitted: Pipeline) -> None:
+    def __init__(self, fitted: "Pipeline") -> None:
         self._fitted = fitted
 
     @classmethod
     def fit(
         cls, texts: Sequence[Any], labels: Sequence[str], *, features: str = "words", strength: float = 1.0
-    ) -> TextClassifier:
+    ) -> Self:
         """Fit a :func:`pipeline` on texts, or their states, and their labels (UserError: unknown features, no text, or
         labels of one kind only)."""
         if len(set(labels)) < 2:
@@ -118,7 +116,7 @@ class TextClassifier:
         _skops().dump(self._fitted, Path(folder) / FILE, compression=ZIP_DEFLATED)
 
     @classmethod
-    def load(cls, folder: Path | str) -> TextClassifier:
+    def load(cls, folder: Path | str) -> Self:
         """Read a classifier that :meth:`save` wrote (UserError: the folder holds no classifier, or one that is damaged
         or of types that are not trusted)."""
         path = Path(folder) / FILE

@@ -1,7 +1,5 @@
 """What is read of a policy for :mod:`trulysafe.drift.measures`: likelihoods of a fixed pool, and new samples."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -26,8 +26,6 @@ measures are above 0 for two sets of samples of one model; their ``floor`` is wh
 give.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

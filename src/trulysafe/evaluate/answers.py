@@ -6,8 +6,6 @@ same table as one shard alone. A block holds prompts of one benchmark and has it
 answered beside it changes no answer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path

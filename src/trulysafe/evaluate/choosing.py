@@ -4,8 +4,6 @@ A task's template, options, delimiter, few-shot layout and metrics are the harne
 of kind ``documents``, and nothing from the network. Work is cut and spread as in :mod:`trulysafe.evaluate.answers`.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import math
@@ -37,7 +35,7 @@ Document = dict[str, Any]
 class Item(NamedTuple):
     """A document as its task reads it, and where it stands in its data set."""
 
-    task: ConfigurableTask
+    task: "ConfigurableTask"
     document: Document
     place: str
     chat: bool
@@ -80,7 +78,7 @@ def _prompts(work: Iterable[PolicyBlock], benchmark: str) -> pd.DataFrame:
     return pd.concat(found).drop_duplicates("prompt_id")
 
 
-def _language_model(spec: Mapping[str, Any], batch_size: int) -> HFLM:
+def _language_model(spec: Mapping[str, Any], batch_size: int) -> "HFLM":
     """The harness's own reader of log-likelihoods, around our model and tokenizer."""
     from lm_eval.models.huggingface import HFLM
 
@@ -88,7 +86,7 @@ def _language_model(spec: Mapping[str, Any], batch_size: int) -> HFLM:
     return HFLM(pretrained=load_model(spec), tokenizer=load_tokenizer(spec), batch_size=batch_size)
 
 
-def _verdicts(lm: HFLM, prompts: pd.DataFrame, items: Mapping[str, Item]) -> pd.DataFrame:
+def _verdicts(lm: "HFLM", prompts: pd.DataFrame, items: Mapping[str, Item]) -> pd.DataFrame:
     """What a model chooses for one block of prompts: a row for every prompt and metric."""
     asked = {prompt: _requests(lm, prompt, items[prompt]) for prompt in prompts["prompt_id"]}
     together = [request for requests in asked.values() for request in requests]
@@ -102,7 +100,7 @@ def _verdicts(lm: HFLM, prompts: pd.DataFrame, items: Mapping[str, Item]) -> pd.
     return pd.DataFrame(rows)
 
 
-def _requests(lm: HFLM, prompt: str, item: Item) -> list[Any]:
+def _requests(lm: "HFLM", prompt: str, item: Item) -> list[Any]:
     """What the harness asks of the model for one document: the log-likelihood of each option (UserError: context and
     option are longer than the model can read, which the harness would cut)."""
 
@@ -155,7 +153,7 @@ def _documents(pattern: str, prompts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["prompt_id", "document", "place", "task"])
 
 
-def _read(name: str, rows: pd.DataFrame, shots: list[Document], count: int | None, where: str) -> ConfigurableTask:
+def _read(name: str, rows: pd.DataFrame, shots: list[Document], count: int | None, where: str) -> "ConfigurableTask":
     """A task on all its documents, each of which it can read.
 
     A column that lacks in some rows would be filled with nulls, so one document of every set of columns is read alone.
@@ -212,7 +210,7 @@ def _named(name: str, place: str, document: Document) -> Iterator[None]:
         ) from error
 
 
-def _check_options(task: ConfigurableTask, document: Document) -> None:
+def _check_options(task: "ConfigurableTask", document: Document) -> None:
     """The right option must be among the options, or no choice would ever be right, and no option may be empty."""
     options = task.doc_to_choice(document)
     gold = task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document)
@@ -223,7 +221,7 @@ def _check_options(task: ConfigurableTask, document: Document) -> None:
         raise UserError(f"an option is empty: {options}")
 
 
-def _task(name: str, documents: list[Document], shots: list[Document], count: int | None) -> ConfigurableTask:
+def _task(name: str, documents: list[Document], shots: list[Document], count: int | None) -> "ConfigurableTask":
     """The harness's task, with documents and examples of ours in place of its splits."""
     from datasets import Dataset
     from datasets.utils import disable_progress_bars

@@ -4,8 +4,6 @@ An ablation is a contrast of an arm with its default, which differs in one conte
 judges are held against each benchmark's main one, answer by answer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

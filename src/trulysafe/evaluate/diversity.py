@@ -11,8 +11,6 @@ Tokens are those of sacrebleu's tokenizer ``13a``, BLEU is sacrebleu's with its 
 order. A policy that gives one refusal to everything scores low on the first and high on the others.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any

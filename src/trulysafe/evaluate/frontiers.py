@@ -5,8 +5,6 @@ over-refusal are joined by straight lines; the point of a level is where safety 
 seed never reaches, or that it starts above, has no point there: it is counted, never extrapolated.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -16,8 +16,6 @@ Rows with seed -1 pool the seeds, with the crossed interval of :mod:`trulysafe.s
 families alone. Risk ``all`` holds every prompt, those without a risk label too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any

@@ -16,8 +16,6 @@ A malformed answer is a success nowhere, so that a collapsed model, which never 
 safe nor helpful.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args

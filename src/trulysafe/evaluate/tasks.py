@@ -1,8 +1,6 @@
 """Tasks of lm-evaluation-harness by their names: where they lie and what they are, without loading the harness, which
 takes seconds."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from difflib import get_close_matches

@@ -1,16 +1,10 @@
 """Label confidence: how far the hybrid reward trusts the label of a pair (RBRM, arXiv 2503.10093)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import torch
 from torch import Tensor
 
 from trulysafe.common.errors import UserError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def label_confidence(

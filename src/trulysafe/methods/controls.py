@@ -4,8 +4,6 @@ Every draw is seeded by the run's seed and the token ids it is for, so that batc
 resumed run give the same control, and a response keeps its random mask through all epochs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -4,8 +4,6 @@ RBRM is arXiv 2503.10093 (confidence DPO and the hybrid reward); Equilibrate RLH
 margin over masked sums, see :mod:`trulysafe.methods.masks`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

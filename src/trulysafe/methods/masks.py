@@ -4,8 +4,6 @@ All tensors are [rows, tokens]; ``response_mask`` marks the response tokens (end
 lie in the row. What lies outside a response is 0 in every mask.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """What tells one preference method from another: a mask, a confidence and their scope."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator

@@ -4,8 +4,6 @@ Every prompt or pair that is dropped is counted, by reason and risk class: drops
 afterwards.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -12,8 +12,6 @@ of its own, so that the pairs are the same whatever the share, and the smaller s
 larger one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """Tables of data sets, and which stages see them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Models and trained policies: what to wait for, how to load them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

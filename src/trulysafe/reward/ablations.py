@@ -4,8 +4,6 @@ A fit has a seed (initial values, order, validation pairs), so every reward is f
 the spread of fits beside that of prompts. Other training pairs are not drawn; an interval speaks about fits on these.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

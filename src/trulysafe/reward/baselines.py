@@ -4,8 +4,6 @@ Every method is a *fitter*: given paired states and groups it returns a *scorer*
 that are positive for responses it takes for safe.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ turn a raw reward into the log-odds of a safe response: the pairwise margin leav
 reads it against 0.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How well a reward tells safe from unsafe responses: accuracies, AUC, Brier score and calibration error."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

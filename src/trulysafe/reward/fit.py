@@ -6,8 +6,6 @@ zero, so each epoch sets every safe response against a random unsafe one. *Stand
 with the states, so a learning rate means something only for states of a known size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

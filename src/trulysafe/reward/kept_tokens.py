@@ -1,8 +1,6 @@
 """Which tokens a mask keeps in a few harmless pairs, token by token, to look at."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +11,6 @@ from trulysafe.common.ids import unit_interval
 from trulysafe.methods.masks import hysteresis_state, training_mask
 from trulysafe.methods.method import Mask
 from trulysafe.reward.token_scale import TokenScale
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 SHOWN = ("look_alike", "general")
 """Risk classes of the examples; harmful pairs are never shown."""
@@ -28,7 +23,7 @@ def kept_tokens(
     values: pd.DataFrame,
     scale: TokenScale,
     mask: Mask,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Any,
     examples: int = 4,
 ) -> pd.DataFrame:
     """Token rewards, hysteresis states and the mask of both responses of some harmless pairs.
@@ -67,9 +62,7 @@ def kept_tokens(
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
-def _response(
-    row: dict, number: int, side: str, scale: TokenScale, mask: Mask, tokenizer: PreTrainedTokenizerBase
-) -> pd.DataFrame:
+def _response(row: dict, number: int, side: str, scale: TokenScale, mask: Mask, tokenizer: Any) -> pd.DataFrame:
     ids = [int(token) for token in row[f"{side}_ids"]]
     rewards = torch.tensor([scale.apply(row[f"{side}_token_values"])])
     ones, is_chosen = torch.ones_like(rewards), torch.tensor([side == "chosen"])

@@ -3,8 +3,6 @@
 RBRM's released script swaps the legend of the classes; here every row names its class.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -5,11 +5,10 @@
 In the papers' released code the probes are outside the module and never train; here probes and gates are parameters.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -136,9 +135,7 @@ class HybridReward(nn.Module):
         )
 
     @classmethod
-    def from_pretrained(
-        cls, directory: Path | str, expected_identity: Mapping[str, object] | None = None
-    ) -> HybridReward:
+    def from_pretrained(cls, directory: Path | str, expected_identity: Mapping[str, object] | None = None) -> Self:
         """Read a reward written by :meth:`save_pretrained` (UserError: files are missing or damaged, or the stored
         identity differs in a key of ``expected_identity``)."""
         config = _read_config(Path(directory))

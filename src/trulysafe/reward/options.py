@@ -1,7 +1,5 @@
 """Options of a fit of the hybrid reward, known without torch."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator

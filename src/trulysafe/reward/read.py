@@ -1,10 +1,8 @@
 """Rewards of given responses, read from the states of the frozen base model; computed once per pair table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -12,9 +10,6 @@ from trulysafe.models.layer_states import LayerStates, find_decoder
 from trulysafe.models.scoring import in_buckets, length
 from trulysafe.models.tokens import Encoded
 from trulysafe.reward.model import HybridReward
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 class Rewards(NamedTuple):
@@ -25,7 +20,7 @@ class Rewards(NamedTuple):
 
 
 def read_rewards(
-    model: PreTrainedModel,
+    model: Any,
     conversations: Sequence[Encoded],
     pad: int,
     batch_size: int,
@@ -57,7 +52,7 @@ def read_rewards(
 
 
 def endpoint_rewards(
-    model: PreTrainedModel, conversations: Sequence[Encoded], pad: int, batch_size: int, reward: HybridReward
+    model: Any, conversations: Sequence[Encoded], pad: int, batch_size: int, reward: HybridReward
 ) -> list[float]:
     """Calibrated reward of each response at its endpoint; arguments as in :func:`read_rewards`."""
     decoder, _, _ = find_decoder(model)

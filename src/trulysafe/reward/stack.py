@@ -4,8 +4,6 @@ Stacked generalisation (Wolpert 1992) with weights that are not negative (Breima
 and temperature set, by scores of responses whose group the probes did not see: no pair is held out for any of it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.optimize import nnls

@@ -1,7 +1,5 @@
 """The reward stage: fit rewards at endpoints and at tokens, keep what later stages need, measure on held-out pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

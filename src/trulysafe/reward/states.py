@@ -1,7 +1,5 @@
 """Pairs of states as the reward stage takes them: checked, grouped, divided; and what the folder of a reward holds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ scaled by constants of the training split, so that the baseline 0 and the width 
 every source.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ Seeds are drawn with replacement, families are drawn with replacement, and an an
 weights (Owen 2007). :mod:`trulysafe.stats` says how the variance becomes intervals and tests, and why.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

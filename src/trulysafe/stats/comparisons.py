@@ -1,7 +1,5 @@
 """Two sides on the same prompts: paired differences, their tests, and Holm's correction over a family of tests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

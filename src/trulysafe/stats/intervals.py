@@ -1,7 +1,5 @@
 """Confidence intervals of means, shares, products of shares and other statistics."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,7 +1,5 @@
 """From a variance to limits and p-values: Wilson's, Student's, and those of two shares on the same prompts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What is kept of a source of token rewards: constants that centre and scale its values, and held-out scores."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ with a log is finished and is not trained again. The folder lies outside the job
 the job fails.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import shutil

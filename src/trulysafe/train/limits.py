@@ -1,7 +1,5 @@
 """What can be known to fail before anything is loaded: lengths, precision, memory."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping, Sequence

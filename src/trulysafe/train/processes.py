@@ -5,8 +5,6 @@ another one for each run; over several nodes of a SLURM job, srun starts one tor
 the processes are asked to save a checkpoint and stop by a file, or by the cluster's SIGTERM, which reaches them too.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import logging

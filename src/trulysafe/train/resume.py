@@ -3,8 +3,6 @@
 A folder without the list of its files (:mod:`trulysafe.trainers.checkpoints`), or with one of another size, is none.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """One run of training: a policy at each of its snapshots, and a tidy log."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

@@ -1,7 +1,5 @@
 """What training runs read: a draw of a mix with what was computed for its pairs, and verdicts on sampled pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

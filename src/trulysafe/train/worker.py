@@ -1,7 +1,5 @@
 """One of the processes of a training run: ``torchrun ... -m trulysafe.train.worker <folder of the run>``."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

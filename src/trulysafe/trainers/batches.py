@@ -11,8 +11,6 @@ number of processes, so its log-probability under the reference is computed once
 mismatched pairs of the micro-batch, as in TRL, but over other responses than its own.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

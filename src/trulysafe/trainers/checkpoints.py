@@ -6,8 +6,6 @@ in the data; what it forgets between two log rows is saved here (:class:`Progres
 same bytes as an undisturbed one, log included.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 Data sets are in TRL's preference format: every response finished, none empty, cut or equal to its rival.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any

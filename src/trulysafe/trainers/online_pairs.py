@@ -6,8 +6,6 @@ offline arms, so that the two differ in where pairs come from and in nothing els
 look-alike prompts) stay as they are given: the reward says nothing about harmless prompts.
 """
 
-from __future__ import annotations
-
 import copy
 from collections import Counter
 from collections.abc import Callable, Sequence

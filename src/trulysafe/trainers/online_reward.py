@@ -1,7 +1,5 @@
 """The reward model that trains along with the policy (RBRM): its own optimiser, its own part of a checkpoint."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path

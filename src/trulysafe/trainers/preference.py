@@ -5,8 +5,6 @@ log-probabilities -> mask -> sums -> margin -> pair loss -> metrics, each a func
 Everything else (data, optimiser, mixed precision, DDP, DeepSpeed, PEFT, checkpoints) is TRL's.
 """
 
-from __future__ import annotations
-
 import copy
 from contextlib import nullcontext
 from pathlib import Path

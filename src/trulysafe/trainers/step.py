@@ -5,12 +5,10 @@ Rows of a micro-batch are [chosen; rejected] of its pairs: ``[rows]`` is twice `
 tokens. Whatever a method reads off a micro-batch it reads off that of all processes together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from accelerate.utils import extract_model_from_parallel
@@ -54,7 +52,7 @@ class MicroBatch:
     in_scope: Tensor
 
     @classmethod
-    def of(cls, columns: Mapping[str, Tensor], reward_scope: str) -> MicroBatch:
+    def of(cls, columns: Mapping[str, Tensor], reward_scope: str) -> Self:
         """What counts; without a column ``in_scope``, or for ``reward_scope`` 'all', every real pair is in scope."""
         response = columns["completion_mask"][:, 1:]
         everything = torch.ones(len(response) // 2, dtype=torch.bool, device=response.device)

@@ -4,8 +4,6 @@ A script wraps its work in :func:`job`. Outputs are written under temporary name
 when all work is done, so that a killed job leaves nothing under a final name.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import platform

@@ -5,8 +5,6 @@ owner's lock is taken over; a living one's is respected, and the message says wh
 ``link``, which is atomic on NFS and Lustre too, where ``flock`` may not be, and which is whole from its first moment.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

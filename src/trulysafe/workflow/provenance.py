@@ -5,8 +5,6 @@ file says about itself is looked at (the end of a Parquet file, the lengths in a
 JSON), which is quick even for a large model; a file of the right length with wrong bytes in it goes unnoticed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

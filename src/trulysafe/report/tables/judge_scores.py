@@ -1,7 +1,5 @@
 """How far fitted judges agree with people."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
