@@ -8,11 +8,7 @@ from trulysafe.common.errors import UserError
 
 
 def label_confidence(
-    chosen_reward: Tensor,
-    rejected_reward: Tensor,
-    alpha: float = 7.5,
-    floor: float = 0.5,
-    per_pair: bool = False,
+    chosen_reward: Tensor, rejected_reward: Tensor, alpha: float = 7.5, floor: float = 0.5, per_pair: bool = False
 ) -> Tensor:
     """Confidence gamma that the chosen response is the safer one (RBRM, section on confidence DPO).
 
@@ -38,15 +34,13 @@ def label_confidence(
             "give one reward per response, two tensors of the same shape [batch] with at least one pair."
         )
     if not 0 < alpha < torch.inf or not 0 <= floor <= 1:
-        raise UserError(
-            f"label confidence: alpha={alpha}, floor={floor}; alpha must be above 0 and finite, floor in [0, 1]."
-        )
+        raise UserError(f"label confidence: {alpha=}, {floor=}; alpha must be above 0 and finite, floor in [0, 1].")
     # half precision would round gamma to steps of 0.004
     dtype = torch.promote_types(chosen_reward.dtype, torch.float32)
     chosen, rejected = (reward.detach().to(dtype) for reward in (chosen_reward, rejected_reward))
     if not (torch.isfinite(chosen).all() and torch.isfinite(rejected).all()):
         raise UserError(
-            "label confidence: a reward is NaN or infinite; check the states that the reward model was given."
+            "label confidence: a reward is NaN or infinite; check the states that the reward was read from."
         )
     score = torch.sigmoid(chosen) - torch.sigmoid(rejected)  # the papers' -0.5 on either side cancels
     if not per_pair:

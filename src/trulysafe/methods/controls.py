@@ -73,10 +73,8 @@ def shuffled_rewards(chosen: Tensor, rejected: Tensor, how: str, generator: torc
     if how not in REWARD_SHUFFLES:
         raise not_accepted("confidence.shuffle", how, REWARD_SHUFFLES)
     if chosen.shape != rejected.shape or chosen.dim() != 1:
-        raise UserError(
-            f"shuffled rewards: shapes {tuple(chosen.shape)} and {tuple(rejected.shape)}; give two tensors of shape "
-            "[pairs]."
-        )
+        shapes = f"shapes {tuple(chosen.shape)} and {tuple(rejected.shape)}"
+        raise UserError(f"shuffled rewards: {shapes}; give two tensors of shape [pairs].")
     if how == "none":
         return chosen, rejected
     if how == "pairs":

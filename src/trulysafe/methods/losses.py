@@ -96,9 +96,7 @@ RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     # APO-zero (D'Oosterlinck et al., 2024, equation 7): chosen responses better than the model's own
     "apo_zero": lambda chosen, rejected, beta: 1 - torch.sigmoid(beta * chosen) + torch.sigmoid(beta * rejected),
     # APO-down (the same, equation 8): chosen responses worse than the model's own
-    "apo_down": lambda chosen, rejected, beta: (
-        torch.sigmoid(beta * chosen) + 1 - torch.sigmoid(beta * (chosen - rejected))
-    ),
+    "apo_down": lambda chosen, rejected, beta: (beta * chosen).sigmoid() + 1 - (beta * (chosen - rejected)).sigmoid(),
     # BCO on pairs (Jung et al., 2024), without its shift
     "bco_pair": lambda chosen, rejected, beta: -F.logsigmoid(beta * chosen) - F.logsigmoid(-beta * rejected),
     # NCA on pairs (Chen et al., 2024)
@@ -134,11 +132,9 @@ def _quantile_loss(ours: Tensor, theirs: Tensor, beta: float) -> Tensor:
 
 BATCH_LOSSES: dict[str, Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], float], Tensor]] = {
     # AOT on pairs (Melnyk et al., 2024): the policy's log-ratios of chosen to rejected above the reference's
-    "aot": lambda policy, reference, beta: _quantile_loss(policy[0] - policy[1], reference[0] - reference[1], beta),
+    "aot": lambda ours, theirs, beta: _quantile_loss(ours[0] - ours[1], theirs[0] - theirs[1], beta),
     # AOT without pairs (the same): log-ratios of chosen responses above those of rejected ones
-    "aot_unpaired": lambda policy, reference, beta: _quantile_loss(
-        policy[0] - reference[0], policy[1] - reference[1], beta
-    ),
+    "aot_unpaired": lambda ours, theirs, beta: _quantile_loss(ours[0] - theirs[0], ours[1] - theirs[1], beta),
 }
 """TRL's losses that compare a whole micro-batch: ``((chosen, rejected) of policy, of reference, beta) -> loss``, sums
 in nats and all of shape [batch]. The mean over the loss is TRL's."""

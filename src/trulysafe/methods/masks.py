@@ -53,9 +53,7 @@ def message_mask(
     rewards, response = _checked(token_rewards, response_mask)
     chosen = torch.as_tensor(chosen, device=rewards.device).bool()
     if chosen.shape != rewards.shape[:1]:
-        raise UserError(
-            f"message mask: chosen has shape {tuple(chosen.shape)}; one boolean per row, [{rewards.shape[0]}]."
-        )
+        raise UserError(f"message mask: chosen has shape {tuple(chosen.shape)}; one boolean per row, [{len(rewards)}].")
     if rule not in MASK_RULES:
         raise not_accepted("mask rule", rule, MASK_RULES)
     if rule == "hysteresis":
@@ -84,8 +82,7 @@ def hysteresis_state(token_rewards: Tensor, response_mask: Tensor, baseline: flo
         return steps  # no tokens, no states
     last = torch.where(crossed, steps, torch.full_like(steps, -1)).cummax(dim=1).values
     first = response.int().argmax(dim=1, keepdim=True)  # the first response token
-    side = torch.where(rewards.gather(1, torch.where(last >= 0, last, first)) < baseline, -1, 1)
-    return side
+    return torch.where(rewards.gather(1, torch.where(last >= 0, last, first)) < baseline, -1, 1)
 
 
 def with_minimum_share(mask: Tensor, response_mask: Tensor, minimum: float = 0.1) -> tuple[Tensor, Tensor]:
@@ -147,19 +144,13 @@ def _check_levels(baseline: float, width: float) -> None:
 def _checked(token_rewards: Tensor, response_mask: Tensor) -> tuple[Tensor, Tensor]:
     """Detach the rewards, set them to 0 outside the response, and refuse what cannot be a batch."""
     if token_rewards.dim() != 2 or token_rewards.shape != response_mask.shape:
-        raise UserError(
-            f"token rewards of shape {tuple(token_rewards.shape)} with a response mask of shape "
-            f"{tuple(response_mask.shape)}; both must be [rows, tokens]."
-        )
+        found = f"of shape {tuple(token_rewards.shape)} with a response mask of shape {tuple(response_mask.shape)}"
+        raise UserError(f"token rewards {found}; both must be [rows, tokens].")
     if not token_rewards.is_floating_point():
-        raise UserError(
-            f"token rewards of dtype {token_rewards.dtype}; give them a floating dtype, such as torch.float32."
-        )
+        raise UserError(f"token rewards of dtype {token_rewards.dtype}; give them a floating dtype, as torch.float32.")
     response = response_mask.bool()
     rewards = token_rewards.detach().masked_fill(~response, 0.0)
     if not torch.isfinite(rewards).all():
         row = int((~torch.isfinite(rewards)).any(dim=1).int().argmax())
-        raise UserError(
-            f"token rewards: row {row} holds NaN or infinite values; check the states they were computed from."
-        )
+        raise UserError(f"token rewards: row {row} holds NaN or infinite values; check the states they were read from.")
     return rewards, response

@@ -50,11 +50,7 @@ def _token_source(name: str) -> str:
 
 TokenSource = Annotated[str, AfterValidator(_token_source), Field(json_schema_extra={"enum": [*TOKEN_SOURCES]})]
 """Where token rewards come from: the hybrid reward or a kind of source."""
-
-
-_OF_A_LABEL = (
-    "alpha", "floor", "per_pair", "states", "online", "learning_rate", "weight_decay", "calibrate_every", "shuffle",
-)  # fmt: skip
+_OF_A_LABEL = "alpha floor per_pair states online learning_rate weight_decay calibrate_every shuffle".split()
 _OF_A_MASK = ("baseline", "width", "token_rewards", "form", "eos", "minimum_share", "control")
 
 
@@ -62,11 +58,10 @@ class Confidence(TableOfKinds, PublicTable):
     """Label confidence gamma of the pair loss (paper A)."""
 
     WHERE: ClassVar = "confidence"
-    KEYS: ClassVar = {"kind": {"none": ((), ()), "fixed": ((), ("value",)), "label": ((), _OF_A_LABEL)}}
+    KEYS: ClassVar = {"kind": {"none": ((), ()), "fixed": ((), ("value",)), "label": ((), (*_OF_A_LABEL,))}}
 
     kind: Literal["none", "fixed", "label"] = Field(
-        "none",
-        description="`none` is plain DPO, `fixed` conservative DPO, `label` reads gamma from the hybrid reward.",
+        "none", description="`none` is plain DPO, `fixed` conservative DPO, `label` reads gamma from the hybrid reward."
     )
     value: Share = Field(0.9, description="Gamma of `fixed`.")
     alpha: Positive = Field(7.5, description="Slope of `label`.")
@@ -74,14 +69,12 @@ class Confidence(TableOfKinds, PublicTable):
         0.5, description="Smallest gamma; 0.5 never flips a label, 0 lets it."
     )
     per_pair: Flag = Field(
-        False, description="One gamma per pair instead of one per micro-batch (of all processes together)."
+        False, description="One gamma per pair, not one per micro-batch (of all processes together)."
     )
     states: Literal["policy", "reference"] = Field(
         "policy", description="Whose hidden states the reward reads, the current `policy`'s or the `reference`'s."
     )
-    online: Flag = Field(
-        True, description="Keep training the reward on the policy's states (only with `states: policy`)."
-    )
+    online: Flag = Field(True, description="Keep training the reward on the policy's states (with `states: policy`).")
     learning_rate: NotNegative | None = Field(
         None,
         description="Of the online reward's own Adam; 0.01 in the paper. Left out, it is 0.01 up to 16 = layers x root "
@@ -90,8 +83,7 @@ class Confidence(TableOfKinds, PublicTable):
     weight_decay: NotNegative = Field(0.01, description="Of the online reward's own Adam.")
     calibrate_every: Whole = Field(
         10,
-        description="Steps between refits of the calibration during online training, on the reward's validation "
-        "states; 0 is never.",
+        description="Steps between refits of the online reward's calibration, on its validation states; 0 is never.",
     )
     shuffle: RewardShuffle = Field(
         "none",
@@ -102,11 +94,8 @@ class Confidence(TableOfKinds, PublicTable):
     @model_validator(mode="after")
     def _shuffles_something(self) -> Self:
         if self.shuffle == "pairs" and not self.per_pair:
-            raise error_at(
-                "shuffle",
-                "'pairs' changes nothing where gamma is one number per micro-batch. Set confidence.per_pair, or "
-                "shuffle: responses.",
-            )
+            said = "'pairs' changes nothing where gamma is one number per micro-batch."
+            raise error_at("shuffle", f"{said} Set confidence.per_pair, or shuffle: responses.")
         return self
 
 
@@ -134,9 +123,7 @@ class Mask(TableOfKinds, PublicTable):
     eos: EndOfTurn = Field(
         "keep", description="What becomes of the end-of-turn token: `keep`, `drop`, or leave it to the `rule`."
     )
-    minimum_share: Share = Field(
-        0.1, description="Below this share of kept tokens a response is kept whole (and counted)."
-    )
+    minimum_share: Share = Field(0.1, description="A response with a smaller share of kept tokens is kept whole.")
     control: MaskControl = Field(
         "none",
         description="`random` keeps as many tokens of each response as the rule does, but random ones; `shuffled` "
@@ -149,9 +136,7 @@ class Mask(TableOfKinds, PublicTable):
         read = {"hysteresis": {"baseline", "width"}, "threshold": {"baseline"}}.get(self.rule, set())
         if self.rule != "none" and self.control != "shuffled":
             for key in sorted(self.given() & {"baseline", "width"} - read):
-                raise error_at(
-                    key, f"the rule {self.rule!r} does not read it. Leave it out, or choose rule: hysteresis."
-                )
+                raise error_at(key, f"the rule {self.rule!r} does not read it. Leave it out, or take rule: hysteresis.")
         return self
 
 
@@ -233,10 +218,7 @@ class Method(PublicTable):
                 "mask; 'apo_zero' is the same loss without a reference point, and takes one."
             )
         if self.loss in SHIFTED_LOSSES and self.online.samples:
-            said = (
-                "needs responses to other prompts under the reference, which fresh pairs have not. Set online.samples "
-                "to 0."
-            )
+            said = "needs responses to other prompts under the reference: none of fresh pairs. Set online.samples to 0."
         return "loss", said and f"{self.loss!r} {said}"
 
     def _wrong_with_online_pairs(self) -> tuple[str, str]:
@@ -246,11 +228,8 @@ class Method(PublicTable):
             return "online", "fresh pairs have no token rewards. Leave out the mask, or set online.samples to 0."
         reads_columns = confidence.kind == "label" and confidence.states == "reference"
         if online.judge != REWARD_JUDGE and reads_columns:
-            said = (
-                f"{online.judge!r} gives no rewards, which confidence.states 'reference' would read. Set "
-                "confidence.states to policy, or judge: reward."
-            )
-            return "online.judge", said
+            said = f"{online.judge!r} gives no rewards, which confidence.states 'reference' would read."
+            return "online.judge", f"{said} Set confidence.states to policy, or judge: reward."
         return "", ""
 
     @property

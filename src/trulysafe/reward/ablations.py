@@ -36,13 +36,9 @@ def held_out_rewards(
 ) -> pd.DataFrame:
     """Calibrated rewards of the held-out pairs, by ``fits`` on the others with the seeds ``seed``, ``seed`` + 1, ...
 
-    Arrays, index (with family) and options are those of :func:`trulysafe.reward.stage.fit_stage`, which
-    makes the first of these fits. A ``baseline`` takes the place of the hybrid reward; it has no seed and is fitted
-    once.
-
-    Returns:
-        Columns pair_id, family (the prompt's own where the data names none), seed, safe, unsafe; one row per held-out
-        pair and fit.
+    Arrays, index (with family) and options are those of :func:`trulysafe.reward.stage.fit_stage`, which makes the first
+    of these fits. A ``baseline`` takes the place of the hybrid reward; it has no seed and is fitted once. Returns one
+    row per held-out pair and fit: pair_id, family (the prompt's own where the data names none), seed, safe, unsafe.
     """
     fit_rows, test_rows = held_out_rows(index, options["test_share"])
     safe, unsafe = (arrays[side].float().numpy() for side in ("safe", "unsafe"))
@@ -78,9 +74,7 @@ def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
     }
 
 
-def reward_ablation_rows(
-    rewards: Mapping[str, pd.DataFrame], ablations: Mapping[str, Mapping[str, Any]]
-) -> pd.DataFrame:
+def reward_ablation_rows(rewards: Mapping[str, pd.DataFrame], ablations: Mapping[str, Mapping]) -> pd.DataFrame:
     """Difference of each reward to its default in every outcome, on the pairs that were held out of both.
 
     Args:
@@ -99,8 +93,7 @@ def reward_ablation_rows(
     rows = []
     for name, about in ablations.items():
         a, b = _matched(name, rewards[about["a"]], rewards[about["b"]])
-        shared = {"ablation": name, "choice": about["choice"], "primary": about.get("primary", True)}
-        shared |= {"a": about["a"], "b": about["b"], "n": len(a)}
+        shared = {"ablation": name, "primary": True, **about, "n": len(a)}
         shared |= {"seeds": a["seed"].nunique(), "families": a["family"].nunique()}
         rows += [{**shared, **row} for row in _tested(a, b)]
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -118,9 +111,9 @@ def _matched(name: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame,
     keys = ["seed", "pair_id"]
     shared = sides[0][keys].merge(sides[1][keys]).sort_values(keys)
     if shared.empty:
+        where = f"report.reward_ablations.{name}"
         raise UserError(
-            f"report.reward_ablations.{name}: the two rewards share no held-out pair. Give both the same datasets, and "
-            "rows that overlap."
+            f"{where}: the two rewards share no held-out pair. Give both the same datasets, and common rows."
         )
     return shared.merge(sides[0]), shared.merge(sides[1])
 

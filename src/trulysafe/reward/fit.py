@@ -40,8 +40,7 @@ def fit_hybrid_reward(
     ours.
 
     Args:
-        safe_states: pooled states of the safe responses, array or tensor [N, L, D].
-        unsafe_states: the same for the unsafe ones; row i is paired with row i.
+        safe_states, unsafe_states: pooled states of the responses, array or tensor [N, L, D], row i paired with row i.
         groups: one label per pair; pairs of one group (prompt, duplicates) are never split between training and
             validation.
         seed: of the initial values, the order and the split.
@@ -71,12 +70,10 @@ def fit_hybrid_reward(
         best: tuple[tuple[float, float], dict[str, Tensor]] = (-np.inf, -np.inf), {}
         for _ in range(how.epochs):
             for rows in _batches(len(train), how, generator):
-                safe_side, unsafe_side = (
-                    _outputs(model, side[row], probes_only) for side, row in zip(pairs, rows, strict=True)
-                )
+                good, bad = (_outputs(model, side[row], probes_only) for side, row in zip(pairs, rows, strict=True))
                 model.zero_grad()
                 # in the first of two stages each layer's probe has its own loss: a sum, so that they share no gradient
-                reward_margin_loss(safe_side, unsafe_side, how.margin).mean(dim=0).sum().backward()
+                reward_margin_loss(good, bad, how.margin).mean(dim=0).sum().backward()
                 optimiser.step()
             if how.early_stopping and not probes_only and (score := _score(model, validation, how)) > best[0]:
                 best = score, {name: value.detach().clone() for name, value in model.named_parameters()}
@@ -101,19 +98,15 @@ def fit_token_reward(
     """Fit a hybrid reward on states of response tokens: endpoint probes are out of distribution in mid-response.
 
     Args:
-        safe_tokens: states of sampled tokens of the safe responses, [N, k, L, D], see
-            :func:`trulysafe.models.representations.extract_tokens`; token i is paired with token i of
-            ``unsafe_tokens``.
-        unsafe_tokens: the same for the unsafe ones.
+        safe_tokens, unsafe_tokens: states of sampled tokens, [N, k, L, D], token i paired with token i
+            (:func:`trulysafe.models.representations.extract_tokens`).
         groups: one label per pair of responses; a response is never split between training and validation.
         options: of :func:`fit_hybrid_reward`. ``calibrate`` is off by default: token rewards are centred and scaled by
             constants of the training split instead (:mod:`trulysafe.reward.token_scale`).
     """
     if safe_tokens.ndim != 4 or safe_tokens.shape != unsafe_tokens.shape:
-        raise UserError(
-            f"token reward: states of shape {tuple(safe_tokens.shape)} and {tuple(unsafe_tokens.shape)}; both must be "
-            "[pairs, tokens, layers, width]."
-        )
+        found = f"states of shape {tuple(safe_tokens.shape)} and {tuple(unsafe_tokens.shape)}"
+        raise UserError(f"token reward: {found}; both must be [pairs, tokens, layers, width].")
     pairs, tokens = safe_tokens.shape[:2]
     repeated = np.repeat(np.arange(pairs) if groups is None else np.asarray(groups), tokens).tolist()
     safe, unsafe = (side.reshape(pairs * tokens, *side.shape[2:]) for side in (safe_tokens, unsafe_tokens))

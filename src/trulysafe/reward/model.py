@@ -19,6 +19,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.files import write_json
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+_ANEW = "Delete the folder and rerun the rule."
 
 
 class HybridReward(nn.Module):
@@ -82,11 +83,12 @@ class HybridReward(nn.Module):
     def standardised(self, states: Tensor) -> Tensor:
         """States as the probes see them, [..., L, D]: centred and scaled by the buffers, in the parameters' dtype."""
         if states.shape[-2:] != (self.num_layers, self.hidden_size):
-            raise UserError(
-                f"hybrid reward: states of {' x '.join(map(str, states.shape[-2:]))}, but the reward model was made "
-                f"for {self.num_layers} layers of width {self.hidden_size}. Use the states of the base model it was "
-                "fitted on."
+            found, made = (
+                " x ".join(map(str, states.shape[-2:])),
+                f"{self.num_layers} layers of width {self.hidden_size}",
             )
+            do = "Use the states of the base model it was fitted on."
+            raise UserError(f"hybrid reward: states of {found}, but the reward model was made for {made}. {do}")
         return (states.to(self.probe_weight.dtype) - self.centre) / self.scale
 
     def scores(self, standardised: Tensor) -> Tensor:
@@ -130,9 +132,8 @@ class HybridReward(nn.Module):
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         save_file(tensors, directory / WEIGHTS_FILE)
         config = {"kind": "hybrid_reward", "num_layers": self.num_layers, "hidden_size": self.hidden_size}
-        write_json(
-            directory / CONFIG_FILE, config | {"identity": dict(self.identity if identity is None else identity)}
-        )
+        identity = self.identity if identity is None else identity
+        write_json(directory / CONFIG_FILE, config | {"identity": dict(identity)})
 
     @classmethod
     def from_pretrained(cls, directory: Path | str, expected_identity: Mapping[str, object] | None = None) -> Self:
@@ -142,20 +143,16 @@ class HybridReward(nn.Module):
         for key, expected in (expected_identity or {}).items():
             stored = config["identity"].get(key)
             if stored != expected:
-                raise UserError(
-                    f"{directory}: this reward model was fitted for {key}={stored!r}, but is used with "
-                    f"{key}={expected!r}. States of one base model mean nothing to another: fit a reward model for the "
-                    "one you use."
-                )
+                used = f"this reward model was fitted for {key}={stored!r}, but is used with {key}={expected!r}"
+                do = "States of one base model mean nothing to another: fit a reward model for the one you use."
+                raise UserError(f"{directory}: {used}. {do}")
         with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten
             model = cls(config["num_layers"], config["hidden_size"])
         model.identity = config["identity"]
         try:
             model.load_state_dict(load_file(Path(directory) / WEIGHTS_FILE))
         except Exception as error:
-            raise UserError(
-                f"{directory}/{WEIGHTS_FILE}: not readable ({error}). Delete the folder and rerun the rule."
-            ) from error
+            raise UserError(f"{directory}/{WEIGHTS_FILE}: not readable ({error}). {_ANEW}") from error
         return model
 
 
@@ -176,11 +173,8 @@ def _read_config(directory: Path) -> dict:
             if type(config[key]) is not int or config[key] < 1:
                 raise ValueError(f"{key} is {config[key]!r}, not a whole number of at least 1")
     except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: file not found; a reward model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
-        ) from error
+        files = f"{CONFIG_FILE} and {WEIGHTS_FILE}"
+        raise UserError(f"{path}: file not found; a reward model is a folder with {files}.") from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"{path}: not the configuration of a reward model ({error!r}). Delete the folder and rerun the rule."
-        ) from error
+        raise UserError(f"{path}: not the configuration of a reward model ({error!r}). {_ANEW}") from error
     return config

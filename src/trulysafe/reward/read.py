@@ -20,31 +20,22 @@ class Rewards(NamedTuple):
 
 
 def read_rewards(
-    model: Any,
-    conversations: Sequence[Encoded],
-    pad: int,
-    batch_size: int,
-    reward: HybridReward,
-    token_reward: HybridReward,
+    model: Any, conversations: Sequence[Encoded], pad: int, batch_size: int, reward: HybridReward, tokens: HybridReward
 ) -> list[Rewards]:
-    """Rewards of each response from the states of the base model, without the LM head.
+    """Rewards of each response from the states of the base model that they were fitted on, without the LM head.
 
-    Args:
-        model: that the rewards were fitted on.
-        conversations: tokenised prompts and responses.
-        pad: id to pad with; its positions are masked.
-        batch_size: conversations per forward; they are bucketed by length.
-        reward, token_reward: read at the endpoint and calibrated; read after every response token.
+    ``pad`` is the id to pad with, whose positions are masked; ``batch_size`` conversations of like length go through
+    the model at a time. ``reward`` is read at the endpoint and calibrated, ``tokens`` after every response token.
     """
     decoder, _, _ = find_decoder(model)
 
     def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[Rewards]:
         with ExitStack() as stack:
             endpoint = stack.enter_context(LayerStates(model, positions=ends))
-            prefix = stack.enter_context(LayerStates(model, transform=token_reward.probe))
+            prefix = stack.enter_context(LayerStates(model, transform=tokens.probe))
             decoder(input_ids=ids, attention_mask=attention, use_cache=False)
         rewards = reward.calibrated(reward(endpoint.stacked())).tolist()
-        values = token_reward.combine(prefix.stacked())
+        values = tokens.combine(prefix.stacked())
         spans = [slice(len(item.prompt_ids), length(item)) for item in batch]
         return [Rewards(rewards[row], values[row, span].tolist()) for row, span in enumerate(spans)]
 

@@ -12,31 +12,19 @@ from torch import Tensor
 
 from trulysafe.common.schema import UNLABELLED
 from trulysafe.methods.method import FORMS
+from trulysafe.reward import states as of_pairs
 from trulysafe.reward.baselines import Scorer, single_layer
 from trulysafe.reward.evaluate import evaluate_reward, ranked
 from trulysafe.reward.fit import fit_hybrid_reward, fit_token_reward
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.options import FitOptions
-from trulysafe.reward.states import (
-    ENDPOINT,
-    HELD_OUT,
-    SCALES,
-    TOKENS,
-    VALIDATION,
-    group_codes,
-    held_out_rows,
-    split_rows,
-)
+from trulysafe.reward.states import ENDPOINT, HELD_OUT, SCALES, TOKENS, VALIDATION
 from trulysafe.reward.token_scale import fit_scale, save_scales
 from trulysafe.stats.intervals import interval
 
 
 def fit_stage(
-    arrays: Mapping[str, Tensor],
-    index: pd.DataFrame,
-    options: Mapping[str, Any],
-    identity: Mapping[str, object],
-    output: Path,
+    arrays: Mapping[str, Tensor], index: pd.DataFrame, options: Mapping[str, Any], identity: Mapping, output: Path
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Fit on the training prompts, measure on the held-out ones, and write the artefact.
 
@@ -53,13 +41,13 @@ def fit_stage(
     Returns:
         Held-out metrics, ``all`` and per class; and :func:`layer_accuracies`.
     """
-    fit_rows, test_rows = held_out_rows(index, options["test_share"])
+    fit_rows, test_rows = of_pairs.held_out_rows(index, options["test_share"])
     groups = index["group_id"].iloc[fit_rows].tolist()
     safe, unsafe = arrays["safe"], arrays["unsafe"]
     reward = fit_hybrid_reward(safe[fit_rows], unsafe[fit_rows], groups=groups, seed=options["seed"], **options["fit"])
     reward.save_pretrained(output / ENDPOINT, identity)
     share = FitOptions(**options["fit"]).validation_share
-    _, held_out = split_rows(group_codes(groups, len(fit_rows)), share, options["seed"])
+    _, held_out = of_pairs.split_rows(of_pairs.group_codes(groups, len(fit_rows)), share, options["seed"])
     rows = [fit_rows[row] for row in held_out]
     save_file({"safe": safe[rows].contiguous(), "unsafe": unsafe[rows].contiguous()}, output / VALIDATION)
     _fit_tokens(arrays, fit_rows, groups, options, reward).save_pretrained(output / TOKENS, identity)

@@ -44,10 +44,9 @@ def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) ->
     """Implicit token rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats (UserError: the two do not
     belong to the same tokens)."""
     if len(policy_logps) != len(reference_logps):
-        raise UserError(
-            f"implicit token rewards: {len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of "
-            "the reference; compute both with the same tokenizer on the same response."
-        )
+        found = f"{len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of the reference"
+        do = "compute both with the same tokenizer on the same response"
+        raise UserError(f"implicit token rewards: {found}; {do}.")
     return [policy - reference for policy, reference in zip(policy_logps, reference_logps, strict=True)]
 
 
@@ -59,10 +58,8 @@ def fit_scale(responses: Sequence[Sequence[float]], form: str) -> TokenScale:
     """
     values = np.array([value for response in responses for value in prefix_form(response, form)])
     if not len(values) or not np.isfinite(values).all():
-        raise UserError(
-            "token rewards: the prefix values of the training split are empty or not finite; check the states they "
-            "were read from."
-        )
+        found = "the prefix values of the training split are empty or not finite"
+        raise UserError(f"token rewards: {found}; check the states they were read from.")
     centre, spread = float(values.mean()), float(values.std())
     # values that differ by rounding only are constant
     return TokenScale(form, centre, spread if spread > 1e-9 * max(1.0, abs(centre)) else 1.0)
@@ -78,9 +75,8 @@ def load_scale(path: Path | str, form: str) -> TokenScale:
     try:
         stored = dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: not the constants of token rewards ({error}). Delete the reward's folder and rerun its rule."
-        ) from error
+        do = "Delete the reward's folder and rerun its rule."
+        raise UserError(f"{path}: not the constants of token rewards ({error}). {do}") from error
     if form not in stored:
         raise not_accepted("mask.form", form, stored)
     return TokenScale(**stored[form])

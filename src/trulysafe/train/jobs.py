@@ -86,11 +86,10 @@ def _start_or_go_on(run: TrainingRun) -> None:
     elif checkpoint is not None:
         found, asked = Launch(**before["launch"]), Launch(**run.launch)
         if (found.engine, found.processes) != (asked.engine, asked.processes):
-            raise UserError(
-                f"{checkpoint}: written by {found.processes} processes with engine {found.engine!r}, but "
-                f"training.processes is {asked.processes} and training.engine {asked.engine!r}. Set them back to go on "
-                f"exactly, or delete {run.folder} to start over."
-            )
+            wrote = f"written by {found.processes} processes with engine {found.engine!r}"
+            now = f"training.processes is {asked.processes} and training.engine {asked.engine!r}"
+            do = f"Set them back to go on exactly, or delete {run.folder} to start over."
+            raise UserError(f"{checkpoint}: {wrote}, but {now}. {do}")
     for name in (STOP_FILE, LOG_FILE):
         (run.place / name).unlink(missing_ok=True)
     write_json(run.place / RUN_FILE, asdict(run))

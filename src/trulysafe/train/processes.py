@@ -68,10 +68,8 @@ def _command(folder: Path, launch: Launch) -> list[str]:
     if launch.nodes > 1:
         job = os.environ.get("SLURM_JOB_ID")
         if job is None or shutil.which("srun") is None:
-            raise UserError(
-                f"training.nodes is {launch.nodes}, but this is no SLURM job. Run it with snakemake --profile slurm, "
-                "or set training.nodes to 1."
-            )
+            do = "Run it with snakemake --profile slurm, or set training.nodes to 1."
+            raise UserError(f"training.nodes is {launch.nodes}, but this is no SLURM job. {do}")
         with socket.socket() as free:
             free.bind(("", 0))
             port = free.getsockname()[1]
@@ -106,8 +104,6 @@ def _check_gpus(launch: Launch) -> None:
     import torch
 
     if torch.cuda.is_available() and torch.cuda.device_count() < launch.per_node:
-        raise UserError(
-            f"training.processes is {launch.processes} on {launch.nodes} node(s), but this job sees "
-            f"{torch.cuda.device_count()} GPUs on this one. Ask for as many GPUs for the rule train, or lower "
-            "training.processes."
-        )
+        asked = f"training.processes is {launch.processes} on {launch.nodes} node(s)"
+        do = "Ask for as many GPUs for the rule train, or lower training.processes."
+        raise UserError(f"{asked}, but this job sees {torch.cuda.device_count()} GPUs on this one. {do}")

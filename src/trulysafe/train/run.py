@@ -117,10 +117,8 @@ def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) 
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     done = trainer.state.global_step
     if saving.stopped:
-        raise UserError(
-            f"Told to stop at step {done} of {steps}; a checkpoint is kept in {work}. Run the same command again to go "
-            "on from there."
-        )
+        kept = f"a checkpoint is kept in {work}. Run the same command again to go on from there."
+        raise UserError(f"Told to stop at step {done} of {steps}; {kept}")
     if done != steps:
         raise UserError(f"Training ended at step {done} of {steps}. Run the same command again.")
     meter = trainer.meter.of_all_processes()
@@ -245,12 +243,10 @@ def _engine_arguments(launch: Launch, *, bf16: bool) -> dict[str, Any]:
     arguments: dict[str, Any] = {"use_cpu": not torch.cuda.is_available()}
     if launch.engine != "single" and not torch.cuda.is_available():
         arguments["ddp_backend"] = "gloo"
-    if launch.deepspeed and find_spec("deepspeed") is None:
-        raise UserError(
-            f"training.engine: {launch.engine!r} needs DeepSpeed, which is not installed. Install it with "
-            "make env EXTRA=gpu, or choose ddp."
-        )
     if launch.deepspeed:
+        if find_spec("deepspeed") is None:
+            do = "Install it with make env EXTRA=gpu, or choose ddp."
+            raise UserError(f"training.engine: {launch.engine!r} needs DeepSpeed, which is not installed. {do}")
         arguments["deepspeed"] = {
             "zero_optimization": {"stage": launch.zero_stage, "stage3_gather_16bit_weights_on_model_save": True},
             "bf16": {"enabled": bf16},
@@ -267,10 +263,9 @@ def _check_engine(trainer: Any, launch: Launch) -> None:
     e.g. variables of a cluster's launcher made the library guess)."""
     found = trainer.accelerator.num_processes
     if found != launch.processes:
-        raise UserError(
-            f"{found} processes train, but training.processes is {launch.processes}. Variables that a launcher left in "
-            "the environment may mislead the library: unset WORLD_SIZE, RANK, LOCAL_RANK and PMI_SIZE."
-        )
+        why = "Variables that a launcher left in the environment may mislead the library"
+        do = "unset WORLD_SIZE, RANK, LOCAL_RANK and PMI_SIZE"
+        raise UserError(f"{found} processes train, but training.processes is {launch.processes}. {why}: {do}.")
     trainer.add_callback(_EngineCheck(trainer, launch))
 
 

@@ -99,9 +99,8 @@ def _joined(mix: pd.DataFrame, table: pd.DataFrame, what: str) -> pd.DataFrame:
     joined = drawn.merge(table.drop(columns="risk", errors="ignore"), on="pair_id", how="left", indicator=True)
     absent = joined.loc[joined["_merge"] != "both", "pair_id"]
     if len(absent):
-        raise UserError(
-            f"{len(absent)} pairs of the mix have no {what}, first {absent.iloc[0]}. Rerun the rule that computes them."
-        )
+        found = f"{len(absent)} pairs of the mix have no {what}, first {absent.iloc[0]}"
+        raise UserError(f"{found}. Rerun the rule that computes them.")
     return _sides_swapped(joined, joined["flipped"].to_numpy(dtype=bool))
 
 

@@ -22,9 +22,8 @@ def mark_complete(checkpoint: Path) -> None:
     """Say that all files of a checkpoint are written."""
     written_last = (COMPLETE, f".{COMPLETE}")
     files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name not in written_last]
-    write_json(
-        checkpoint / COMPLETE, {"files": {str(path.relative_to(checkpoint)): path.stat().st_size for path in files}}
-    )
+    sizes = {str(path.relative_to(checkpoint)): path.stat().st_size for path in files}
+    write_json(checkpoint / COMPLETE, {"files": sizes})
 
 
 class Progress(TrainerCallback):

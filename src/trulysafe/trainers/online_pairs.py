@@ -24,7 +24,7 @@ from trulysafe.models.tokens import Encoded, end_of_turn_id
 from trulysafe.pairs.build import GAP, SAME_TEXT, rerank
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.read import endpoint_rewards
-from trulysafe.trainers.batches import WEIGHT
+from trulysafe.trainers.batches import SIDES, WEIGHT
 from trulysafe.trainers.preference import PreferenceTrainer
 from trulysafe.trainers.step_log import Meter, StepLog
 
@@ -84,8 +84,7 @@ class OnlinePairs:
     def _sample(self, policy: Any, prompts: list[list[int]]) -> list[list[Encoded]]:
         """Finished responses per prompt, as token ids that end with the end of turn."""
         end, options = end_of_turn_id(self.tokenizer), self.options
-        limits = options.top_k, options.top_p, options.repetition_penalty, options.max_new_tokens
-        decoding = Decoding(options.samples, options.temperature, *limits)
+        decoding = Decoding(**options.model_dump(exclude={"judge", "min_gap"}))
         training = policy.training
         policy.eval()
         rows = generated(policy, self.tokenizer, prompts, decoding)
@@ -117,11 +116,11 @@ class OnlinePairs:
         made: dict[int, Example] = {}
         for place, pair in chosen.items():
             made[place] = row = dict(examples[place])
-            row |= {f"{side}_ids": [int(token) for token in pair[side].split()] for side in ("chosen", "rejected")}
+            row |= {f"{side}_ids": [int(token) for token in pair[side].split()] for side in SIDES}
             # only the columns that the given pairs have, as all rows of a micro-batch have the same
             row |= {name: pair[name] for name in ("chosen_reward", "rejected_reward") if name in row}
             row |= {"flipped": False} if "flipped" in row else {}  # a wrong label was of the given pair
-        sides = [(row, side) for row in made.values() for side in ("chosen", "rejected")]
+        sides = [(row, side) for row in made.values() for side in SIDES]
         both = [Encoded(list(row["prompt_ids"]), row[f"{side}_ids"]) for row, side in sides]
         self.meter.tokens["reference"] += sum(len(item.prompt_ids) + len(item.response_ids) for item in both)
         logps = token_logps(self.reference, both, self.tokenizer.pad_token_id, len(both), None) if both else []
@@ -150,9 +149,7 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         if by_reward and reward_model is None:
             raise UserError("online pairs need reward_model (a fitted HybridReward of the same base model).")
         if not by_reward and judge is None:
-            raise UserError(
-                f"online pairs need judge (a function that scores responses, for the judge {method.online.judge!r})."
-            )
+            raise UserError(f"online pairs need judge (a function that scores responses, for {method.online.judge!r}).")
         _check_columns(options.get("train_dataset"), () if by_reward else getattr(judge, "columns", ()))
         processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         if processes > 1:

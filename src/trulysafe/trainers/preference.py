@@ -73,10 +73,8 @@ class PreferenceTrainer(DPOTrainer):
             args.precompute_ref_log_probs = True  # no reference model is loaded where they are in the dataset
         super().__init__(model, **options)
         if method.loss in ONE_PROCESS and self.accelerator.num_processes > 1:
-            raise UserError(
-                f"loss: {method.loss!r} sorts the micro-batch and needs all of it in one process, but "
-                f"{self.accelerator.num_processes} train. Set training.processes to 1."
-            )
+            why = f"{method.loss!r} sorts the micro-batch and needs all of it in one process"
+            raise UserError(f"loss: {why}, but {self.accelerator.num_processes} train. Set training.processes to 1.")
         if options.get("data_collator") is None:
             self.data_collator = batches.PairCollator(**vars(self.data_collator))
         for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):
@@ -117,9 +115,8 @@ class PreferenceTrainer(DPOTrainer):
 
         # Mask, and the sums over the tokens that it keeps.
         masked = method.mask.rule != "none"
-        ref_logps, token_rewards = step.reference_log_probs(
-            batch, policy, self.ref_model, checkpointing, self._token_reward, masked
-        )
+        models = policy, self.ref_model, self._token_reward
+        ref_logps, token_rewards = step.reference_log_probs(batch, *models, checkpointing, masked)
         mask = step.token_mask(batch, token_rewards, method.mask, self.args.seed, log)
         policy_sums, ref_sums = step.sums(logps, mask), step.sums(ref_logps, mask)
 
@@ -149,12 +146,10 @@ class PreferenceTrainer(DPOTrainer):
         rows = broken.nonzero().flatten().tolist()
         pairs = rows_of_all(self.accelerator, inputs["pair_index"])[rows].tolist() if "pair_index" in inputs else rows
         data: Any = self.train_dataset
-        named = ", ".join(data[row]["pair_id"] for row in pairs) if has_column(data, "pair_id") else None
-        raise UserError(
-            f"step {self.state.global_step}: the {what} is not finite for the pairs "
-            f"{named or f'{pairs} (rows of the training set)'}. Lower the learning rate, or train in bfloat16 or "
-            "float32 instead of float16; checkpoints before this step are kept."
-        )
+        ids = ", ".join(data[row]["pair_id"] for row in pairs) if has_column(data, "pair_id") else ""
+        found = f"the {what} is not finite for the pairs {ids or f'{pairs} (rows of the training set)'}"
+        do = "Lower the learning rate, or train in bfloat16 or float32 instead of float16"
+        raise UserError(f"step {self.state.global_step}: {found}. {do}; checkpoints before this step are kept.")
 
     # The same micro-batches for any number of processes.
     def get_train_dataloader(self) -> Any:
@@ -194,9 +189,9 @@ class PreferenceTrainer(DPOTrainer):
         if has_column(dataset, "chosen_ref_token_logps"):
             return dataset
         if self.method.mask.rule != "none":
+            do = "Set it to False, or give the columns chosen_ref_token_logps and rejected_ref_token_logps."
             raise UserError(
-                "precompute_ref_log_probs keeps sums over whole responses, which a token mask cannot use. "
-                "Set it to False, or give the columns chosen_ref_token_logps and rejected_ref_token_logps."
+                f"precompute_ref_log_probs keeps sums of whole responses, which a token mask cannot use. {do}"
             )
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
 

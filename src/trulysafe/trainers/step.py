@@ -93,8 +93,8 @@ def reference_log_probs(
     micro_batch: MicroBatch,
     policy: Any,
     ref_model: Any,
-    checkpointing: dict[str, Any] | None,
     token_reward: HybridReward | None,
+    checkpointing: Any,
     masked: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Log-probabilities under the reference and the token rewards for the mask: columns, or read from the reference.
@@ -144,9 +144,8 @@ def token_mask(micro_batch: MicroBatch, token_rewards: Tensor | None, options: M
         token_rewards = shuffled_control(token_rewards, response, draws, options.baseline, options.width)
     if options.rule == "batch_mean":  # over all processes, and over the pairs that the reward speaks about
         in_scope = token_rewards[response.bool() & rows[:, None]]
-        options = options.model_copy(
-            update={"rule": "threshold", "baseline": mean_over_all(log.accelerator, in_scope) or 0.0}
-        )
+        mean = mean_over_all(log.accelerator, in_scope) or 0.0
+        options = options.model_copy(update={"rule": "threshold", "baseline": mean})
     mask, fell_back = training_mask(token_rewards, response, chosen, options)
     if options.control == "random":
         mask = random_control(mask, response, draws, options.eos)
@@ -224,9 +223,7 @@ def pair_confidence(
     return of_all.view(accelerator.num_processes, -1)[accelerator.process_index]
 
 
-def kto_point(
-    micro_batch: MicroBatch, policy: Any, model: Any, checkpointing: dict[str, Any] | None, log: StepLog
-) -> Tensor:
+def kto_point(micro_batch: MicroBatch, policy: Any, model: Any, checkpointing: Any, log: StepLog) -> Tensor:
     """Reference point z0 of KTO over the mismatched pairs, a scalar in nats, without gradient; logged as ``kl``.
 
     ``model`` is the policy as the engine has wrapped it; the policy's gradient checkpointing is off meanwhile.
