@@ -63,9 +63,8 @@ def wall_time(times: pd.DataFrame) -> Drawing:
         jobs = f", {row['jobs']} jobs" if row["jobs"] > 1 else ""
         at = {"textcoords": "offset points", "va": "center", "fontsize": 7, "color": GREY}
         axes.annotate(f"{duration(row['seconds'])}{jobs}", (row["seconds"], place), (3, 0), **at)
-    axes.set_xlim(0, float(rows["seconds"].max()) * 1.3)
+    axes.set(xlim=(0, float(rows["seconds"].max()) * 1.3), ylim=(-0.6, len(rows) - 0.4))
     axes.set_xlabel("Wall time (s), summed over the rule's jobs")
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.set_ylim(-0.6, len(rows) - 0.4)
     return Drawing(figure, rows)

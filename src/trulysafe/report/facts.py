@@ -36,26 +36,29 @@ def _classifier(name: str, metrics: Mapping[str, Any]) -> Iterator[str]:
     """A sentence on each part that was tested; metrics are of one part, or of several by name."""
     parts = {name: metrics} if "scores" in metrics else {f"{name} ({part})": of for part, of in metrics.items()}
     for part, tested in parts.items():
-        if isinstance(tested, Mapping) and "scores" in tested:
-            chosen, baseline = (tested["scores"][tested[which]] for which in ("chosen", "baseline"))
-            twice = tested.get("label_agreement", {})
-            said = f"{part}: macro-F1 {chosen['macro_f1']:.2f}, accuracy {chosen['accuracy']:.2f}, kappa "
-            said += f"{chosen['kappa']:.2f} on {chosen['n']} held-out rows"
-            said += f" (words alone: {baseline['macro_f1']:.2f})." if tested["baseline"] == "words" else "."
-            if "as_judged" in tested["scores"]:
-                said += f" As the safety figures count: kappa {tested['scores']['as_judged']['kappa']:.2f}."
-            if "unparsed" in tested:
-                said += f" Without a readable answer: {tested['unparsed']}."
-            if "macro_f1" in twice:
-                said += f" {twice['disagreeing']} of the {twice['prompts']} prompts that were labelled more than once "
-                said += f"have different labels; one such label predicts another with macro-F1 {twice['macro_f1']:.2f}."
-            yield said
+        if not isinstance(tested, Mapping) or "scores" not in tested:
+            continue
+        chosen, baseline = (tested["scores"][tested[which]] for which in ("chosen", "baseline"))
+        twice = tested.get("label_agreement", {})
+        said = (
+            f"{part}: macro-F1 {chosen['macro_f1']:.2f}, accuracy {chosen['accuracy']:.2f}, kappa {chosen['kappa']:.2f}"
+        )
+        said += f" on {chosen['n']} held-out rows"
+        said += f" (words alone: {baseline['macro_f1']:.2f})." if tested["baseline"] == "words" else "."
+        if "as_judged" in tested["scores"]:
+            said += f" As the safety figures count: kappa {tested['scores']['as_judged']['kappa']:.2f}."
+        if "unparsed" in tested:
+            said += f" Without a readable answer: {tested['unparsed']}."
+        if "macro_f1" in twice:
+            said += f" {twice['disagreeing']} of the {twice['prompts']} prompts that were labelled more than once "
+            said += f"have different labels; one such label predicts another with macro-F1 {twice['macro_f1']:.2f}."
+        yield said
 
 
 def _pairs(name: str, notes: Mapping[str, Any]) -> str:
     kept = ", ".join(f"{risk} {count}" for risk, count in sorted(notes["pairs"].items()))
     lost = "; ".join(f"{reason}: {sum(counts.values())}" for reason, counts in sorted(notes["dropped"].items()))
-    return f"Pairs {name}: {kept}. Dropped: {lost or 'none'}."
+    return f"Pairs {name}: {kept or 'none'}. Dropped: {lost or 'none'}."
 
 
 def _read(path: Path | str) -> dict[str, Any]:

@@ -136,9 +136,8 @@ def whole_ratios(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(**{f"whole_{unit}": rows[f"training_{unit}"] + rows[f"pairs_{unit}"] for unit in UNITS})
     online = rows["online"].astype(bool)
     found = rows[online].merge(rows[~online & (rows["rounds"] > 0)], how="cross", suffixes=("", "_of"))
-    ratios = {
-        f"{part}_{unit}": found[f"{part}_{unit}"] / found[f"{part}_{unit}_of"] for part in PARTS for unit in UNITS
-    }
+    columns = [f"{part}_{unit}" for part in PARTS for unit in UNITS]
+    ratios = {column: found[column] / found[f"{column}_of"] for column in columns}
     about = {"online": found["experiment"], "reranked": found["experiment_of"], "rounds": found["rounds_of"]}
     return pd.DataFrame(about | ratios)
 

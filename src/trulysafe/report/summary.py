@@ -5,7 +5,6 @@ result. Nothing here judges by a threshold that the reader cannot see.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -16,9 +15,7 @@ from trulysafe.report.tables import contrasts, main, matched_safety
 from trulysafe.stats.limits import SIGNIFICANT
 
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "cut_off", "complies", "mixed")
-NOTE = (
-    "Shares of prompts; brackets: 95% intervals over training seeds and prompt families. The main table has them all."
-)
+NOTE = "Shares of prompts; brackets: 95% intervals over seeds and prompt families. The main table has all of them."
 
 
 def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
@@ -41,25 +38,23 @@ def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
 def _short(rows: pd.DataFrame) -> pd.DataFrame:
     """The main table with intervals for the three axes alone, so that it fits a terminal."""
     bare = rows["column"].isin(("Safe EHD", "Safe IHD", "Safe MHD", "Malformed", "Truly safe"))
-    limits = rows[["ci_low", "ci_high"]].mask(bare)
-    return main.shown(rows.assign(ci_low=limits["ci_low"], ci_high=limits["ci_high"]))
+    return main.shown(rows.assign(**rows[["ci_low", "ci_high"]].mask(bare)))
 
 
 def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
     trained = rows[(rows["seeds"] == rows["seeds"].max()) & ~rows["column"].isin(("Malformed", "Truly safe"))]
     trained = trained.drop_duplicates("column")
     per_seed = [f"{row['column']} {row['n'] // row['seeds']:,}" for row in trained.to_dict("records")]
-    arms, seeds = rows["experiment"].nunique(), rows["seeds"]
-    spread = f"{seeds.max()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    lines = [f"{arms} arms, {spread} seeds each. Prompts per seed: {', '.join(per_seed)}."]
-    return "\n".join(f"- {line}" for line in [*lines, *facts])
+    arms, fewest, most = rows["experiment"].nunique(), rows["seeds"].min(), rows["seeds"].max()
+    seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seeds" if most > 1 else "1 seed"
+    scope = f"{arms} arms, {seeds} each. Prompts per seed: {', '.join(per_seed)}."
+    return "\n".join(f"- {line}" for line in [scope, *facts])
 
 
 def _counted(rows: pd.DataFrame) -> str:
     primary = rows[rows["primary"].astype(bool)]
-    shown = int((primary["p_holm"] < SIGNIFICANT).sum())
-    level = f"at the {SIGNIFICANT:.0%} level after Holm's correction"
-    differ = f"{shown} of {len(primary)} primary contrasts differ {level}."
+    differ = f"{(primary['p_holm'] < SIGNIFICANT).sum()} of {len(primary)} primary contrasts differ at the "
+    differ += f"{SIGNIFICANT:.0%} level after Holm's correction."
     counted = "No contrast was declared primary." if primary.empty else differ
     return f"{counted} Exploratory contrasts, uncorrected: {len(rows) - len(primary)}."
 
@@ -85,20 +80,14 @@ def _against(rows: pd.DataFrame, arms: Arms) -> list[str]:
 def _costs(rows: pd.DataFrame, arms: Arms) -> list[str]:
     """Arms whose interval lies wholly on the bad side of their base model's."""
     lines: list[str] = []
-    columns = {"Helpful": -1, "Over-refusal": 1, "Malformed": 1}
-    labels = dict(zip(rows["experiment"], rows["label"], strict=True))
-    for column, bad in columns.items():
-        of_column = {row["experiment"]: row for row in rows[rows["column"] == column].to_dict("records")}
-        side = "below" if bad < 0 else "above"
-        for base in bases_of(arms):
-            start = of_column.get(base)
-            members = [name for name in of_column if start and arms.get(name, {}).get("base") == base]
-            worse = [name for name in members if start and _apart(of_column[name], start, bad)]
-            if start and worse:
-                listed = ", ".join(f"{labels[name]} {of_column[name]['value']:.2f}" for name in worse)
-                lines.append(f"{column} {side} the {start['value']:.2f} of {labels[base]}, intervals apart: {listed}.")
+    for column, bad_side in {"Helpful": "below", "Over-refusal": "above", "Malformed": "above"}.items():
+        of_column = rows[rows["column"] == column].set_index("experiment")
+        for base in (name for name in bases_of(arms) if name in of_column.index):
+            start = of_column.loc[base]
+            members = of_column[[arms.get(name, {}).get("base") == base for name in of_column.index]]
+            above, below = members["ci_low"] > start["ci_high"], members["ci_high"] < start["ci_low"]
+            if len(worse := members[above if bad_side == "above" else below]):
+                listed = ", ".join(f"{row['label']} {row['value']:.2f}" for row in worse.to_dict("records"))
+                beyond = f"{column} {bad_side} the {start['value']:.2f} of {start['label']}"
+                lines.append(f"{beyond}, intervals apart: {listed}.")
     return lines
-
-
-def _apart(row: dict[Any, Any], start: dict[Any, Any], bad: int) -> bool:
-    return bool(row["ci_low"] > start["ci_high"]) if bad > 0 else bool(row["ci_high"] < start["ci_low"])

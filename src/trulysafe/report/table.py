@@ -74,9 +74,7 @@ def p_text(p_value: float) -> str:
     return "" if isnan(p_value) else "< 0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
 
 
-def spread(
-    rows: pd.DataFrame, columns: Iterable[str], about: Mapping[str, str], line: str | list[str] = "experiment"
-) -> pd.DataFrame:
+def spread(rows: pd.DataFrame, columns: Iterable[str], about: Mapping, line: str | list = "experiment") -> pd.DataFrame:
     """Lay cells out for reading: one line per arm (or per value of ``line``), in the order in which they occur.
 
     ``rows`` has the columns ``line``, column and cell, at most one row per line and column, and those that ``about``
