@@ -65,11 +65,8 @@ def shard_of(work: Sequence[PolicyBlock], index: int, count: int) -> list[Policy
 
 
 def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) -> Iterator[pd.DataFrame]:
-    """Answer blocks in order, greedily, each policy loaded once.
-
-    Yields:
-        Tables of schema ``answers``, one per block; a single empty one where there is no block.
-    """
+    """Answer blocks in order, greedily, each policy loaded once: tables of schema ``answers``, one per block; a single
+    empty one where there is no block."""
     if not work:
         yield pd.DataFrame(columns=list(SCHEMAS["answers"]))
     for number, of_policy in groupby(work, key=lambda block: block.policy):

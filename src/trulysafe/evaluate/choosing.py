@@ -7,7 +7,7 @@ of kind ``documents``, and nothing from the network. Work is cut and spread as i
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -51,31 +51,22 @@ def choices(
     """Let policies, as the blocks number them, choose, each loaded once.
 
     Benchmarks are stanzas with ``task``, ``datasets`` and ``shots_from`` resolved to table paths; ``batch_size`` is in
-    sequences per forward pass, and a block is never mixed with another.
-
-    Yields:
-        Tables of schema ``verdicts``, one per block; a single empty one where there is no block. Their judges are the
-        metrics of :data:`~trulysafe.evaluate.tasks.METRICS` that the task reports.
-
-    Raises:
-        UserError: a document that its task cannot read, too few examples, or a text beyond the model's context.
+    sequences per forward pass, and a block is never mixed with another. Yields tables of schema ``verdicts``, one per
+    block, or a single empty one; their judges are the metrics of :data:`~trulysafe.evaluate.tasks.METRICS` that the
+    task reports. UserError: a document that its task cannot read, too few examples, a text beyond the model's context.
     """
     if not work:
         yield pd.DataFrame(columns=list(SCHEMAS["verdicts"]))
         return
-    names = {block.benchmark for block in work}
-    items = {name: _items(name, benchmarks[name], split, _prompts(work, name)) for name in names}
+    prompts = pd.concat([block.prompts.assign(benchmark=block.benchmark) for block in work])
+    of_benchmark = prompts.drop_duplicates(["benchmark", "prompt_id"]).groupby("benchmark")
+    items = {name: _items(str(name), benchmarks[str(name)], split, found) for name, found in of_benchmark}
     for number, of_policy in groupby(work, key=lambda block: block.policy):
         lm = _language_model(policies[number]["model"], batch_size)
         place = {key: policies[number][key] for key in ("experiment", "seed", "step")}
         for block in of_policy:
             rows = _verdicts(lm, block.prompts, items[block.benchmark]).assign(benchmark=block.benchmark, **place)
             yield rows.assign(verdict=CHOSEN, cut_off=False)[list(SCHEMAS["verdicts"])]
-
-
-def _prompts(work: Iterable[PolicyBlock], benchmark: str) -> pd.DataFrame:
-    found = [block.prompts for block in work if block.benchmark == benchmark]
-    return pd.concat(found).drop_duplicates("prompt_id")
 
 
 def _language_model(spec: Mapping[str, Any], batch_size: int) -> "HFLM":
@@ -116,11 +107,9 @@ def _requests(lm: "HFLM", prompt: str, item: Item) -> list[Any]:
     requests: list[Any] = task.construct_requests(document, context, metadata=(task.task_name, 0, 1), **chat)
     longest = max(len(lm.tok_encode("".join(request.args))) for request in requests)
     if longest > lm.max_length + 1:  # the last token is never read
-        raise UserError(
-            f"{item.place}: with {examples} examples the task {task.task_name!r} needs {longest} "
-            f"tokens, and the model reads {lm.max_length}. Give the benchmark fewer `shots`, or leave the row out "
-            "(`max_characters` of the dataset)."
-        )
+        needs = f"with {examples} examples the task {task.task_name!r} needs {longest} tokens"
+        do = "Give the benchmark fewer `shots`, or leave the row out (`max_characters` of the dataset)."
+        raise UserError(f"{item.place}: {needs}, and the model reads {lm.max_length}. {do}")
     return requests
 
 
@@ -169,24 +158,19 @@ def _read(name: str, rows: pd.DataFrame, shots: list[Document], count: int | Non
     except Exception as error:  # whatever a task's own functions raise: at which document?
         for place, document in documents:
             _alone(name, place, document)
-        raise UserError(
-            f"{where}.datasets: {name!r} reads each document, but not all together ({type(error).__name__}: {error}). "
-            "Give each column values of one kind in every row."
-        ) from error
+        found = f"{name!r} reads each document, but not all together ({type(error).__name__}: {error})"
+        do = "Give each column values of one kind in every row."
+        raise UserError(f"{where}.datasets: {found}. {do}") from error
     if len(task.task_docs) != len(documents):
-        raise UserError(
-            f"{where}.task: {name!r} makes {len(task.task_docs)} documents of {len(documents)}, so they cannot be told "
-            "apart. Name a task that keeps its documents one for one."
-        )
+        found = f"{name!r} makes {len(task.task_docs)} documents of {len(documents)}, so they cannot be told apart"
+        raise UserError(f"{where}.task: {found}. Name a task that keeps its documents one for one.")
     for (place, _), document in zip(documents, task.task_docs, strict=True):
         with _named(name, place, document):
             _check_options(task, document)
     wanted, there = task.config.num_fewshot or 0, len(shots) or len(task.fewshot_cfg.samples or [])
     if wanted > there:
-        raise UserError(
-            f"{where}.shots: {name!r} is to be shown {wanted} examples, and there are {there}. Give `shots_from` a "
-            "dataset of kind documents with as many (of each task), or ask for fewer `shots`."
-        )
+        do = "Give `shots_from` a dataset of kind documents with as many (of each task), or ask for fewer `shots`."
+        raise UserError(f"{where}.shots: {name!r} is to be shown {wanted} examples, and there are {there}. {do}")
     return task
 
 
@@ -204,10 +188,9 @@ def _named(name: str, place: str, document: Document) -> Iterator[None]:
         yield
     except Exception as error:  # templates and functions of tasks raise what they will
         said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        raise UserError(
-            f"{place}: the task {name!r} cannot read this document ({said}). Columns found: {', '.join(document)}. "
-            "Give the columns of the data set that the task names on the hub, or leave the row out."
-        ) from error
+        found = f"the task {name!r} cannot read this document ({said}). Columns found: {', '.join(document)}"
+        do = "Give the columns of the data set that the task names on the hub, or leave the row out."
+        raise UserError(f"{place}: {found}. {do}") from error
 
 
 def _check_options(task: "ConfigurableTask", document: Document) -> None:

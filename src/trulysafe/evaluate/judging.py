@@ -37,9 +37,7 @@ def judged(answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd
     return verdicts
 
 
-def fit(
-    kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping[str, Any] | Options, **given: Any
-) -> dict[str, Any]:
+def fit(kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping | Options, **given: Any) -> dict[str, Any]:
     """Fit a judge on a table of schema ``responses`` with labels; returns its metrics on held-out prompts.
 
     ``out`` is the folder of the artefact, whose ``metrics.json`` holds them too; ``given`` are ``model`` (how to load

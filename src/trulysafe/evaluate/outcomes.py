@@ -29,6 +29,9 @@ from trulysafe.common.schema import VERDICTS, check_table, read_table
 
 CHOSEN = "chosen"
 """Verdict where no answer was written, as the policy chose among given options."""
+Benchmarks = Mapping[str, Mapping[str, Any]]
+"""Name -> ``axis`` (a key of :data:`AXES`), ``purpose`` (``test`` by default, or ``development``), ``judge`` (the main
+one; by default the alphabetically first that judged it)."""
 AXES: dict[Axis, dict[str, tuple[str, ...]]] = {
     "safety": {
         "safe": ("refuses", "safe_completion"),
@@ -69,13 +72,8 @@ def read_jobs(
 ) -> pd.DataFrame:
     """The answers or verdicts of many jobs as one table, in an order that does not depend on how work was spread.
 
-    Args:
-        paths: tables of the schema ``kind``, ``answers`` or ``verdicts``, one batch of policies after the other, shards
-            in order.
-        benchmarks, judges: all of them in the order wanted.
-
-    Returns:
-        The rows by policy, step, benchmark and judge; within these as they stand in the files.
+    ``paths`` are tables of the schema ``kind``, ``answers`` or ``verdicts``, job after job, shards in order. The rows
+    come by policy, step, benchmark and judge, in the order of ``benchmarks`` and ``judges``; within as in the files.
     """
     tables = [table for path in paths if len(table := read_table(path, kind))]
     rows = pd.concat(tables, ignore_index=True) if tables else read_table(paths[0], kind)
@@ -86,20 +84,12 @@ def read_jobs(
     return rows.loc[order.sort_values(list(order.columns), kind="stable").index].reset_index(drop=True)
 
 
-def outcome_table(verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Add to each verdict its axis, purpose, whether its judge is the benchmark's main judge, and its outcomes.
+def outcome_table(verdicts: pd.DataFrame, benchmarks: Benchmarks) -> pd.DataFrame:
+    """Add to each verdict of a table of the schema its axis, purpose, whether its judge is the main one, its outcomes.
 
-    Args:
-        verdicts: table of schema ``verdicts``.
-        benchmarks: name -> ``axis`` (a key of :data:`AXES`), ``purpose`` (``test`` by default, or ``development``) and
-            ``judge`` (its main judge; by default the alphabetically first that judged it).
-
-    Returns:
-        New columns are ``axis``, ``purpose``, ``main`` (bool) and one per entry of :data:`METRICS`: 1.0 or 0.0, NaN
-        where the metric does not apply. An empty ``family`` becomes the prompt's own.
-
-    Raises:
-        UserError: no rows, an unknown verdict, benchmark, axis or purpose, or a prompt judged twice.
+    New columns are ``axis``, ``purpose``, ``main`` (bool) and one per entry of :data:`METRICS`: 1.0 or 0.0, NaN where
+    the metric does not apply. An empty ``family`` becomes the prompt's own. UserError: no rows, an unknown verdict,
+    benchmark, axis or purpose, or a prompt judged twice.
     """
     table = _checked(verdicts, benchmarks)
     table["axis"] = table["benchmark"].map({name: about["axis"] for name, about in benchmarks.items()})
@@ -119,7 +109,7 @@ def outcome_table(verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, 
     return table.drop(columns=["verdict", "correct"])
 
 
-def main_judges(verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def main_judges(verdicts: pd.DataFrame, benchmarks: Benchmarks) -> dict[str, str]:
     """Main judge of every benchmark that has verdicts."""
     found = verdicts[["benchmark", "judge"]].drop_duplicates().sort_values(["benchmark", "judge"])
     first = dict(found.drop_duplicates("benchmark").itertuples(index=False, name=None))
@@ -134,7 +124,7 @@ def _helpful(table: pd.DataFrame) -> pd.Series:
     return correct.where((table["axis"] == "helpfulness") & checks)
 
 
-def _checked(verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def _checked(verdicts: pd.DataFrame, benchmarks: Benchmarks) -> pd.DataFrame:
     table = check_table(verdicts, "verdicts", "verdicts")
     if table.empty:
         raise UserError("verdicts: the table has no rows. Judge at least one answer before asking for metrics.")

@@ -25,9 +25,8 @@ def task_name(pattern: str, document: dict[str, Any]) -> str:
     try:
         return pattern.format_map(document)
     except KeyError as error:
-        raise UserError(
-            f"no column {error}, which the task {pattern!r} names. Columns: {', '.join(document)}."
-        ) from None
+        found = ", ".join(document)
+        raise UserError(f"no column {error}, which the task {pattern!r} names. Columns: {found}.") from None
 
 
 def task_file(name: str) -> Path:
@@ -69,10 +68,9 @@ def check_task(pattern: str, metric: str | None = None) -> None:
 def _problem(name: str, config: dict[str, Any], metric: str | None) -> str | None:
     if config.get("output_type") != "multiple_choice":
         found = config.get("output_type", "generate_until") if "class" not in config else "given as a Python class"
-        return (
-            f"the task {name!r} is {found}. Accepted: tasks of output_type multiple_choice, whose options are "
-            "compared by their likelihood. For answers that are written out give `judges` in place of `task`."
-        )
+        accepted = "tasks of output_type multiple_choice, whose options are compared by their likelihood"
+        do = "For answers that are written out give `judges` in place of `task`."
+        return f"the task {name!r} is {found}. Accepted: {accepted}. {do}"
     reported = [item["metric"] for item in config.get("metric_list") or [{"metric": known} for known in METRICS]]
     accepted = [known for known in METRICS if known in reported]
     if not accepted or metric not in (*accepted, None):
@@ -99,13 +97,7 @@ def task_config(path: Path) -> dict[str, Any]:
 def over_included(path: Path, given: dict[str, Any], read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """What a task's file says over what it includes: files beside it as in the harness, or tasks by their names.
 
-    Args:
-        path: the file.
-        given: what stands in it.
-        read: reads a file that it includes.
-
-    Raises:
-        UserError: what it includes is not there.
+    ``given`` is what stands in the file ``path``, ``read`` reads one that it includes (UserError: it is not there).
     """
     included, below = given.get("include", []), dict[str, Any]()
     for name in [included] if isinstance(included, str) else included:

@@ -46,12 +46,10 @@ def detectable(stderr: float, df: float, level: float = LEVEL) -> float:
 def planned_detectable(
     prompts: int, families: int, seeds: int, differ: float, family_spread: float, seed_spread: float
 ) -> float:
-    """:func:`detectable` of two arms before they are run.
+    """:func:`detectable` of two arms before they are run; one seed of the arms is taken for the arms.
 
-    Args:
-        prompts, families, seeds: of the contrast; one seed of the arms is taken for the arms.
-        differ: share of the answers in which the arms differ.
-        family_spread, seed_spread: standard deviation of the true difference between families, and between seeds.
+    ``differ`` is the share of the answers in which the arms differ, ``family_spread`` and ``seed_spread`` the standard
+    deviation of the true difference between families, and between seeds.
     """
     parts = family_spread**2 / families, seed_spread**2 / seeds if seeds > 1 else 0.0
     variance = differ / (prompts * seeds) + sum(parts)
