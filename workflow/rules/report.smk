@@ -32,7 +32,7 @@ SHOWN = {
 rule kept_tokens:
     """Token rewards, states and masks of a few harmless pairs, to look at."""
     input:
-        **PLAN.report.kept_tokens_inputs(),
+        **PLAN.report.kept_tokens_inputs,
     output:
         table=results("metrics/kept_tokens.csv"),
     log:
@@ -42,9 +42,7 @@ rule kept_tokens:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        model=PLAN.report.kept_tokens_model,
-        mask=PLAN.report.kept_tokens_mask,
-        examples=CONFIG.report.kept_tokens.examples if CONFIG.report.kept_tokens else 0,
+        **PLAN.report.kept_tokens_options,
         code=code("kept_tokens"),
     script:
         "../scripts/kept_tokens.py"

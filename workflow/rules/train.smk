@@ -73,9 +73,9 @@ rule train:
         ),
     params:
         method=lambda wildcards: PLAN.train.method(wildcards.job),
-        gamma_of=lambda wildcards: PLAN.train.gamma_of(wildcards.job),
+        gamma_of=lambda wildcards: PLAN.train.table(wildcards.job).gamma_of,
         runs=lambda wildcards: PLAN.train.runs(wildcards.job),
-        identity=lambda wildcards: PLAN.reward.identity(PLAN.train.reward(wildcards.job)),
+        identity=lambda wildcards: PLAN.reward.identity(PLAN.train.table(wildcards.job).reward),
         judge=lambda wildcards: PLAN.train.judge(wildcards.job),
         code=lambda wildcards: code("train", *PLAN.evaluate.judge_modules(PLAN.train.judges(wildcards.job))),
     script:

@@ -25,8 +25,8 @@ def task_name(pattern: str, document: dict[str, Any]) -> str:
     try:
         return pattern.format_map(document)
     except KeyError as error:
-        found = ", ".join(document)
-        raise UserError(f"no column {error}, which the task {pattern!r} names. Columns: {found}.") from None
+        columns = ", ".join(document)
+        raise UserError(f"no column {error}, which the task {pattern!r} names. Columns: {columns}.") from None
 
 
 def task_file(name: str) -> Path:
@@ -68,9 +68,9 @@ def check_task(pattern: str, metric: str | None = None) -> None:
 def _problem(name: str, config: dict[str, Any], metric: str | None) -> str | None:
     if config.get("output_type") != "multiple_choice":
         found = config.get("output_type", "generate_until") if "class" not in config else "given as a Python class"
-        accepted = "tasks of output_type multiple_choice, whose options are compared by their likelihood"
+        takes = "tasks of output_type multiple_choice, whose options are compared by their likelihood"
         do = "For answers that are written out give `judges` in place of `task`."
-        return f"the task {name!r} is {found}. Accepted: {accepted}. {do}"
+        return f"the task {name!r} is {found}. Accepted: {takes}. {do}"
     reported = [item["metric"] for item in config.get("metric_list") or [{"metric": known} for known in METRICS]]
     accepted = [known for known in METRICS if known in reported]
     if not accepted or metric not in (*accepted, None):

@@ -8,8 +8,7 @@ from trulysafe.common.errors import UserError, refusal
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import HubModel
 from trulysafe.plan.consistency import consistency_problems
-from trulysafe.plan.paths import results_of
-from trulysafe.plan.prefetch import Prefetch
+from trulysafe.plan.plan import Plan
 from trulysafe.prefetch.hub import unpinned
 
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -26,7 +25,7 @@ def check_inputs(config: Configuration) -> None:
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
 
-    prefetch = Prefetch(config, results_of(config.scenario))
+    prefetch = Plan(config).prefetch
     for name, dataset in config.datasets.items():
         if not all(Path(path).is_file() for path in prefetch.downloads(name)):
             continue  # its files are still to be fetched
@@ -49,9 +48,8 @@ def _models(config: Configuration) -> Iterator[str]:
         elif model.source == "path" and not Path(model.name, str(model.file)).is_file():
             held = ", ".join(path.name for path in Path(model.name).glob("*.gguf")) or "no *.gguf"
             yield f"models.{name}.file: {model.name} holds no file {model.file!r}. It holds {held}."
-        if model.source == "hub" and (
-            problem := unpinned(f"models.{name}.revision", model.name, model.revision, "model")
-        ):
+        where = f"models.{name}.revision"
+        if model.source == "hub" and (problem := unpinned(where, model.name, model.revision, "model")):
             yield problem
         template = getattr(model, "chat_template", None)
         if template and not Path(template).is_file():
@@ -65,11 +63,9 @@ def _tasks(config: Configuration) -> Iterator[str]:
         if benchmark.task is None:
             continue
         for dataset in (*benchmark.datasets, *benchmark.shots_from):
-            if config.datasets[dataset].kind != "documents":
-                yield (
-                    f"benchmarks.{name}.task: {dataset!r} is of the kind {config.datasets[dataset].kind!r}, which does "
-                    "not keep what the task reads. Accepted: datasets of kind 'documents'."
-                )
+            if (kind := config.datasets[dataset].kind) != "documents":
+                why = f"{dataset!r} is of the kind {kind!r}, which does not keep what the task reads"
+                yield f"benchmarks.{name}.task: {why}. Accepted: datasets of kind 'documents'."
         try:
             check_task(benchmark.task, benchmark.metric)
         except UserError as error:

@@ -89,9 +89,7 @@ def _comparison_problems(config: Configuration) -> Iterator[str]:
     for name, item in report.reward_ablations.items():
         read = {reward: config.rewards[reward].datasets for reward in (item.reward or item.default, item.default)}
         if len({frozenset(datasets) for datasets in read.values()}) > 1:
-            said = ", ".join(
-                f"{reward!r} reads the datasets {', '.join(datasets)}" for reward, datasets in read.items()
-            )
+            said = ", ".join(f"{one!r} reads the datasets {', '.join(datasets)}" for one, datasets in read.items())
             do = "Give both the same datasets."
             yield f"report.reward_ablations.{name}: {said}, so no held-out pairs are common. {do}"
     compared = {f"contrasts.{name}": (item.a, item.b) for name, item in report.contrasts.items()}
@@ -127,12 +125,9 @@ def _most_pairs(config: Configuration, name: str) -> float:
     """Pairs that a table can hold at most, by the ``rows`` of what it is made of; infinite where none are given."""
     pairs = config.pairs[name]
     pool = config.pools[pairs.pool] if pairs.pool else None
-    rows = sum(_rows(config.datasets[dataset]) for dataset in (pool.datasets if pool else pairs.datasets))
+    datasets = [config.datasets[name].options for name in (pool.datasets if pool else pairs.datasets)]
+    rows = sum(options.rows or math.inf for options in datasets)
     if pool is not None:
         each = pairs.per_prompt(pool.samples)
         rows = each and each * min(rows, pool.rows or math.inf)  # none of infinitely many is none
     return min(rows, pairs.rows or math.inf)
-
-
-def _rows(dataset: Dataset) -> float:
-    return dataset.options.rows or math.inf

@@ -1,24 +1,16 @@
 """Tables of data sets, and which stages see them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.uses import uses
-from trulysafe.plan.paths import Results
-from trulysafe.plan.prefetch import Prefetch
+from trulysafe.plan.paths import Part
 from trulysafe.workflow.provenance import manifest_path, read_notes
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(Part):
     """Data sets: where their tables lie, how they are read, what they are used as."""
-
-    config: Configuration
-    results: Results
-    prefetch: Prefetch
 
     def tables(self, names: Iterable[str]) -> list[str]:
         """Tables of data sets."""
@@ -36,7 +28,7 @@ class Data:
 
     def options(self, name: str) -> dict[str, Any]:
         """Options of a data set's reader, which reads what lies in the folder `data`, or fetched files."""
-        return self.prefetch.reader_options(name).model_dump(exclude={"urls"})
+        return self.plan.prefetch.reader_options(name).model_dump(exclude={"urls"})
 
     @property
     def used_as(self) -> dict[str, dict[str, Any]]:
