@@ -41,12 +41,8 @@ TRUSTED: tuple[str, ...] = ()
 def pipeline(features: str = "words", strength: float = 1.0) -> "Pipeline":
     """A pipeline to be fitted: multinomial logistic regression, classes weighted alike.
 
-    Args:
-        features: a key of ``FEATURES``, or ``STATES``: it then takes vectors in the place of texts.
-        strength: inverse strength of the L2 penalty (scikit-learn's ``C``), above 0.
-
-    Raises:
-        UserError: unknown features.
+    ``features`` is a key of ``FEATURES``, or ``STATES``: it then takes vectors in the place of texts (UserError: any
+    other); ``strength`` is the inverse strength of the L2 penalty (scikit-learn's ``C``), above 0.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -59,11 +55,8 @@ def pipeline(features: str = "words", strength: float = 1.0) -> "Pipeline":
     if features not in FEATURES:
         raise not_accepted("text classifier, `features`", features, FEATURES)
     of_words = {"token_pattern": unit_pattern(2)}
-    vectorisers = [
-        TfidfVectorizer(**settings | (of_words if settings["analyzer"] == "word" else {}))
-        for settings in FEATURES[features]
-    ]
-    return make_pipeline(make_union(*vectorisers), model)
+    settings = (how | (of_words if how["analyzer"] == "word" else {}) for how in FEATURES[features])
+    return make_pipeline(make_union(*(TfidfVectorizer(**how) for how in settings)), model)
 
 
 class TextClassifier:
@@ -73,16 +66,13 @@ class TextClassifier:
         self._fitted = fitted
 
     @classmethod
-    def fit(
-        cls, texts: Sequence[Any], labels: Sequence[str], *, features: str = "words", strength: float = 1.0
-    ) -> Self:
+    def fit(cls, texts: Sequence, labels: Sequence[str], *, features: str = "words", strength: float = 1.0) -> Self:
         """Fit a :func:`pipeline` on texts, or their states, and their labels (UserError: unknown features, no text, or
         labels of one kind only)."""
         if len(set(labels)) < 2:
             found = ", ".join(sorted(set(labels))) or "none"
-            raise UserError(
-                f"text classifier: labels of at least two classes are needed, found {found} in {len(texts)} texts."
-            )
+            needed = "labels of at least two classes are needed"
+            raise UserError(f"text classifier: {needed}, found {found} in {len(texts)} texts.")
         return cls(pipeline(features, strength).fit(list(texts), list(labels)))
 
     @property
@@ -97,12 +87,7 @@ class TextClassifier:
         return np.asarray(self._fitted.predict_proba(texts))
 
     def predict(self, texts: Sequence[Any], among: Sequence[str] | None = None) -> np.ndarray:
-        """Likeliest class of every text, shape [texts].
-
-        Args:
-            texts: the texts, or their states.
-            among: choose among these classes only (those that the classifier knows).
-        """
+        """Likeliest class of every text, or state, shape [texts]; ``among`` these classes only, where it knows them."""
         known = [index for index, name in enumerate(self.classes) if among is None or name in among]
         if not known:
             raise not_accepted("text classifier, classes to choose among", list(among or ()), self.classes)
@@ -123,15 +108,13 @@ class TextClassifier:
         if not path.is_file():
             raise UserError(f"{folder}: no text classifier ({FILE} is missing). Rerun the rule that fits it.")
         try:
-            found = cls(_skops().load(path, trusted=list(TRUSTED)))
-            width = getattr(found._fitted, "n_features_in_", None)
-            found.predict_proba([np.zeros(width)] if width else [""])
-            return found
+            read = cls(_skops().load(path, trusted=list(TRUSTED)))
+            width = getattr(read._fitted, "n_features_in_", None)
+            read.predict_proba([np.zeros(width)] if width else [""])
+            return read
         except Exception as error:  # a damaged file fails in as many ways as it has parts
-            raise UserError(
-                f"{path}: not a classifier that can be read ({type(error).__name__}: {error}). Delete {folder} and "
-                "rerun the rule that fits it."
-            ) from error
+            found = f"not a classifier that can be read ({type(error).__name__}: {error})"
+            raise UserError(f"{path}: {found}. Delete {folder} and rerun the rule that fits it.") from error
 
 
 def _skops() -> ModuleType:

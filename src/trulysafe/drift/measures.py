@@ -52,24 +52,17 @@ _POLICY = ["experiment", "seed", "step"]
 def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """Measure order and distribution of every policy, over seeds.
 
-    ``pool`` and ``fresh`` are what :meth:`trulysafe.drift.follow.Follower.read` gives, of all policies.
-
-    Returns:
-        Columns :data:`COLUMNS`: the mean with a 95% interval (over seeds and prompt families, for ``token_js`` and
-        ``class_tv`` Student's over seeds; NaN where all values are the same); ``n`` counts prompts, responses or
-        samples.
-
-    Raises:
-        UserError: no policy was followed, or no prompt of the pool has enough responses for a rank correlation.
+    ``pool`` and ``fresh`` are what :meth:`trulysafe.drift.follow.Follower.read` gives, of all policies. Returns columns
+    :data:`COLUMNS`: the mean with a 95% interval (over seeds and prompt families, for ``token_js`` and ``class_tv``
+    Student's over seeds; NaN where all values are the same); ``n`` counts prompts, responses or samples. UserError: no
+    policy was followed, or no prompt of the pool has enough responses for a rank correlation.
     """
     if pool.empty:
         raise UserError("drift: no policy was followed. Name trained experiments under drift.experiments.")
-    own = fresh[fresh["experiment"] == REFERENCE]
+    own, shifts = fresh[fresh["experiment"] == REFERENCE], (pool["logp"] - pool["reference_logp"]) / pool["tokens"]
     rows = [
         *_answer_rows(order_values(pool), ("kendall", "spearman", "same_best")),
-        *_answer_rows(
-            pool.assign(pool_shift=(pool["logp"] - pool["reference_logp"]) / pool["tokens"]), ("pool_shift",)
-        ),
+        *_answer_rows(pool.assign(pool_shift=shifts), ("pool_shift",)),
         *_answer_rows(_fresh_shift(fresh), ("fresh_shift",)),
         *_seed_rows(fresh, own, "token_js", token_divergence),
         *_seed_rows(fresh, own, "class_tv", class_distance),
@@ -91,13 +84,11 @@ def order_values(pool: pd.DataFrame) -> pd.DataFrame:
             continue
         place = dict(zip([*_POLICY, "prompt_id"], key, strict=True))
         found = {"kendall": kendalltau(now, before).statistic, "spearman": spearmanr(now, before).statistic}
-        rows.append(
-            {**place, "family": group["family"].iloc[0], **found, "same_best": float(now.argmax() == before.argmax())}
-        )
+        found["same_best"] = float(now.argmax() == before.argmax())
+        rows.append({**place, "family": group["family"].iloc[0], **found})
     if not rows:
-        raise UserError(
-            f"drift: no prompt of the pool has {FEWEST} distinct finished responses. Sample more responses per prompt."
-        )
+        do = "Sample more responses per prompt."
+        raise UserError(f"drift: no prompt of the pool has {FEWEST} distinct finished responses. {do}")
     return pd.DataFrame(rows)
 
 
@@ -127,7 +118,7 @@ def _answer_rows(values: pd.DataFrame, measures: tuple[str, ...]) -> Iterator[di
     """Means over answers or prompts, with seeds and families resampled."""
     for (experiment, step), group in values.groupby(["experiment", "step"], sort=True):
         for measure in measures:
-            low, high = _limits(measure, group[measure], group["seed"], group["family"])
+            low, high = _limits(measure, group[measure], seeds=group["seed"], families=group["family"])
             yield {
                 "experiment": experiment, "step": step, "measure": measure, "value": group[measure].mean(),
                 "ci_low": low, "ci_high": high, "n": len(group), "seeds": group["seed"].nunique(), "floor": np.nan,
@@ -143,17 +134,15 @@ def _seed_rows(
     policies = fresh[fresh["experiment"] != REFERENCE]
     for (experiment, step), group in policies.groupby(["experiment", "step"], sort=True):
         values = [distance(of_seed, first) for _, of_seed in group.groupby("seed", sort=True)]
-        low, high = _limits(measure, pd.Series(values))
+        low, high = _limits(measure, values)
         yield {
             "experiment": experiment, "step": step, "measure": measure, "value": float(np.mean(values)),
             "ci_low": low, "ci_high": high, "n": len(group), "seeds": len(values), "floor": floor,
         }  # fmt: skip
 
 
-def _limits(
-    measure: str, values: pd.Series, seeds: pd.Series | None = None, families: pd.Series | None = None
-) -> tuple[float, float]:
+def _limits(measure: str, values: Any, **groups: Any) -> tuple[float, float]:
     """Limits of a mean, within what the measure can be; NaN where all values are the same, but for shares."""
     bounds = RANGES.get(measure, (-np.inf, np.inf))
-    found = interval(values, seeds=seeds, families=families, answers=measure == "same_best", bounds=bounds)
+    found = interval(values, **groups, answers=measure == "same_best", bounds=bounds)
     return found.low, found.high

@@ -23,6 +23,7 @@ from trulysafe.common.options import MixRule
 from trulysafe.common.schema import HARMFUL_RISKS, RISKS, UNPARSED
 
 RULES = get_args(MixRule)
+Counts = Mapping[str, int]
 Stratum = tuple[tuple[str, ...], int, str]
 """Classes to draw from together, number of pairs, and the key that asks for them."""
 
@@ -31,10 +32,10 @@ def draw(
     pairs: Mapping[str, pd.DataFrame],
     *,
     rule: str,
-    quotas: Mapping[str, int] | None = None,
+    quotas: Counts | None = None,
     total: int | None = None,
     ratios: Mapping[str, float] | None = None,
-    others: Mapping[str, int] | None = None,
+    others: Counts | None = None,
     draws: Sequence[int] = (0,),
     flip: float = 0.0,
 ) -> pd.DataFrame:
@@ -55,7 +56,10 @@ def draw(
     """
     if not 0 <= flip <= 1:
         raise UserError(f"mix, `flip`: {flip} is not accepted. Accepted: a share from 0 to 1.")
-    pool = _pool(pairs)
+    frames = [frame[["pair_id", "risk"]].assign(pairs=name) for name, frame in pairs.items()]
+    if not frames:
+        raise UserError("mix: no pair table was given. Name at least one under `pairs`.")
+    pool = pd.concat(frames, ignore_index=True).drop_duplicates("pair_id", ignore_index=True)
     wanted = wanted_strata(rule, quotas, total, ratios, others or {})
     return pd.concat([_flipped(_one_draw(pool, wanted, seed), flip, seed) for seed in draws], ignore_index=True)
 
@@ -66,19 +70,8 @@ def realised(mix: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(share=counts["n"] / counts.groupby("draw")["n"].transform("sum"))
 
 
-def _pool(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    frames = [frame[["pair_id", "risk"]].assign(pairs=name) for name, frame in pairs.items()]
-    if not frames:
-        raise UserError("mix: no pair table was given. Name at least one under `pairs`.")
-    return pd.concat(frames, ignore_index=True).drop_duplicates("pair_id", ignore_index=True)
-
-
 def wanted_strata(
-    rule: str,
-    quotas: Mapping[str, int] | None,
-    total: int | None,
-    ratios: Mapping[str, float] | None,
-    others: Mapping[str, int],
+    rule: str, quotas: Counts | None, total: int | None, ratios: Mapping[str, float] | None, others: Counts
 ) -> list[Stratum]:
     """Strata to draw, see :func:`draw`: classes, number of pairs, and the key that asks for them."""
     harmless = tuple(risk for risk in RISKS if risk not in (*HARMFUL_RISKS, UNPARSED, ""))
@@ -124,9 +117,8 @@ def _flipped(drawn: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
 
 def _stratum(available: pd.DataFrame, count: int, risk: str, key: str) -> pd.DataFrame:
     if count > len(available):
-        raise UserError(
-            f"mix, `{key}`: {count} pairs of class {risk} asked, {len(available)} available after pair construction. "
-            f"Ask for at most {len(available)}, or add {risk} pairs (more prompts, more samples per prompt, a smaller "
-            "`min_gap`)."
-        )
+        have = len(available)
+        asked = f"{count} pairs of class {risk} asked, {have} available after pair construction"
+        do = f"add {risk} pairs (more prompts, more samples per prompt, a smaller `min_gap`)"
+        raise UserError(f"mix, `{key}`: {asked}. Ask for at most {have}, or {do}.")
     return available.head(count)

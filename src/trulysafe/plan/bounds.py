@@ -36,9 +36,7 @@ def refuse_too_many(plan: Plan, pool: str, prompts: pd.DataFrame, read: Read) ->
         for risks, count, key in wanted_strata(**mix.composition) if None not in bounds else ():
             have, labelled = sum(most[risk] for risk in risks), int(prompts["risk"].isin(risks).sum())
             if count > have:
-                source = (
-                    f"the {labelled} prompts of that class in pool {pool!r}, with annotated pairs that the mix may draw"
-                )
+                source = f"the {labelled} prompts of that class in pool {pool!r}, with annotated pairs that it may draw"
                 do = f"add prompts of that class (pools.{pool}.datasets, pools.{pool}.rows). Nothing was sampled yet."
                 asked = f"{count} pairs of class {'/'.join(risks)} asked, but {source}, give at most {have}"
                 raise UserError(f"mixes.{name}.{key}: {asked}. Ask for at most {have}, or {do}")

@@ -27,8 +27,7 @@ _ALIVE = set("RUNNING COMPLETING CONFIGURING PENDING SUSPENDED STOPPED SIGNALING
 
 @contextmanager
 def owned(folder: Path | str) -> Iterator[None]:
-    """Own a folder (made if it is not there) while inside (UserError: a living process owns it, or one of which it
-    cannot be known)."""
+    """Own a folder, made if need be, while inside (UserError: a process owns it that lives, or of which none knows)."""
     lock = Path(folder) / OWNER_FILE
     lock.parent.mkdir(parents=True, exist_ok=True)
     mine = json.dumps(_this_process(), sort_keys=True)
@@ -40,8 +39,7 @@ def owned(folder: Path | str) -> Iterator[None]:
                 break
             _free_or_refuse(lock, private.with_name(f"{private.name}-dead"))
         else:
-            taken = f"{lock}: several jobs try to take this folder at the same time"
-            raise UserError(f"{taken}. See that one runs, and start it again.")
+            raise UserError(f"{lock}: several jobs take this folder at the same time. See that one runs; start again.")
     finally:
         private.unlink(missing_ok=True)
     try:

@@ -66,10 +66,8 @@ def read_manifest(output: Path | str) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {**found, **{key: found[key] for key in ("provenance_id", "rule", "notes")}}
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: the manifest of {output} is cut short or damaged ({error}). Delete {output} and run the same "
-            "command again."
-        ) from None
+        found = f"the manifest of {output} is cut short or damaged ({error})"
+        raise UserError(f"{path}: {found}. Delete {output} and run the same command again.") from None
 
 
 def _of_a_scenario(output: Path) -> bool:
@@ -91,10 +89,8 @@ def tell_of_damage(inputs: Any, told: str = "") -> None:
         for file, reason in _damaged(path):
             if str(file) in told:
                 continue
-            places = (place for place in (path, *path.parents) if place.name and manifest_path(place).is_file())
-            made = next(places, None)
             remedy = "No rule of this workflow made it: fetch or copy it again, then run the same command again"
-            if made is not None:
+            for made in [place for place in (path, *path.parents) if place.name and manifest_path(place).is_file()][:1]:
                 remedy = f"Delete {made} and run the same command again"
                 with suppress(UserError):  # its manifest may be damaged too
                     remedy += f": rule {read_manifest(made)['rule']} makes it anew"
