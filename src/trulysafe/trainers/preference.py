@@ -98,14 +98,14 @@ class PreferenceTrainer(DPOTrainer):
     # The one override of TRL's private loss method; tests/unit/test_trl_contract.py says what it relies on.
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False) -> Any:
         policy: Any = self.model
-        method, training, log = self.method, policy.training, StepLog(self.accelerator)
-        batch = step.MicroBatch.of(inputs, method.reward_scope)
+        method, training = self.method, policy.training
+        batch = step.MicroBatch.of(inputs, method.reward_scope, StepLog(self.accelerator))
         checkpointing: Any = self.args.gradient_checkpointing_kwargs
         if training:
             self.meter.count(step=inputs["attention_mask"], mismatched=inputs.get("mismatched_attention_mask"))
         point: Tensor | float = 0.0
         if method.loss in SHIFTED_LOSSES:
-            point = step.kto_point(batch, policy, model, checkpointing, log)
+            point = step.kto_point(batch, policy, model, checkpointing)
 
         # Forward: log-probabilities of response tokens, and the states of the endpoints if the confidence reads them.
         states = LayerStates(model, batch.endpoints()) if method.reads_policy_states else None
@@ -117,22 +117,21 @@ class PreferenceTrainer(DPOTrainer):
         masked = method.mask.rule != "none"
         models = policy, self.ref_model, self._token_reward
         ref_logps, token_rewards = step.reference_log_probs(batch, *models, checkpointing, masked)
-        mask = step.token_mask(batch, token_rewards, method.mask, self.args.seed, log)
+        mask = step.token_mask(batch, token_rewards, method.mask, self.args.seed)
         policy_sums, ref_sums = step.sums(logps, mask), step.sums(ref_logps, mask)
 
         # How much each label is trusted, the margins, and the loss of each pair.
         read, draws_of = states.stacked() if states else None, (self.args.seed, self.state.global_step)
         gamma = step.pair_confidence(
-            batch, method.confidence, read, self.reward, training=training, draws_of=draws_of, meter=self.meter, log=log
+            batch, method.confidence, read, self.reward, training=training, draws_of=draws_of, meter=self.meter
         )
         losses = step.pair_losses(
-            batch, method.loss, policy_sums, ref_sums, mask=mask, gamma=gamma, beta=self.beta, point=point, log=log
+            batch, method.loss, policy_sums, ref_sums, mask=mask, gamma=gamma, beta=self.beta, point=point
         )
         self._refuse_non_finite(losses, "loss", inputs)
         loss = (losses * batch.weight).mean()
 
-        step.log_margins(policy_sums, ref_sums, self.beta, batch.real, log)
-        log.pass_on(self._metrics["train" if training else "eval"])
+        batch.log.pass_on(self._metrics["train" if training else "eval"])
         if not return_outputs:
             return loss
         with torch.no_grad():
