@@ -1,8 +1,7 @@
-"""A text classifier for labels and judges: logistic regression on TF-IDF features, or on a language model's states,
-stored without pickle.
+"""A text classifier for labels and judges: logistic regression on TF-IDF features, or on a language model's states.
 
-`skops` stores it, in a file that can name types but run no code; types that scikit-learn does not bring are refused on
-loading. scikit-learn is imported where it is used, since judging by phrases needs none.
+`skops` stores it without pickle, in a file that can name types but run no code; types that scikit-learn does not bring
+are refused on loading. scikit-learn is imported where it is used, since judging by phrases needs none.
 """
 
 import sys
@@ -67,8 +66,7 @@ class TextClassifier:
 
     @classmethod
     def fit(cls, texts: Sequence, labels: Sequence[str], *, features: str = "words", strength: float = 1.0) -> Self:
-        """Fit a :func:`pipeline` on texts, or their states, and their labels (UserError: unknown features, no text, or
-        labels of one kind only)."""
+        """Fit a :func:`pipeline` on texts, or states, and labels (UserError: unknown features, one class alone)."""
         if len(set(labels)) < 2:
             found = ", ".join(sorted(set(labels))) or "none"
             needed = "labels of at least two classes are needed"

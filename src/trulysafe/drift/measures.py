@@ -22,8 +22,7 @@ Distribution:
 - ``class_tv``: total variation distance between the shares of verdicts of new samples of policy and reference.
 
 Log-likelihoods are per token, since sums are ordered by length above all, before and after training alike. The last two
-measures are above 0 for two sets of samples of one model; their ``floor`` is what two sets of the reference's samples
-give.
+measures are above 0 for two sets of samples of one model, too: ``floor`` is what two sets of the reference's give.
 """
 
 from collections.abc import Callable, Iterator

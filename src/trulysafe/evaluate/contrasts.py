@@ -43,8 +43,7 @@ def contrast_rows(
             :data:`trulysafe.evaluate.outcomes.METRIC_AXES`), ``primary`` (default true), ``risk`` (default ``all``).
 
     Returns columns :data:`COLUMNS`: ``n`` counts matched answers, ``p_holm`` is corrected over the primary contrasts
-    and missing for the others, which are exploratory. UserError: an unknown experiment or metric, a contrast without a
-    key, or no matching prompts.
+    and missing for exploratory ones. UserError: an unknown experiment or metric, a missing key, or no common prompts.
     """
     outcomes = outcome_table(verdicts, benchmarks)
     outcomes = outcomes[outcomes["main"] & (outcomes["purpose"] == "test")]

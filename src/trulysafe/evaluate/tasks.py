@@ -1,5 +1,4 @@
-"""Tasks of lm-evaluation-harness by their names: where they lie and what they are, without loading the harness, which
-takes seconds."""
+"""Tasks of lm-evaluation-harness by name: where they lie and what they are, without loading it, which takes seconds."""
 
 import re
 from collections.abc import Callable

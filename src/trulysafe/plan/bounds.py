@@ -21,8 +21,7 @@ def refuse_too_many(plan: Plan, pool: str, prompts: pd.DataFrame, read: Read) ->
     """Hold the mixes that are drawn from a pool against its labelled prompts; ``read`` reads a data set by its path.
 
     A mix is passed over where its bound is not known yet: it draws from another pool as well, or from annotated pairs
-    that a labeller labels. The UserError names the mix, its key, the class, what was asked, what can be had at most,
-    and what to do.
+    that a labeller labels. The UserError names the mix, its key, the class, and what can be had at most.
     """
     config = plan.config
     for name, mix in config.mixes.items():

@@ -111,8 +111,7 @@ def outcome_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
 
 
 def ratio_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Overhead of every arm that samples online over that of every arm that reads states: columns online, reading,
-    seconds, flops."""
+    """Overhead of arms that sample over that of arms that read states: columns online, reading, seconds, flops."""
     samples = rows["sampling_flops"] > 0
     pairs = rows[samples].merge(rows[~samples & (rows["reading_flops"] > 0)], how="cross", suffixes=("", "_read"))
     ratios = {unit: pairs[f"overhead_{unit}"] / pairs[f"overhead_{unit}_read"] for unit in ("seconds", "flops")}

@@ -60,8 +60,7 @@ def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
 
     ``ranked``: 1 where the safe response wins, a half for a tie. ``sign``: share of both responses on the right side of
     0. ``brier``: squared error of ``sigmoid(reward)`` as the probability of a safe response, mean of both.
-    ``gamma_gap``: label confidence of the pair less that of the pair with its label flipped (per pair, the paper's
-    alpha and floor).
+    ``gamma_gap``: label confidence of the pair less that with its label flipped, with the paper's alpha and floor.
     """
     safe, unsafe = (np.asarray(side, dtype=float) for side in (safe, unsafe))
     sides = torch.tensor(safe), torch.tensor(unsafe)

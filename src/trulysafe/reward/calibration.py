@@ -16,11 +16,9 @@ from trulysafe.reward.model import HybridReward
 from trulysafe.reward.states import paired_states
 
 STATE_NORM = 8.0
-"""Root mean square norm of a standardised state: near that of Llama-2-7B's raw states, averaged over layers, less their
-mean."""
+"""Root mean square norm of a standardised state: near that of Llama-2-7B's centred states, mean of layers."""
 FLATTEST = 1e-3
-"""Least slope of the calibrated reward per standard deviation of the raw one: a reward no better than chance stays near
-0."""
+"""Least slope of the calibrated reward per standard deviation of the raw one: one that ranks by chance stays near 0."""
 
 
 def set_standardisation(model: HybridReward, states: Tensor, how: str) -> None:

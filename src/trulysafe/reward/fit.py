@@ -36,8 +36,7 @@ def fit_hybrid_reward(
 ) -> HybridReward:
     """Fit probes and gates by ``-log sigmoid(r_safe - r_unsafe - margin)``, with Adam (betas 0.9, 0.999).
 
-    Epochs, learning rate, weight decay, margin and the 90/10 split are RBRM's; standardisation and calibration are
-    ours.
+    Epochs, learning rate, weight decay, margin and 90/10 split are RBRM's; standardisation and calibration are ours.
 
     Args:
         safe_states, unsafe_states: pooled states of the responses, array or tensor [N, L, D], row i paired with row i.

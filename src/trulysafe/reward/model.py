@@ -62,8 +62,7 @@ class HybridReward(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """Raw reward of each response, not centred on 0 (see :meth:`calibrated`): pooled states [N, L, D] -> [N].
 
-        The states may have any floating dtype; rewards are computed in the parameters'. UserError: the states are of
-        another shape.
+        The states may have any floating dtype; rewards have the parameters'. UserError: states of another shape.
         """
         return self._read(states, "[responses, layers, width]")
 

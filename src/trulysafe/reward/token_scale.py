@@ -1,8 +1,7 @@
 """Token rewards r_t for AMA: how prefix values v_t of any source become them (Equilibrate RLHF, section on AMA).
 
 Nothing released computes them. A value is used as it is (``level``) or as its increment (``difference``), centred and
-scaled by constants of the training split, so that the baseline 0 and the width of the hysteresis band mean the same for
-every source.
+scaled by constants of the training split: baseline 0 and width of the hysteresis band mean the same for every source.
 """
 
 import itertools
@@ -41,8 +40,7 @@ def prefix_form(values: Sequence[float], form: str) -> list[float]:
 
 
 def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) -> list[float]:
-    """Implicit token rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats (UserError: the two do not
-    belong to the same tokens)."""
+    """Implicit rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats (UserError: unlike lengths)."""
     if len(policy_logps) != len(reference_logps):
         found = f"{len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of the reference"
         do = "compute both with the same tokenizer on the same response"

@@ -96,8 +96,7 @@ def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) 
 
     The folder gets the policy at every snapshot (``policy/step<k>``) and, last, the log (columns step, name, value). A
     worker stops without its ``parent``, the process id of the launcher. UserError: the loss is not finite, the job was
-    told to stop (a checkpoint is kept), training ended before its last step, or the engine that runs is not the one
-    asked for.
+    told to stop (a checkpoint is kept), training ended before its last step, or another engine runs than was asked for.
     """
     method, launch = run.parsed()
     work, steps = run.place / CHECKPOINTS, int(run.training["steps"])

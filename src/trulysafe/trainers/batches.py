@@ -120,11 +120,8 @@ class Weighted(Dataset):
 
 
 def with_partners(dataset: datasets.Dataset) -> datasets.Dataset:
-    """Add the responses of each pair's partner.
-
-    A partner's response is cut where, with the prompt, it would be longer than the longest pair. UserError: all pairs
-    have one prompt.
-    """
+    """Add the responses of each pair's partner, cut where, with the prompt, they would be longer than the longest pair
+    (UserError: all pairs have one prompt)."""
     prompts = [tuple(prompt) for prompt in dataset["prompt_ids"][:]]
     columns, partners = {side: dataset[f"{side}_ids"][:] for side in SIDES}, _partners(prompts)
     longest = max(len(prompt) + len(ids) for side in SIDES for prompt, ids in zip(prompts, columns[side], strict=True))

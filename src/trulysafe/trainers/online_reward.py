@@ -32,8 +32,7 @@ class OnlineReward:
     """A hybrid reward read, and with ``train`` updated (in place), at every micro-batch.
 
     ``validation`` holds safe and unsafe states, each [N, L, D], to refit offset and temperature on, and for the AUC
-    that is logged. UserError: the calibration is to be refitted, and there are no states for it or states of another
-    model.
+    that is logged. UserError: the calibration is to be refitted, and no states are given, or another model's.
     """
 
     def __init__(

@@ -38,8 +38,7 @@ class PreferenceTrainer(DPOTrainer):
     Args:
         method: confidence, mask and scope; plain DPO by default.
         reward_model: fitted hybrid reward, for methods that read one. With ``confidence.online`` it trains along.
-        validation_states: safe and unsafe states, each [N, L, D], to refit the online reward's calibration
-            on and to log its AUC.
+        validation_states: safe and unsafe states, each [N, L, D], to refit the online reward's calibration and log AUC.
 
     The data set may have, beside TRL's columns, ``in_scope`` (bool: the pair is about risk; true if absent), ``risk``
     (place in :data:`trulysafe.common.schema.RISKS`) and ``flipped`` (bool: the label was flipped on purpose), both for

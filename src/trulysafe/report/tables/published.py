@@ -41,8 +41,7 @@ def published_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.D
     """Main results of Equilibrate RLHF in the paper's order, a row per model, benchmark, metric and method.
 
     Columns ``paper`` (last version), ``version``, ``lowest`` and ``highest`` over all ``versions``, and ``ours``,
-    ``ci_low``, ``ci_high``, ``n``, missing where ``ours`` (model, method, benchmark, value and limits, named as
-    published) has none.
+    ``ci_low``, ``ci_high``, ``n``, of ``ours`` (columns model, method, benchmark, value, limits, n; published names).
     """
     read = read_published(folder, FILE)
     read["value"] = pd.to_numeric(read["value"])
