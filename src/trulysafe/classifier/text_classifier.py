@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 _WORDS = {"analyzer": "word", "ngram_range": (1, 1), "sublinear_tf": True}
 _WORD_PAIRS = {"analyzer": "word", "ngram_range": (1, 2), "sublinear_tf": True}
 _CHARACTERS = {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True, "min_df": 2}
-FEATURES: dict[str, tuple[dict[str, Any], ...]] = {
-    "words": (_WORDS,),
-    "words_and_characters": (_WORD_PAIRS, _CHARACTERS),
-}
+FEATURES: dict[str, tuple[dict, ...]] = {"words": (_WORDS,), "words_and_characters": (_WORD_PAIRS, _CHARACTERS)}
 """Feature sets: TF-IDF of single words (the baseline); of words, word pairs and character 2- to 5-grams."""
 STATES = "states"
 """Name of the features that are numbers already: hidden states, standardised."""

@@ -30,9 +30,7 @@ JUDGE_COLUMNS = [
 _PROMPT = ["benchmark", "prompt_id"]
 
 
-def contrast_rows(
-    verdicts: pd.DataFrame, contrasts: Sequence[Mapping[str, Any]], benchmarks: Benchmarks
-) -> pd.DataFrame:
+def contrast_rows(verdicts: pd.DataFrame, contrasts: Sequence[Mapping], benchmarks: Benchmarks) -> pd.DataFrame:
     """Compare pairs of arms prompt by prompt at their last steps, on test benchmarks under each one's main judge.
 
     Answers are matched on seed, benchmark and prompt. An arm with one seed (a base) meets every seed of the other.
@@ -55,9 +53,7 @@ def contrast_rows(
     return table
 
 
-def ablation_rows(
-    verdicts: pd.DataFrame, ablations: Mapping[str, Mapping[str, Any]], benchmarks: Benchmarks
-) -> pd.DataFrame:
+def ablation_rows(verdicts: pd.DataFrame, ablations: Mapping[str, Mapping], benchmarks: Benchmarks) -> pd.DataFrame:
     """Difference of each arm to its default in every outcome of :data:`METRICS` that the benchmarks measure.
 
     An ablation names ``arm`` and ``default`` (experiments), ``choice`` (what differs, for reading) and ``primary``.

@@ -125,9 +125,7 @@ def _self_bleu(tokens: Sequence[str]) -> list[float]:
     return [_bleu(ngrams, length, highest, lengths) for ngrams, length in counted]
 
 
-def _bleu(
-    ngrams: Counter[Ngram], length: int, highest: Mapping[Ngram, tuple[int, int]], lengths: Counter[int]
-) -> float:
+def _bleu(ngrams: Counter[Ngram], length: int, highest: dict[Ngram, tuple[int, int]], lengths: Counter[int]) -> float:
     correct, total = [0] * _BLEU_ORDER, [0] * _BLEU_ORDER
     for ngram, count in ngrams.items():
         first, second = highest[ngram]

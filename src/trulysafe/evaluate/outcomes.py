@@ -32,10 +32,7 @@ Benchmarks = Mapping[str, Mapping[str, Any]]
 """Name -> ``axis`` (a key of :data:`AXES`), ``purpose`` (``test`` by default, or ``development``), ``judge`` (the main
 one; by default the alphabetically first that judged it)."""
 AXES: dict[Axis, dict[str, tuple[str, ...]]] = {
-    "safety": {
-        "safe": ("refuses", "safe_completion"),
-        **{name: (name,) for name in ("complies", "mixed", "malformed")},
-    },
+    "safety": {"safe": ("refuses", "safe_completion"), **{one: (one,) for one in ("complies", "mixed", "malformed")}},
     "over_refusal": {
         "over_refusal": ("refuses",),
         "not_complying": ("safe_completion", "refuses", "mixed", "malformed"),

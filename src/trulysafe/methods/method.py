@@ -68,9 +68,7 @@ class Confidence(TableOfKinds, PublicTable):
     floor: Annotated[float, Field(ge=0, le=0.5), NO_FLAG] = Field(
         0.5, description="Smallest gamma; 0.5 never flips a label, 0 lets it."
     )
-    per_pair: Flag = Field(
-        False, description="One gamma per pair, not one per micro-batch (of all processes together)."
-    )
+    per_pair: Flag = Field(False, description="One gamma per pair, not one per micro-batch (over all processes).")
     states: Literal["policy", "reference"] = Field(
         "policy", description="Whose hidden states the reward reads, the current `policy`'s or the `reference`'s."
     )

@@ -99,9 +99,7 @@ def wanted_strata(
 def _one_draw(pool: pd.DataFrame, wanted: list[Stratum], seed: int) -> pd.DataFrame:
     order = pool["pair_id"].map(lambda pair: unit_interval(pair, salt=f"mix {seed}"))
     ordered = pool.assign(draw=seed, order=order).sort_values(["order", "pair_id"])
-    parts = [
-        _stratum(ordered[ordered["risk"].isin(risks)], count, "/".join(risks), key) for risks, count, key in wanted
-    ]
+    parts = [_stratum(ordered[ordered["risk"].isin(risks)], risks, count, key) for risks, count, key in wanted]
     drawn = pd.concat([ordered.iloc[:0], *parts]).sort_values(["risk", "order", "pair_id"], ignore_index=True)
     return drawn[["draw", "pair_id", "risk", "pairs"]]
 
@@ -115,9 +113,9 @@ def _flipped(drawn: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     return drawn.assign(flipped=drawn["risk"].isin(HARMFUL_RISKS) & (rank <= (share * size).round()))
 
 
-def _stratum(available: pd.DataFrame, count: int, risk: str, key: str) -> pd.DataFrame:
+def _stratum(available: pd.DataFrame, risks: Sequence[str], count: int, key: str) -> pd.DataFrame:
     if count > len(available):
-        have = len(available)
+        have, risk = len(available), "/".join(risks)
         asked = f"{count} pairs of class {risk} asked, {have} available after pair construction"
         do = f"add {risk} pairs (more prompts, more samples per prompt, a smaller `min_gap`)"
         raise UserError(f"mix, `{key}`: {asked}. Ask for at most {have}, or {do}.")

@@ -65,9 +65,8 @@ class Label(Part):
             return {}
         llm = self.config.llms[name]
         model = llm.name if isinstance(llm, EndpointLlm) else self.plan.models.spec(llm.model)
-        return {"name": name, "model": model} | llm.model_dump(
-            exclude={"name", "model", "base_url", "key_variable", *PACE}
-        )
+        left_out = {"name", "model", "base_url", "key_variable", *PACE}
+        return {"name": name, "model": model} | llm.model_dump(exclude=left_out)
 
     def llm_client(self, name: str) -> dict[str, Any]:
         """Arguments of :func:`trulysafe.llm.client.open_client`; what decides no answer is no parameter of a rule."""

@@ -40,10 +40,8 @@ def _classifier(name: str, metrics: Mapping[str, Any]) -> Iterator[str]:
             continue
         chosen, baseline = (tested["scores"][tested[which]] for which in ("chosen", "baseline"))
         twice = tested.get("label_agreement", {})
-        said = (
-            f"{part}: macro-F1 {chosen['macro_f1']:.2f}, accuracy {chosen['accuracy']:.2f}, kappa {chosen['kappa']:.2f}"
-        )
-        said += f" on {chosen['n']} held-out rows"
+        said = f"{part}: macro-F1 {chosen['macro_f1']:.2f}, accuracy {chosen['accuracy']:.2f}"
+        said += f", kappa {chosen['kappa']:.2f} on {chosen['n']} held-out rows"
         said += f" (words alone: {baseline['macro_f1']:.2f})." if tested["baseline"] == "words" else "."
         if "as_judged" in tested["scores"]:
             said += f" As the safety figures count: kappa {tested['scores']['as_judged']['kappa']:.2f}."

@@ -111,9 +111,7 @@ def _matched(name: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame,
     shared = sides[0][keys].merge(sides[1][keys]).sort_values(keys)
     if shared.empty:
         where = f"report.reward_ablations.{name}"
-        raise UserError(
-            f"{where}: the two rewards share no held-out pair. Give both the same datasets, and common rows."
-        )
+        raise UserError(f"{where}: the two rewards share no held-out pair. Give both the same datasets and rows.")
     return shared.merge(sides[0]), shared.merge(sides[1])
 
 

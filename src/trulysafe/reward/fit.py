@@ -80,10 +80,9 @@ def fit_hybrid_reward(
     model.zero_grad()
     model.eval()
     if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
-        raise UserError(
-            f"reward: the fit diverged with learning_rate={how.learning_rate} and standardise={how.standardise}. Lower "
-            "the learning rate, or set standardise to global."
-        )
+        do = "Lower the learning rate, or set standardise to global."
+        set_to = f"learning_rate={how.learning_rate} and standardise={how.standardise}"
+        raise UserError(f"reward: the fit diverged with {set_to}. {do}")
     if how.calibrate and how.closed:
         model.offset.fill_(zero)
     elif how.calibrate:

@@ -40,16 +40,12 @@ def kept_tokens(
         UserError: there is no harmless pair, or the rule's baseline is that of a micro-batch.
     """
     if mask.rule == "batch_mean":
-        raise UserError(
-            "report.kept_tokens.method: the rule 'batch_mean' has another baseline in each micro-batch, so no mask of "
-            "single responses. Name a method with the rule hysteresis or threshold."
-        )
+        why = "the rule 'batch_mean' has another baseline in each micro-batch, so no mask of single responses"
+        raise UserError(f"report.kept_tokens.method: {why}. Name a method with the rule hysteresis or threshold.")
     harmless = pairs[pairs["risk"].isin(SHOWN)]
     if harmless.empty:
-        raise UserError(
-            f"report.kept_tokens.pairs: the table holds no pair of the classes {', '.join(SHOWN)}. Name pairs that do, "
-            "or remove the key."
-        )
+        found = f"the table holds no pair of the classes {', '.join(SHOWN)}"
+        raise UserError(f"report.kept_tokens.pairs: {found}. Name pairs that do, or remove the key.")
     order = harmless["pair_id"].map(lambda pair: unit_interval(pair, "kept tokens"))
     turn = order.groupby(harmless["risk"]).rank()
     chosen = harmless.assign(turn=turn).sort_values(["turn", "risk"], ascending=[True, False]).head(examples)

@@ -82,10 +82,8 @@ class HybridReward(nn.Module):
     def standardised(self, states: Tensor) -> Tensor:
         """States as the probes see them, [..., L, D]: centred and scaled by the buffers, in the parameters' dtype."""
         if states.shape[-2:] != (self.num_layers, self.hidden_size):
-            found, made = (
-                " x ".join(map(str, states.shape[-2:])),
-                f"{self.num_layers} layers of width {self.hidden_size}",
-            )
+            found = " x ".join(map(str, states.shape[-2:]))
+            made = f"{self.num_layers} layers of width {self.hidden_size}"
             do = "Use the states of the base model it was fitted on."
             raise UserError(f"hybrid reward: states of {found}, but the reward model was made for {made}. {do}")
         return (states.to(self.probe_weight.dtype) - self.centre) / self.scale

@@ -1,5 +1,6 @@
 """From a variance to limits and p-values: Wilson's, Student's, and those of two shares on the same prompts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,7 @@ def wilson(share: float, n: int, filled: int, variance: float, df: float, level:
 
 
 def student_interval(
-    value: float, n: int, variance: float, df: float, level: float, bounds: tuple[float, float]
+    value: float, n: int, variance: float, df: float, level: float, bounds: Sequence[float]
 ) -> Interval:
     """Student's interval, cut to ``bounds``; without limits (NaN) where there is no variance to estimate."""
     if not variance > 0.0:

@@ -30,11 +30,10 @@ def check_limits(model: Mapping, training: Mapping[str, Any], launch: Launch, le
     config, dtype = config_of(model), dtype_of(model)
     context = context_of(config)
     if too_long := [length for length in lengths if length > context]:
-        raise UserError(
-            f"{len(too_long)} pairs are longer than the model's context of {context} tokens, the longest has "
-            f"{max(too_long)}. Set pairs.<name>.max_length to {context} or less (for online pairs "
-            "methods.<name>.online.max_new_tokens too, so that prompt and sample fit), and rerun."
-        )
+        found = f"{len(too_long)} pairs are longer than the model's context of {context} tokens"
+        online = "for online pairs methods.<name>.online.max_new_tokens too, so that prompt and sample fit"
+        do = f"Set pairs.<name>.max_length to {context} or less ({online}), and rerun."
+        raise UserError(f"{found}, the longest has {max(too_long)}. {do}")
     _check_precision(dtype, training)
     needed = estimate(config, dtype, training, launch, max(lengths))
     available, what = _available(launch.per_node)

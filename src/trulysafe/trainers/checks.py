@@ -180,11 +180,9 @@ def check_template(dataset: Any, tokenizer: Any, error: Exception) -> None:
                 tokenizer.apply_chat_template(messages, tokenize=False)
             except Exception as refused:  # templates raise what they like
                 roles = ", ".join(str(message.get("role")) for message in messages if isinstance(message, Mapping))
-                what = (
-                    f"the tokenizer's chat template refuses prompt and {side} response, messages of {roles}: {refused}"
-                )
+                what = f"the tokenizer's chat template refuses prompt and {side} response, messages of {roles}"
                 do = "Where it takes no system message, put that before the first user's; or give the tokenizer another"
-                raise UserError(f"row {index}: {what}. {do} chat template.") from error
+                raise UserError(f"row {index}: {what}: {refused}. {do} chat template.") from error
 
 
 def _check_arguments(args: Any) -> None:

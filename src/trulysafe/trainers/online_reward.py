@@ -44,11 +44,9 @@ class OnlineReward:
             self.validation = paired_states(*validation, minimum=1)
             self.start_auc = self.auc()  # refuses states of another model
         elif train and options.calibrate_every:
-            why = (
-                "the online reward has no validation states to refit its calibration on. Give them (validation_states;"
-            )
-            do = "in a configuration rewards.<name>.fit.validation_share), or set calibrate_every to 0."
-            raise UserError(f"confidence.calibrate_every: {why} {do}")
+            why = "the online reward has no validation states to refit its calibration on"
+            give = "Give them (validation_states; in a configuration rewards.<name>.fit.validation_share)"
+            raise UserError(f"confidence.calibrate_every: {why}. {give}, or set calibrate_every to 0.")
         self.learning_rate = options.learning_rate
         if self.learning_rate is None:
             self.learning_rate = RATE * min(1.0, NARROW / (reward.num_layers * reward.hidden_size**0.5))

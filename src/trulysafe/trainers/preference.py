@@ -187,10 +187,9 @@ class PreferenceTrainer(DPOTrainer):
         if has_column(dataset, "chosen_ref_token_logps"):
             return dataset
         if self.method.mask.rule != "none":
+            why = "keeps sums over whole responses, which a token mask cannot use"
             do = "Set it to False, or give the columns chosen_ref_token_logps and rejected_ref_token_logps."
-            raise UserError(
-                f"precompute_ref_log_probs keeps sums of whole responses, which a token mask cannot use. {do}"
-            )
+            raise UserError(f"precompute_ref_log_probs {why}. {do}")
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
 
     # A checkpoint holds the online reward and the sums since the last log row as well, and says when it is complete.

@@ -60,10 +60,8 @@ def _free_or_refuse(lock: Path, aside: Path) -> None:
     if alive:
         job = f", SLURM job {owner['job']}" if owner.get("job") else ""
         who = f"process {owner['pid']} on {owner['host']}{job} works here since {owner['since']}"
-        raise UserError(
-            f"{lock.parent}: {who}. Wait until it ends, or end it, and run the same command again. If you know that it "
-            f"is gone, delete {lock} first."
-        )
+        do = "Wait until it ends, or end it, and run the same command again."
+        raise UserError(f"{lock.parent}: {who}. {do} If you know that it is gone, delete {lock} first.")
     try:
         lock.rename(aside)
     except FileNotFoundError:

@@ -39,10 +39,8 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     """
     found = points(metrics[metrics["experiment"].isin(list(arms))])
     if found.empty:
-        raise UserError(
-            f"plane: none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks. Declare a "
-            "benchmark of axis safety and one of axis over_refusal."
-        )
+        none = f"none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks"
+        raise UserError(f"plane: {none}. Declare a benchmark of axis safety and one of axis over_refusal.")
     found.insert(1, "label", found["experiment"].map(lambda name: label_of(arms, name)))
     pooled = found[found["seed"] == POOLED]
     measured, stars = set(pooled["experiment"]), bases_of(arms)

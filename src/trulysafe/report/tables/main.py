@@ -49,10 +49,8 @@ def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     rows = rows[(rows["seed"] == POOLED) & (rows["column"] != "")]
     found = in_order(rows.sort_values("column", key=lambda names: names.map(list(COLUMNS).index), kind="stable"), arms)
     if found.empty:
-        raise UserError(
-            f"main table: none of the arms {', '.join(arms)} has metrics on test benchmarks. Answer and judge a "
-            "benchmark with purpose: test."
-        )
+        do = "Answer and judge a benchmark with purpose: test."
+        raise UserError(f"main table: none of the arms {', '.join(arms)} has metrics on test benchmarks. {do}")
     names = ["experiment", "label", "step", "seeds", "column", "value", "ci_low", "ci_high", "n"]
     return found[names].astype({"seeds": int}).reset_index(drop=True)
 
