@@ -114,7 +114,6 @@ def _fresh_shift(fresh: pd.DataFrame) -> pd.DataFrame:
 
 
 def _answer_rows(values: pd.DataFrame, measures: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Means over answers or prompts, with seeds and families resampled."""
     for (experiment, step), group in values.groupby(["experiment", "step"], sort=True):
         for measure in measures:
             low, high = _limits(measure, group[measure], seeds=group["seed"], families=group["family"])

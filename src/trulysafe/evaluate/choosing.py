@@ -70,7 +70,6 @@ def choices(
 
 
 def _language_model(spec: Mapping[str, Any], batch_size: int) -> "HFLM":
-    """The harness's own reader of log-likelihoods, around our model and tokenizer."""
     from lm_eval.models.huggingface import HFLM
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of what is done here on purpose
@@ -114,7 +113,6 @@ def _requests(lm: "HFLM", prompt: str, item: Item) -> list[Any]:
 
 
 def _items(name: str, benchmark: Mapping[str, Any], split: Path | str, prompts: pd.DataFrame) -> dict[str, Item]:
-    """Prompt -> its document as its task reads it."""
     rows = _documents(benchmark["task"], prompts)
     shots = pd.DataFrame(columns=rows.columns)
     if benchmark["shots_from"]:

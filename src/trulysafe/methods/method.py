@@ -203,7 +203,6 @@ class Method(PublicTable):
         return self
 
     def _wrong_with_the_loss(self) -> tuple[str, str]:
-        """What a loss cannot be combined with."""
         certain = self.confidence.kind == "none" or (self.confidence.kind == "fixed" and self.confidence.value > 0.5)
         said = ""
         if self.loss == "robust" and not certain:
@@ -220,7 +219,6 @@ class Method(PublicTable):
         return "loss", said and f"{self.loss!r} {said}"
 
     def _wrong_with_online_pairs(self) -> tuple[str, str]:
-        """What pairs that the policy samples cannot be combined with."""
         online, confidence = self.online, self.confidence
         if online.samples and self.mask.rule != "none":
             return "online", "fresh pairs have no token rewards. Leave out the mask, or set online.samples to 0."

@@ -82,7 +82,6 @@ class Report(Part):
         return method_of(self.config, str(self.config.experiments[experiment].method)).online.samples > 0
 
     def _reranked(self, experiment: str) -> list[str]:
-        """Re-ranked pair tables in an experiment's mix."""
         tables = self.config.mixes[str(self.config.experiments[experiment].mix)].pairs
         return [name for name in tables if self.config.pairs[name].source == "rerank"]
 

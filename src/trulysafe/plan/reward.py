@@ -64,6 +64,5 @@ class Reward(Part):
 
 
 def _fitted_as(item: RewardAblation) -> str:
-    """Name of the other side of a comparison of rewards."""
     changed = ", ".join(f"{key}: {value}" for key, value in (item.fit or {}).items())
     return item.reward or f"{item.default}, {item.baseline or changed}"

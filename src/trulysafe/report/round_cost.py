@@ -103,7 +103,6 @@ def whole_rows(costs: pd.DataFrame, work: Mapping[str, ArmWork], metrics: pd.Dat
 
 
 def _of_steps(means: pd.DataFrame, work: ArmWork) -> dict[str, float]:
-    """Seconds and FLOPs of all steps: of the training, and of the pairs within them."""
     steps = pd.Series(work.trained, dtype=float)
     of_arms = means.loc[steps.index]
     found: dict[str, float] = {}

@@ -163,7 +163,6 @@ def _batches(count: int, how: FitOptions, generator: torch.Generator) -> Iterato
 
 
 def _outputs(model: HybridReward, standard: Tensor, probes_only: bool) -> Tensor:
-    """Probe outputs [N, L], or rewards as one column [N, 1]."""
     scores = model.scores(standard)
     return scores if probes_only else model.combine(scores)[:, None]
 

@@ -95,7 +95,6 @@ def _environment(processes: int) -> dict[str, str]:
 
 
 def _in_launcher() -> None:
-    """Before torchrun starts: ignore SIGTERM, and die with the job."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

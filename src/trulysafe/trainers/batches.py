@@ -70,7 +70,6 @@ class PairCollator(DataCollatorForPreference):
 
 
 def _mismatched(example: Mapping[str, Any]) -> dict[str, Any]:
-    """A pair's prompt with the responses of its partner."""
     return {"prompt_ids": example["prompt_ids"], **{f"{side}_ids": example[IDS.format(side)] for side in SIDES}}
 
 

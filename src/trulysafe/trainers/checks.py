@@ -210,7 +210,6 @@ def _finished(row: Mapping[str, Any], index: int, tokenizer: Any, strict: bool) 
 
 
 def _says_nothing(response: str | list[dict[str, Any]], end: str) -> bool:
-    """Whether a response, a text or messages, holds neither text nor a call."""
     if isinstance(response, str):
         return not response.removesuffix(end).strip()
     said = (message.get("content") or message.get("tool_calls") for message in response)

@@ -166,7 +166,6 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         self._online = OnlinePairs(reference, judge, tokenizer, method.online, self.meter)
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Exchange the pairs of a micro-batch in training before the loss sees them."""
         if self.model is not None and self.model.training and "pair_index" in inputs:
             inputs = self._exchanged(inputs)
         return super()._prepare_inputs(inputs)

@@ -63,7 +63,6 @@ def mean_over_all(accelerator: Any, values: Tensor) -> float | None:
 
 
 def _sum_and_number(values: Tensor) -> Tensor:
-    """Sum and number of values, shape [2]."""
     values = values.detach().float()
     return torch.stack([values.sum(), torch.tensor(float(values.numel()), device=values.device)])
 

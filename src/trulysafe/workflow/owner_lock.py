@@ -50,7 +50,6 @@ def owned(folder: Path | str) -> Iterator[None]:
 
 
 def _free_or_refuse(lock: Path, aside: Path) -> None:
-    """Move a dead owner's lock out of the way; refuse if the owner may be alive."""
     found = _text(lock)
     try:
         owner = json.loads(found or "{}")

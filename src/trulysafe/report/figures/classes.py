@@ -41,7 +41,6 @@ def classes(metrics: pd.DataFrame, arms: Arms) -> Drawing:
 
 
 def _dots(axes: Axes, rows: pd.DataFrame, names: list[str], all_looks: Mapping[str, Look]) -> None:
-    """One line per arm, from top to bottom: its interval and, on it, its value."""
     for row in rows.to_dict("records"):
         look, place = all_looks[row["experiment"]], names.index(row["experiment"])
         axes.plot([row["ci_low"], row["ci_high"]], [place, place], "|-", color=look.color, linewidth=1.2, markersize=5)

@@ -64,7 +64,6 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
 
 
 def _star(axes: Axes, point: pd.Series, look: Look) -> None:
-    """A model before any training, with its intervals."""
     _cross(axes, point, look.color)
     style: dict[str, Any] = {"color": look.color, "markersize": 9, "zorder": 6, "linestyle": "none"}
     axes.plot(point["x"], point["y"], look.marker, label=legend_text(point["label"]), **style)

@@ -53,7 +53,6 @@ def divergence_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.
 
 
 def _shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """Both directions of a source in one cell."""
     found = {"Layer": rows["layer"].tolist()}
     for name, columns in SOURCES.items():
         missing = NOT_RUN if name.startswith("Ours") else ""

@@ -37,7 +37,6 @@ def table(run: Run) -> Table | None:
 
 
 def _scores(tested: Tested) -> Iterator[dict[str, Any]]:
-    """One row per what predicts the labels and metric: value, limits and n."""
     judge, part = tested.name.split("/")
     true, prompts = tested.held_out["label"].tolist(), tested.held_out["prompt_id"].tolist()
     for by in tested.metrics["scores"]:

@@ -56,6 +56,5 @@ def _parts(run: Run) -> Iterator[pd.DataFrame]:
 
 
 def _classes(tested: Tested) -> pd.DataFrame:
-    """A labeller's class of every held-out prompt, once."""
     found = tested.held_out[["prompt_id", tested.metrics["chosen"]]].drop_duplicates("prompt_id")
     return found.set_axis(["prompt_id", tested.name], axis=1)

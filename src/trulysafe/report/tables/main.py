@@ -61,7 +61,6 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _caption(rows: pd.DataFrame) -> str:
-    """The caption with the answers behind each column."""
     counts = []
     for column, of_column in rows.groupby("column", sort=False):
         low, high = int(of_column["n"].min()), int(of_column["n"].max())
