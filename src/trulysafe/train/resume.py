@@ -86,6 +86,7 @@ class StopRequest:
         self.file, self.parent, self.signalled = file, parent, False
 
     def __call__(self) -> bool:
+        """Whether to stop."""
         return self.signalled or self.file.exists() or (self.parent is not None and os.getppid() != self.parent)
 
     def signal(self, *_: object) -> None:

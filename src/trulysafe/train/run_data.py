@@ -133,6 +133,7 @@ class TextJudge:
         self.spec, self.tokenizer = spec, tokenizer
 
     def __call__(self, examples: Sequence[Mapping[str, Any]], responses: Sequence[Encoded]) -> list[float]:
+        """Score responses: 1 or 0."""
         texts = self.tokenizer.batch_decode([item.response_ids for item in responses], skip_special_tokens=True)
         answers = pd.DataFrame({"response": [text.strip() for text in texts], "finished": True})
         answers["prompt"], answers["meta"] = [row[PROMPT] for row in examples], [row[META] for row in examples]
