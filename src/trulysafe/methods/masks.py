@@ -86,11 +86,8 @@ def hysteresis_state(token_rewards: Tensor, response_mask: Tensor, baseline: flo
 
 
 def with_minimum_share(mask: Tensor, response_mask: Tensor, minimum: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Keep the whole response where the rule kept less than the share ``minimum`` of it.
-
-    Returns:
-        The mask, 0/1, [rows, tokens], and a boolean per row that says where the fallback was taken.
-    """
+    """Keep the whole response where the rule kept less than the share ``minimum`` of it: the mask, 0/1, [rows, tokens],
+    and a boolean per row that says where the fallback was taken."""
     if not 0 <= minimum <= 1:
         raise UserError(f"minimum kept share: {minimum}; it must lie in [0, 1].")
     response = response_mask.bool()
@@ -116,10 +113,8 @@ def training_mask(token_rewards: Tensor, response_mask: Tensor, chosen: Tensor, 
     kept too little; no control is applied.
 
     The share that the rule kept is one of the tokens it decided on: without the end of turn, which alone is a tenth of
-    a short response, unless the rule decides on that too.
-
-    Returns:
-        The mask, and a boolean per row that says where the whole response is kept instead, its end of turn included.
+    a short response, unless the rule decides on that too. Returns the mask, and a boolean per row that says where the
+    whole response is kept instead, its end of turn included.
     """
     raw = message_mask(token_rewards, response_mask, chosen, options.rule, options.baseline, options.width)
     response = response_mask.to(raw.dtype)

@@ -51,8 +51,7 @@ def draw(
         draws: seeds.
         flip: share of the harmful pairs, class by class, whose label is marked as flipped, in [0, 1].
 
-    Raises:
-        UserError: an unknown rule or class, an argument that the rule lacks, or a quota larger than the data.
+    UserError: an unknown rule or class, an argument that the rule lacks, or a quota larger than the data.
     """
     if not 0 <= flip <= 1:
         raise UserError(f"mix, `flip`: {flip} is not accepted. Accepted: a share from 0 to 1.")

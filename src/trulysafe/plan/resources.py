@@ -37,27 +37,18 @@ class Request:
 # load (2 bytes a parameter), and in training the process's share of the gathered checkpoint.
 REQUESTS: dict[str, dict[str, Request]] = {
     "forward": {
-        "tiny": Request(0, 1, 4, 30),
-        "1b": Request(1, 8, 32, 60),
-        "8b": Request(1, 8, 64, 120),
-        "13b": Request(1, 8, 96, 180),
-        "70b": Request(1, 8, 320, 360),
+        "tiny": Request(0, 1, 4, 30), "1b": Request(1, 8, 32, 60), "8b": Request(1, 8, 64, 120),
+        "13b": Request(1, 8, 96, 180), "70b": Request(1, 8, 320, 360),
     },
     "generate": {
-        "tiny": Request(0, 1, 4, 30),
-        "1b": Request(1, 8, 32, 120),
-        "8b": Request(1, 8, 64, 240),
-        "13b": Request(1, 8, 96, 360),
-        "70b": Request(1, 8, 320, 720),
+        "tiny": Request(0, 1, 4, 30), "1b": Request(1, 8, 32, 120), "8b": Request(1, 8, 64, 240),
+        "13b": Request(1, 8, 96, 360), "70b": Request(1, 8, 320, 720),
     },
     "train": {
-        "tiny": Request(0, 2, 6, 60),
-        "1b": Request(1, 8, 64, 240),
-        "8b": Request(1, 8, 96, 720),
-        "13b": Request(1, 8, 128, 1200),
-        "70b": Request(1, 8, 320, 1440),
+        "tiny": Request(0, 2, 6, 60), "1b": Request(1, 8, 64, 240), "8b": Request(1, 8, 96, 720),
+        "13b": Request(1, 8, 128, 1200), "70b": Request(1, 8, 320, 1440),
     },
-}
+}  # fmt: skip
 
 
 class Site(PublicTable):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.run import Arms, label_of
 from trulysafe.report.table import Cell, cells
 from trulysafe.report.tables.main import main_rows
 from trulysafe.stats.intervals import interval

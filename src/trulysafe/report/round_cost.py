@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import pandas as pd
 
-from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.cost import OVERHEAD, mean_steps, numbers, outcome_cells, outcomes_of
 from trulysafe.report.job_times import job_seconds
+from trulysafe.report.run import Arms, label_of
 from trulysafe.trainers.step_cost import FORWARD, reading_flops
 from trulysafe.workflow.provenance import manifest_path, read_manifest
 

@@ -1,4 +1,5 @@
-"""A run as its report reads it: every frame is read once, when a table or a figure first asks for it."""
+"""A run as its report reads it: every frame is read once, when a table or a figure first asks for it; and its arms:
+what they are called, what they start from. Their colours: :mod:`trulysafe.report.style`."""
 
 import json
 from collections.abc import Mapping
@@ -9,8 +10,33 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from trulysafe.common.schema import read_table
-from trulysafe.report.arms import Arms, bases_of
 from trulysafe.workflow.provenance import read_notes
+
+Arms = Mapping[str, Mapping[str, Any]]
+"""Experiment -> ``label``, ``group``, ``base``, ``start`` (:attr:`trulysafe.plan.report.Report.arms`); in order."""
+
+
+def label_of(arms: Arms, name: str) -> str:
+    """Label of an arm, or its name."""
+    return str(arms.get(name, {}).get("label") or name)
+
+
+def bases_of(arms: Arms) -> list[str]:
+    """The untrained models that arms name as their ``base``, each once."""
+    return list(dict.fromkeys(str(about["base"]) for about in arms.values() if about.get("base")))
+
+
+def in_order(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """Rows of the arms, in their order, with their ``label``; rows of one arm stay in their order."""
+    place = {name: number for number, name in enumerate(arms)}
+    found = rows[rows["experiment"].isin(list(arms))]
+    found = found.sort_values("experiment", key=lambda names: names.map(place), kind="stable")
+    return found.assign(label=[label_of(arms, name) for name in found["experiment"]])
+
+
+def at_last_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each experiment at its last step."""
+    return rows[rows["step"] == rows.groupby("experiment")["step"].transform("max")]
 
 
 class Tested(NamedTuple):
@@ -27,9 +53,9 @@ def labelled_by(rows: pd.DataFrame) -> pd.Series:
     return rows["by"].str.replace("_", " ") + rows["used"].map({True: ", used", False: ""})
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return found
+def read_json(path: Path | str) -> dict[str, Any]:
+    """What a file of JSON holds."""
+    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def _tested(name: str, metrics: dict[str, Any], folder: Path) -> Tested:
@@ -112,13 +138,14 @@ class Run:
     @cached_property
     def labellers(self) -> list[Tested]:
         """Risk labellers that were tested. Input: their artefact folders."""
-        found = ((path, _metrics(path)) for path in self.given("labellers"))
+        found = ((path, read_json(path / "metrics.json")) for path in self.given("labellers"))
         return [_tested(path.name, about, path) for path, about in found if "scores" in about]
 
     @cached_property
     def fitted_judges(self) -> list[Tested]:
         """Classifiers of fitted judges, named ``<judge>/verdicts`` and ``<judge>/safety``. Input: their folders."""
-        parts = [(path, part, about) for path in self.given("fitted_judges") for part, about in _metrics(path).items()]
+        found = {path: read_json(path / "metrics.json") for path in self.given("fitted_judges")}
+        parts = ((path, part, about) for path, of_judge in found.items() for part, about in of_judge.items())
         return [_tested(f"{path.name}/{part}", about, path / part) for path, part, about in parts]
 
     @cached_property

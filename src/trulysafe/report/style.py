@@ -26,7 +26,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.arms import Arms, bases_of, label_of
+from trulysafe.report.run import Arms, bases_of, label_of
 
 logger = logging.getLogger(__name__)
 COLUMN, PAGE = 3.5, 7.2

@@ -81,13 +81,9 @@ def reward_ablation_rows(rewards: Mapping[str, pd.DataFrame], ablations: Mapping
         ablations: name -> ``a`` and ``b`` (names in ``rewards``; the difference is a - b), ``choice`` (what differs,
             for reading) and ``primary`` (default true).
 
-    Returns:
-        One row per ablation and outcome, columns :data:`COLUMNS`; ``n`` counts pairs times fits. ``p_holm`` is
-        corrected over all :data:`OUTCOMES` of all primary ablations together and missing for the others; where the
-        difference is the same everywhere, so that there is no p-value, it counts with 1.
-
-    Raises:
-        UserError: two rewards that share no held-out pair.
+    Returns one row per ablation and outcome, columns :data:`COLUMNS`; ``n`` counts pairs times fits. ``p_holm`` is
+    corrected over all :data:`OUTCOMES` of all primary ablations together and missing for the others; where there is no
+    p-value, as the difference is the same everywhere, it counts with 1. UserError: two rewards share no held-out pair.
     """
     rows = []
     for name, about in ablations.items():

@@ -30,14 +30,10 @@ def kept_tokens(
 
     The mask is the rule's, without control; in training with ``reward_scope: safety`` harmless pairs are kept whole.
     The tables hold pairs (the ``examples`` of lowest hashes are shown, the classes :data:`SHOWN` in turn), their token
-    ids (rule ``reference``) and values after each token (rules ``read_rewards`` and ``read_token_rewards``).
-
-    Returns:
-        One row per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule (+1 or -1) whatever the
-        mask's rule, ``band_low`` and ``band_high`` are the edges of its dead band.
-
-    Raises:
-        UserError: there is no harmless pair, or the rule's baseline is that of a micro-batch.
+    ids (rule ``reference``) and values after each token (rules ``read_rewards`` and ``read_token_rewards``). One row
+    per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule (+1 or -1) whatever the mask's rule,
+    ``band_low`` and ``band_high`` are the edges of its dead band. UserError: there is no harmless pair, or the rule's
+    baseline is that of a micro-batch.
     """
     if mask.rule == "batch_mean":
         why = "the rule 'batch_mean' has another baseline in each micro-batch, so no mask of single responses"

@@ -14,14 +14,10 @@ from trulysafe.reward.states import paired_states
 
 
 def layer_analysis(safe_states: Any, unsafe_states: Any) -> dict[str, pd.DataFrame]:
-    """Components and divergence of both classes in every layer.
+    """Components and divergence of both classes in every layer; pooled states [N, L, D], row i paired with row i.
 
-    Args:
-        safe_states, unsafe_states: pooled states [N, L, D], row i paired with row i.
-
-    Returns:
-        ``pca``: layer (from 1), label (safe, unsafe), row, pc1, pc2, fitted on both classes together. ``kl``: layer,
-        kl_safe_unsafe, kl_unsafe_safe (nats), between kernel density estimates on the two components.
+    ``pca``: layer (from 1), label (safe, unsafe), row, pc1, pc2, fitted on both classes together. ``kl``: layer,
+    kl_safe_unsafe, kl_unsafe_safe (nats), between kernel density estimates on the two components.
     """
     safe, unsafe = (side.numpy() for side in paired_states(safe_states, unsafe_states))
     components, divergence = [], []

@@ -35,11 +35,9 @@ def fit_stage(
         arrays: ``safe`` and ``unsafe`` [N, L, D], and if kept ``safe_tokens`` and ``unsafe_tokens`` [N, k, L, D].
         index: one row per pair, columns pair_id, prompt_id, group_id and risk.
         options: a stanza of ``rewards``: ``fit``, ``test_share``, ``seed``.
-        identity: what tells the base model apart.
-        output: folder to write.
+        identity, output: what tells the base model apart, and the folder to write.
 
-    Returns:
-        Held-out metrics, ``all`` and per class; and :func:`layer_accuracies`.
+    Returns held-out metrics, ``all`` and per class; and :func:`layer_accuracies`.
     """
     fit_rows, test_rows = of_pairs.held_out_rows(index, options["test_share"])
     groups = index["group_id"].iloc[fit_rows].tolist()

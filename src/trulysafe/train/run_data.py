@@ -63,8 +63,7 @@ def training_set(
         tokens: values after each token (rules ``read_rewards`` and ``read_token_rewards``) and their scale, for a mask.
         texts: pair tables (schema ``pairs``), for a judge of texts.
 
-    Raises:
-        UserError: the mix is empty, or names pairs that ``reference``, ``rewards`` or ``tokens`` lack.
+    UserError: the mix is empty, or names pairs that ``reference``, ``rewards`` or ``tokens`` lack.
     """
     if mix.empty:
         raise UserError("The mix holds no pairs, so there is nothing to train on. Raise its quotas or totals.")

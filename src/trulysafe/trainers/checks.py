@@ -45,10 +45,8 @@ def has_column(dataset: Any, column: str) -> bool:
 def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -> None:
     """Refuse what TRL cannot prepare, and a method whose reward, columns or arguments are missing.
 
-    The data set is one to train or evaluate on, tokenised or not; it, the reward and TRL's arguments may be None.
-
-    Raises:
-        UserError: names what is missing and what to give.
+    The data set is one to train or evaluate on, tokenised or not; it, the reward and TRL's arguments may be None. The
+    UserError names what is missing and what to give.
     """
     confidence, mask = method.confidence, method.mask
     _check_form(dataset)
@@ -89,10 +87,8 @@ def finished(dataset: Any, tokenizer: Any, method: Method) -> Any:
     """End every response with its end-of-turn token, where a chat template writes more.
 
     The data set is as TRL tokenised it. A method that needs no endpoint takes responses without end of turn, too.
-
-    Raises:
-        UserError: a response is empty, both are equal, or one has no end of turn and needs one; names the row. Or none
-            is left, as every prompt alone fills ``max_length``.
+    UserError: a response is empty, both are equal, or one lacks an end of turn that it needs (names the row); or no row
+    is left, as every prompt alone fills ``max_length``.
     """
     if isinstance(dataset, Dataset) and not len(dataset):
         raise UserError("every prompt alone is as long as max_length, so nothing is left to train on. Raise it.")
@@ -103,10 +99,8 @@ def finished(dataset: Any, tokenizer: Any, method: Method) -> Any:
 def check_lengths(method: Method, dataset: Any, args: Any, model: Any) -> None:
     """Refuse pairs that the model cannot read, and cut responses where the method needs their end.
 
-    TRL's ``max_length`` and ``truncation_mode`` say what the collator keeps. A streamed data set is not looked at.
-
-    Raises:
-        UserError: says how many pairs are too long, and how long the longest is.
+    TRL's ``max_length`` and ``truncation_mode`` say what the collator keeps. A streamed data set is not looked at. The
+    UserError says how many pairs are too long, and how long the longest is.
     """
     if not (isinstance(dataset, Dataset) and has_column(dataset, "prompt_ids")):
         return
@@ -142,11 +136,8 @@ def _check_form(dataset: Any) -> None:
 
 
 def check_row(row: Mapping[str, Any], index: int) -> None:
-    """Refuse a row whose prompt and responses are not of one form, or that holds messages without content.
-
-    Raises:
-        UserError: names the row, what is wrong with it, and what is accepted.
-    """
+    """Refuse a row whose prompt and responses are not of one form, or that holds messages without content: the
+    UserError names the row, what is wrong with it, and what is accepted."""
     forms = {name: _form(row[name]) for name in TEXTS if name in row}
     if len(set(forms.values())) > 1 or not set(forms.values()) <= {"a text", "messages"}:
         found = ", ".join(f"{name} is {form}" for name, form in forms.items())
@@ -168,11 +159,8 @@ def _form(value: Any) -> str:
 
 
 def check_template(dataset: Any, tokenizer: Any, error: Exception) -> None:
-    """Refuse the first row whose conversation the chat template cannot write, after an error of TRL's about some row.
-
-    Raises:
-        UserError: names the row and what the template says.
-    """
+    """Refuse the first row whose conversation the chat template cannot write, after an error of TRL's about some row:
+    the UserError names the row and what the template says."""
     for index, row in enumerate(dataset if isinstance(dataset, Dataset) else ()):
         for side in SIDES:
             messages = [*(row.get("prompt") or []), *row[side]]

@@ -64,10 +64,9 @@ class OnlinePairs:
     def fresh(self, policy: Any, examples: Sequence[Example]) -> tuple[list[Example], Drops]:
         """Sample, judge and pair up responses to the prompts in scope; ``policy`` is unwrapped.
 
-        Returns:
-            The rows to train on, in order, possibly none: rows out of scope as they were, the others with fresh
-            responses, reference log-probabilities and rewards; prompts whose samples give no pair are left out. And how
-            many these were, by :data:`REASONS`.
+        Returns the rows to train on, in order, possibly none: rows out of scope as they were, the others with fresh
+        responses, reference log-probabilities and rewards; prompts whose samples give no pair are left out. And how
+        many these were, by :data:`REASONS`.
         """
         asked = [place for place, example in enumerate(examples) if example.get("in_scope", True)]
         if not asked:
@@ -132,14 +131,10 @@ class OnlinePairs:
 class OnlinePreferenceTrainer(PreferenceTrainer):
     """Preference training on pairs that the policy samples at every micro-batch (``method.online``).
 
-    Takes what :class:`PreferenceTrainer` takes; a frozen copy of the model as it is given becomes the reference, whose
-    states the reward reads. The training set is the workflow's, with ``pair_index`` and reference log-probabilities.
-
-    Args:
-        judge: for another ``method.online.judge`` than the reward.
-
-    Raises:
-        UserError: nothing that judges, a data set without the columns that are read, or several processes.
+    Takes what :class:`PreferenceTrainer` takes, and ``judge`` for another ``method.online.judge`` than the reward; a
+    frozen copy of the model as it is given becomes the reference, whose states the reward reads. The training set is
+    the workflow's, with ``pair_index`` and reference log-probabilities. UserError: nothing that judges, a data set
+    without the columns that are read, or several processes.
     """
 
     def __init__(

@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from trulysafe.report.arms import Arms, label_of
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run, label_of
 from trulysafe.report.style import GREY, Drawing, Look, arm_looks, count_note, new_panels, shares
 from trulysafe.report.tables.main import COLUMNS, main_rows
 

@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from trulysafe.common.errors import UserError
 from trulysafe.evaluate.frontiers import points
 from trulysafe.evaluate.metrics import POOLED
-from trulysafe.report.arms import Arms, bases_of, label_of
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run, bases_of, label_of
 from trulysafe.report.style import COLUMN, GREY, Drawing, Look, arm_looks, count_note, legend_text, new_figure, shares
 
 CAPTION = (

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from trulysafe.report.arms import label_of
-from trulysafe.report.run import Run
+from trulysafe.report.run import Run, label_of
 from trulysafe.report.table import Cell, Table, cells, p_text
 from trulysafe.stats.limits import POWER
 

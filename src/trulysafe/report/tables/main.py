@@ -5,8 +5,7 @@ import pandas as pd
 from trulysafe.common.errors import UserError
 from trulysafe.evaluate.metrics import POOLED
 from trulysafe.evaluate.outcomes import MAIN
-from trulysafe.report.arms import Arms, at_last_step, in_order
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run, at_last_step, in_order
 from trulysafe.report.table import Table, cells, spread
 
 COLUMNS: dict[str, tuple[str, str, str]] = {

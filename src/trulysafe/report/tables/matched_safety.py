@@ -5,8 +5,7 @@ from dataclasses import replace
 import pandas as pd
 
 from trulysafe.evaluate.metrics import POOLED
-from trulysafe.report.arms import in_order
-from trulysafe.report.run import Run
+from trulysafe.report.run import Run, in_order
 from trulysafe.report.table import Table, cells, spread
 
 CAPTION = (
