@@ -103,15 +103,11 @@ def measured_facts(
 ) -> list[str]:
     """Sentences about the parts of a run that stand behind its numbers: how good the fitted parts are on held-out data
     (name -> ``metrics.json``), and what was dropped while pairs were built (name -> notes of the pair stage)."""
-    classifiers = (("Risk labeller", labellers), ("Judge", judges))
+    fitted = {f"Risk labeller {name}": path for name, path in labellers.items()}
+    fitted |= {f"Judge {name}": path for name, path in judges.items()}
     return [
         *(_reward(name, read_json(path)) for name, path in rewards.items()),
-        *(
-            line
-            for what, of in classifiers
-            for name in of
-            for line in _classifier(f"{what} {name}", read_json(of[name]))
-        ),
+        *(line for name, path in fitted.items() for line in _classifier(name, read_json(path))),
         *(_pairs(name, notes) for name, notes in pairs.items()),
     ]
 
