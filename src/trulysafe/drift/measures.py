@@ -116,11 +116,9 @@ def _fresh_shift(fresh: pd.DataFrame) -> pd.DataFrame:
 def _answer_rows(values: pd.DataFrame, measures: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     for (experiment, step), group in values.groupby(["experiment", "step"], sort=True):
         for measure in measures:
-            low, high = _limits(measure, group[measure], seeds=group["seed"], families=group["family"])
-            yield {
-                "experiment": experiment, "step": step, "measure": measure, "value": group[measure].mean(),
-                "ci_low": low, "ci_high": high, "n": len(group), "seeds": group["seed"].nunique(), "floor": np.nan,
-            }  # fmt: skip
+            row = {"experiment": experiment, "step": step, "measure": measure, "value": group[measure].mean()}
+            row |= {"n": len(group), "seeds": group["seed"].nunique(), "floor": np.nan}
+            yield row | _limits(measure, group[measure], seeds=group["seed"], families=group["family"])
 
 
 def _seed_rows(
@@ -132,15 +130,12 @@ def _seed_rows(
     policies = fresh[fresh["experiment"] != REFERENCE]
     for (experiment, step), group in policies.groupby(["experiment", "step"], sort=True):
         values = [distance(of_seed, first) for _, of_seed in group.groupby("seed", sort=True)]
-        low, high = _limits(measure, values)
-        yield {
-            "experiment": experiment, "step": step, "measure": measure, "value": float(np.mean(values)),
-            "ci_low": low, "ci_high": high, "n": len(group), "seeds": len(values), "floor": floor,
-        }  # fmt: skip
+        row = {"experiment": experiment, "step": step, "measure": measure, "value": float(np.mean(values))}
+        yield row | {"n": len(group), "seeds": len(values), "floor": floor} | _limits(measure, values)
 
 
-def _limits(measure: str, values: Any, **groups: Any) -> tuple[float, float]:
+def _limits(measure: str, values: Any, **groups: Any) -> dict[str, float]:
     """Limits of a mean, within what the measure can be; NaN where all values are the same, but for shares."""
     bounds = RANGES.get(measure, (-np.inf, np.inf))
     found = interval(values, **groups, answers=measure == "same_best", bounds=bounds)
-    return found.low, found.high
+    return {"ci_low": found.low, "ci_high": found.high}

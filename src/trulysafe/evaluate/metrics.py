@@ -17,6 +17,7 @@ families alone. Risk ``all`` holds every prompt, those without a risk label too.
 """
 
 from collections.abc import Iterator
+from dataclasses import astuple
 from functools import lru_cache
 from typing import Any
 
@@ -81,8 +82,8 @@ def _share_rows(cells: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         for metric in METRICS:
             for policy, seeds, grid in _grids(of_view, metric):
                 for index, seed in enumerate(seeds):
-                    yield (*view, *policy, seed, metric, *_fields(_measured(_only(grid, index))))
-                yield (*view, *policy, POOLED, metric, *_fields(_measured(grid)))
+                    yield (*view, *policy, seed, metric, *astuple(_measured(_only(grid, index))))
+                yield (*view, *policy, POOLED, metric, *astuple(_measured(grid)))
 
 
 def _truly_safe_rows(cells: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
@@ -98,7 +99,7 @@ def _truly_safe_rows(cells: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
                 for seed, pooled in [*((seed, [seed]) for seed in both), *([(POOLED, both)] if both else [])]:
                     left, right = ([of.index(one) for one in pooled] for of in (safe_seeds, seeds))
                     measured = product_interval((_only(safe, *left), _only(complying, *right)))
-                    yield (judge, f"{purpose}/all", "all", *policy, seed, "truly_safe", *_fields(measured))
+                    yield (judge, f"{purpose}/all", "all", *policy, seed, "truly_safe", *astuple(measured))
 
 
 def _grids(counts: pd.DataFrame, metric: str) -> Iterator[tuple[tuple[str, int], list[int], Cells]]:
@@ -130,7 +131,3 @@ def _measured(grid: Cells) -> Interval:
 @lru_cache(maxsize=65536)
 def _interval_of(sums: bytes, counts: bytes, shape: tuple[int, int]) -> Interval:
     return share_interval(Cells(np.frombuffer(sums).reshape(shape), np.frombuffer(counts).reshape(shape)))
-
-
-def _fields(measured: Interval) -> tuple[float, int, float, float, float]:
-    return measured.value, measured.n, measured.stderr, measured.low, measured.high

@@ -48,8 +48,12 @@ def fit_stage(
     _, held_out = of_pairs.split_rows(of_pairs.group_codes(groups, len(fit_rows)), share, options["seed"])
     rows = [fit_rows[row] for row in held_out]
     save_file({"safe": safe[rows].contiguous(), "unsafe": unsafe[rows].contiguous()}, output / VALIDATION)
-    _fit_tokens(arrays, fit_rows, groups, options, reward).save_pretrained(output / TOKENS, identity)
-    token_reward = HybridReward.from_pretrained(output / TOKENS)
+    token_reward = reward
+    if "safe_tokens" in arrays:  # in the middle of responses probes of the endpoint are out of distribution
+        tokens = (arrays[f"{side}_tokens"][fit_rows] for side in ("safe", "unsafe"))
+        how = {**options["fit"], "calibrate": False}
+        token_reward = fit_token_reward(*tokens, groups=groups, seed=options["seed"], **how)
+    token_reward.save_pretrained(output / TOKENS, identity)
     save_scales([_scale(token_reward, arrays, fit_rows, form) for form in FORMS], output / SCALES)
 
     index["pair_id"].iloc[test_rows].to_csv(output / HELD_OUT, index=False)
@@ -79,16 +83,6 @@ def layer_accuracies(
             found = interval(right[keep], families=prompts[keep], bounds=(0.0, 1.0))
             rows.append((layer, risk, found.value, found.n, found.low, found.high))
     return pd.DataFrame(rows, columns=["layer", "risk", "accuracy", "n", "ci_low", "ci_high"])
-
-
-def _fit_tokens(
-    arrays: Mapping[str, Tensor], rows: list[int], groups: list[str], options: Mapping[str, Any], reward: HybridReward
-) -> HybridReward:
-    """Probes for the middle of responses: those of the endpoint are out of distribution there."""
-    if "safe_tokens" not in arrays:
-        return reward
-    safe, unsafe = arrays["safe_tokens"][rows], arrays["unsafe_tokens"][rows]
-    return fit_token_reward(safe, unsafe, groups=groups, seed=options["seed"], **{**options["fit"], "calibrate": False})
 
 
 @torch.inference_mode()

@@ -86,11 +86,6 @@ def stored(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def read_run(folder: Path | str) -> TrainingRun:
-    """The run that a folder belongs to."""
-    return TrainingRun(**stored(Path(folder)))
-
-
 def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) -> None:
     """Train one policy in this process, one of ``launch.processes``; go on from a checkpoint if the folder has one.
 
