@@ -81,9 +81,7 @@ def fit_and_test(
 
 def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
     """Accuracy, Cohen's kappa, macro-F1, precision, recall, F1 and n per class, confusion matrix (rows: true class).
-
-    Kappa is 0 where there is but one class. Macro-F1 averages over the classes that occur in ``true``.
-    """
+    Kappa is 0 where there is but one class. Macro-F1 averages over the classes that occur in ``true``."""
     from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, precision_recall_fscore_support
 
     classes = sorted(set(true) | set(predicted))

@@ -35,11 +35,9 @@ TRUSTED: tuple[str, ...] = ()
 
 
 def pipeline(features: str = "words", strength: float = 1.0) -> "Pipeline":
-    """A pipeline to be fitted: multinomial logistic regression, classes weighted alike.
-
-    ``features`` is a key of ``FEATURES``, or ``STATES``: it then takes vectors in the place of texts (UserError: any
-    other); ``strength`` is the inverse strength of the L2 penalty (scikit-learn's ``C``), above 0.
-    """
+    """A pipeline to be fitted: multinomial logistic regression, classes weighted alike. ``features`` is a key of
+    ``FEATURES``, or ``STATES``: it then takes vectors in the place of texts (UserError: any other); ``strength`` is the
+    inverse strength of the L2 penalty (scikit-learn's ``C``), above 0."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union

@@ -54,10 +54,8 @@ class Follower:
         self, model: Any, prompts: pd.DataFrame, decoding: Decoding, block: int, seed: int, judge: dict, cut_off: CutOff
     ) -> pd.DataFrame:
         """New samples of a model to a prompts table, :data:`FRESH_COLUMNS`; the judge is one that is not fitted.
-
         ``reference_logp`` is NaN where the sample is empty or unfinished; ``block`` is prompts per block, see
-        :mod:`trulysafe.models.sampling`, and ``cut_off`` as in :func:`trulysafe.evaluate.judging.judged`.
-        """
+        :mod:`trulysafe.models.sampling`, and ``cut_off`` as in :func:`trulysafe.evaluate.judging.judged`."""
         drawn = respond(model, self.tokenizer, blocks(prompts, block), decoding, seed)
         rows = pd.concat(list(drawn), ignore_index=True)
         end = self.tokenizer.eos_token_id

@@ -36,11 +36,9 @@ class PolicyBlock(NamedTuple):
 def blocks_to_answer(
     policies: Sequence[Mapping[str, Any]], benchmarks: Mapping[str, Mapping[str, Any]], split: Path | str, size: int
 ) -> list[PolicyBlock]:
-    """All blocks of ``size`` prompts that the policies answer, in the order policy, benchmark, length.
-
-    Policies are what :meth:`trulysafe.plan.models.Models.of_job` gives, benchmarks their stanzas with ``datasets``
-    resolved to table paths. UserError: no prompt of a benchmark is for evaluation.
-    """
+    """All blocks of ``size`` prompts that the policies answer, in the order policy, benchmark, length. Policies are
+    what :meth:`trulysafe.plan.models.Models.of_job` gives, benchmarks their stanzas with ``datasets`` resolved to table
+    paths. UserError: no prompt of a benchmark is for evaluation."""
     cut = {
         (name, last): blocks(_prompts(benchmark, split, last), size, by_length=True)
         for name, benchmark in benchmarks.items()

@@ -141,11 +141,9 @@ def _documents(pattern: str, prompts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read(name: str, rows: pd.DataFrame, shots: list[Document], count: int | None, where: str) -> "ConfigurableTask":
-    """A task on all its documents, each of which it can read.
-
-    A column that lacks in some rows would be filled with nulls, so one document of every set of columns is read alone.
-    UserError: a document that it cannot read, or fewer examples than it is to show.
-    """
+    """A task on all its documents, each of which it can read. A column that lacks in some rows would be filled with
+    nulls, so one document of every set of columns is read alone. UserError: a document that it cannot read, or fewer
+    examples than it is to show."""
     documents = list(zip(rows["place"], rows["document"], strict=True))
     for place, document in {frozenset(document): (place, document) for place, document in reversed(documents)}.values():
         _alone(name, place, document)

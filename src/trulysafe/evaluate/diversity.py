@@ -38,10 +38,8 @@ Ngram = tuple[str, ...]
 
 def diversity(texts: Sequence[str], prompts: Sequence[str] | None = None) -> dict[str, float]:
     """Measure the diversity of answers; equal ``prompts`` mark answers to one prompt, None says that all differ.
-
     Returns a value per entry of :data:`METRICS`; NaN where there is nothing to count (no n-grams, fewer than two
-    answers, no prompt with several answers).
-    """
+    answers, no prompt with several answers)."""
     tokens = [_TOKENIZER(text) for text in texts]
     found = {f"distinct_{order}": _distinct(tokens, order) for order in ORDERS}
     groups: dict[str, list[str]] = {}
@@ -54,9 +52,7 @@ def diversity(texts: Sequence[str], prompts: Sequence[str] | None = None) -> dic
 
 def self_bleu(texts: Sequence[str]) -> list[float]:
     """BLEU-4 of each text against all others, in [0, 1], in their order; equal to sacrebleu's sentence score over 100.
-
-    The time grows with the number of texts, not with its square: n-grams are counted once.
-    """
+    The time grows with the number of texts, not with its square: n-grams are counted once."""
     return _self_bleu([_TOKENIZER(text) for text in texts])
 
 
@@ -82,9 +78,7 @@ def diversity_rows(answers: pd.DataFrame, benchmarks: Benchmarks, provenance_id:
 
 def pooled_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows over all seeds: the mean of their values with Student's 95% limits over seeds, NaN where there is one.
-
-    Answers are not resampled: a sample with repeats is less diverse by construction, so its spread says nothing.
-    """
+    Answers are not resampled: a sample with repeats is less diverse by construction, so its spread says nothing."""
     found = []
     keys = ["experiment", "step", "benchmark", "risk", "metric"]
     for group_keys, group in rows[rows["seed"] != POOLED].groupby(keys, sort=True):

@@ -62,11 +62,9 @@ def matched_safety(
 
 
 def points(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Where every policy stands under the main judge on test benchmarks, single seeds and pooled.
-
-    Columns experiment, seed (-1: pooled), step; ``x``, the share of look-alikes refused, and ``y``, the share of
-    harmful prompts handled safely, each with ``_low``, ``_high`` and ``_n``; no policy that lacks one of the two.
-    """
+    """Where every policy stands under the main judge on test benchmarks, single seeds and pooled. Columns experiment,
+    seed (-1: pooled), step; ``x``, the share of look-alikes refused, and ``y``, the share of harmful prompts handled
+    safely, each with ``_low``, ``_high`` and ``_n``; no policy that lacks one of the two."""
     rows = metrics[(metrics["judge"] == MAIN) & (metrics["risk"] == "all")]
     keys, sides = ["experiment", "seed", "step"], []
     for letter, axis, metric in (("x", "over_refusal", "over_refusal"), ("y", "safety", "safe")):

@@ -40,11 +40,9 @@ _TRULY_SAFE = METRIC_AXES["truly_safe"]
 
 
 def metric_rows(verdicts: pd.DataFrame, benchmarks: Benchmarks, provenance_id: str) -> pd.DataFrame:
-    """Measure every metric of every policy: a table of schema ``metrics``.
-
-    Arguments and errors as of :func:`trulysafe.evaluate.outcomes.outcome_table`, which also says what each metric
-    counts; ``provenance_id`` is that of the work that made the verdicts.
-    """
+    """Measure every metric of every policy: a table of schema ``metrics``. Arguments and errors as of
+    :func:`trulysafe.evaluate.outcomes.outcome_table`, which also says what each metric counts; ``provenance_id`` is
+    that of the work that made the verdicts."""
     cells = _views(outcome_table(verdicts, benchmarks))
     columns = [*_VIEW, *_POLICY, "seed", "metric", "value", "n", "stderr", "ci_low", "ci_high"]
     table = pd.DataFrame([*_share_rows(cells), *_truly_safe_rows(cells)], columns=columns)

@@ -67,10 +67,8 @@ def read_jobs(
     paths: Sequence[Path | str], kind: str, benchmarks: Sequence[str], judges: Sequence[str] = ()
 ) -> pd.DataFrame:
     """The answers or verdicts of many jobs as one table, in an order that does not depend on how work was spread.
-
     ``paths`` are tables of the schema ``kind``, ``answers`` or ``verdicts``, job after job, shards in order. The rows
-    come by policy, step, benchmark and judge, in the order of ``benchmarks`` and ``judges``; within as in the files.
-    """
+    come by policy, step, benchmark and judge, in the order of ``benchmarks`` and ``judges``; within as in the files."""
     tables = [table for path in paths if len(table := read_table(path, kind))]
     rows = pd.concat(tables, ignore_index=True) if tables else read_table(paths[0], kind)
     order = pd.DataFrame({"run": rows.groupby(["experiment", "seed"], sort=False).ngroup(), "step": rows["step"]})

@@ -29,10 +29,8 @@ def task_name(pattern: str, document: dict[str, Any]) -> str:
 
 
 def task_file(name: str) -> Path:
-    """Where a task is described: by its name, or in a file of one's own, whose name ends in ``.yaml``.
-
-    UserError: there is no such task, with the names that are spelt much like it, or no such file.
-    """
+    """Where a task is described: by its name, or in a file of one's own, whose name ends in ``.yaml``. UserError: there
+    is no such task, with the names that are spelt much like it, or no such file."""
     if name.endswith(".yaml"):
         if not Path(name).is_file():
             raise UserError(f"{name} does not exist. Give the path of a task's file, or the name of a task.")
@@ -50,10 +48,8 @@ def task_file(name: str) -> Path:
 
 
 def check_task(pattern: str, metric: str | None = None) -> None:
-    """Raise :class:`UserError` where a task is unknown, is no choice among options, or does not report the metric.
-
-    With columns in braces, where that holds of all tasks that could be meant.
-    """
+    """Raise :class:`UserError` where a task is unknown, is no choice among options, or does not report the metric; of
+    a name with columns in braces, where that holds of all tasks that could be meant."""
     form = re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(pattern)))
     problem = None
     for name in filter(form.fullmatch, _files()["task"]) if "{" in pattern else [pattern]:
@@ -95,9 +91,7 @@ def task_config(path: Path) -> dict[str, Any]:
 
 def over_included(path: Path, given: dict[str, Any], read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """What a task's file says over what it includes: files beside it as in the harness, or tasks by their names.
-
-    ``given`` is what stands in the file ``path``, ``read`` reads one that it includes (UserError: it is not there).
-    """
+    ``given`` is what stands in the file ``path``, ``read`` reads one that it includes (UserError: it is not there)."""
     included, below = given.get("include", []), dict[str, Any]()
     for name in [included] if isinstance(included, str) else included:
         try:

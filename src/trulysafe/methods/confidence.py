@@ -46,11 +46,9 @@ def label_confidence(
 
 
 def mean_logged_confidence(log: pd.DataFrame, experiment: str) -> float:
-    """Mean gamma of an experiment's runs over all their steps: the constant of a placebo.
-
-    The log has columns experiment, seed, step, name, value; its ``confidence`` is a mean since the run's last entry.
-    UserError: the experiment logged no gamma.
-    """
+    """Mean gamma of an experiment's runs over all their steps: the constant of a placebo. The log has columns
+    experiment, seed, step, name, value; its ``confidence`` is a mean since the run's last entry. UserError: the
+    experiment logged no gamma."""
     found = log[(log["experiment"] == experiment) & (log["name"] == "confidence")].dropna(subset=["value"])
     found = found.sort_values(["seed", "step"])
     steps = found.groupby("seed")["step"].diff().fillna(found["step"])

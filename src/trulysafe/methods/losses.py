@@ -47,20 +47,16 @@ def confidence_hinge_loss(margin: Tensor, confidence: Tensor | float, beta: floa
 
 def robust_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
     """Robust DPO (Chowdhury et al., 2024): unbiased under labels that are wrong with probability ``1 - gamma``.
-
     ``(gamma l(h) - (1 - gamma) l(-h)) / (2 gamma - 1)`` with ``l(h) = -log sigmoid(beta h)``, for a confidence above
-    0.5. Equals TRL's ``robust`` with label smoothing ``1 - gamma``.
-    """
+    0.5. Equals TRL's ``robust`` with label smoothing ``1 - gamma``."""
     gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
     return (-gamma * F.logsigmoid(beta * margin) + (1 - gamma) * F.logsigmoid(-beta * margin)) / (2 * gamma - 1)
 
 
 def exo_pair_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
     """EXO on pairs (Ji et al., 2024, equation 16): divergence of the policy's preference from ``[gamma, 1 - gamma]``.
-
     The divergence from a certain label is infinite, so gamma stays :data:`EXO_SMOOTHING` away from 0 and 1. Equals
-    TRL's ``exo_pair`` with label smoothing ``1 - gamma``.
-    """
+    TRL's ``exo_pair`` with label smoothing ``1 - gamma``."""
     gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
     gamma = gamma.clamp(EXO_SMOOTHING, 1 - EXO_SMOOTHING)
     chosen, rejected = F.logsigmoid(beta * margin), F.logsigmoid(-beta * margin)
@@ -118,10 +114,8 @@ PER_TOKEN_LOSSES = ("ipo", "sigmoid_norm")
 
 def kto_reference_point(log_ratios: Tensor) -> Tensor:
     """z0 of KTO (the same, section 4): what the policy has gained on responses that do not belong to their prompts.
-
-    ``max(0, mean(log pi(y'|x) - log ref(y'|x)))`` over at least one mismatched response (sums, nats, [rows]),
-    detached, 0-dimensional: it estimates the divergence of policy and reference.
-    """
+    ``max(0, mean(log pi(y'|x) - log ref(y'|x)))`` over at least one mismatched response (sums, nats, [rows]), detached,
+    0-dimensional: it estimates the divergence of policy and reference."""
     return log_ratios.detach().mean().clamp(min=0)
 
 
@@ -142,10 +136,8 @@ in nats and all of shape [batch]. The mean over the loss is TRL's."""
 
 def sft_loss(chosen: Tensor, tokens: float) -> Tensor:
     """Supervised fine-tuning on the chosen responses alone, as TRL's ``sft``; rejection sampling on best-of-n pairs.
-
     ``chosen`` are sums over kept tokens, nats, [batch], and ``tokens`` is the mean number of these in the micro-batch,
-    so that the mean of what is returned, [batch], is the mean loss of a kept token.
-    """
+    so that the mean of what is returned, [batch], is the mean loss of a kept token."""
     return -chosen / tokens
 
 

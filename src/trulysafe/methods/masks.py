@@ -70,10 +70,8 @@ def message_mask(
 
 
 def hysteresis_state(token_rewards: Tensor, response_mask: Tensor, baseline: float = 0.0, width: float = 0.3) -> Tensor:
-    """State (+1 or -1) of the hysteresis rule after each token, shape [rows, tokens]; see :func:`message_mask`.
-
-    Found without a loop over time: the state is the side of the last crossing at or before the token.
-    """
+    """State (+1 or -1) of the hysteresis rule after each token, shape [rows, tokens]; see :func:`message_mask`. Found
+    without a loop over time: the state is the side of the last crossing at or before the token."""
     _check_levels(baseline, width)
     rewards, response = _checked(token_rewards, response_mask)
     crossed = ((rewards > baseline + width) | (rewards < baseline - width)) & response

@@ -78,9 +78,7 @@ def without_unusable(pairs: pd.DataFrame) -> Pairs:
 
 def within_length(pairs: pd.DataFrame, count: Callable[[str, str], int], max_length: int) -> Pairs:
     """Drop pairs whose longer conversation exceeds ``max_length`` tokens, as ``count(prompt, response)`` measures it.
-
-    Cutting them instead would take the endpoint away that the reward reads.
-    """
+    Cutting them instead would take the endpoint away that the reward reads."""
     columns = zip(pairs["prompt"].astype(str), pairs["chosen"].astype(str), pairs["rejected"].astype(str), strict=True)
     longest = [max(count(prompt, chosen), count(prompt, rejected)) for prompt, chosen, rejected in columns]
     return _dropped(pairs, {"too long": pd.Series(longest, index=pairs.index, dtype=float) > max_length})

@@ -18,11 +18,9 @@ Read = Callable[[str], pd.DataFrame]
 
 
 def refuse_too_many(plan: Plan, pool: str, prompts: pd.DataFrame, read: Read) -> None:
-    """Hold the mixes that are drawn from a pool against its labelled prompts; ``read`` reads a data set by its path.
-
-    A mix is passed over where its bound is not known yet: it draws from another pool as well, or from annotated pairs
-    that a labeller labels. The UserError names the mix, its key, the class, and what can be had at most.
-    """
+    """Hold the mixes that are drawn from a pool against its labelled prompts; ``read`` reads a data set by its path. A
+    mix is passed over where its bound is not known yet: it draws from another pool as well, or from annotated pairs
+    that a labeller labels. The UserError names the mix, its key, the class, and what can be had at most."""
     config = plan.config
     for name, mix in config.mixes.items():
         tables = [config.pairs[table] for table in mix.pairs]

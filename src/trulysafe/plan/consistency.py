@@ -104,9 +104,7 @@ def _comparison_problems(config: Configuration) -> Iterator[str]:
 
 def _mix_problems(config: Configuration) -> Iterator[str]:
     """Mixes that cannot be drawn: a rule that lacks what it needs, or more than all rows that the pairs can come from.
-
-    What pair construction drops is known only when it has run.
-    """
+    What pair construction drops is known only when it has run."""
     from trulysafe.pairs.mix import wanted_strata
 
     for name, mix in config.mixes.items():

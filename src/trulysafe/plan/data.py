@@ -17,11 +17,9 @@ class Data(Part):
         return [self.results(f"data/{name}.parquet") for name in names]
 
     def roles(self, names: Iterable[str]) -> dict[str, str]:
-        """Fingerprints of the roles of data sets' prompts by the last split, nothing before the first one.
-
-        They are a parameter of jobs that read rows by role. The split's manifest holds them, as it outlives a split
-        that fails: its outputs do not.
-        """
+        """Fingerprints of the roles of data sets' prompts by the last split, nothing before the first one. They are a
+        parameter of jobs that read rows by role. The split's manifest holds them, as it outlives a split that fails:
+        its outputs do not."""
         split = Path(self.results("data/split.parquet"))
         known = read_notes(split).get("roles", {}) if manifest_path(split).is_file() else {}
         return {name: known[name] for name in names if name in known}
@@ -32,10 +30,8 @@ class Data(Part):
 
     @property
     def used_as(self) -> dict[str, dict[str, Any]]:
-        """Data sets by the role of the stages that read them, ``{"kind": ..., "datasets": [...]}``.
-
-        What pairs are made of is left out: it lies in tables of its own.
-        """
+        """Data sets by the role of the stages that read them, ``{"kind": ..., "datasets": [...]}``. What pairs are made
+        of is left out: it lies in tables of its own."""
         found: dict[str, dict[str, Any]] = {}
         for use in uses(self.config):
             if use.role != "pairs" and use.datasets:

@@ -63,9 +63,7 @@ class Report(Part):
 
     def pair_work(self) -> dict[str, dict[str, Any]]:
         """What led to each trained arm's policies: trainings with their steps, number of rounds, jobs that made pairs.
-
-        A job is (kind, its output, its benchmark file). Arms that sample online have none.
-        """
+        A job is (kind, its output, its benchmark file). Arms that sample online have none."""
         found, before = {}, builds_on(self.config)
         for name, experiment in self.config.experiments.items():
             if experiment.method is None:

@@ -29,11 +29,9 @@ CAPTION = (
 
 
 def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
-    """Costs of every run in folders of training jobs, ``policies/<job>``: one row per run and kind of work.
-
-    Columns experiment, seed, kind, seconds, flops and tokens per step, steps, and the model's parameters, layers and
-    width; ``step`` is the whole step in seconds, the training's FLOPs and tokens.
-    """
+    """Costs of every run in folders of training jobs, ``policies/<job>``: one row per run and kind of work. Columns
+    experiment, seed, kind, seconds, flops and tokens per step, steps, and the model's parameters, layers and width;
+    ``step`` is the whole step in seconds, the training's FLOPs and tokens."""
     rows = []
     for path in sorted(found for folder in folders for found in Path(folder).glob(f"*/seed*/{COST_FILE}")):
         cost = json.loads(path.read_text(encoding="utf-8"))
@@ -48,11 +46,9 @@ def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
 
 
 def cost_rows(costs: pd.DataFrame, metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """One row per arm, from :func:`read_costs` and summary rows of schema ``metrics``.
-
-    Columns experiment, seeds, step_seconds with limits, step_flops, ``<kind>_seconds`` and ``<kind>_flops`` by kind of
-    work, overhead_seconds, overhead_flops, sampled_tokens, and per outcome its value and limits.
-    """
+    """One row per arm, from :func:`read_costs` and summary rows of schema ``metrics``. Columns experiment, seeds,
+    step_seconds with limits, step_flops, ``<kind>_seconds`` and ``<kind>_flops`` by kind of work, overhead_seconds,
+    overhead_flops, sampled_tokens, and per outcome its value and limits."""
     outcomes, means = outcomes_of(metrics, arms), mean_steps(costs)
     rows = []
     for name in (arm for arm in arms if arm in means.index):

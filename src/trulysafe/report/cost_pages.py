@@ -17,11 +17,8 @@ from trulysafe.report.table import Table
 
 
 def write_costs(folder: Path, run: Run, timings: Path | str, planned: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write what a run cost into a new folder; what nothing was measured of is left out.
-
-    ``timings`` is the folder of the benchmark files, ``planned`` is what led to each arm
-    (:func:`trulysafe.report.round_cost.read_work`).
-    """
+    """Write what a run cost into a new folder; what nothing was measured of is left out. ``timings`` is the folder of
+    the benchmark files, ``planned`` is what led to each arm (:func:`trulysafe.report.round_cost.read_work`)."""
     folder.mkdir()
     times = job_times(timings)
     time_rows(times).to_csv(folder / "per_rule.csv", index=False)

@@ -108,10 +108,8 @@ def new_panels(
     count: int, most: int, height: float, extra: float, xlabel: str, **options: Any
 ) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels, at most ``most`` side by side and rows evenly filled, each ``height`` inches high.
-
     ``extra`` is the height of what surrounds the panels; the lowest panel of each column bears ``xlabel``, and alone
-    has tick labels where the panels share their horizontal axis.
-    """
+    has tick labels where the panels share their horizontal axis."""
     down = ceil(count / most)
     across = ceil(count / down)
     width = max(COLUMN, PAGE * across / most) if down == 1 else PAGE

@@ -27,11 +27,9 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of a table with its limits, NaN where there are none; as text ``0.87 [0.82, 0.91]``.
-
-    ``form`` is how it is written, as in an f-string, or a function of the number; ``missing`` stands in the place of a
-    missing value; ``note`` follows the number and its limits.
-    """
+    """A number of a table with its limits, NaN where there are none; as text ``0.87 [0.82, 0.91]``. ``form`` is how it
+    is written, as in an f-string, or a function of the number; ``missing`` stands in the place of a missing value;
+    ``note`` follows the number and its limits."""
 
     value: float
     low: float = nan

@@ -50,10 +50,8 @@ def calibrate(model: HybridReward, safe_states: Any, unsafe_states: Any) -> Hybr
 
 def platt(safe_rewards: np.ndarray, unsafe_rewards: np.ndarray) -> tuple[float, float]:
     """Offset and temperature of least log loss of ``sigmoid((r - offset) / temperature)``, safe = 1 (Platt 1999).
-
     Platt's smoothed targets keep the temperature above 0 where the classes are separable; it is also kept from turning
-    the reward round where they are mixed up. 16 rewards a side give at most ``sigmoid = 17/18``.
-    """
+    the reward round where they are mixed up. 16 rewards a side give at most ``sigmoid = 17/18``."""
     rewards = np.concatenate([safe_rewards, unsafe_rewards])
     centre, spread = float(rewards.mean()), float(rewards.std()) or 1.0
     safe, unsafe = len(safe_rewards), len(unsafe_rewards)

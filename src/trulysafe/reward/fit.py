@@ -113,10 +113,8 @@ def fit_token_reward(
 
 def classifier(safe: np.ndarray, unsafe: np.ndarray, strength: float = STRENGTH) -> Pipeline:
     """Fit an L2-regularised logistic regression (``strength`` is C) on standardised features [N, features], safe = 1.
-
     Where features outnumber rows they are first rotated into the span of the rows: the penalty is blind to rotations,
-    so the solution is the same and found many times faster. ``decision_function`` gives log-odds of a safe response.
-    """
+    so the solution is the same and found many times faster. ``decision_function`` gives log-odds of a safe response."""
     rows, labels = np.concatenate([safe, unsafe]), np.repeat([1, 0], [len(safe), len(unsafe)])
     rotation = [KernelPCA(kernel="linear", eigen_solver="dense")] if rows.shape[1] > len(rows) else []
     return make_pipeline(StandardScaler(), *rotation, LogisticRegression(C=strength, max_iter=1000)).fit(rows, labels)

@@ -60,10 +60,8 @@ class HybridReward(nn.Module):
         nn.init.uniform_(self.gate, -bound, bound, generator=generator)
 
     def forward(self, states: Tensor) -> Tensor:
-        """Raw reward of each response, not centred on 0 (see :meth:`calibrated`): pooled states [N, L, D] -> [N].
-
-        The states may have any floating dtype; rewards have the parameters'. UserError: states of another shape.
-        """
+        """Raw reward of each response, not centred on 0 (see :meth:`calibrated`): pooled states [N, L, D] -> [N]. The
+        states may have any floating dtype; rewards have the parameters'. UserError: states of another shape."""
         return self._read(states, "[responses, layers, width]")
 
     def token_rewards(self, states: Tensor) -> Tensor:
@@ -110,9 +108,7 @@ class HybridReward(nn.Module):
 
     def calibrated(self, raw_rewards: Tensor) -> Tensor:
         """Centre and scale *raw rewards* (not states) so that their sigmoid is the probability of a safe response.
-
-        Label confidence reads the calibrated reward; the reward's own training always uses the raw one.
-        """
+        Label confidence reads the calibrated reward; the reward's own training always uses the raw one."""
         return (raw_rewards - self.offset) / self.temperature
 
     def _own_precision(self) -> torch.autocast:
@@ -121,9 +117,7 @@ class HybridReward(nn.Module):
 
     def save_pretrained(self, directory: Path | str, identity: Mapping[str, object] | None = None) -> None:
         """Write ``model.safetensors`` and ``config.json`` into ``directory``, which is made if it is not there.
-
-        ``identity`` tells the base model (and pooling) apart, as JSON values; the model's own if none is given.
-        """
+        ``identity`` tells the base model (and pooling) apart, as JSON values; the model's own if none is given."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
@@ -154,10 +148,8 @@ class HybridReward(nn.Module):
 
 
 def reward_margin_loss(safe_reward: Tensor, unsafe_reward: Tensor, margin: float = 1.0) -> Tensor:
-    """Pairwise loss that fits the hybrid reward (RBRM): ``-log sigmoid(r_safe - r_unsafe - margin)``, per pair.
-
-    Rewards are raw, never calibrated, and of one shape; ``margin`` is by how much the safe one should win.
-    """
+    """Pairwise loss that fits the hybrid reward (RBRM): ``-log sigmoid(r_safe - r_unsafe - margin)``, per pair. Rewards
+    are raw, never calibrated, and of one shape; ``margin`` is by how much the safe one should win."""
     return -F.logsigmoid(safe_reward - unsafe_reward - margin)
 
 

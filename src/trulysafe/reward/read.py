@@ -22,11 +22,9 @@ class Rewards(NamedTuple):
 def read_rewards(
     model: Any, conversations: Sequence[Encoded], pad: int, batch_size: int, reward: HybridReward, tokens: HybridReward
 ) -> list[Rewards]:
-    """Rewards of each response from the states of the base model that they were fitted on, without the LM head.
-
-    ``pad`` is the id to pad with, whose positions are masked; ``batch_size`` conversations of like length go through
-    the model at a time. ``reward`` is read at the endpoint and calibrated, ``tokens`` after every response token.
-    """
+    """Rewards of each response from the states of the base model that they were fitted on, without the LM head. ``pad``
+    is the id to pad with, whose positions are masked; ``batch_size`` conversations of like length go through the model
+    at a time. ``reward`` is read at the endpoint and calibrated, ``tokens`` after every response token."""
     decoder, _, _ = find_decoder(model)
 
     def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[Rewards]:

@@ -49,11 +49,9 @@ def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) ->
 
 
 def fit_scale(responses: Sequence[Sequence[float]], form: str) -> TokenScale:
-    """Centre and scale (mean and standard deviation over all tokens) of a form on the training split.
-
-    ``responses`` holds the prefix values of safe and unsafe ones in equal numbers, so that the centre lies between.
-    UserError: no values, or values that are not finite.
-    """
+    """Centre and scale (mean and standard deviation over all tokens) of a form on the training split. ``responses``
+    holds the prefix values of safe and unsafe ones in equal numbers, so that the centre lies between. UserError: no
+    values, or values that are not finite."""
     values = np.array([value for response in responses for value in prefix_form(response, form)])
     if not len(values) or not np.isfinite(values).all():
         found = "the prefix values of the training split are empty or not finite"

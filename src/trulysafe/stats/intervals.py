@@ -59,11 +59,9 @@ def share_interval(cells: Cells, level: float = LEVEL, resamples: int = RESAMPLE
 
 
 def product_interval(pair: Sequence[Cells]) -> Interval:
-    """Interval of the probability that two prompts drawn apart, one from each set, both come out right.
-
-    Row s of both sets of successes belongs to one training seed; their families are resampled apart. The value is the
-    mean over seeds of share times share, and ``n`` the smaller number of answers.
-    """
+    """Interval of the probability that two prompts drawn apart, one from each set, both come out right. Row s of both
+    sets of successes belongs to one training seed; their families are resampled apart. The value is the mean over seeds
+    of share times share, and ``n`` the smaller number of answers."""
     groups = [folded(cells) for cells in pair]
     statistic, sizes = bootstrap.product_of(groups), bootstrap.product_sizes(groups)
     variance, df = crossed_variance(statistic, sizes)

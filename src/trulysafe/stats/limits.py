@@ -47,11 +47,9 @@ def detectable(stderr: float, df: float, level: float = LEVEL) -> float:
 def planned_detectable(
     prompts: int, families: int, seeds: int, differ: float, family_spread: float, seed_spread: float
 ) -> float:
-    """:func:`detectable` of two arms before they are run; one seed of the arms is taken for the arms.
-
-    ``differ`` is the share of the answers in which the arms differ, ``family_spread`` and ``seed_spread`` the standard
-    deviation of the true difference between families, and between seeds.
-    """
+    """:func:`detectable` of two arms before they are run; one seed of the arms is taken for the arms. ``differ`` is the
+    share of the answers in which the arms differ, ``family_spread`` and ``seed_spread`` the standard deviation of the
+    true difference between families, and between seeds."""
     parts = family_spread**2 / families, seed_spread**2 / seeds if seeds > 1 else 0.0
     variance = differ / (prompts * seeds) + sum(parts)
     noise = sum(part**2 / max(count - 1, 1) for part, count in zip(parts, (families, seeds), strict=True))
@@ -91,10 +89,8 @@ def student_difference(value: float, n: int, variance: float, df: float, level: 
 
 def discordance(only_a: int, only_b: int, n: int, level: float) -> Difference:
     """Two shares on the same prompts: limits after Agresti and Min 2005 (half a pair added to each of the four cells).
-
     The p-value is read off the same statistic, so the limits leave out 0 exactly where it lies below 1 - level. Under
-    the null it rejects like McNemar's mid-p test (simulated in the tests).
-    """
+    the null it rejects like McNemar's mid-p test (simulated in the tests)."""
     more, less, total, df = only_a + 0.5, only_b + 0.5, n + 2.0, max(n - 1, 1)
     middle = (more - less) / total
     stderr = float(np.sqrt((more + less - total * middle**2) / total**2))

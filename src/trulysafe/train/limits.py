@@ -23,10 +23,8 @@ _LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")
 
 def check_limits(model: Mapping, training: Mapping[str, Any], launch: Launch, lengths: Sequence[int]) -> Memory:
     """Refuse a training that cannot work, before its model is loaded; returns the estimated memory of one device.
-
     ``lengths`` are tokens of prompt and longer response of each pair. UserError: pairs longer than the model's context,
-    a precision that the device or the optimiser cannot work with, or more memory than there is.
-    """
+    a precision that the device or the optimiser cannot work with, or more memory than there is."""
     config, dtype = config_of(model), dtype_of(model)
     context = context_of(config)
     if too_long := [length for length in lengths if length > context]:

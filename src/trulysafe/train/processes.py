@@ -29,11 +29,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def train_in_processes(folder: Path, launch: Launch) -> None:
-    """Train the run of a folder (:mod:`trulysafe.train.jobs`), which all nodes see, in several processes.
-
-    UserError: the processes stopped with an error or were told to stop, there are fewer GPUs than processes, or several
-    nodes are asked for outside of a SLURM job. OSError: the processes said that a disk is full.
-    """
+    """Train the run of a folder (:mod:`trulysafe.train.jobs`), which all nodes see, in several processes. UserError:
+    the processes stopped with an error or were told to stop, there are fewer GPUs than processes, or several nodes are
+    asked for outside of a SLURM job. OSError: the processes said that a disk is full."""
     _check_gpus(launch)
     for stale in folder.glob(ERROR_FILE.format(rank="*")):
         stale.unlink()

@@ -32,11 +32,9 @@ def run_data(
     values: pd.DataFrame | None = None,
     texts: pd.DataFrame | None = None,
 ) -> Dataset:
-    """Data set (:func:`training_set`) of one run of a training job, as in :meth:`trulysafe.plan.train.Train.runs`.
-
-    A mask reads ``values`` after each token where they come from another source than the hybrid reward; ``scale`` is
-    that of the token rewards, and ``texts`` are for a judge of texts.
-    """
+    """Data set (:func:`training_set`) of one run of a training job, as in :meth:`trulysafe.plan.train.Train.runs`. A
+    mask reads ``values`` after each token where they come from another source than the hybrid reward; ``scale`` is that
+    of the token rewards, and ``texts`` are for a judge of texts."""
     mix = read_table(run["mix"], "mix")
     rewards = pair_rows(run["rewards"]) if method.needs_reward else None
     drawn = mix[mix["draw"] == run["seed"]]

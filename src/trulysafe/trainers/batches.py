@@ -75,9 +75,7 @@ def _mismatched(example: Mapping[str, Any]) -> dict[str, Any]:
 
 class ShareOfMicroBatches:
     """Micro-batches of (row, weight) for the process of a rank, in the order of one process: accelerate's seeded one.
-
-    ``batch_size`` is over all processes, and a multiple of their number.
-    """
+    ``batch_size`` is over all processes, and a multiple of their number."""
 
     def __init__(self, rows: int, batch_size: int, processes: int, rank: int, seed: int) -> None:
         self.rows, self.batch_size, self.processes, self.rank = rows, batch_size, processes, rank
@@ -139,10 +137,8 @@ def mismatched_pairs(dataset: datasets.Dataset) -> datasets.Dataset:
 
 
 def with_reference_sums(dataset: datasets.Dataset, mismatched: datasets.Dataset) -> datasets.Dataset:
-    """Add the summed log-probabilities of each pair's partner under the reference, nats.
-
-    ``mismatched`` are its :func:`mismatched_pairs`, with TRL's columns ``ref_chosen_logps`` and ``ref_rejected_logps``.
-    """
+    """Add the summed log-probabilities of each pair's partner under the reference, nats. ``mismatched`` are its
+    :func:`mismatched_pairs`, with TRL's columns ``ref_chosen_logps`` and ``ref_rejected_logps``."""
     columns = {f"ref_{side}_logps": REFERENCE_SUM.format(side) for side in SIDES}
     sums = mismatched.select_columns(list(columns)).rename_columns(columns)
     return datasets.concatenate_datasets([dataset, sums], axis=1)

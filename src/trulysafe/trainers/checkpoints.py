@@ -28,10 +28,8 @@ def mark_complete(checkpoint: Path) -> None:
 
 class Progress(TrainerCallback):
     """What a Trainer has summed up since its last log row: saved by each process, and put back before the first step.
-
     Numbers go through JSON as Python floats, which keeps every bit. The loss and the tokens of the whole run, which no
-    row of the log needs, count from the resumption.
-    """
+    row of the log needs, count from the resumption."""
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer

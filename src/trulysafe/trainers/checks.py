@@ -43,11 +43,9 @@ def has_column(dataset: Any, column: str) -> bool:
 
 
 def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -> None:
-    """Refuse what TRL cannot prepare, and a method whose reward, columns or arguments are missing.
-
-    The data set is one to train or evaluate on, tokenised or not; it, the reward and TRL's arguments may be None. The
-    UserError names what is missing and what to give.
-    """
+    """Refuse what TRL cannot prepare, and a method whose reward, columns or arguments are missing. The data set is one
+    to train or evaluate on, tokenised or not; it, the reward and TRL's arguments may be None. The UserError names what
+    is missing and what to give."""
     confidence, mask = method.confidence, method.mask
     _check_form(dataset)
     _check_arguments(args)
@@ -97,11 +95,9 @@ def finished(dataset: Any, tokenizer: Any, method: Method) -> Any:
 
 
 def check_lengths(method: Method, dataset: Any, args: Any, model: Any) -> None:
-    """Refuse pairs that the model cannot read, and cut responses where the method needs their end.
-
-    TRL's ``max_length`` and ``truncation_mode`` say what the collator keeps. A streamed data set is not looked at. The
-    UserError says how many pairs are too long, and how long the longest is.
-    """
+    """Refuse pairs that the model cannot read, and cut responses where the method needs their end. TRL's ``max_length``
+    and ``truncation_mode`` say what the collator keeps. A streamed data set is not looked at. The UserError says how
+    many pairs are too long, and how long the longest is."""
     if not (isinstance(dataset, Dataset) and has_column(dataset, "prompt_ids")):
         return
     table = dataset.with_format("arrow")[:]

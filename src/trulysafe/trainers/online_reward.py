@@ -29,11 +29,9 @@ logger = logging.getLogger("trulysafe")
 
 
 class OnlineReward:
-    """A hybrid reward read, and with ``train`` updated (in place), at every micro-batch.
-
-    ``validation`` holds safe and unsafe states, each [N, L, D], to refit offset and temperature on, and for the AUC
-    that is logged. UserError: the calibration is to be refitted, and no states are given, or another model's.
-    """
+    """A hybrid reward read, and with ``train`` updated (in place), at every micro-batch. ``validation`` holds safe and
+    unsafe states, each [N, L, D], to refit offset and temperature on, and for the AUC that is logged. UserError: the
+    calibration is to be refitted, and no states are given, or another model's."""
 
     def __init__(
         self, reward: HybridReward, options: Confidence, train: bool, validation: tuple[Tensor, Tensor] | None = None
@@ -58,11 +56,9 @@ class OnlineReward:
         return self.reward.calibrated(self.reward(states))
 
     def update(self, chosen: Tensor, rejected: Tensor) -> float:
-        """One Adam step on ``-log sigmoid(r_c - r_r - 1)`` with labels as given; returns the loss before it.
-
-        Both sides are detached states of the responses of all processes, [N, L, D], so that all keep one reward; N is
-        at least 1: without a pair Adam would still move the weights, by its moments and the weight decay.
-        """
+        """One Adam step on ``-log sigmoid(r_c - r_r - 1)`` with labels as given; returns the loss before it. Both sides
+        are detached states of the responses of all processes, [N, L, D], so that all keep one reward; N is at least 1:
+        without a pair Adam would still move the weights, by its moments and the weight decay."""
         self.optimizer.zero_grad()
         loss = reward_margin_loss(self.reward(chosen), self.reward(rejected)).mean()
         loss.backward()

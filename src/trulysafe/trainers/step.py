@@ -122,10 +122,8 @@ def reference_log_probs(
 
 
 def token_mask(batch: MicroBatch, token_rewards: Tensor | None, options: Mask, seed: int) -> Tensor:
-    """Which response tokens count (paper B), with the mask's controls (``seed`` is the run's) and its log.
-
-    0/1, float32, [rows, places] as ``token_rewards``; 1 on every response token out of scope or without a mask.
-    """
+    """Which response tokens count (paper B), with the mask's controls (``seed`` is the run's) and its log. 0/1,
+    float32, [rows, places] as ``token_rewards``; 1 on every response token out of scope or without a mask."""
     response, ones, columns, log = batch.response, batch.response.float(), batch.columns, batch.log
     if options.rule == "none" or token_rewards is None:  # check_required refuses a mask without token rewards
         return ones
@@ -216,9 +214,7 @@ def pair_confidence(
 
 def kto_point(batch: MicroBatch, policy: Any, model: Any, checkpointing: Any) -> Tensor:
     """Reference point z0 of KTO over the mismatched pairs, a scalar in nats, without gradient; logged as ``kl``.
-
-    ``model`` is the policy as the engine has wrapped it; the policy's gradient checkpointing is off meanwhile.
-    """
+    ``model`` is the policy as the engine has wrapped it; the policy's gradient checkpointing is off meanwhile."""
     with torch.no_grad(), disable_gradient_checkpointing(policy, checkpointing):
         logps = token_log_probs(model, **batch.tokens("mismatched_")).sum(dim=1)
     accelerator = batch.log.accelerator

@@ -19,10 +19,8 @@ logger = logging.getLogger("trulysafe")
 
 
 def provenance_id(rule: str, params: Any, inputs: Any) -> str:
-    """Hash the rule, its parameters (options and code fingerprint) and its inputs' ids; never time, host or commit.
-
-    The shards of one piece of work share an id, and count once: another number of shards is the same work.
-    """
+    """Hash the rule, its parameters (options and code fingerprint) and its inputs' ids; never time, host or commit. The
+    shards of one piece of work share an id, and count once: another number of shards is the same work."""
     ids = sorted({input_id(path) for path in inputs})
     payload = {"rule": rule, "params": plain(dict(params.items())), "inputs": ids}
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]

@@ -32,10 +32,8 @@ def figure(run: Run) -> dict[str, Drawing]:
 
 
 def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
-    """One frontier over training steps per measured arm, from the end of the arm's ``start``; bases are stars.
-
-    Numbers: :func:`trulysafe.evaluate.frontiers.points`. UserError where no arm has been measured on both axes.
-    """
+    """One frontier over training steps per measured arm, from the end of the arm's ``start``; bases are stars. Numbers:
+    :func:`trulysafe.evaluate.frontiers.points`. UserError where no arm has been measured on both axes."""
     found = points(metrics[metrics["experiment"].isin(list(arms))])
     if found.empty:
         none = f"none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks"

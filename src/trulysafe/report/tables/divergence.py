@@ -31,10 +31,8 @@ def table(run: Run) -> dict[str, Table] | None:
 
 
 def divergence_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.DataFrame:
-    """One row per layer: columns ``layer`` and those of :data:`SOURCES` (nats, missing where there is none).
-
-    ``ours`` is :attr:`trulysafe.report.run.Run.layer_divergence` of one reward, None where no layer analysis was run.
-    """
+    """One row per layer: columns ``layer`` and those of :data:`SOURCES` (nats, missing where there is none). ``ours``
+    is :attr:`trulysafe.report.run.Run.layer_divergence` of one reward, None where no layer analysis was run."""
     frames = []
     for name, columns in (
         (PRINTED, {"KL_first": "printed_first", "KL_second": "printed_second"}),

@@ -38,11 +38,9 @@ def read_published(folder: Path | str, name: str) -> pd.DataFrame:
 
 
 def published_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Main results of Equilibrate RLHF in the paper's order, a row per model, benchmark, metric and method.
-
-    Columns ``paper`` (last version), ``version``, ``lowest`` and ``highest`` over all ``versions``, and ``ours``,
-    ``ci_low``, ``ci_high``, ``n``, of ``ours`` (columns model, method, benchmark, value, limits, n; published names).
-    """
+    """Main results of Equilibrate RLHF in the paper's order, a row per model, benchmark, metric and method. Columns
+    ``paper`` (last version), ``version``, ``lowest`` and ``highest`` over all ``versions``, and ``ours``, ``ci_low``,
+    ``ci_high``, ``n``, of ``ours`` (columns model, method, benchmark, value, limits, n; published names)."""
     read = read_published(folder, FILE)
     read["value"] = pd.to_numeric(read["value"])
     read["version"] = read["table"].str.extract(r"_v(\d+)_")[0].astype(int)

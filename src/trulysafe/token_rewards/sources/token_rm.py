@@ -81,11 +81,9 @@ def fit_token_rm(
     how: TokenFit,
     seed: int = 0,
 ) -> float:
-    """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and save it.
-
-    The model, of :func:`trulysafe.models.load.load_token_classifier`, is changed. Returns the loss of the last tenth of
-    the steps, nats per token. UserError: one of the two sides is empty.
-    """
+    """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and save it. The model, of
+    :func:`trulysafe.models.load.load_token_classifier`, is changed. Returns the loss of the last tenth of the steps,
+    nats per token. UserError: one of the two sides is empty."""
     from tempfile import TemporaryDirectory
 
     from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments
