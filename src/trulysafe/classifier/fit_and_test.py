@@ -1,8 +1,7 @@
 """Choose, fit and test a text classifier so that the reported scores are of the very classifier that is used.
 
 Prompts (with their near-duplicates) are held out by hash. On the rest every feature set gets its strength of penalty by
-grouped cross-validation, which also chooses the feature set; then all feature sets, the baseline among them, are scored
-on the held-out rows.
+grouped cross-validation, which also chooses the feature set; all sets, and the baseline, are scored on held-out rows.
 """
 
 from collections.abc import Sequence

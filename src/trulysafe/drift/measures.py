@@ -71,9 +71,8 @@ def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
 
 
 def order_values(pool: pd.DataFrame) -> pd.DataFrame:
-    """Columns experiment, seed, step, prompt_id, family, kendall, spearman, same_best, per policy and prompt. Prompts
-    with fewer than :data:`FEWEST` responses, or whose responses are all equally likely, have no order and are left
-    out."""
+    """Columns experiment, seed, step, prompt_id, family, kendall, spearman, same_best, per policy and prompt. Left out
+    are prompts without an order: with fewer than :data:`FEWEST` responses, or with equally likely ones alone."""
     rows = []
     for key, group in pool.groupby([*_POLICY, "prompt_id"], sort=True):
         now, before = (group[name].to_numpy() / group["tokens"].to_numpy() for name in ("logp", "reference_logp"))

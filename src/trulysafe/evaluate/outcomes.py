@@ -7,8 +7,7 @@ Axes and metrics, each a share of the answers that were judged:
   ``malformed``.
 - ``cut_off`` on every axis: the token limit ended the answer.
 - ``helpfulness`` (questions with checkable answers): ``helpful`` = judged correct, a malformed answer is not; answers
-  that the judge did not check are left out, and a judge that checks none has no such metric; ``over_refusal`` =
-  refuses; ``malformed``.
+  that the judge did not check are left out (all: no such metric); ``over_refusal`` = refuses; ``malformed``.
 
 A choice among given options (verdict ``chosen``) is no answer: it is ``helpful`` or not, and counts in no other metric.
 
@@ -64,7 +63,7 @@ KEYS = ["experiment", "seed", "step", "benchmark", "judge", "prompt_id"]
 
 
 def read_jobs(
-    paths: Sequence[Path | str], kind: str, benchmarks: Sequence[str], judges: Sequence[str] = ()
+    paths: Sequence[Path | str], kind: str, benchmarks: list[str], judges: Sequence[str] = ()
 ) -> pd.DataFrame:
     """The answers or verdicts of many jobs as one table, in an order that does not depend on how work was spread.
     ``paths`` are tables of the schema ``kind``, ``answers`` or ``verdicts``, job after job, shards in order. The rows

@@ -1,7 +1,6 @@
 """Preference pairs: by re-ranking sampled responses (RBRM, preference construction), or as a dataset gives them.
 
-Every prompt or pair that is dropped is counted, by reason and risk class: drops are not random, and quotas are filled
-afterwards.
+Every prompt or pair that is dropped is counted, by reason and risk class, as drops are not random.
 """
 
 from collections import Counter

@@ -8,8 +8,7 @@ Pairs are taken in the order of a hash of (draw, pair), so a draw is a simple ra
 not depend on the order of the tables, and is nested: within one draw the smaller set is contained in the larger one.
 
 Labels may be flipped deliberately, to see which method notices: a share of the harmful pairs of each class, by a hash
-of its own, so that the pairs are the same whatever the share, and the smaller set of flipped ones is contained in the
-larger one.
+of its own: the pairs are the same whatever the share, and the smaller set of flipped ones lies in the larger one.
 """
 
 from collections.abc import Mapping, Sequence

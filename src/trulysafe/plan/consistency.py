@@ -74,13 +74,13 @@ def _refit_problems(config: Configuration) -> Iterator[str]:
 
 
 def _mismatch(
-    config: Configuration, where: str, reward: str, user: str, model: str, table: str = "rewards"
+    config: Configuration, where: str, name: str, user: str, model: str, of: str = "rewards"
 ) -> Iterator[str]:
     """Say so where a reward, or a source of token rewards, is of another model than what it is read on."""
-    fitted_on = getattr(config, table)[reward].model
+    fitted_on = getattr(config, of)[name].model
     if fitted_on != model:
-        do = f"Define one of model {model!r} under {table}, and name it here."
-        yield f"{where}: {table}.{reward} is of the model {fitted_on!r}, the {user} uses {model!r}. {do}"
+        do = f"Define one of model {model!r} under {of}, and name it here."
+        yield f"{where}: {of}.{name} is of the model {fitted_on!r}, the {user} uses {model!r}. {do}"
 
 
 def _comparison_problems(config: Configuration) -> Iterator[str]:

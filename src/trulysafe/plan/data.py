@@ -18,8 +18,7 @@ class Data(Part):
 
     def roles(self, names: Iterable[str]) -> dict[str, str]:
         """Fingerprints of the roles of data sets' prompts by the last split, nothing before the first one. They are a
-        parameter of jobs that read rows by role. The split's manifest holds them, as it outlives a split that fails:
-        its outputs do not."""
+        parameter of jobs that read rows by role. The split's manifest has them, which outlives a split that fails."""
         split = Path(self.results("data/split.parquet"))
         known = read_notes(split).get("roles", {}) if manifest_path(split).is_file() else {}
         return {name: known[name] for name in names if name in known}

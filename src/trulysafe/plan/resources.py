@@ -1,8 +1,7 @@
 """What a job asks a cluster for: GPUs, cores, memory and time, by kind of work and size of model.
 
 The numbers are starting points for nodes with 80 GB GPUs and for jobs of under an hour to half a day; a profile
-overrides any of them by rule (``set-resources``). They are no parameters of a rule: changing one reruns nothing. On a
-laptop they are only labels.
+overrides any of them by rule (``set-resources``). Changing one reruns nothing. On a laptop they are only labels.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +16,8 @@ from trulysafe.models.sizes import weights_in
 SIZES = {"tiny": 0.1, "1b": 3.0, "8b": 9.5, "13b": 20.0, "70b": float("inf")}
 """Size classes of models, and how many billion parameters each reaches up to."""
 
-KEYS = (
-    "slurm_partition cpus_per_task mem_mb runtime gpu gpu_model gres constraint mpi nodes tasks tasks_per_gpu".split()
-)
+_GPU_KEYS = "gpu gpu_model gres constraint mpi nodes tasks tasks_per_gpu".split()
+KEYS = ["slurm_partition", "cpus_per_task", "mem_mb", "runtime", *_GPU_KEYS]
 """Resources that a rule with a model may ask for."""
 
 

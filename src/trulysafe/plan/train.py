@@ -37,8 +37,7 @@ class Train(Part):
 
     def runs(self, job: str) -> list[dict[str, Any]]:
         """What one training job does: per run its experiment, seed, mix, starting point and resolved training options.
-        ``model`` is where the run starts and what it is held against; ``reference`` and ``rewards`` were made with
-        it."""
+        ``model`` is where the run starts and what it is held against, and made ``reference`` and ``rewards``."""
         return [self._run(name, seed) for name, seed in self.plan.policies.trained[job]]
 
     def _run(self, name: str, seed: int) -> dict[str, Any]:

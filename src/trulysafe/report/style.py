@@ -105,7 +105,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
 
 
 def new_panels(
-    count: int, most: int, height: float, extra: float, xlabel: str, **options: Any
+    count: int, most: int, height: float, extra: float, xlabel: str, **how: Any
 ) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels, at most ``most`` side by side and rows evenly filled, each ``height`` inches high.
     ``extra`` is the height of what surrounds the panels; the lowest panel of each column bears ``xlabel``, and alone
@@ -113,13 +113,13 @@ def new_panels(
     down = ceil(count / most)
     across = ceil(count / down)
     width = max(COLUMN, PAGE * across / most) if down == 1 else PAGE
-    figure, grid = new_figure(width, extra + down * height, down, across, **options)
+    figure, grid = new_figure(width, extra + down * height, down, across, **how)
     for axes in grid.flat[count:]:
         axes.remove()
     for index, axes in enumerate(grid.flat[:count]):
         lowest = index >= count - across
         axes.set_xlabel(xlabel if lowest else "")
-        axes.tick_params(axis="x", labelbottom=lowest or not options.get("sharex"))
+        axes.tick_params(axis="x", labelbottom=lowest or not how.get("sharex"))
     return figure, list(grid.flat[:count])
 
 

@@ -21,8 +21,7 @@ NOTE = "Shares of prompts; brackets: 95% intervals over seeds and prompt familie
 
 def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
     """Write the summary of a run as Markdown that also reads well in a terminal. Its metrics, contrasts and matched
-    safety are read, each arm is held against its ``base``; ``facts`` are sentences that only the caller knows, such as
-    :func:`measured_facts`."""
+    safety are read, each arm is held against its ``base``; ``facts`` are sentences such as :func:`measured_facts`."""
     rows = main.main_rows(run.metrics, run.arms)
     parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(_short(rows)), NOTE]
     if declared := contrasts.table(run):

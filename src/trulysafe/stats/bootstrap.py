@@ -187,8 +187,7 @@ def _share(sums: Array, counts: Array) -> Array:
 
 
 def product_sizes(pair: Sequence[Cells]) -> tuple[int, ...]:
-    """Numbers of seeds and of each set's families (UserError: the sets have not the same seeds, or a seed answered only
-    one of them)."""
+    """Numbers of seeds and of each set's families (UserError: the sets' seeds differ, or one answered only one set)."""
     seeds = {cells.counts.shape[0] for cells in pair}
     if len(seeds) > 1 or any((cells.counts.sum(axis=1) == 0).any() for cells in pair):
         raise UserError("a product of shares needs answers of every seed on both sets. Evaluate every seed on both.")

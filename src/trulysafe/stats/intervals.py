@@ -36,12 +36,10 @@ def interval(
 
     Returns:
         Without clusters Wilson's interval for 0/1 answers and Student's for other values; with clusters the crossed
-        bootstrap of :mod:`trulysafe.stats`. Values other than 0/1 answers have no limits (NaN) where there is a single
-        one, or all are alike.
+        bootstrap of :mod:`trulysafe.stats`. Values other than 0/1 answers have no limits (NaN) where all are alike.
 
     Raises:
-        UserError: no values, a value that is not finite, a missing seed or family, unequal lengths, or an option out
-            of range.
+        UserError: no values, one that is not finite, a missing seed or family, unequal lengths, an option out of range.
     """
     frame = bootstrap.checked_answers({"values": values}, seeds, families, level, resamples)
     cells = bootstrap.cells_of(frame, "values")

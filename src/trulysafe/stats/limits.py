@@ -1,6 +1,5 @@
 """From a variance to limits and p-values: Wilson's, Student's, and those of two shares on the same prompts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,9 +68,7 @@ def wilson(share: float, n: int, filled: int, variance: float, df: float, level:
     return Interval(float(share), n, stderr, float(min(low, share)), float(max(high, share)))
 
 
-def student_interval(
-    value: float, n: int, variance: float, df: float, level: float, bounds: Sequence[float]
-) -> Interval:
+def student_interval(value: float, n: int, variance: float, df: float, level: float, bounds: tuple) -> Interval:
     """Student's interval, cut to ``bounds``; without limits (NaN) where there is no variance to estimate."""
     if not variance > 0.0:
         return Interval(value, n, float("nan"), float("nan"), float("nan"))

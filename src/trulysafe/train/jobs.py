@@ -1,8 +1,7 @@
 """Training runs that survive their job: a folder per run, owned by one process at a time, gone on with after a failure.
 
 A run's folder holds what it is (``run.json``), its checkpoints, its snapshots so far and, written last, its log: a run
-with a log is finished and is not trained again. The folder lies outside the job's outputs, which Snakemake deletes when
-the job fails.
+with a log is finished and is not trained again. The folder lies outside the job's outputs: a failed job loses those.
 """
 
 import logging

@@ -37,8 +37,7 @@ def table(run: Run) -> dict[str, Table]:
 
 def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """One row per arm (in order, at its last step) and column that was measured; ``seeds`` says how many are pooled.
-    Columns experiment, label, step, seeds, column, value, ci_low, ci_high, n. UserError: no arm was measured on
-    them."""
+    Columns experiment, label, step, seeds, column, value, ci_low, ci_high, n. UserError: no arm was measured."""
     rows = at_last_step(metrics[metrics["judge"] == MAIN])
     seeds = rows[rows["seed"] != POOLED].groupby("experiment")["seed"].nunique()
     of_column = {(f"test/{axis}", risk, metric): column for column, (axis, risk, metric) in COLUMNS.items()}
