@@ -70,19 +70,18 @@ def mean_steps(costs: pd.DataFrame) -> pd.DataFrame:
 
 def cost_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay :func:`cost_rows` out for reading, one line per arm."""
-    return pd.DataFrame(
-        {
-            "Arm": [label_of(arms, name) for name in rows["experiment"]],
-            "Seeds": rows["seeds"].tolist(),
-            "s per step": numbers(rows["step_seconds"], ".3g"),
-            "overhead, s": numbers(rows["overhead_seconds"], ".3g", zero=""),
-            "training, FLOPs": numbers(rows["step_flops"], ".2e"),
-            "overhead, FLOPs": numbers(rows["overhead_flops"], ".2e", zero=""),
-            "overhead / training": numbers(rows["overhead_flops"] / rows["step_flops"], ".3g", zero=""),
-            "sampled tokens": numbers(rows["sampled_tokens"], ".3g", zero=""),
-            **outcome_cells(rows),
-        }
-    )
+    columns = {
+        "Arm": [label_of(arms, name) for name in rows["experiment"]],
+        "Seeds": rows["seeds"].tolist(),
+        "s per step": numbers(rows["step_seconds"], ".3g"),
+        "overhead, s": numbers(rows["overhead_seconds"], ".3g", zero=""),
+        "training, FLOPs": numbers(rows["step_flops"], ".2e"),
+        "overhead, FLOPs": numbers(rows["overhead_flops"], ".2e", zero=""),
+        "overhead / training": numbers(rows["overhead_flops"] / rows["step_flops"], ".3g", zero=""),
+        "sampled tokens": numbers(rows["sampled_tokens"], ".3g", zero=""),
+        **outcome_cells(rows),
+    }
+    return pd.DataFrame(columns)
 
 
 def numbers(values: pd.Series, form: str, zero: str | None = None) -> list[Cell]:

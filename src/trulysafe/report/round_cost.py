@@ -115,19 +115,18 @@ def _of_steps(means: pd.DataFrame, work: ArmWork) -> dict[str, float]:
 
 def whole_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay :func:`whole_rows` out for reading, one line per arm."""
-    return pd.DataFrame(
-        {
-            "Arm": [label_of(arms, name) for name in rows["experiment"]],
-            "Rounds": ["online" if row["online"] else str(row["rounds"]) for row in rows.to_dict("records")],
-            "training, s": numbers(rows["training_seconds"], ".3g"),
-            "pairs, whole jobs, s": numbers(rows["pairs_job_seconds"], ".3g"),
-            "pairs, work, s": numbers(rows["pairs_seconds"], ".3g"),
-            "training, FLOPs": numbers(rows["training_flops"], ".2e"),
-            "pairs, FLOPs": numbers(rows["pairs_flops"], ".2e"),
-            "pairs / training": numbers(rows["pairs_flops"] / rows["training_flops"], ".3g"),
-            **outcome_cells(rows),
-        }
-    )
+    columns = {
+        "Arm": [label_of(arms, name) for name in rows["experiment"]],
+        "Rounds": ["online" if row["online"] else str(row["rounds"]) for row in rows.to_dict("records")],
+        "training, s": numbers(rows["training_seconds"], ".3g"),
+        "pairs, whole jobs, s": numbers(rows["pairs_job_seconds"], ".3g"),
+        "pairs, work, s": numbers(rows["pairs_seconds"], ".3g"),
+        "training, FLOPs": numbers(rows["training_flops"], ".2e"),
+        "pairs, FLOPs": numbers(rows["pairs_flops"], ".2e"),
+        "pairs / training": numbers(rows["pairs_flops"] / rows["training_flops"], ".3g"),
+        **outcome_cells(rows),
+    }
+    return pd.DataFrame(columns)
 
 
 def whole_ratios(rows: pd.DataFrame) -> pd.DataFrame:

@@ -59,14 +59,15 @@ def _response(row: dict, number: int, side: str, scale: TokenScale, mask: Mask, 
     rewards = torch.tensor([scale.apply(row[f"{side}_token_values"])])
     ones, is_chosen = torch.ones_like(rewards), torch.tensor([side == "chosen"])
     kept, _ = training_mask(rewards, ones, is_chosen, mask)
-    return pd.DataFrame(
-        {
-            "place": np.arange(1, len(ids) + 1),
-            "token": [tokenizer.decode([token]) for token in ids],
-            "reward": np.round(rewards[0].numpy().astype(float), 6),
-            "state": hysteresis_state(rewards, ones, mask.baseline, mask.width)[0].numpy(),
-            "kept": kept[0].numpy().astype(bool),
-            "band_low": mask.baseline - mask.width,
-            "band_high": mask.baseline + mask.width,
-        }
-    ).assign(example=number, side=side, **{key: row[key] for key in ("pair_id", "risk", "prompt")})
+    columns = {
+        "place": np.arange(1, len(ids) + 1),
+        "token": [tokenizer.decode([token]) for token in ids],
+        "reward": np.round(rewards[0].numpy().astype(float), 6),
+        "state": hysteresis_state(rewards, ones, mask.baseline, mask.width)[0].numpy(),
+        "kept": kept[0].numpy().astype(bool),
+        "band_low": mask.baseline - mask.width,
+        "band_high": mask.baseline + mask.width,
+    }
+    return pd.DataFrame(columns).assign(
+        example=number, side=side, **{key: row[key] for key in ("pair_id", "risk", "prompt")}
+    )

@@ -60,13 +60,12 @@ def published_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.D
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
     """Lay :func:`published_rows` out for reading."""
     limits = zip(rows["lowest"], rows["highest"], strict=True)
-    return pd.DataFrame(
-        {
-            "Model": rows["model"],
-            "Benchmark": rows["benchmark"],
-            "Method": rows["method"],
-            f"Paper (v{rows['version'].max()})": [Cell(value, form=".4f") for value in rows["paper"]],
-            "Spread over versions": ["none" if low == high else f"{low:.4f} to {high:.4f}" for low, high in limits],
-            "Ours": cells(rows, "ours", ".4f", missing=NOT_RUN),
-        }
-    )
+    columns = {
+        "Model": rows["model"],
+        "Benchmark": rows["benchmark"],
+        "Method": rows["method"],
+        f"Paper (v{rows['version'].max()})": [Cell(value, form=".4f") for value in rows["paper"]],
+        "Spread over versions": ["none" if low == high else f"{low:.4f} to {high:.4f}" for low, high in limits],
+        "Ours": cells(rows, "ours", ".4f", missing=NOT_RUN),
+    }
+    return pd.DataFrame(columns)
