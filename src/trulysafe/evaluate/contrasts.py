@@ -17,16 +17,11 @@ from trulysafe.stats.comparisons import holm, paired_difference, paired_product_
 from trulysafe.stats.intervals import interval, product_interval
 from trulysafe.stats.limits import Difference
 
-COLUMNS = [
-    "contrast", "primary", "a", "b", "metric", "risk", "step_a", "step_b", "value_a", "value_b", "difference", "n",
-    "seeds", "families", "stderr", "ci_low", "ci_high", "detectable", "p_value", "p_holm",
-]  # fmt: skip
+COLUMNS = "contrast primary a b metric risk step_a step_b value_a value_b difference n seeds families".split()
+COLUMNS += "stderr ci_low ci_high detectable p_value p_holm".split()
 METRICS = tuple(MAIN_METRIC.values())
 """Outcomes of every ablation: harmful prompts handled safely, look-alikes refused, questions answered rightly."""
-JUDGE_COLUMNS = [
-    "benchmark", "axis", "main", "judge", "outcome", "main_share", "share", "agreement", "ci_low", "ci_high", "kappa",
-    "n",
-]  # fmt: skip
+JUDGE_COLUMNS = "benchmark axis main judge outcome main_share share agreement ci_low ci_high kappa n".split()
 _PROMPT = ["benchmark", "prompt_id"]
 
 

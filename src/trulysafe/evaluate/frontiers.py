@@ -16,9 +16,7 @@ from trulysafe.evaluate.outcomes import MAIN
 from trulysafe.stats.intervals import interval
 
 LEVELS = (0.7, 0.8, 0.9)
-MATCHED_COLUMNS = [
-    "experiment", "seed", "level", "metric", "value", "step", "status", "seeds", "reached", "ci_low", "ci_high",
-]  # fmt: skip
+MATCHED_COLUMNS = "experiment seed level metric value step status seeds reached ci_low ci_high".split()
 
 
 def matched_safety(

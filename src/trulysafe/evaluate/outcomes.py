@@ -62,14 +62,12 @@ MAIN = "main"
 KEYS = ["experiment", "seed", "step", "benchmark", "judge", "prompt_id"]
 
 
-def read_jobs(
-    paths: Sequence[Path | str], kind: str, benchmarks: list[str], judges: Sequence[str] = ()
-) -> pd.DataFrame:
+def read_jobs(paths: Sequence[Path | str], of: str, benchmarks: list[str], judges: Sequence[str] = ()) -> pd.DataFrame:
     """The answers or verdicts of many jobs as one table, in an order that does not depend on how work was spread.
-    ``paths`` are tables of the schema ``kind``, ``answers`` or ``verdicts``, job after job, shards in order. The rows
+    ``paths`` are tables of the schema ``of``, ``answers`` or ``verdicts``, job after job, shards in order. The rows
     come by policy, step, benchmark and judge, in the order of ``benchmarks`` and ``judges``; within as in the files."""
-    tables = [table for path in paths if len(table := read_table(path, kind))]
-    rows = pd.concat(tables, ignore_index=True) if tables else read_table(paths[0], kind)
+    tables = [table for path in paths if len(table := read_table(path, of))]
+    rows = pd.concat(tables, ignore_index=True) if tables else read_table(paths[0], of)
     order = pd.DataFrame({"run": rows.groupby(["experiment", "seed"], sort=False).ngroup(), "step": rows["step"]})
     for column, names in (("benchmark", benchmarks), ("judge", judges)):
         if column in rows:

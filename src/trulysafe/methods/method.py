@@ -118,9 +118,7 @@ class Mask(TableOfKinds, PublicTable):
         "`token_rewards`.",
     )
     form: Form = Field("level", description="`level` is r_t itself, `difference` its increment.")
-    eos: EndOfTurn = Field(
-        "keep", description="What becomes of the end-of-turn token: `keep`, `drop`, or leave it to the `rule`."
-    )
+    eos: EndOfTurn = Field("keep", description="End-of-turn token: `keep` it, `drop` it, or leave it to the `rule`.")
     minimum_share: Share = Field(0.1, description="A response with a smaller share of kept tokens is kept whole.")
     control: MaskControl = Field(
         "none",
@@ -158,9 +156,7 @@ class Online(PublicTable):
     top_p: Annotated[float, Field(gt=0, le=1), NO_FLAG] = Field(1.0, description="Nucleus mass.")
     repetition_penalty: Positive = Field(1.0, description="Penalty on tokens that already occur.")
     max_new_tokens: Count = Field(256, description="Token limit; a response that reaches it is not judged.")
-    min_gap: NotNegative = Field(
-        0.0, description="A pair whose calibrated rewards differ by no more than this is dropped from the step."
-    )
+    min_gap: NotNegative = Field(0.0, description="Pairs whose calibrated rewards differ by no more are dropped.")
 
     @model_validator(mode="after")
     def _makes_pairs(self) -> Self:

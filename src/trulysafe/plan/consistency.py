@@ -73,14 +73,12 @@ def _refit_problems(config: Configuration) -> Iterator[str]:
             yield f"{where}: {why}, and rewards.{reward}.fit.validation_share is 0. {do}"
 
 
-def _mismatch(
-    config: Configuration, where: str, name: str, user: str, model: str, of: str = "rewards"
-) -> Iterator[str]:
+def _mismatch(config: Configuration, where: str, name: str, by: str, model: str, of: str = "rewards") -> Iterator[str]:
     """Say so where a reward, or a source of token rewards, is of another model than what it is read on."""
     fitted_on = getattr(config, of)[name].model
     if fitted_on != model:
         do = f"Define one of model {model!r} under {of}, and name it here."
-        yield f"{where}: {of}.{name} is of the model {fitted_on!r}, the {user} uses {model!r}. {do}"
+        yield f"{where}: {of}.{name} is of the model {fitted_on!r}, the {by} uses {model!r}. {do}"
 
 
 def _comparison_problems(config: Configuration) -> Iterator[str]:

@@ -104,11 +104,9 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
 
 
-def new_panels(
-    count: int, most: int, height: float, extra: float, xlabel: str, **how: Any
-) -> tuple[Figure, list[Axes]]:
+def new_panels(count: int, most: int, height: float, extra: float, label: str, **how: Any) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels, at most ``most`` side by side and rows evenly filled, each ``height`` inches high.
-    ``extra`` is the height of what surrounds the panels; the lowest panel of each column bears ``xlabel``, and alone
+    ``extra`` is the height of what surrounds the panels; the lowest panel of each column bears ``label``, and alone
     has tick labels where the panels share their horizontal axis."""
     down = ceil(count / most)
     across = ceil(count / down)
@@ -118,7 +116,7 @@ def new_panels(
         axes.remove()
     for index, axes in enumerate(grid.flat[:count]):
         lowest = index >= count - across
-        axes.set_xlabel(xlabel if lowest else "")
+        axes.set_xlabel(label if lowest else "")
         axes.tick_params(axis="x", labelbottom=lowest or not how.get("sharex"))
     return figure, list(grid.flat[:count])
 

@@ -21,10 +21,8 @@ from trulysafe.stats.comparisons import holm, paired_difference
 
 OUTCOMES = ("ranked", "sign", "brier", "gamma_gap")
 """Outcomes of a held-out pair: see :func:`pair_outcomes`."""
-COLUMNS = [
-    "ablation", "choice", "primary", "a", "b", "metric", "value_a", "value_b", "difference", "n", "seeds", "families",
-    "stderr", "ci_low", "ci_high", "p_value", "p_holm",
-]  # fmt: skip
+COLUMNS = "ablation choice primary a b metric value_a value_b difference n seeds families".split()
+COLUMNS += "stderr ci_low ci_high p_value p_holm".split()
 
 
 def held_out_rewards(

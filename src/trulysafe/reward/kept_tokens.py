@@ -60,6 +60,9 @@ def _response(row: dict, number: int, side: str, scale: TokenScale, mask: Mask, 
     ones, is_chosen = torch.ones_like(rewards), torch.tensor([side == "chosen"])
     kept, _ = training_mask(rewards, ones, is_chosen, mask)
     columns = {
+        "example": number,
+        "side": side,
+        **{key: row[key] for key in ("pair_id", "risk", "prompt")},
         "place": np.arange(1, len(ids) + 1),
         "token": [tokenizer.decode([token]) for token in ids],
         "reward": np.round(rewards[0].numpy().astype(float), 6),
@@ -68,6 +71,4 @@ def _response(row: dict, number: int, side: str, scale: TokenScale, mask: Mask, 
         "band_low": mask.baseline - mask.width,
         "band_high": mask.baseline + mask.width,
     }
-    return pd.DataFrame(columns).assign(
-        example=number, side=side, **{key: row[key] for key in ("pair_id", "risk", "prompt")}
-    )
+    return pd.DataFrame(columns)

@@ -117,16 +117,14 @@ class PreferenceTrainer(DPOTrainer):
         models = policy, self.ref_model, self._token_reward
         ref_logps, token_rewards = step.reference_log_probs(batch, *models, checkpointing, masked)
         mask = step.token_mask(batch, token_rewards, method.mask, self.args.seed)
-        policy_sums, ref_sums = step.sums(logps, mask), step.sums(ref_logps, mask)
+        sums = step.sums(logps, mask), step.sums(ref_logps, mask)
 
         # How much each label is trusted, the margins, and the loss of each pair.
         read, draws_of = states.stacked() if states else None, (self.args.seed, self.state.global_step)
         gamma = step.pair_confidence(
             batch, method.confidence, read, self.reward, training=training, draws_of=draws_of, meter=self.meter
         )
-        losses = step.pair_losses(
-            batch, method.loss, policy_sums, ref_sums, mask=mask, gamma=gamma, beta=self.beta, point=point
-        )
+        losses = step.pair_losses(batch, method.loss, *sums, mask=mask, gamma=gamma, beta=self.beta, point=point)
         self._refuse_non_finite(losses, "loss", inputs)
         loss = (losses * batch.weight).mean()
 

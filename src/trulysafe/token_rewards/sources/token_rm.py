@@ -108,7 +108,5 @@ def fit_token_rm(
 
 
 def _example(item: Encoded, label: int) -> dict[str, Any]:
-    return {
-        "input_ids": item.prompt_ids + item.response_ids,
-        "labels": [_IGNORED] * len(item.prompt_ids) + [label] * len(item.response_ids),
-    }
+    labels = [_IGNORED] * len(item.prompt_ids) + [label] * len(item.response_ids)
+    return {"input_ids": item.prompt_ids + item.response_ids, "labels": labels}
