@@ -37,10 +37,8 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.schema import REFERENCE, VERDICTS
 from trulysafe.stats.intervals import interval
 
-SIDES = {
-    "kendall": "order", "spearman": "order", "same_best": "order",
-    "pool_shift": "distribution", "fresh_shift": "distribution", "token_js": "distribution", "class_tv": "distribution",
-}  # fmt: skip
+ORDER, DISTRIBUTION = ("kendall", "spearman", "same_best"), ("pool_shift", "fresh_shift", "token_js", "class_tv")
+SIDES = dict.fromkeys(ORDER, "order") | dict.fromkeys(DISTRIBUTION, "distribution")
 RANGES = {"kendall": (-1.0, 1.0), "spearman": (-1.0, 1.0), "token_js": (0.0, 1.0), "class_tv": (0.0, 1.0)}
 COLUMNS = ["experiment", "step", "side", "measure", "value", "ci_low", "ci_high", "n", "seeds", "floor"]
 FEWEST = 3
@@ -60,7 +58,7 @@ def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
         raise UserError("drift: no policy was followed. Name trained experiments under drift.experiments.")
     own, shifts = fresh[fresh["experiment"] == REFERENCE], (pool["logp"] - pool["reference_logp"]) / pool["tokens"]
     rows = [
-        *_answer_rows(order_values(pool), ("kendall", "spearman", "same_best")),
+        *_answer_rows(order_values(pool), ORDER),
         *_answer_rows(pool.assign(pool_shift=shifts), ("pool_shift",)),
         *_answer_rows(_fresh_shift(fresh), ("fresh_shift",)),
         *_seed_rows(fresh, own, "token_js", token_divergence),

@@ -237,11 +237,9 @@ class Method(PublicTable):
     @property
     def needs_reward(self) -> bool:
         """Whether the method needs a fitted hybrid reward at all."""
-        return (
-            bool(self.online.samples and self.online.judge == REWARD_JUDGE)
-            or self.confidence.kind == "label"
-            or (self.mask.rule != "none" and self.mask.token_rewards == "hybrid")
-        )
+        judges = self.online.samples > 0 and self.online.judge == REWARD_JUDGE
+        masks = self.mask.rule != "none" and self.mask.token_rewards == "hybrid"
+        return judges or masks or self.confidence.kind == "label"
 
 
 DPO = Method()

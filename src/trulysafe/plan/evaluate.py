@@ -120,10 +120,8 @@ class Evaluate(Part):
     @property
     def measured_on(self) -> dict[str, dict[str, Any]]:
         """What the numbers need to know of a benchmark; its first judge is the main one."""
-        return {
-            name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.main_judge}
-            for name, benchmark in self.config.benchmarks.items()
-        }
+        every = self.config.benchmarks.items()
+        return {name: {"axis": item.axis, "purpose": item.purpose, "judge": item.main_judge} for name, item in every}
 
     @property
     def ablated(self) -> list[str]:

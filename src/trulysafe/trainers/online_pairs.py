@@ -90,10 +90,8 @@ class OnlinePairs:
         policy.train(training)
         self.meter.tokens["sampling"] += sum(map(len, rows)) + options.samples * sum(map(len, prompts))
         grouped = [rows[start : start + options.samples] for start in range(0, len(rows), options.samples)]
-        return [
-            [Encoded(prompt, row) for row in group if row[-1] == end and len(row) > 1]
-            for prompt, group in zip(prompts, grouped, strict=True)
-        ]
+        of_prompts = zip(prompts, grouped, strict=True)
+        return [[Encoded(ids, row) for row in group if row[-1] == end and len(row) > 1] for ids, group in of_prompts]
 
     def _best_and_worst(
         self, examples: Sequence[Example], sampled: list[list[Encoded]], places: list[int]

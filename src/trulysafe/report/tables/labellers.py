@@ -24,10 +24,8 @@ CAPTION = (
 
 def table(run: Run) -> Table | None:
     """One line per labeller and what its classes are by."""
-    rows = pd.DataFrame(
-        [row for tested in run.labellers for row in _scores(tested)],
-        columns=["labeller", "by", "used", "metric", "value", "ci_low", "ci_high", "n"],
-    )
+    columns = "labeller by used metric value ci_low ci_high n".split()
+    rows = pd.DataFrame([row for tested in run.labellers for row in _scores(tested)], columns=columns)
     if rows.empty:
         return None
     lines = rows.assign(column=rows["metric"].map(COLUMNS), classes=labelled_by(rows))
