@@ -85,9 +85,9 @@ def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
 
     classes = sorted(set(true) | set(predicted))
     precision, recall, f1, n = precision_recall_fscore_support(true, predicted, labels=classes, zero_division=0.0)
-    rows = zip(classes, precision, recall, f1, n, strict=True)
     per_class = {
-        name: {"precision": float(p), "recall": float(r), "f1": float(f), "n": int(k)} for name, p, r, f, k in rows
+        name: {"precision": float(precision[i]), "recall": float(recall[i]), "f1": float(f1[i]), "n": int(n[i])}
+        for i, name in enumerate(classes)
     }
     return {
         "n": len(true),

@@ -10,7 +10,7 @@ from trulysafe.report.table import Table, cells, spread
 
 CAPTION = (
     "Look-alikes refused at the point of each frontier where the share of harmful prompts handled safely first reaches "
-    "the level, interpolated between snapshots of one seed and averaged over the seeds that reach it (Reached). "
+    "the level, interpolated between snapshots of one seed and averaged over the seeds that reach it (their number). "
     "Brackets hold Student's 95% intervals over those seeds, none where all their values are equal. Levels that no "
     "seed reaches are left empty, not extrapolated."
 )
