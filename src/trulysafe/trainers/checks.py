@@ -103,7 +103,7 @@ def check_lengths(method: Method, dataset: Any, args: Any, model: Any) -> None:
     table = dataset.with_format("arrow")[:]
     prompt, *sides = (pc.list_value_length(table[f"{name}_ids"]).to_numpy() for name in ("prompt", *SIDES))
     lengths = prompt + np.maximum(*sides)
-    limit, longest = np.inf if args.max_length is None else args.max_length, f"the longest has {max(lengths)}"
+    limit, longest = np.inf if args.max_length is None else args.max_length, f"the longest has {lengths.max(initial=0)}"
     cut = int((lengths > limit).sum())
     if cut and args.truncation_mode == "keep_start" and method.needs_endpoint:
         why = "cut responses have no endpoint for the reward to read or the mask to keep"
@@ -165,8 +165,10 @@ def check_template(dataset: Any, tokenizer: Any, error: Exception) -> None:
             except Exception as refused:  # templates raise what they like
                 roles = ", ".join(str(message.get("role")) for message in messages if isinstance(message, Mapping))
                 what = f"the tokenizer's chat template refuses prompt and {side} response, messages of {roles}"
-                do = "Where it takes no system message, put that before the first user's; or give the tokenizer another"
-                raise UserError(f"row {index}: {what}: {refused}. {do} chat template.") from error
+                do = (
+                    "Where it takes no system message, put that before the first user's; or give another chat template."
+                )
+                raise UserError(f"row {index}: {what}: {refused}. {do}") from error
 
 
 def _check_arguments(args: Any) -> None:
