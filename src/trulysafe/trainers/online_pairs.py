@@ -142,7 +142,8 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         if by_reward and reward_model is None:
             raise UserError("online pairs need reward_model (a fitted HybridReward of the same base model).")
         if not by_reward and judge is None:
-            raise UserError(f"online pairs need judge (a function that scores responses, for {method.online.judge!r}).")
+            what = f"a function that scores responses, for the judge {method.online.judge!r}"
+            raise UserError(f"online pairs need judge ({what}).")
         _check_columns(options.get("train_dataset"), () if by_reward else getattr(judge, "columns", ()))
         processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         if processes > 1:
