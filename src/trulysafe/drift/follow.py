@@ -72,11 +72,9 @@ class Follower:
         self, policy: Mapping[str, Any], pool: pd.DataFrame, prompts: pd.DataFrame, options: Mapping[str, Any]
     ) -> tuple[pd.DataFrame | None, pd.DataFrame]:
         """Read one policy: experiment, seed, step, how to load its ``model``; one of :data:`REFERENCES` without that.
-
         ``pool`` is from :meth:`pool`, ``options`` has the further arguments of :meth:`fresh`. Returns likelihoods of
         the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has them) and new
-        samples (:data:`FRESH_COLUMNS`), both with experiment, seed and step.
-        """
+        samples (:data:`FRESH_COLUMNS`), both with experiment, seed and step."""
         place = {key: policy[key] for key in ("experiment", "seed", "step")}
         model = load_model(policy["model"]) if "model" in policy else self.reference
         seed, decoding = policy_seed(options["seed"], policy), Decoding(**options["decoding"])

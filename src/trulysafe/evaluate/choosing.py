@@ -61,19 +61,15 @@ def choices(
     prompts = pd.concat([block.prompts.assign(benchmark=block.benchmark) for block in work])
     of_benchmark = prompts.drop_duplicates(["benchmark", "prompt_id"]).groupby("benchmark")
     items = {name: _items(str(name), benchmarks[str(name)], split, found) for name, found in of_benchmark}
+    from lm_eval.models.huggingface import HFLM  # later than its tasks, which make it silent
+
     for number, of_policy in groupby(work, key=lambda block: block.policy):
-        lm = _language_model(policies[number]["model"], batch_size)
+        spec = policies[number]["model"]
+        lm = HFLM(pretrained=load_model(spec), tokenizer=load_tokenizer(spec), batch_size=batch_size)
         place = {key: policies[number][key] for key in ("experiment", "seed", "step")}
         for block in of_policy:
             rows = _verdicts(lm, block.prompts, items[block.benchmark]).assign(benchmark=block.benchmark, **place)
             yield rows.assign(verdict=CHOSEN, cut_off=False)[list(SCHEMAS["verdicts"])]
-
-
-def _language_model(spec: Mapping[str, Any], batch_size: int) -> "HFLM":
-    from lm_eval.models.huggingface import HFLM
-
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of what is done here on purpose
-    return HFLM(pretrained=load_model(spec), tokenizer=load_tokenizer(spec), batch_size=batch_size)
 
 
 def _verdicts(lm: "HFLM", prompts: pd.DataFrame, items: Mapping[str, Item]) -> pd.DataFrame:
@@ -207,7 +203,7 @@ def _task(name: str, documents: list[Document], shots: list[Document], count: in
     from lm_eval.api.task import ConfigurableTask
 
     disable_progress_bars()
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of what is done here on purpose
     config = {"task": name, **_config(task_file(name))}
     tables = {"documents": Dataset.from_list(documents)} | ({"shots": Dataset.from_list(shots)} if shots else {})
     splits = {"training_split": None, "validation_split": None, "test_split": "documents"}

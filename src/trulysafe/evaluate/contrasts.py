@@ -49,12 +49,10 @@ def contrast_rows(verdicts: pd.DataFrame, contrasts: Sequence[Mapping], benchmar
 
 
 def ablation_rows(verdicts: pd.DataFrame, ablations: Mapping[str, Mapping], benchmarks: Benchmarks) -> pd.DataFrame:
-    """Difference of each arm to its default in every outcome of :data:`METRICS` that the benchmarks measure.
-
-    An ablation names ``arm`` and ``default`` (experiments), ``choice`` (what differs, for reading) and ``primary``.
+    """Difference of each arm to its default in every outcome of :data:`METRICS` that the benchmarks measure. An
+    ablation names ``arm`` and ``default`` (experiments), ``choice`` (what differs, for reading) and ``primary``.
     Returns columns of :func:`contrast_rows` (``a`` is the arm, ``b`` its default), with ``ablation`` for ``contrast``,
-    and ``choice``. ``p_holm`` is corrected over all outcomes of all primary ablations together.
-    """
+    and ``choice``. ``p_holm`` is corrected over all outcomes of all primary ablations together."""
     axes = {about["axis"] for about in benchmarks.values() if about.get("purpose", "test") == "test"}
     metrics = [metric for metric in METRICS if set(METRIC_AXES[metric]) <= axes]
     declared = [

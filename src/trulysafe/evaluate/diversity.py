@@ -57,12 +57,10 @@ def self_bleu(texts: Sequence[str]) -> list[float]:
 
 
 def diversity_rows(answers: pd.DataFrame, benchmarks: Benchmarks, provenance_id: str, most: int) -> pd.DataFrame:
-    """Measure the end points of policies, per axis, risk class and seed: a table of schema ``metrics``.
-
-    Its judge is :data:`TEXT`, its benchmark ``<purpose>/<axis>`` of the benchmarks. Of each policy and risk class
-    ``most`` answers are measured, those to the prompts with the lowest hashes, the same for every policy; risk ``all``
-    takes ``most`` of all classes together. Rows of one seed have no limits; see :func:`pooled_rows`.
-    """
+    """Measure the end points of policies, per axis, risk class and seed: a table of schema ``metrics``. Its judge is
+    :data:`TEXT`, its benchmark ``<purpose>/<axis>`` of the benchmarks. Of each policy and risk class ``most`` answers
+    are measured, those to the prompts with the lowest hashes, the same for every policy; risk ``all`` takes ``most`` of
+    all classes together. Rows of one seed have no limits; see :func:`pooled_rows`."""
     last = answers.groupby(["experiment", "seed"])["step"].transform("max")
     views = {name: f"{about.get('purpose', 'test')}/{about['axis']}" for name, about in benchmarks.items()}
     table = answers[answers["step"] == last].assign(benchmark=lambda rows: rows["benchmark"].map(views))

@@ -85,11 +85,9 @@ def requests(
     nodes_of: Callable[[Any], int] = lambda wildcards: 1,
 ) -> dict[str, Callable[..., Any]]:
     """Resources of a rule, as Snakemake evaluates them for a job, by kind: ``forward``, ``generate`` or ``train``.
-
     Memory and time grow with the attempt, up to the site's limits: a job that ran out of either gets more next time.
     The functions take a job's wildcards: size class of its model, its processes on each node (each has a GPU, cores and
-    memory of its own), its nodes (a job of several starts what runs on the others itself, with srun).
-    """
+    memory of its own), its nodes (a job of several starts what runs on the others itself, with srun)."""
 
     def asked(wildcards: Any, attempt: int) -> dict[str, Any]:
         one, processes, nodes = REQUESTS[kind][size_of(wildcards)], processes_of(wildcards), nodes_of(wildcards)

@@ -77,12 +77,10 @@ def read_work(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmWork]:
 
 
 def whole_rows(costs: pd.DataFrame, work: Mapping[str, ArmWork], metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """One row per arm whose training was measured, with that of all it builds on.
-
-    ``costs`` is from :func:`trulysafe.report.cost.read_costs`, ``metrics`` has summary rows. Columns experiment,
-    rounds, online, training_seconds, training_flops, pairs_job_seconds, pairs_seconds, pairs_flops, ``<kind>_seconds``
-    and ``<kind>_flops`` of :data:`KINDS` and ``in_steps``, and the outcomes.
-    """
+    """One row per arm whose training was measured, with that of all it builds on. ``costs`` is from
+    :func:`trulysafe.report.cost.read_costs`, ``metrics`` has summary rows. Columns experiment, rounds, online,
+    training_seconds, training_flops, pairs_job_seconds, pairs_seconds, pairs_flops, ``<kind>_seconds`` and
+    ``<kind>_flops`` of :data:`KINDS` and ``in_steps``, and the outcomes."""
     outcomes, means = outcomes_of(metrics, arms), mean_steps(costs)
     sizes = costs.drop_duplicates("experiment").set_index("experiment").to_dict("index")
     rows = []

@@ -74,11 +74,9 @@ def p_text(p_value: float) -> str:
 
 def spread(rows: pd.DataFrame, columns: Iterable[str], about: Mapping, line: str | list = "experiment") -> pd.DataFrame:
     """Lay cells out for reading: one line per arm (or per value of ``line``), in the order in which they occur.
-
     ``rows`` has the columns ``line``, column and cell, at most one row per line and column, and those that ``about``
     names: column that is the same in all cells of a line -> its header, in front of the cells. ``columns`` are the
-    values of ``column`` in the order to show them; those that no line has are left out.
-    """
+    values of ``column`` in the order to show them; those that no line has are left out."""
     wide = rows.pivot(index=line, columns="column", values="cell")
     wide = wide.reindex(columns=[column for column in columns if column in wide]).fillna("")
     heads = rows.drop_duplicates(line).set_index(line, drop=False)[list(about)].rename(columns=about)

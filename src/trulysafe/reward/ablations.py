@@ -33,11 +33,9 @@ def held_out_rewards(
     baseline: str | None = None,
 ) -> pd.DataFrame:
     """Calibrated rewards of the held-out pairs, by ``fits`` on the others with the seeds ``seed``, ``seed`` + 1, ...
-
     Arrays, index (with family) and options are those of :func:`trulysafe.reward.stage.fit_stage`, which makes the first
     of these fits. A ``baseline`` takes the place of the hybrid reward; it has no seed and is fitted once. Returns one
-    row per held-out pair and fit: pair_id, family (the prompt's own where the data names none), seed, safe, unsafe.
-    """
+    row per held-out pair and fit: pair_id, family (the prompt's own where the data names none), seed, safe, unsafe."""
     fit_rows, test_rows = held_out_rows(index, options["test_share"])
     safe, unsafe = (arrays[side].float().numpy() for side in ("safe", "unsafe"))
     held = index.iloc[test_rows].reset_index(drop=True)
@@ -54,12 +52,10 @@ def held_out_rewards(
 
 
 def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
-    """Outcomes of pairs from their calibrated rewards, arrays [pairs].
-
-    ``ranked``: 1 where the safe response wins, a half for a tie. ``sign``: share of both responses on the right side of
-    0. ``brier``: squared error of ``sigmoid(reward)`` as the probability of a safe response, mean of both.
-    ``gamma_gap``: label confidence of the pair less that with its label flipped, with the paper's alpha and floor.
-    """
+    """Outcomes of pairs from their calibrated rewards, arrays [pairs]. ``ranked``: 1 where the safe response wins, a
+    half for a tie. ``sign``: share of both responses on the right side of 0. ``brier``: squared error of
+    ``sigmoid(reward)`` as the probability of a safe response, mean of both. ``gamma_gap``: label confidence of the pair
+    less that with its label flipped, with the paper's alpha and floor."""
     safe, unsafe = (np.asarray(side, dtype=float) for side in (safe, unsafe))
     sides = torch.tensor(safe), torch.tensor(unsafe)
     given, flipped = (label_confidence(*pair, per_pair=True).numpy() for pair in (sides, sides[::-1]))

@@ -19,12 +19,10 @@ SHRINKAGE = 0.3
 
 
 def set_stack(model: HybridReward, safe: Tensor, unsafe: Tensor, groups: np.ndarray) -> float:
-    """Make the model the stack of its layers' ridge probes; its raw reward is then in units of log-odds.
-
-    The model gets probes, and gates of zeros, which let half of each probe through. States are as it standardises them,
-    [N, L, D], ``groups`` the code of each pair's group, [N]. Returns the reward at which either side is as likely, by
-    the scores of groups left out.
-    """
+    """Make the model the stack of its layers' ridge probes; its raw reward is then in units of log-odds. The model gets
+    probes, and gates of zeros, which let half of each probe through. States are as it standardises them, [N, L, D],
+    ``groups`` the code of each pair's group, [N]. Returns the reward at which either side is as likely, by the scores
+    of groups left out."""
     count, codes = len(safe), np.tile(groups, 2)
     target = np.repeat([1.0, -1.0], count)
     both = torch.cat([safe, unsafe])

@@ -69,11 +69,9 @@ def layer_accuracies(
     scorers: Mapping[int, Scorer], safe: np.ndarray, unsafe: np.ndarray, held: pd.DataFrame
 ) -> pd.DataFrame:
     """Share of held-out pairs ranked right, by a logistic regression on each single layer and by the hybrid, per class.
-
     Scorers are by number of the layer, from 1; 0 is the hybrid. ``safe`` and ``unsafe`` are states [N, L, D] of the
     pairs in ``held``, columns prompt_id and risk. Returns columns layer, risk (``all`` first), accuracy (a tie counts
-    half), n (pairs), ci_low, ci_high: the pairs of one prompt stand and fall together.
-    """
+    half), n (pairs), ci_low, ci_high: the pairs of one prompt stand and fall together."""
     risk_of, prompts = held["risk"].to_numpy(), held["prompt_id"].to_numpy()
     rows = []
     for layer, scorer in sorted(scorers.items()):

@@ -68,11 +68,9 @@ def product_interval(pair: Sequence[Cells]) -> Interval:
 
 
 def statistic_interval(statistic: Statistic, families: int, n: int, bounds: tuple[float, float]) -> Interval:
-    """Interval of any statistic whose families are resampled, such as an agreement or an F1.
-
-    The statistic maps weights of (one seed, the families), [draws or 1, 1] and [draws or 1, families], to [draws];
-    ``n`` answers are for the record, ``bounds`` the smallest and largest value that it can take. Returns Student's
-    limits from the variance over draws; NaN for a single family, or draws that are all alike.
-    """
+    """Interval of any statistic whose families are resampled, such as an agreement or an F1. The statistic maps weights
+    of (one seed, the families), [draws or 1, 1] and [draws or 1, families], to [draws]; ``n`` answers are for the
+    record, ``bounds`` the smallest and largest value that it can take. Returns Student's limits from the variance over
+    draws; NaN for a single family, or draws that are all alike."""
     variance, df = crossed_variance(statistic, (1, families)) if families > 1 else (0.0, np.inf)
     return student_interval(plain(statistic, (1, families)), n, variance, df, LEVEL, bounds)

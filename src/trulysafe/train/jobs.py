@@ -31,12 +31,10 @@ logger = logging.getLogger("trulysafe")
 
 
 def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
-    """Train a policy, or go on with it; nothing is done where it is finished.
-
-    ``dataset`` makes the data set (:func:`trulysafe.train.run_data.run_data`), if there is something to train. Returns
-    a tidy log with columns step, name, value; the snapshots are in ``run.place / POLICY``. UserError: another job works
-    on this run, it was told to stop, or cannot be trained; see :func:`train_policy`.
-    """
+    """Train a policy, or go on with it; nothing is done where it is finished. ``dataset`` makes the data set
+    (:func:`trulysafe.train.run_data.run_data`), if there is something to train. Returns a tidy log with columns step,
+    name, value; the snapshots are in ``run.place / POLICY``. UserError: another job works on this run, it was told to
+    stop, or cannot be trained; see :func:`train_policy`."""
     with owned(run.place):
         if run.finished:
             logger.info("%s is finished and kept", run.folder)

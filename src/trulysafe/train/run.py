@@ -87,12 +87,10 @@ def stored(folder: Path) -> dict[str, Any]:
 
 
 def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) -> None:
-    """Train one policy in this process, one of ``launch.processes``; go on from a checkpoint if the folder has one.
-
-    The folder gets the policy at every snapshot (``policy/step<k>``) and, last, the log (columns step, name, value). A
+    """Train one policy in this process, one of ``launch.processes``; go on from a checkpoint if the folder has one. The
+    folder gets the policy at every snapshot (``policy/step<k>``) and, last, the log (columns step, name, value). A
     worker stops without its ``parent``, the process id of the launcher. UserError: the loss is not finite, the job was
-    told to stop (a checkpoint is kept), training ended before its last step, or another engine runs than was asked for.
-    """
+    told to stop (a checkpoint is kept), training ended before its last step, or another engine runs than asked."""
     method, launch = run.parsed()
     work, steps = run.place / CHECKPOINTS, int(run.training["steps"])
     stop = StopRequest(run.place / STOP_FILE, parent)
@@ -125,12 +123,9 @@ def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) 
 
 
 def weights_dtype(model: Mapping[str, Any], training: Mapping[str, Any], launch: Launch) -> str:
-    """Precision of the weights that an optimiser works on.
-
-    A step of 1e-6 is lost in a weight kept in bfloat16 (8 bits), so weights that are trained are kept in float32, and
-    ``training.bf16`` computes with bfloat16 copies. LoRA's base stays as it is (the adapter is float32), and so do
-    weights of which DeepSpeed keeps float32 copies.
-    """
+    """Precision of the weights that an optimiser works on. A step of 1e-6 is lost in a weight kept in bfloat16 (8
+    bits), so weights that are trained are kept in float32, and ``training.bf16`` computes with bfloat16 copies. LoRA's
+    base stays as it is (the adapter is float32), and so do weights of which DeepSpeed keeps float32 copies."""
     own = dtype_of(model)
     if training["lora"] or (launch.deepspeed and training["bf16"] and own == "bfloat16"):
         return own

@@ -82,12 +82,10 @@ def check_fits(reward: HybridReward, model: Any) -> None:
 
 
 def finished(dataset: Any, tokenizer: Any, method: Method) -> Any:
-    """End every response with its end-of-turn token, where a chat template writes more.
-
-    The data set is as TRL tokenised it. A method that needs no endpoint takes responses without end of turn, too.
-    UserError: a response is empty, both are equal, or one lacks an end of turn that it needs (names the row); or no row
-    is left, as every prompt alone fills ``max_length``.
-    """
+    """End every response with its end-of-turn token, where a chat template writes more. The data set is as TRL
+    tokenised it. A method that needs no endpoint takes responses without end of turn, too. UserError: a response is
+    empty, both are equal, or one lacks an end of turn that it needs (names the row); or no row is left, as every prompt
+    alone fills ``max_length``."""
     if isinstance(dataset, Dataset) and not len(dataset):
         raise UserError("every prompt alone is as long as max_length, so nothing is left to train on. Raise it.")
     how = {"tokenizer": tokenizer, "strict": method.needs_endpoint}

@@ -171,12 +171,9 @@ def pair_confidence(
     draws_of: tuple[int, int],
     meter: Meter,
 ) -> Tensor:
-    """Label confidence gamma per pair (paper A), read before the reward learns from the same pairs.
-
-    ``reward`` reads the policy's states at the endpoints, [rows, L, D], where rewards are no columns, and learns from
-    the same pairs in training if it trains at all. ``draws_of`` are seed and optimiser step, for ``options.shuffle``.
-    Detached, [pairs]; 1 out of scope.
-    """
+    """Label confidence gamma per pair (paper A), read before the reward learns from the same pairs. ``reward`` reads
+    the policy's states at the endpoints, [rows, L, D], where rewards are no columns, and learns from the same pairs in
+    training if it trains at all. ``draws_of`` are seed and step, for a shuffle. Detached, [pairs]; 1 out of scope."""
     own, columns, accelerator = batch.in_scope, batch.columns, batch.log.accelerator
     gamma = torch.ones(len(own), device=own.device)
     if options.kind == "none":
@@ -235,12 +232,9 @@ def pair_losses(
     beta: float,
     point: Tensor | float,
 ) -> Tensor:
-    """Loss of each pair by the loss's name, [pairs].
-
-    Policy and reference are sums over the tokens that ``mask`` [rows, places] keeps, nats; ``gamma`` is the confidence
-    of each label, [pairs], and ``point`` KTO's reference point, 0 for other losses. Logs what TRL does: implicit
-    rewards ``beta * (policy - reference)``, their margins, and log-probabilities.
-    """
+    """Loss of each pair by the loss's name, [pairs]. Policy and reference are sums over the tokens that ``mask`` [rows,
+    places] keeps, nats; ``gamma`` is the confidence of each label, [pairs], and ``point`` KTO's reference point, 0 for
+    other losses. Logs what TRL does: implicit rewards, margins, log-probabilities."""
     real, log = batch.real, batch.log
     chosen, rejected = beta * torch.stack([policy[0] - reference[0], policy[1] - reference[1]]).detach()[:, real]
     log.mean(**{"rewards/chosen": chosen, "rewards/rejected": rejected})

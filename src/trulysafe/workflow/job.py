@@ -112,12 +112,10 @@ class Run:
 
 @contextmanager
 def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
-    """Run the body of a script as a job: it writes to ``run.output.<name>`` (or ``run.outputs``), private paths.
-
-    A :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the
+    """Run the body of a script as a job: it writes to ``run.output.<name>`` (or ``run.outputs``), private paths. A
+    :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the
     rule's log, with the names of damaged inputs, and in both cases (and on SIGTERM) nothing is left behind. Only what
-    goes to the network needs ``tokens``, the user's access tokens.
-    """
+    goes to the network needs ``tokens``, the user's access tokens."""
     _log_to(snakemake.log[0] if snakemake.log else None)
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     if not tokens:
