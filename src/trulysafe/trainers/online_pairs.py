@@ -64,7 +64,7 @@ class OnlinePairs:
     def fresh(self, policy: Any, examples: Sequence[Example]) -> tuple[list[Example], Drops]:
         """Sample, judge and pair up responses to the prompts in scope; ``policy`` is unwrapped. Returns the rows to
         train on, in order, possibly none: rows out of scope as they were, the others with fresh responses, reference
-        log-probabilities and rewards; prompts whose samples give none are left out; and how many, by :data:`REASONS`."""
+        log-probabilities and rewards; prompts whose samples give none are left out; these, by :data:`REASONS`."""
         asked = [place for place, example in enumerate(examples) if example.get("in_scope", True)]
         if not asked:
             return list(examples), Counter()
