@@ -20,7 +20,7 @@ from trulysafe.common.ids import stable_seed
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.data.roles import rows_of_role
 from trulysafe.evaluate.answers import PolicyBlock
-from trulysafe.evaluate.outcomes import CHOSEN
+from trulysafe.evaluate.outcomes import CHOSEN, Benchmarks
 from trulysafe.evaluate.tasks import METRICS, check_task, over_included, task_file, task_name
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.tokens import render
@@ -42,11 +42,7 @@ class Item(NamedTuple):
 
 
 def choices(
-    policies: Sequence[Mapping[str, Any]],
-    work: Sequence[PolicyBlock],
-    benchmarks: Mapping[str, Mapping[str, Any]],
-    split: Path | str,
-    batch_size: int,
+    policies: Sequence[Mapping], work: Sequence[PolicyBlock], benchmarks: Benchmarks, split: Path | str, batch_size: int
 ) -> Iterator[pd.DataFrame]:
     """Let policies, as the blocks number them, choose, each loaded once.
 
