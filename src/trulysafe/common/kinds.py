@@ -9,8 +9,6 @@ A module of a kind imports what is heavy (pandas, torch, scikit-learn) inside it
 at every start.
 """
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Tables of the configuration, the options of methods and fits, and the options of
 every start.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

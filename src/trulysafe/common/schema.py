@@ -1,7 +1,5 @@
 """The written schemas of the tables that pass between stages, and the one reader and writer for them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

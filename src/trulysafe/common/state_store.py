@@ -1,7 +1,5 @@
 """Hidden states on disk: arrays as safetensors beside an index table, one row per first axis entry."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -4,8 +4,6 @@ The reader (:mod:`trulysafe.data.sources`) says what a row holds; :func:`validat
 before any job runs.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

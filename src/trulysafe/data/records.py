@@ -4,8 +4,6 @@ Formats go by the end of the file name: ``.jsonl``, ``.json`` (one list), ``.csv
 as ``.gz``.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

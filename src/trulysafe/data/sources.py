@@ -12,8 +12,6 @@ Risk stays empty where the source does not say which kind of harm a prompt carri
 classes.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator
 from functools import cache

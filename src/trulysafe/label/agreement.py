@@ -3,8 +3,6 @@
 The released labels contradict each other on prompts that were labelled twice, which is the most that can be reached.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import combinations, permutations
 from typing import Any

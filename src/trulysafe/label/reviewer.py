@@ -5,8 +5,6 @@ The classes are the paper's; the wording is our own, and it adds the two answers
 another risk, and none.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

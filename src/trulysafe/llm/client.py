@@ -6,8 +6,6 @@ two processes write to one file and no locks are needed (locks are unreliable on
 a killed job left unfinished is skipped on reading; nothing is ever appended to it.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -31,7 +29,7 @@ logger = logging.getLogger(__name__)
 _OF_ENDPOINT = ("revision", "key_variable", "concurrency", "timeout", "attempts", "request")
 
 
-def open_client(name: str, stanza: Mapping[str, Any], cache: Path | str, spec: Spec | None = None) -> Client:
+def open_client(name: str, stanza: Mapping[str, Any], cache: Path | str, spec: Spec | None = None) -> "Client":
     """Open the client of the stanza under ``llms`` of that name, checked and with all defaults.
 
     A script takes the arguments from the configuration (``Plan.label.llm_client``), not from the parameters of its

@@ -1,7 +1,5 @@
 """What is asked and what is answered, alike for every backend."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,12 +31,12 @@ class Request:
     sample: int = 0
 
     @classmethod
-    def of(cls, *, user: str, system: str = "", sample: int = 0) -> Request:
+    def of(cls, *, user: str, system: str = "", sample: int = 0) -> "Request":
         """A request with one user's turn, after a system message if there is one."""
         turns = (("system", system), ("user", user)) if system else (("user", user),)
         return cls(turns, sample)
 
-    def followed_by(self, answer: str, user: str) -> Request:
+    def followed_by(self, answer: str, user: str) -> "Request":
         """The same conversation, gone on by the assistant's answer and another user's turn."""
         return Request((*self.messages, ("assistant", answer), ("user", user)), self.sample)
 

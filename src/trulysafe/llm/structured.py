@@ -1,7 +1,5 @@
 """Answers of a given form: validated JSON. Where one is not of it, the model is told why and asked again."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,8 +1,6 @@
 """Models in one GGUF file (llama.cpp's format, weights in 4 bits and the like): converted once to a folder that
 everything else loads."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

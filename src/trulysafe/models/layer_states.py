@@ -4,10 +4,8 @@ The states are those of Hugging Face's ``output_hidden_states[1:]``: the embeddi
 is read *after* the final norm (its block yields it before).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +95,7 @@ class LayerStates:
         self._states: dict[int, Tensor] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
-    def __enter__(self) -> LayerStates:
+    def __enter__(self) -> Self:
         self._states.clear()
         modules = [*list(self._layers)[:-1], self._norm]
         self._handles = [module.register_forward_hook(self._hook(layer)) for layer, module in enumerate(modules)]

@@ -1,7 +1,5 @@
 """Options of a base model that is trained from scratch, known without torch."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 from pydantic import Field, model_validator

@@ -1,7 +1,5 @@
 """Precision of the weights: what the configuration names, or what the processor computes in (``dtype: auto``)."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ One forward through the base model without its LM head; batches hold conversatio
 right.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, get_args
 

@@ -1,7 +1,5 @@
 """Sizes of models, without loading them: from the architecture, the files at hand, or the configuration's word."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Is a file the one that was meant?"""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Plain files by their address, each verified by its checksum."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket

@@ -5,8 +5,6 @@ finds them with ``HF_HUB_OFFLINE=1``. What was fetched is written down with chec
 alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

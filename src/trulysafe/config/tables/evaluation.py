@@ -1,7 +1,5 @@
 """How policies are judged and what is reported of them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -189,7 +187,7 @@ class RewardAblation(Table):
     primary: bool = Field(True, description="Primary ones are corrected together (Holm), over all their outcomes.")
 
     @model_validator(mode="after")
-    def _one_side(self) -> RewardAblation:
+    def _one_side(self) -> Self:
         if sum(side is not None for side in (self.reward, self.fit, self.baseline)) != 1:
             raise ValueError("give one of reward, fit and baseline to compare with the default")
         return self

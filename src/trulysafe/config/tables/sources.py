@@ -1,7 +1,5 @@
 """Models, data sets, and who labels prompts."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any, ClassVar, Literal
 

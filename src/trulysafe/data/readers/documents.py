@@ -5,8 +5,6 @@ The whole row is kept, as ``meta.document``, with the place that it stands at; t
 compared and chosen like all others, is the text of some of its columns.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field

@@ -3,8 +3,6 @@
 JailbreakBench/JBB-Behaviors, MIT; from the hub the part is the split.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field
