@@ -17,16 +17,11 @@ CHOSEN: list[str] = []
 
 
 def dtype_of(spec: Mapping[str, Any]) -> str:
-    """Precision of a model's weights on this machine: ``float32``, ``bfloat16`` or ``float16``.
+    """Precision of a model's weights on this machine (``float32``, ``bfloat16`` or ``float16``) by the ``dtype`` of how
+    to load it, ``float32`` if not given; UserError where that is none of these and not ``auto``.
 
-    ``auto`` is bfloat16 on GPUs and CPUs that compute in it, float32 elsewhere: where bfloat16 is
-    emulated it is several times slower, and no more exact.
-
-    Args:
-        spec: how to load the model; its ``dtype`` (``float32`` if not given).
-
-    Raises:
-        UserError: ``dtype`` is none of these.
+    ``auto`` is bfloat16 on GPUs and CPUs that compute in it, float32 elsewhere: where bfloat16 is emulated it is
+    several times slower, and no more exact.
     """
     dtype = str(spec.get("dtype", "float32"))
     if dtype not in DTYPES:
@@ -37,12 +32,9 @@ def dtype_of(spec: Mapping[str, Any]) -> str:
         CHOSEN.append(chosen)
         logger.info("Weights: %s", chosen)
         if found == "bfloat16" and not native:
-            logger.warning(
-                "models.<name>.dtype: bfloat16 is emulated on %s, which takes %.1f times as long as float32 (a product "
-                "of two matrices, timed just now). Set it to auto or float32.",
-                device,
-                _slowdown(),
-            )
+            slow = f"takes {_slowdown():.1f} times as long as float32 (a product of two matrices, timed just now)"
+            told = f"bfloat16 is emulated on {device}, which {slow}. Set it to auto or float32."
+            logger.warning("models.<name>.dtype: %s", told)
     return found
 
 

@@ -36,15 +36,8 @@ class Size(NamedTuple):
 
 
 def size_of(model: Any, name: str) -> Size:
-    """Size of a model.
-
-    Args:
-        model: its stanza under ``models``.
-        name: its key there.
-
-    Raises:
-        UserError: a hub model that was not fetched and has no ``parameters``.
-    """
+    """Size of a model by its stanza under ``models``, where ``name`` is its key; UserError for a hub model that was not
+    fetched and has no ``parameters``."""
     if model.source == "train":
         shape = model.architecture.model_dump()
         return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
