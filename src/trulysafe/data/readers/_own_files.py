@@ -17,18 +17,15 @@ class OwnFiles(SourceOptions):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    chosen_table: TableKind | None = Field(
-        None,
-        alias="schema",  # pydantic has a method of that name
-        description="`prompts`, `responses` or `pairs`, where the columns do not tell.",
+    chosen_table: TableKind | None = Field(  # pydantic has a method `schema`
+        None, alias="schema", description="`prompts`, `responses` or `pairs`, where the columns do not tell."
     )
     columns: dict[str, str] = Field(
-        default_factory=dict,
-        description="Our column: the file's column, for example `{prompt: question, response: answer}`.",
+        {}, description="Our column: the file's column, for example `{prompt: question, response: answer}`."
     )
-    risks: dict[str, RowRisk] = Field(default_factory=dict, description="The file's value of `risk`: our class.")
-    labels: dict[str, str] = Field(default_factory=dict, description="The file's value of `label`: our label.")
-    meta: list[str] = Field(default_factory=list, description="List of further columns to keep.")
+    risks: dict[str, RowRisk] = Field({}, description="The file's value of `risk`: our class.")
+    labels: dict[str, str] = Field({}, description="The file's value of `label`: our label.")
+    meta: list[str] = Field([], description="List of further columns to keep.")
 
     @property
     def table_kind(self) -> TableKind:
