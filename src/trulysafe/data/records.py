@@ -50,8 +50,8 @@ class Row:
         return value.strip()
 
     def fact(self, column: str) -> str:
-        """Any single value of a column as a text, ``1`` for 1.0, the empty one where there is none (UserError: the column
-        is absent, or holds bytes that are no text, a list or a mapping)."""
+        """Any single value of a column as a text, ``1`` for 1.0, the empty one where there is none (UserError: there is
+        no such column, or it holds bytes that are no text, a list or a mapping)."""
         value = plain(self.get(column), f"{self.where}: column {column!r}")
         if isinstance(value, list | dict):
             raise UserError(f"{self.where}: column {column!r} holds a {type(value).__name__}, one value is needed.")

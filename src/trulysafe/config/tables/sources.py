@@ -39,7 +39,7 @@ class TrainedModel(FromScratch):
 
 
 TEMPLATE_VALUES: Any = Field(
-    {}, description="Values that the chat template reads (`{enable_thinking: false}`); an endpoint is sent them."
+    {}, description="Values that the chat template reads, as `{enable_thinking: false}`; sent to endpoints."
 )
 GgufFile = Annotated[str, Field(pattern=r"\.gguf$")]
 
@@ -60,8 +60,8 @@ class _GivenModel(Table):
     )
     size: Size | None = Field(
         None,
-        description="Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); a "
-        "name without a number is taken for `8b`.",
+        description="Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); "
+        "a name without a number is taken for `8b`.",
     )
 
 
