@@ -16,6 +16,7 @@ from pydantic import Field
 
 from trulysafe.common import kinds
 from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.files import write_json
 from trulysafe.common.options import Count
 from trulysafe.judges import refusal_phrases
 from trulysafe.judges._wellformed import malformed
@@ -47,30 +48,22 @@ def fit_parts(
     kind: str,
     labelled: pd.DataFrame,
     folder: Path,
-    options: FittedJudge,
     settings: dict[str, Any],
     read: Read,
     of_fit: Callable[[str], dict[str, Any]],
+    safe_threshold: float,
 ) -> dict[str, Any]:
-    """Fit the classifiers for which there are labels, and test them on held-out prompts.
+    """Fit the classifiers for which there are labels, and test them on held-out prompts; returns the metrics of each.
 
     Beside each classifier the refusal phrases are tested, and beside that of safety what safety figures count, as if
-    all of its prompts were harmful.
+    all of its prompts were harmful. UserError: a label that is none of these, or too few labelled responses.
 
     Args:
         kind: of the judge, for errors.
         labelled: responses with ``label``: a verdict, ``safe`` or ``unsafe``; rows without a label are left out.
         folder: gets one folder per classifier and ``judge.json``.
-        options: ``safe_threshold``.
-        settings: how the responses are read, kept in ``judge.json``.
-        read: reads them.
+        settings: how ``read`` reads the responses, kept in ``judge.json``.
         of_fit: part to its options of :func:`trulysafe.classifier.fit_and_test.fit_and_test`.
-
-    Returns:
-        The metrics of each classifier: ``verdicts``, ``safety``.
-
-    Raises:
-        UserError: a label that is none of these, or too few labelled responses.
     """
     import numpy as np
 
@@ -95,31 +88,23 @@ def fit_parts(
             tested.add("refusal_phrases", phrases if part == "verdicts" else _safe_or_not(phrases))
             if part == "safety":
                 harmful = np.ones(len(held_out), dtype=bool)
-                verdicts = _verdicts(held_out, harmful, classifiers, read, options.safe_threshold)
+                verdicts = _verdicts(held_out, harmful, classifiers, read, safe_threshold)
                 tested.add("as_judged", _safe_or_not(verdicts))
             save_tested(tested, folder / part)
     if not metrics:
         raise UserError(f"judge of kind {kind!r}: no response carries a label. Accepted labels: {', '.join(accepted)}.")
-    about = {"kind": kind, **settings, "parts": sorted(metrics)}
-    (folder / "judge.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(folder / "judge.json", {"kind": kind, **settings, "parts": sorted(metrics)})
     return metrics
 
 
 def judge_parts(
     answers: pd.DataFrame, folder: Path, settings: dict[str, Any], read: Read, safe_threshold: float
 ) -> pd.DataFrame:
-    """Class answers by the fitted classifiers.
+    """Class answers by the classifiers of an artefact (:func:`artefact_of`); without one of verdicts the refusal
+    phrases decide.
 
-    Args:
-        answers: table with the columns ``prompt``, ``response``, ``risk`` and ``meta`` (a prompt is harmful by its
-            class, or by ``meta.harmful``).
-        folder, settings: the artefact (:func:`artefact_of`).
-        read: reads the answers as it read the labelled responses.
-        safe_threshold: see :class:`FittedJudge`.
-
-    Returns:
-        Columns ``verdict`` and ``correct`` (null), on the index of ``answers``. Without a classifier of verdicts the
-        refusal phrases decide.
+    ``answers`` has the columns ``prompt``, ``response``, ``risk`` and ``meta`` (a prompt is harmful by its class, or by
+    ``meta.harmful``). Returns columns ``verdict`` and ``correct`` (null), on its index.
     """
     import numpy as np
     import pandas as pd
@@ -137,11 +122,7 @@ def judge_parts(
 
 
 def artefact_of(kind: str, artefact: Path | str | None) -> tuple[Path, dict[str, Any]]:
-    """Folder and settings of a fitted judge.
-
-    Raises:
-        UserError: no artefact, or a folder that holds none.
-    """
+    """Folder and settings of a fitted judge; UserError where there is no artefact, or a folder that holds none."""
     if artefact is None:
         raise UserError(f"judge of kind {kind!r} needs labelled responses: name them under the judge's `datasets`.")
     try:
@@ -151,11 +132,7 @@ def artefact_of(kind: str, artefact: Path | str | None) -> tuple[Path, dict[str,
 
 
 def _verdicts(
-    rows: pd.DataFrame,
-    harmful: np.ndarray,
-    classifiers: dict[str, TextClassifier],
-    read: Read,
-    safe_threshold: float,
+    rows: pd.DataFrame, harmful: np.ndarray, classifiers: dict[str, TextClassifier], read: Read, safe_threshold: float
 ) -> np.ndarray:
     """Verdicts on responses that are none of them malformed; shape [rows]. Safety is asked of those that comply with a
     harmful prompt."""

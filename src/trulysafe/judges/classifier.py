@@ -20,7 +20,8 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Options) -> dict[str, Any
     """Fit it: :func:`trulysafe.judges._fitted.fit_parts` on the first characters of responses."""
     settings = {"characters": options.characters}
     read = _reader(settings)
-    return fit_parts("classifier", labelled, folder, options, settings, read, lambda part: options.of_fit())
+    of_fit = options.of_fit()
+    return fit_parts("classifier", labelled, folder, settings, read, lambda part: of_fit, options.safe_threshold)
 
 
 def judge(answers: pd.DataFrame, options: Options, artefact: Path | str | None = None) -> pd.DataFrame:

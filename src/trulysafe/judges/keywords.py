@@ -27,17 +27,12 @@ class Options(kinds.Options):
 
 
 def judge(answers: pd.DataFrame, options: Options) -> pd.DataFrame:
-    """Check responses against the reference answers in ``meta``; the verdict is that of the refusal phrases.
+    """Check each ``response`` against the reference answers in ``meta[options.key]``, a text or a list of accepted
+    texts.
 
-    Args:
-        answers: table with the columns ``response`` and ``meta``. ``meta[options.key]`` is the reference, a text or a
-            list of accepted texts; rows without it get no ``correct``.
-        options: where the reference is.
-
-    Returns:
-        Columns ``verdict`` and ``correct``, on the index of ``answers``. An answer is correct if an accepted text
-        occurs in it as whole words, blind to case and punctuation, or an accepted number as a number, and the answer is
-        neither malformed nor a refusal.
+    Returns columns ``verdict``, that of the refusal phrases, and ``correct`` (null without a reference), on the index
+    of ``answers``. An answer is correct if an accepted text occurs in it as whole words, blind to case and punctuation,
+    or an accepted number as a number, and the answer is neither malformed nor a refusal.
     """
     import pandas as pd
 

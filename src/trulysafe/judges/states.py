@@ -47,17 +47,8 @@ class Options(FittedJudge):
 def fit(
     labelled: pd.DataFrame, folder: Path, options: Options, model: Spec | None = None, batch_size: int = 32
 ) -> dict[str, Any]:
-    """Fit it: :func:`trulysafe.judges._fitted.fit_parts` on states.
-
-    Args:
-        labelled, folder: as there.
-        options: what is read, and how the classifiers are chosen and tested.
-        model: how to load the model (:mod:`trulysafe.models.load`).
-        batch_size: conversations per forward.
-
-    Raises:
-        UserError: no model, one without such a layer, states that are not finite, and all that the fit refuses.
-    """
+    """Fit it: :func:`trulysafe.judges._fitted.fit_parts` on states, of ``batch_size`` conversations per forward.
+    UserError: no model, one without such a layer, states that are not finite, and all that the fit refuses."""
     settings = options.model_dump(include={"characters", "layer", "pooling", "verdicts_by"})
 
     def of_fit(part: str) -> dict[str, Any]:
@@ -65,7 +56,8 @@ def fit(
         states = {"features": ["states"], "strengths": options.strengths}
         return {**({} if by_words else states), "test_share": options.test_share}
 
-    return fit_parts("states", labelled, folder, options, settings, _reader(model, settings, batch_size), of_fit)
+    read = _reader(model, settings, batch_size)
+    return fit_parts("states", labelled, folder, settings, read, of_fit, options.safe_threshold)
 
 
 def judge(
@@ -75,14 +67,8 @@ def judge(
     model: Spec | None = None,
     batch_size: int = 32,
 ) -> pd.DataFrame:
-    """Class answers by it: :func:`trulysafe.judges._fitted.judge_parts`.
-
-    Args:
-        answers: as there.
-        options: ``safe_threshold``; what is read is as it was when the judge was fitted.
-        artefact: the folder of its fit.
-        model, batch_size: as for :func:`fit`.
-    """
+    """Class answers by it: :func:`trulysafe.judges._fitted.judge_parts`; ``artefact`` is the folder of its fit, and of
+    ``options`` only ``safe_threshold`` counts: what is read is as it was when the judge was fitted."""
     folder, settings = artefact_of("states", artefact)
     return judge_parts(answers, folder, settings, _reader(model, settings, batch_size), options.safe_threshold)
 

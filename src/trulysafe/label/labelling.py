@@ -36,14 +36,10 @@ def fit(
 
     Prompts may occur with several labels, and rows without one are left out; a labeller of kind ``llm`` does without
     any, and is then not tested. The folder gets ``labeller.json``, ``metrics.json``, ``held_out.csv`` and a classifier;
-    ``client`` is the language model that it asks (:func:`open_client`).
-
-    Returns:
-        The metrics: scores on held-out prompts per feature set with confusion matrix, and ``label_agreement``, what
-        can be expected at best (:func:`trulysafe.label.agreement.label_agreement`).
-
-    Raises:
-        UserError: an unknown kind or option, a kind that is not fitted, or labels that do not do.
+    ``client`` is the language model that it asks (:func:`open_client`). Returns the metrics: scores on held-out prompts
+    per feature set with confusion matrix, and ``label_agreement``, what can be expected at best
+    (:func:`trulysafe.label.agreement.label_agreement`). UserError: an unknown kind or option, a kind that is not
+    fitted, or labels that do not do.
     """
     module, checked, folder = LABELLERS.module(kind), LABELLERS.checked(kind, options or {}), Path(out)
     if kind == RELEASED:
@@ -64,10 +60,9 @@ def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any =
     class, or a folder that holds no labeller.
     """
     kind, options = (RELEASED, {}) if artefact is None else _read(Path(artefact))
-    filled: pd.DataFrame = LABELLERS.module(kind).label(
-        frame, Path(artefact or ""), LABELLERS.options(kind, options), client
-    )
-    return filled
+    checked = LABELLERS.options(kind, options)
+    labelled: pd.DataFrame = LABELLERS.module(kind).label(frame, Path(artefact or ""), checked, client)
+    return labelled
 
 
 def filled(frame: pd.DataFrame, kind: str, classes: Classes) -> pd.DataFrame:
@@ -96,6 +91,5 @@ def _read(artefact: Path) -> tuple[str, dict[str, Any]]:
     except FileNotFoundError as error:
         raise UserError(f"{artefact}: no labeller (labeller.json is missing). Rerun the rule that fits it.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{artefact}: labeller.json is damaged ({error}). Delete the folder and rerun the rule that fits it."
-        ) from error
+        do = "Delete the folder and rerun the rule that fits it."
+        raise UserError(f"{artefact}: labeller.json is damaged ({error}). {do}") from error

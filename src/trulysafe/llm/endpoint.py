@@ -43,8 +43,7 @@ class Endpoint:
             leaves a field out that the endpoint does not take, such as ``{"max_tokens": None, "max_completion_tokens":
             512}``.
 
-    Raises:
-        UserError: the address is no http(s) URL or holds a user or password, or the environment variable is not set.
+    UserError: the address is no http(s) URL or holds a user or password, or the environment variable is not set.
     """
 
     def __init__(
@@ -72,12 +71,8 @@ class Endpoint:
         return {"backend": "endpoint", "model": self._model, "revision": self._revision, "request": self._request}
 
     def answers(self, requests: Sequence[Request], generation: Generation) -> Iterator[tuple[int, Answer]]:
-        """Answers as they come.
-
-        Raises:
-            UserError: an address, model or key that is refused, or a request that failed at every attempt. Answers to
-                requests in flight are waited for and yielded first; no other request is sent.
-        """
+        """Answers as they come. UserError: an address, model or key that is refused, or a request that failed at every
+        attempt; answers to requests in flight are waited for and yielded first, no other request is sent."""
         stream = self._answers(requests, generation)
 
         async def following() -> tuple[int, Answer] | None:
@@ -196,18 +191,14 @@ def _text(content: Any) -> str:
 
 
 def check_address(base_url: str) -> None:
-    """Check the address of an endpoint.
-
-    Raises:
-        UserError: it is no http(s) URL, or it holds a user or password, which would end up in logs.
-    """
+    """Refuse, with a UserError, an address that is no http(s) URL, or holds a user or password, which logs would
+    show."""
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError("base_url is not an address. Accepted: http(s)://host[:port]/v1.")
     if parts.username or parts.password or parts.query:
-        raise UserError(
-            "base_url holds a user, a password or a query, which logs would show. Give the key by `key_variable`."
-        )
+        why = "holds a user, a password or a query, which logs would show"
+        raise UserError(f"base_url {why}. Give the key by `key_variable`.")
 
 
 def _key(variable: str) -> str:

@@ -20,15 +20,12 @@ class Generation:
 
 @dataclass(frozen=True)
 class Request:
-    """A conversation that ends with a user's turn.
-
-    Attributes:
-        messages: (role, content) of every turn; roles are ``system``, ``user`` and ``assistant``.
-        sample: tells several answers to one conversation apart, where they are drawn at a temperature above 0.
-    """
+    """A conversation that ends with a user's turn."""
 
     messages: tuple[tuple[str, str], ...]
+    """(role, content) of every turn; roles are ``system``, ``user`` and ``assistant``."""
     sample: int = 0
+    """Tells several answers to one conversation apart, where they are drawn at a temperature above 0."""
 
     @classmethod
     def of(cls, *, user: str, system: str = "", sample: int = 0) -> "Request":
@@ -47,16 +44,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
-
-    Attributes:
-        text: the answer without special tokens.
-        end: ``stop``; ``length``, where the token limit cut it off; ``rejected``, where the endpoint refused this one
-            request (a content filter, or more tokens than the model takes) and ``text`` is empty.
-    """
+    """What came back, without special tokens."""
 
     text: str
     end: str = "stop"
+    """``stop``; ``length``, where the token limit cut it off; ``rejected``, where the endpoint refused this one request
+    (a content filter, or more tokens than the model takes) and ``text`` is empty."""
 
 
 class Backend(Protocol):

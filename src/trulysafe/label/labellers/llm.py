@@ -29,12 +29,8 @@ class Options(Base):
     NEEDS: ClassVar = ("llm",)
     READS: ClassVar = ("datasets",)
 
-    attempts: Count = Field(
-        3, description="How often it is asked about a prompt at most; what cannot be read is of class `unparsed`."
-    )
-    rows: Count | None = Field(
-        None, description="Held-out prompts that it is tested on at most, lowest hashes first; none is all."
-    )
+    attempts: Count = Field(3, description="Times that it is asked at most; what cannot be read is `unparsed`.")
+    rows: Count | None = Field(None, description="Held-out prompts to test it on at most, lowest hashes first.")
     test_share: TestShare = TEST_SHARE
 
 
@@ -62,9 +58,8 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Client |
         return {}
     rows = labelled[labelled["risk"].isin(CLASSES.values())]
     prompts, where = rows["prompt"].tolist(), "labeller of kind 'llm'"
-    tested = fit_and_test(
-        prompts, prompts, rows["risk"].tolist(), test_share=options.test_share, features=(BASELINE,), where=where
-    )
+    how: dict[str, Any] = {"test_share": options.test_share, "features": (BASELINE,), "where": where}
+    tested = fit_and_test(prompts, prompts, rows["risk"].tolist(), **how)
     held_out = at_most(tested.held_out, options.rows)
     texts = dict(zip(rows["prompt_id"], prompts, strict=True))
     asked = list(dict.fromkeys(held_out["prompt_id"]))
