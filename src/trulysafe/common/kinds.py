@@ -30,7 +30,7 @@ from pydantic_core import CoreSchema
 
 from trulysafe.common.errors import UserError, choices, not_accepted
 from trulysafe.common.option_errors import explain, value_error
-from trulysafe.common.options import Table, TableOfKinds
+from trulysafe.common.options import Needs, Table, TableOfKinds
 
 
 class Options(Table):
@@ -91,7 +91,6 @@ TOKEN_REWARDS = Kinds("trulysafe.token_rewards.sources", "a source of token rewa
 class OfKind(TableOfKinds):
     """A component whose ``kind`` decides which ``options`` it takes, and which of the keys beside them."""
 
-    KEYS: ClassVar = {}
     KINDS: ClassVar[Kinds]
     BY_KIND: ClassVar[tuple[str, ...]] = ()
     """Keys beside ``options`` that not every kind reads; a kind's ``Options`` says whether it does."""
@@ -132,7 +131,7 @@ class OfKind(TableOfKinds):
 
     @model_validator(mode="after")
     def _has_what_the_kind_reads(self) -> Self:
-        def keys_of(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        def keys_of(kind: str) -> Needs:
             options = self.KINDS.options_class(kind)
             return options.NEEDS, options.READS
 

@@ -22,11 +22,8 @@ def raw_configuration(paths: Path | Sequence[Path], demo: Path = DEMO) -> dict[s
 
 
 def given_by_hand(entries: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """What ``--config key=value`` says, each value read as in a file; Snakemake itself leaves what is nested as text.
-
-    Raises:
-        UserError: a value is no YAML.
-    """
+    """What ``--config key=value`` says, each value read as in a file (UserError: it is no YAML); Snakemake leaves what
+    is nested as text."""
     for entry in entries:
         key, _, value = entry.partition("=")
         try:

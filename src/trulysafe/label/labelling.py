@@ -4,24 +4,21 @@ What a fit writes is a labeller's artefact, a folder whose ``labeller.json`` nam
 in :mod:`trulysafe.label.labellers`; the one that a labeller is of is loaded, and no other.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.files import write_json
 from trulysafe.common.kinds import LABELLERS, Options
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
 RELEASED = "released"
 """The kind without an artefact: its labels come with the data."""
-Classes = Callable[[list[str], "np.ndarray"], "Sequence[str] | np.ndarray"]
+Classes = Callable[[list[str], np.ndarray], Sequence[str] | np.ndarray]
 """Prompts, and whether each is known to be harmful (bool, shape [prompts]), to the class of each."""
 
 
@@ -67,8 +64,6 @@ def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any =
 
 def filled(frame: pd.DataFrame, kind: str, classes: Classes) -> pd.DataFrame:
     """A copy of the table whose empty ``risk`` are filled; their ``meta.risk_from`` is the kind."""
-    import numpy as np
-
     facts = [json.loads(meta) for meta in frame["meta"]]
     empty = (frame["risk"] == "").to_numpy()
     harmful = np.array([fact.get("harmful") is True for fact in facts], dtype=bool)

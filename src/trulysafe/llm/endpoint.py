@@ -6,22 +6,16 @@ key comes from an environment variable; it is in no error, log or manifest, nor 
 bodies quote keys and prompts.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from trulysafe.common.errors import UserError
 from trulysafe.llm.messages import Answer, Generation, Request
-
-if TYPE_CHECKING:
-    from httpx2 import Response
-    from openai import AsyncOpenAI
 
 REJECTED = (400, 413, 422)
 """Status codes that speak of one request, not of the endpoint."""
@@ -102,7 +96,7 @@ class Endpoint:
         if failure is not None:
             raise failure
 
-    async def _answer(self, client: AsyncOpenAI, request: Request, generation: Generation) -> Answer | UserError:
+    async def _answer(self, client: Any, request: Request, generation: Generation) -> Answer | UserError:
         """The answer, or what is wrong; no error of the client's is passed on, since it holds request and body."""
         import httpx2
         import openai
@@ -130,7 +124,7 @@ class Endpoint:
             return self._gave_up(_UNREADABLE if unreadable else f"no answer ({type(error).__name__})")
         return _completion(reply)
 
-    def _client(self) -> AsyncOpenAI:
+    def _client(self) -> Any:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         return AsyncOpenAI(
@@ -158,7 +152,7 @@ class Endpoint:
         )
 
 
-async def _check_body(reply: Response) -> None:
+async def _check_body(reply: Any) -> None:
     """Let the client take an answer that is no completion for a lost connection, and ask again."""
     import httpx2
 
@@ -170,7 +164,7 @@ async def _check_body(reply: Response) -> None:
             raise httpx2.RemoteProtocolError(_UNREADABLE) from None
 
 
-def _completion(reply: Response) -> Answer:
+def _completion(reply: Any) -> Answer:
     """The answer that a completion holds; one that was filtered out, or holds no message at all, is ``rejected``."""
     choice: Any = next(iter(reply.json()["choices"] or ()), None) or {}
     message, reason = choice.get("message"), str(choice.get("finish_reason")).lower()

@@ -4,21 +4,17 @@ Both papers align models that were fine-tuned before: their samples hold complia
 has something to choose between.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.models.load import Spec, config_of, context_of, load_model, load_tokenizer
 from trulysafe.models.precision import dtype_of
 from trulysafe.models.tokens import encode, length
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from datasets import Dataset
 
 logger = logging.getLogger("trulysafe")
 
@@ -70,7 +66,7 @@ def finetune(
     return {"final_loss": losses[-1], "conversations": len(examples), "too_long": too_long}
 
 
-def _examples(tokenizer: Any, corpus: pd.DataFrame, most: int) -> tuple[Dataset, int]:
+def _examples(tokenizer: Any, corpus: pd.DataFrame, most: int) -> tuple[Any, int]:
     """Token ids of conversations, each with 1 at the places of its response; and how many were longer than ``most``."""
     from datasets import Dataset
 

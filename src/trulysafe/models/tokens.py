@@ -1,22 +1,18 @@
 """The one tokenisation path: chat template applied, no BOS twice in a row, responses that end with the end-of-turn
 token."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trulysafe.common.errors import UserError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedTokenizerBase as Tokenizer
-
+Tokenizer = Any
+"""A Hugging Face tokenizer, transformers' ``PreTrainedTokenizerBase``."""
 Message = dict[str, str]
 Prompt = str | Sequence[Message]
 """One message of the user, or the messages so far."""
@@ -46,7 +42,7 @@ def length(item: Encoded) -> int:
     return len(item.prompt_ids) + len(item.response_ids)
 
 
-def padded(rows: Sequence[list[int]], pad: int, side: str = "right") -> tuple[Tensor, Tensor]:
+def padded(rows: Sequence[list[int]], pad: int, side: str = "right") -> tuple[Any, Any]:
     """Token ids of rows padded on the ``left`` or ``right``, and their attention mask; int64, shape [rows, longest]."""
     import torch
     from torch.nn.utils.rnn import pad_sequence

@@ -13,9 +13,7 @@ class Configuration(Table):
     """The whole configuration."""
 
     scenario: Name = Field(description="Name of the run; everything it makes lies under `results/<scenario>/`.")
-    groups: list[str] = Field(
-        [], description="Run only the experiments of these groups and what they need; empty runs all."
-    )
+    groups: list[str] = Field([], description="Run these groups of experiments alone, with what they need; empty: all.")
     data: str = Field("", description="Folder of data files; relative paths in datasets start here.")
     cache: str = Field(
         "",

@@ -44,8 +44,6 @@ _OF_A_TASK = ("metric", "shots", "shots_from", "chat_template")
 class Benchmark(TableOfKinds):
     """Prompts that policies answer, or tasks in which they choose among options, and how that counts."""
 
-    KEYS: ClassVar = {}
-
     datasets: list[Name] = Field(min_length=1, description="Prompts to answer; with a `task` its documents.")
     axis: Axis = Field(description="What a good answer is.")
     risks: list[Risk] = Field([], description="Keep prompts of these classes; empty keeps all.")

@@ -147,7 +147,7 @@ class Split(Table):
 
     shares: Shares = Field(_SHARES, description="Share of prompts per role, for datasets whose role is `split`.")
     near_duplicate: Share = Field(
-        0.85, description="Prompts so similar (cosine of counts of character 5-grams) get one role; else they leak."
+        0.85, description="Prompts at least so similar (cosine of counts of character 5-grams) get one role."
     )
 
 

@@ -1,4 +1,4 @@
-"""What SLURM says of itself against the profile: partitions and their GPUs, accounts, job states, preemption."""
+"""What SLURM says of itself against the profile: partitions and their GPUs, job states, preemption."""
 
 import re
 import subprocess
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from trulysafe.plan.resources import Site
-from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok
+from trulysafe.tools.cluster_check.profile import FIRST_QUESTION, Finding, Profile, mend, note, ok
 
 
 class Partition(NamedTuple):
@@ -39,10 +39,12 @@ def read_partitions() -> dict[str, Partition] | None:
         shown, state, limit, memory, generic, features = line.split("|")
         name, before = shown.rstrip("*"), there.get(shown.rstrip("*"), Partition(state, limit, 0, (), frozenset()))
         gpus = {item for item in re.sub(r"\([^)]*\)", "", generic).split(",") if item.partition(":")[0] == "gpu"}
-        there[name] = Partition(
-            state, limit, max(before.memory, int(re.sub(r"\D", "", memory)) // 1000),
-            tuple(sorted(gpus.union(before.gpus))), before.features.union(features.split(",")), shown.endswith("*"),
-        )  # fmt: skip
+        there[name] = before._replace(
+            memory=max(before.memory, int(re.sub(r"\D", "", memory)) // 1000),
+            gpus=tuple(sorted(gpus.union(before.gpus))),
+            features=before.features.union(features.split(",")),
+            default=shown.endswith("*"),
+        )
     return None if listed is None else there
 
 
@@ -57,9 +59,7 @@ def longest(given: str, there: Mapping[str, Partition]) -> float:
 
 
 def minutes(limit: str) -> float:
-    """Minutes of a time limit as SLURM (``1-12:00:00``, ``30:00``, ``infinite``) or Snakemake writes it (``2d12h``)."""
-    if counts := re.findall(r"(\d+)([dhms])", limit):
-        return sum(int(count) * {"d": 1440, "h": 60, "m": 1, "s": 1 / 60}[unit] for count, unit in counts)
+    """Minutes of a time limit as SLURM writes it: ``1-12:00:00``, ``30:00``, ``90``, ``infinite``."""
     if limit.isdecimal() or not re.fullmatch(r"[\d:-]+", limit):
         return float(limit) if limit.isdecimal() else float("inf")
     days, _, clock = limit.rpartition("-")
@@ -73,10 +73,10 @@ def partitions(profile: Profile, there: Mapping[str, Partition]) -> Iterator[Fin
     up = ", ".join(name for name, partition in there.items() if partition.state == "up")
     for key in ("slurm_partition", "gpu_partition"):
         given = getattr(profile.site, key)
-        names = named(given, there)
         if not given and profile.settings.get("slurm-partition-config"):
             yield ok("partition", f"{key}: none, slurm-partition-config chooses by limits")
             continue
+        names = named(given, there)
         if not names:
             yield mend("partition", f"{key} is missing. Set it to one of: {', '.join(there)}")
         for name in names:
@@ -101,8 +101,8 @@ def _gpu_partition(site: Site, own: Mapping[str, Partition]) -> Iterator[Finding
     features = {feature for partition in own.values() for feature in partition.features} - {"(null)"}
     listed = ", ".join(sorted(features)) or "none"
     if limit < site.longest_minutes:
-        says = f"longest_minutes: {site.longest_minutes} is above the limit of {name}. Set it to {limit:.0f}"
-        yield mend("time limit", says)
+        over = f"{site.longest_minutes} is above the limit of {name}"
+        yield mend("time limit", f"longest_minutes: {over}. Set it to {limit:.0f}")
     if not gpus:
         yield mend("GPUs", f"{name} has none; set gpu_partition to a partition whose `sinfo -o '%R %G'` shows gpu")
     elif site.gpu_type not in ("", "none", *types):
@@ -110,26 +110,12 @@ def _gpu_partition(site: Site, own: Mapping[str, Partition]) -> Iterator[Finding
         remedy = f"Set it to none{' or one of: ' if accepted else ''}{accepted}"
         yield mend("GPUs", f"gpu_type: {site.gpu_type} is not in {name}. {remedy}")
     elif not re.fullmatch(r"[\w.]*", site.gpu_type):
-        remedy = f"Set it to none, and gpu_constraint to a feature of these nodes if {name} has other types too"
-        taken = "Snakemake's plugin takes letters, digits, _ and . alone"
-        yield mend("GPUs", f"gpu_type: {site.gpu_type} is here, but {taken}. {remedy}; its features: {listed}")
+        taken = f"{site.gpu_type} is here, but Snakemake's plugin takes letters, digits, _ and . alone"
+        yield mend("GPUs", f"gpu_type: {taken}. Set it to none, and gpu_constraint to a feature, of {listed}")
     if site.gpu_constraint != "none" and not set(re.findall(r"[\w.-]+", site.gpu_constraint)) <= features:
         yield mend("GPUs", f"gpu_constraint: {site.gpu_constraint} is no feature of {name}; it has: {listed}")
     if memory < site.most_memory_gb:
-        says = f"most_memory_gb: {site.most_memory_gb}, but nodes of {name} have {memory}. Set it to {memory}"
-        yield note("memory", says)
-
-
-def account(profile: Profile) -> Finding:
-    """The profile's account against the user's own, where SLURM keeps accounts."""
-    user = (command("id", "-un", or_fails=True) or "").strip()  # the number where the system has no name
-    listed = command("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", "format=account")
-    own, given = sorted(set((listed or "").split())), profile.evaluated(profile.defaults).get("slurm_account")
-    if not own:
-        return ok("account", "SLURM keeps no accounts that it would show; fine with slurm-status-command: squeue")
-    if given and not set(re.split(r"[,\s]+", str(given))) <= set(own):
-        return mend("account", f"slurm_account: {given} is not yours. Set it to one of: {', '.join(own)}")
-    return ok("account", f"{given or '(SLURM chooses)'}; yours: {', '.join(own)}")
+        yield note("memory", f"most_memory_gb: {site.most_memory_gb}, but {name} has less. Set it to {memory}")
 
 
 def job_states(profile: Profile) -> Finding:
@@ -139,9 +125,9 @@ def job_states(profile: Profile) -> Finding:
     shown = re.search(r"MinJobAge\s*=\s*(\d+)", command("scontrol", "show", "config") or "")
     if shown is None:
         return note("job states", "`scontrol show config` says no MinJobAge: how long squeue remembers is not known")
-    age, first = int(shown[1]), "slurm-init-seconds-before-status-checks"
-    if age < 3 * int(profile.settings.get(first) or 40):
-        return mend("job states", f"squeue forgets jobs after {age} s: set {first} to {max(age // 3, 1)}")
+    age = int(shown[1])
+    if age < 3 * int(profile.settings.get(FIRST_QUESTION) or 40):
+        return mend("job states", f"squeue forgets jobs after {age} s: set {FIRST_QUESTION} to {max(age // 3, 1)}")
     return ok("job states", f"squeue remembers finished jobs for {age} s")
 
 
@@ -157,5 +143,5 @@ def preemption(profile: Profile, there: Mapping[str, Partition]) -> Iterator[Fin
         if mode == "REQUEUE" and profile.settings.get("slurm-requeue"):
             yield ok("preemption", f"preempted jobs of {name} are requeued")
         elif mode in remedies:
-            says = f"{name} preempts jobs, for which Snakemake would wait for ever: {remedies[mode]}"
-            yield note("preemption", says)
+            waits = f"{name} preempts jobs, for which Snakemake would wait for ever"
+            yield note("preemption", f"{waits}: {remedies[mode]}")
