@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from trulysafe.classifier.text_classifier import TextClassifier
-
 SAFETY = ("safe", "unsafe")
 Read = Callable[["pd.DataFrame", str], Sequence[Any]]
 """From rows with ``prompt`` and ``response`` to what the classifier of a part, ``verdicts`` or ``safety``, reads of
@@ -70,12 +68,12 @@ def fit_parts(
     from trulysafe.classifier.fit_and_test import fit_and_test, save_tested
     from trulysafe.common.schema import VERDICTS
 
-    rows, accepted = labelled[labelled["label"].notna() & (labelled["label"] != "")], [*VERDICTS, *SAFETY]
+    rows, accepted = labelled[labelled["label"].fillna("") != ""], [*VERDICTS, *SAFETY]
     for label in rows["label"].unique():
         if label not in accepted:
             raise not_accepted(f"judge of kind {kind!r}, label of a response", label, accepted)
     metrics: dict[str, Any] = {}
-    classifiers: dict[str, TextClassifier] = {}
+    classifiers: dict[str, Any] = {}
     for part, labels in (("verdicts", VERDICTS), ("safety", SAFETY)):
         of_part = rows[rows["label"].isin(labels)]
         if len(of_part):
@@ -132,7 +130,7 @@ def artefact_of(kind: str, artefact: Path | str | None) -> tuple[Path, dict[str,
 
 
 def _verdicts(
-    rows: pd.DataFrame, harmful: np.ndarray, classifiers: dict[str, TextClassifier], read: Read, safe_threshold: float
+    rows: pd.DataFrame, harmful: np.ndarray, classifiers: dict[str, Any], read: Read, safe_threshold: float
 ) -> np.ndarray:
     """Verdicts on responses that are none of them malformed; shape [rows]. Safety is asked of those that comply with a
     harmful prompt."""

@@ -23,22 +23,9 @@ _UNREADABLE = "a body that is no chat completion"
 
 
 class Endpoint:
-    """A model behind an OpenAI-compatible HTTP endpoint.
-
-    Args:
-        base_url: address without ``/chat/completions``, such as ``http://localhost:8000/v1``.
-        model: name that the endpoint knows the model by.
-        revision: whatever tells versions of the model apart; part of the identity, never sent.
-        key_variable: environment variable that holds the key; none sends no key.
-        concurrency: requests in flight at most.
-        timeout: s to wait for a connection and for an answer.
-        attempts: attempts per request.
-        request: further fields of the request body, such as ``{"response_format": {"type": "json_object"}}``; None
-            leaves a field out that the endpoint does not take, such as ``{"max_tokens": None, "max_completion_tokens":
-            512}``.
-
-    UserError: the address is no http(s) URL or holds a user or password, or the environment variable is not set.
-    """
+    """A model behind an OpenAI-compatible HTTP endpoint, which knows it by the name ``model``. The options are those of
+    :class:`trulysafe.config.tables.sources.EndpointLlm`. UserError: the address is no http(s) URL or holds a user or
+    password, or the environment variable is not set."""
 
     def __init__(
         self,

@@ -8,7 +8,6 @@ from trulysafe.data.sources import Fields, Files, HubName, SourceOptions, Urls, 
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("alpaca/alpaca_en_demo.jsonl.gz",)
     urls: Urls = public_files("alpaca")
     repo: HubName = "tatsu-lab/alpaca"

@@ -7,7 +7,6 @@ from trulysafe.data.sources import Fields, Files, SourceOptions
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("alpaca_eval/text_davinci_003_outputs.jsonl.gz",)
 
 

@@ -7,7 +7,6 @@ from trulysafe.data.sources import Fields, Files, HubName, SkipRowError, SourceO
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("beavertails/unsafe_qa_sample.jsonl",)
     urls: Urls = public_files("beavertails_qa")
     repo: HubName = "PKU-Alignment/BeaverTails"

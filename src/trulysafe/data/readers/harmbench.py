@@ -10,7 +10,6 @@ from trulysafe.data.sources import HARMFUL, Fields, Files, SkipRowError, SourceO
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("harmbench/harmbench_behaviors_text_all.csv",)
     urls: Urls = public_files("harmbench")
     categories: list[Literal["standard", "contextual", "copyright"]] | None = Field(

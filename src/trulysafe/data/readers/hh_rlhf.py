@@ -11,7 +11,6 @@ _TURN = re.compile(r"\n\n(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)"
 
 class Options(SourceOptions):
     TABLE = "pairs"
-
     path: Files = ("hh_rlhf/harmless-base_test.jsonl.gz",)
     urls: Urls = public_files("hh_rlhf")
     repo: HubName = "Anthropic/hh-rlhf"

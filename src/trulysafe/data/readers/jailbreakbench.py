@@ -1,7 +1,5 @@
-"""JailbreakBench behaviours: harmful ones, or the benign ones that look like them.
-
-JailbreakBench/JBB-Behaviors, MIT; from the hub the part is the split.
-"""
+"""JailbreakBench behaviours: harmful ones, or the benign ones that look like them. JailbreakBench/JBB-Behaviors, MIT;
+from the hub the part is the split."""
 
 from typing import Literal
 
@@ -13,7 +11,6 @@ from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SkipRowError
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("jailbreakbench/harmful-behaviors.csv", "jailbreakbench/benign-behaviors.csv")
     urls: Urls = public_files("jailbreakbench")
     repo: HubName = "JailbreakBench/JBB-Behaviors"

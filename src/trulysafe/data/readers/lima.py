@@ -7,7 +7,6 @@ from trulysafe.data.sources import Fields, Files, HubName, SkipRowError, SourceO
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("lima/lima.jsonl.gz",)
     urls: Urls = public_files("lima")
     repo: HubName = "GAIR/lima"

@@ -7,7 +7,6 @@ from trulysafe.data.sources import Fields, Files, SourceOptions, Urls, public_fi
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("pku_saferlhf/safe_sft.jsonl.gz",)
     urls: Urls = public_files("pku_safe_sft")
 

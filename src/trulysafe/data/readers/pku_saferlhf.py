@@ -10,7 +10,6 @@ from trulysafe.data.sources import HARMFUL, Fields, HubName, SkipRowError
 
 class Options(Reduced):
     TABLE = "pairs"
-
     repo: HubName = "PKU-Alignment/PKU-SafeRLHF"
     safety_gap: bool = Field(False, description="Keep only pairs of one safe and one unsafe response.")
 

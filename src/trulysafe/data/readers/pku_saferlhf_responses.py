@@ -12,7 +12,6 @@ from trulysafe.data.sources import Fields
 
 class Options(Reduced):
     TABLE = "responses"
-
     side: Literal["chosen", "rejected"] = Field(
         "chosen", description="`chosen`: the safe responses. `rejected`: the unsafe ones."
     )

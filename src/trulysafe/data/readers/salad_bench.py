@@ -7,7 +7,6 @@ from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SkipRowError
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("salad_bench/base_subset.jsonl",)
     urls: Urls = public_files("salad_bench")
     repo: HubName = "OpenSafetyLab/Salad-Data"

@@ -9,7 +9,6 @@ LABELS = {"0": "safe", "1": "unsafe"}
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("salad_bench/example_qa.jsonl",)
 
 

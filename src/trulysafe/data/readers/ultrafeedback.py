@@ -7,7 +7,6 @@ from trulysafe.data.sources import Fields, HubName, SkipRowError, SourceOptions
 
 class Options(SourceOptions):
     TABLE = "pairs"
-
     repo: HubName = "HuggingFaceH4/ultrafeedback_binarized"
 
 

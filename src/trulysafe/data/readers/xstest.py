@@ -11,7 +11,6 @@ from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions, U
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("xstest/xstest_prompts.csv",)
     urls: Urls = public_files("xstest")
     part: Literal["all", "safe", "unsafe"] = Field("all", description="Side of XSTest to keep.")

@@ -7,7 +7,6 @@ from trulysafe.data.sources import Fields, Files, SourceOptions, Urls, public_fi
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("xstest/completions/*.csv",)
     urls: Urls = public_files("xstest_completions")
 

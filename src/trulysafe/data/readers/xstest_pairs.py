@@ -9,7 +9,6 @@ from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions, U
 
 class Options(SourceOptions):
     TABLE = "pairs"
-
     path: Files = ("xstest/completions/*.csv",)
     urls: Urls = public_files("xstest_completions")
     refusal: str = Field("I'm sorry, but I can't help with that.", description="Text of the rejected side.")
