@@ -23,18 +23,17 @@ def finetune(
     spec: Spec, corpus: pd.DataFrame, out: Path, *, training: Mapping[str, Any], seed: int, checkpoints: Path
 ) -> dict[str, Any]:
     """Fine-tune a model on ``corpus`` and save it whole (an adapter is merged), with its tokenizer, in the folder
-    ``out``.
+    ``out``. The loss is the mean cross-entropy over response tokens, the end of turn among them.
 
-    The loss is the mean cross-entropy over response tokens, the end of turn among them.
+    Args:
+        spec: how to load the model that it starts from.
+        corpus: conversations, columns ``prompt`` and ``response`` (both text).
+        training: fields of :class:`trulysafe.config.tables.sources.FineTuning`.
+        seed: of the order of the conversations, and of an adapter's first weights.
+        checkpoints: folder of checkpoints; what lies there is gone on from.
 
-    Args: spec: how to load the model that it starts from. corpus: conversations, columns ``prompt`` and ``response``
-        (both text). training: fields of :class:`trulysafe.config.tables.sources.FineTuning`. seed: of the order of the
-        conversations, and of an adapter's first weights. checkpoints: folder of checkpoints; what lies there is gone on
-        from.
-
-    Returns: final_loss (nats per response token, over the last tenth of the steps), conversations, too_long
-        (conversations left out since they are longer than ``max_length``). UserError: no conversation is left, or
-        ``max_length`` is beyond the model's context.
+    Returns final_loss (nats per response token, over the last tenth of the steps), conversations, too_long (how many
+    were left out, longer than ``max_length``). UserError: none is left, or ``max_length`` is beyond its context.
     """
     import torch
     from peft import LoraConfig

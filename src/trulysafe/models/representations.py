@@ -47,11 +47,9 @@ def extract(
 
     Returns:
         States [N, L, D], float32 on the CPU, equal to Hugging Face's ``output_hidden_states[1:]`` at the pooled
-        positions: the last layer is after the final norm.
-
-    Raises:
-        UserError: unknown option, no conversations, a conversation of neither form, an empty response, a response
-            without endpoint, or a conversation that is longer than the model's context; names the row.
+        positions: the last layer is after the final norm. UserError, with the row: unknown option, no conversations, a
+        conversation of neither form, an empty response, a response without endpoint, or a conversation that is longer
+        than the model's context.
     """
     options: dict[str, Any] = {"blocks": blocks, "padding_side": padding_side}
     return _collect(extract_batches(model, tokenizer, conversations, pooling, batch_size, **options))
