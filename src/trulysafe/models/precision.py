@@ -1,7 +1,7 @@
 """Precision of the weights: what the configuration names, or what the processor computes in (``dtype: auto``)."""
 
 import logging
-import time
+import timeit
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_args
@@ -56,11 +56,6 @@ def _slowdown() -> float:
 
     def seconds(dtype: torch.dtype) -> float:
         matrix = torch.ones(512, 512, dtype=dtype, device="cuda" if torch.cuda.is_available() else "cpu")
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            (matrix @ matrix).sum().item()
-            times.append(time.perf_counter() - start)
-        return min(times)
+        return min(timeit.repeat(lambda: (matrix @ matrix).sum().item(), number=1, repeat=5))
 
     return seconds(torch.bfloat16) / seconds(torch.float32)

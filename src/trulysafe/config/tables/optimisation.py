@@ -7,14 +7,14 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 
 from trulysafe.common.option_errors import error_at
-from trulysafe.common.options import Count, NotNegative, Positive, Share, Table, Whole
+from trulysafe.common.options import Count, Needs, NotNegative, Positive, Share, Table, Whole
 
 Schedule = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
     "cosine_with_min_lr",
     "cosine_warmup_with_min_lr", "warmup_stable_decay",
 ]  # fmt: skip
-SCHEDULES: Mapping[Schedule, tuple[tuple[str, ...], tuple[str, ...]]] = {
+SCHEDULES: Mapping[Schedule, Needs] = {
     "linear": ((), ()),
     "cosine": ((), ("num_cycles",)),
     "cosine_with_restarts": ((), ("num_cycles",)),

@@ -30,12 +30,12 @@ def slurm(profile: Profile, raw: Mapping[str, Any]) -> Iterator[Finding]:
     version = (command("sinfo", "--version") or "").strip()
     if not version:
         yield mend("SLURM", "sinfo was not found or does not answer: run this on a login node (or `module load slurm`)")
-    elif (there := read_partitions()) is None:
+    elif (known := read_partitions()) is None:
         unknown = "its controller does not answer: partitions, limits and jobs are not checked"
         yield mend("SLURM", f"{version}, but {unknown}. When `scontrol ping` says UP, run this again")
     else:
-        yield from (ok("SLURM", version), *partitions(profile, there), job_states(profile))
-        yield from (*preemption(profile, there), *submissions(profile, asked_for(profile, raw), there))
+        yield from (ok("SLURM", version), *partitions(profile, known), job_states(profile))
+        yield from (*preemption(profile, known), *submissions(profile, asked_for(profile, raw), known))
 
 
 def machine(profile: Profile) -> Iterator[Finding]:

@@ -23,10 +23,10 @@ class Asked(NamedTuple):
     attempts: list[dict[str, Any]]
 
 
-def submissions(profile: Profile, jobs: list[Asked], there: Mapping[str, Partition]) -> Iterator[Finding]:
+def submissions(profile: Profile, jobs: list[Asked], known: Mapping[str, Partition]) -> Iterator[Finding]:
     """Whether SLURM would take each job of a configuration as written, at its first and at all later attempts."""
     for name, _, attempts in jobs:
-        answers = ((attempt, refusal(profile, values, there)) for attempt, values in enumerate(attempts, 1))
+        answers = ((attempt, refusal(profile, values, known)) for attempt, values in enumerate(attempts, 1))
         attempt, refused = next(((attempt, said) for attempt, said in answers if said), (len(attempts), None))
         taken = ok("jobs", f"{name}: SLURM would take it, at attempt {attempt} too")
         yield mend("jobs", f"{name}, attempt {attempt}: {refused}") if refused else taken
@@ -58,13 +58,13 @@ def _name(rules: set[str], values: Mapping[str, Any], profile: Profile) -> str:
     return f"{', '.join(sorted(rules))} ({', '.join(asks)})"
 
 
-def refusal(profile: Profile, values: Mapping[str, Any], there: Mapping[str, Partition]) -> str | None:
-    """Why a job with these resources would not run where these partitions are; None if SLURM would take it."""
+def refusal(profile: Profile, values: Mapping[str, Any], known: Mapping[str, Partition]) -> str | None:
+    """Why a job with these resources would not run where these partitions are known; None if SLURM would take it."""
     try:
         partition, asked = flags(profile, values)
     except (WorkflowError, ValueError, TypeError, LookupError) as error:
         return f"Snakemake would not submit it: {error}"
-    limit, runtime = longest(partition, there), values.get("runtime")
+    limit, runtime = longest(partition, known), values.get("runtime")
     if isinstance(runtime, int) and runtime > limit:
         gives = f"{partition or 'the default partition'} gives {limit:.0f}"
         remedy = "Choose a partition with a longer limit, or a lower runtime in default-resources or set-resources"

@@ -34,28 +34,28 @@ def read_partitions() -> dict[str, Partition] | None:
     ping = command("scontrol", "ping", seconds=10, or_fails=True) or ""
     down = "DOWN" in ping and "UP" not in ping  # sinfo would ask for half a minute
     listed = None if down else command("sinfo", "--noheader", "--format=%P|%a|%l|%m|%G|%f", seconds=20)
-    there: dict[str, Partition] = {}
+    known: dict[str, Partition] = {}
     for line in (listed or "").splitlines():  # one for each kind of node
         shown, state, limit, memory, generic, features = line.split("|")
-        name, before = shown.rstrip("*"), there.get(shown.rstrip("*"), Partition(state, limit, 0, (), frozenset()))
+        name, before = shown.rstrip("*"), known.get(shown.rstrip("*"), Partition(state, limit, 0, (), frozenset()))
         gpus = {item for item in re.sub(r"\([^)]*\)", "", generic).split(",") if item.partition(":")[0] == "gpu"}
-        there[name] = before._replace(
+        known[name] = before._replace(
             memory=max(before.memory, int(re.sub(r"\D", "", memory)) // 1000),
             gpus=tuple(sorted(gpus.union(before.gpus))),
             features=before.features.union(features.split(",")),
             default=shown.endswith("*"),
         )
-    return None if listed is None else there
+    return None if listed is None else known
 
 
-def named(given: str, there: Mapping[str, Partition]) -> list[str]:
+def named(given: str, known: Mapping[str, Partition]) -> list[str]:
     """The partitions that a value of ``slurm_partition`` stands for: a list, SLURM's default if it is empty."""
-    return given.split(",") if given else [name for name, partition in there.items() if partition.default]
+    return given.split(",") if given else [name for name, partition in known.items() if partition.default]
 
 
-def longest(given: str, there: Mapping[str, Partition]) -> float:
+def longest(given: str, known: Mapping[str, Partition]) -> float:
     """Minutes that a job may take in one of the partitions that a value stands for."""
-    return max((minutes(there[name].limit) for name in named(given, there) if name in there), default=float("inf"))
+    return max((minutes(known[name].limit) for name in named(given, known) if name in known), default=float("inf"))
 
 
 def minutes(limit: str) -> float:
@@ -68,28 +68,28 @@ def minutes(limit: str) -> float:
     return int(days or 0) * 1440 + hours * 60 + mins
 
 
-def partitions(profile: Profile, there: Mapping[str, Partition]) -> Iterator[Finding]:
+def partitions(profile: Profile, known: Mapping[str, Partition]) -> Iterator[Finding]:
     """The profile's partitions against those that SLURM has: state, time limit, memory, GPUs."""
-    up = ", ".join(name for name, partition in there.items() if partition.state == "up")
+    up = ", ".join(name for name, partition in known.items() if partition.state == "up")
     for key in ("slurm_partition", "gpu_partition"):
         given = getattr(profile.site, key)
         if not given and profile.settings.get("slurm-partition-config"):
             yield ok("partition", f"{key}: none, slurm-partition-config chooses by limits")
             continue
-        names = named(given, there)
+        names = named(given, known)
         if not names:
-            yield mend("partition", f"{key} is missing. Set it to one of: {', '.join(there)}")
+            yield mend("partition", f"{key} is missing. Set it to one of: {', '.join(known)}")
         for name in names:
-            shown, found = f"{key}: {name if given else f'none, SLURM takes {name}'}", there.get(name)
+            shown, found = f"{key}: {name if given else f'none, SLURM takes {name}'}", known.get(name)
             if found is None:
-                yield mend("partition", f"{shown} is not here. Set it to one of: {', '.join(there)}")
+                yield mend("partition", f"{shown} is not here. Set it to one of: {', '.join(known)}")
             elif found.state != "up":
                 remedy = f"Wait until it is up, or set it to one of: {up}"
                 yield mend("partition", f"{shown} is {found.state}, SLURM starts no job there. {remedy}")
             else:
                 nodes = f"nodes up to {found.memory} GB, {', '.join(found.gpus) or 'no GPUs'}"
                 yield ok("partition", f"{shown} (up), limit {found.limit}, {nodes}")
-        if key == "gpu_partition" and (own := {name: there[name] for name in names if name in there}):
+        if key == "gpu_partition" and (own := {name: known[name] for name in names if name in known}):
             yield from _gpu_partition(profile.site, own)
 
 
@@ -131,15 +131,16 @@ def job_states(profile: Profile) -> Finding:
     return ok("job states", f"squeue remembers finished jobs for {age} s")
 
 
-def preemption(profile: Profile, there: Mapping[str, Partition]) -> Iterator[Finding]:
+def preemption(profile: Profile, known: Mapping[str, Partition]) -> Iterator[Finding]:
     """Whether jobs may be preempted, and the profile is made for that: Snakemake leaves a preempted job to SLURM."""
     if "preempt/none" in (command("scontrol", "show", "config") or "preempt/none"):
         return
     remedies = {"REQUEUE": "set slurm-requeue: true (docs/cluster.md)", "CANCEL": "then Ctrl-C, and the same command"}
     given = (profile.site.slurm_partition, profile.site.gpu_partition)
-    for name in dict.fromkeys(name for value in given for name in named(value, there)):
-        shown = re.search(r"PreemptMode=(\w+)", command("scontrol", "--oneliner", "show", "partition", name) or "")
-        mode = shown[1] if shown else "OFF"
+    shown = command("scontrol", "--oneliner", "show", "partition") or ""
+    modes = dict(re.findall(r"PartitionName=(\S+).*?PreemptMode=(\w+)", shown))
+    for name in dict.fromkeys(name for value in given for name in named(value, known)):
+        mode = modes.get(name)
         if mode == "REQUEUE" and profile.settings.get("slurm-requeue"):
             yield ok("preemption", f"preempted jobs of {name} are requeued")
         elif mode in remedies:
