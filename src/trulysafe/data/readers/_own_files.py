@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from trulysafe.common.errors import choices
-from trulysafe.data.records import Row
-from trulysafe.data.sources import TEXTS, Fields, RowRisk, SourceOptions, TableKind
+from trulysafe.data.sources import TEXTS, Fields, Row, RowRisk, SourceOptions, TableKind
 
 FACTS = ("risk", "family", "label")
 """Columns beside the texts that a table takes from a file."""

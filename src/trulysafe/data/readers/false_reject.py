@@ -3,8 +3,7 @@ from the hub; no file of it has a default path."""
 
 from pydantic import Field
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, HubName, SourceOptions
+from trulysafe.data.sources import Fields, HubName, Row, SourceOptions
 
 
 class Options(SourceOptions):

@@ -1,8 +1,7 @@
 """Helpfulness pairs in LLaMA-Factory's layout: conversations of one human turn (a system turn before it is left out).
 The demonstration set of hiyouga/LLaMA-Factory, Apache-2.0."""
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):

@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import HARMFUL, Fields, Files, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):

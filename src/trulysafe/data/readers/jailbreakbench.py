@@ -5,8 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):

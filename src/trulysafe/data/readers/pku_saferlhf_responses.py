@@ -6,8 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from trulysafe.data.readers._pku_saferlhf import Reduced, pair
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields
+from trulysafe.data.sources import Fields, Row
 
 
 class Options(Reduced):

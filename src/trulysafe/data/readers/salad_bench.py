@@ -1,8 +1,7 @@
 """SALAD-Bench questions; the family is the finest level of its taxonomy. OpenSafetyLab/Salad-Data, Apache-2.0; the
 default path is a subset of the base set."""
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):

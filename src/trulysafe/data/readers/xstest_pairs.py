@@ -3,8 +3,7 @@
 from pydantic import Field
 
 from trulysafe.data.readers._xstest import prompt_fields, verdict
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
