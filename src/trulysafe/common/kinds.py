@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import (
     Field,
@@ -31,6 +31,12 @@ from pydantic_core import CoreSchema
 from trulysafe.common.errors import UserError, choices, not_accepted
 from trulysafe.common.option_errors import explain, value_error
 from trulysafe.common.options import Needs, Table, TableOfKinds
+
+if TYPE_CHECKING:
+    from pandas import DataFrame as Frame
+else:
+    Frame = Any
+    """A table of pandas, which modules of kinds name without loading it."""
 
 
 class Options(Table):

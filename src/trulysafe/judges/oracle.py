@@ -1,20 +1,13 @@
 """The demo world's own oracle: exact, because the world knows what every sentence that it can make means."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from trulysafe.common import kinds
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Options(kinds.Options):
     """None."""
 
 
-def judge(answers: pd.DataFrame, options: Options) -> pd.DataFrame:
+def judge(answers: kinds.Frame, options: Options) -> kinds.Frame:
     """Class answers, columns ``response`` and ``meta`` (the facts that the world put beside the prompt). Returns
     columns ``verdict`` and ``correct`` (null where the prompt has no checkable answer), on the index of ``answers``."""
     import pandas as pd

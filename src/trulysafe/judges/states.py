@@ -5,23 +5,17 @@ are not computed. Linear probes of hidden states: Alain and Bengio, arXiv:1610.0
 from its words, unless states are asked for.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from trulysafe.classifier.options import TEST_SHARE, Strength, TestShare
 from trulysafe.common.errors import UserError
+from trulysafe.common.kinds import Frame
 from trulysafe.common.options import Count, Pooling
 from trulysafe.judges._fitted import FittedJudge, Read, artefact_of, fit_parts, judge_parts
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-    from trulysafe.models.load import Spec
+from trulysafe.models.load import Spec
 
 
 class Options(FittedJudge):
@@ -45,7 +39,7 @@ class Options(FittedJudge):
 
 
 def fit(
-    labelled: pd.DataFrame, folder: Path, options: Options, model: Spec | None = None, batch_size: int = 32
+    labelled: Frame, folder: Path, options: Options, model: Spec | None = None, batch_size: int = 32
 ) -> dict[str, Any]:
     """Fit it: :func:`trulysafe.judges._fitted.fit_parts` on states, of ``batch_size`` conversations per forward.
     UserError: no model, one without such a layer, states that are not finite, and all that the fit refuses."""
@@ -61,12 +55,12 @@ def fit(
 
 
 def judge(
-    answers: pd.DataFrame,
+    answers: Frame,
     options: Options,
     artefact: Path | str | None = None,
     model: Spec | None = None,
     batch_size: int = 32,
-) -> pd.DataFrame:
+) -> Frame:
     """Class answers by it: :func:`trulysafe.judges._fitted.judge_parts`; ``artefact`` is the folder of its fit, and of
     ``options`` only ``safe_threshold`` counts: what is read is as it was when the judge was fitted."""
     folder, settings = artefact_of("states", artefact)
@@ -89,9 +83,9 @@ def _reader(spec: Spec | None, settings: dict[str, Any], batch_size: int) -> Rea
         keep_first_layers(model, settings["layer"])
         return model, load_tokenizer(spec)
 
-    known: dict[tuple[str, str], Tensor] = {}
+    known: dict[tuple[str, str], Any] = {}
 
-    def read(rows: pd.DataFrame, part: str) -> list[Any]:
+    def read(rows: Frame, part: str) -> list[Any]:
         from trulysafe.models.representations import extract_batches
 
         texts = [response.strip()[: settings["characters"]] for response in rows["response"]]

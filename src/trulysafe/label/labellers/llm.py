@@ -1,23 +1,17 @@
 """A language model in the role of a safety reviewer, which analyses first and decides second; nothing is fitted."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from trulysafe.classifier.options import TEST_SHARE, TestShare
 from trulysafe.common.errors import UserError
+from trulysafe.common.kinds import Frame
 from trulysafe.common.kinds import Options as Base
 from trulysafe.common.options import Count
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from trulysafe.llm.client import Client
 
 NAME = "llm"
 BASELINE = "words"
@@ -34,14 +28,14 @@ class Options(Base):
     test_share: TestShare = TEST_SHARE
 
 
-def open_client(**arguments: Any) -> Client:
+def open_client(**arguments: Any) -> Any:
     """The client of the model, see :func:`trulysafe.llm.client.open_client`."""
     from trulysafe.llm import client
 
     return client.open_client(**arguments)
 
 
-def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Client | None) -> dict[str, Any]:
+def fit(labelled: Frame, folder: Path, options: Options, client: Any) -> dict[str, Any]:
     """Score the model on held-out prompts beside the baseline of a fitted labeller, and write ``held_out.csv``.
 
     That holds prompt_id, label, and the classes by baseline and reviewer; classes that the reviewer cannot name are
@@ -74,7 +68,7 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Client |
     return {**tested.metrics, **found, **about(labelled)}
 
 
-def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Client | None) -> pd.DataFrame:
+def label(frame: Frame, artefact: Path, options: Options, client: Any) -> Frame:
     """Give empty rows the class that the model names, ``unparsed`` where no attempt could be read."""
     from trulysafe.label.labelling import filled
 
@@ -82,7 +76,7 @@ def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Client 
 
 
 def _ask(
-    prompts: Sequence[str], harmful: Sequence[bool], client: Client | None, options: Options
+    prompts: Sequence[str], harmful: Sequence[bool], client: Any, options: Options
 ) -> tuple[list[str], Mapping[str, int]]:
     """Classes of prompts, and how often each reason of there being none occurred."""
     from trulysafe.common.schema import UNPARSED
