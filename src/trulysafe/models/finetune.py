@@ -76,10 +76,8 @@ def _examples(tokenizer: Any, corpus: pd.DataFrame, most: int) -> tuple[Any, int
             mask = [0] * len(encoded.prompt_ids) + [1] * len(encoded.response_ids)
             rows.append({"input_ids": encoded.ids, "completion_mask": mask})
     if not rows:
-        raise UserError(
-            f"models.<name>.corpus: none of its {len(corpus)} conversations has at most {most} tokens. Raise "
-            "training.max_length, or name further datasets."
-        )
+        found = f"none of its {len(corpus)} conversations has at most {most} tokens"
+        raise UserError(f"models.<name>.corpus: {found}. Raise training.max_length, or name further datasets.")
     return Dataset.from_list(rows), len(corpus) - len(rows)
 
 

@@ -32,10 +32,9 @@ def find_decoder(model: Any) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
     stacks = [child for child in decoder.children() if isinstance(child, nn.ModuleList) and len(child) == depth]
     norms = [getattr(decoder, name) for name in FINAL_NORMS if isinstance(getattr(decoder, name, None), nn.Module)]
     if len(stacks) != 1 or not norms:
-        raise UserError(
-            f"model of class {type(inner).__name__}: found no stack of {depth} decoder layers with a final norm "
-            f"({', '.join(FINAL_NORMS)}). Supported: Llama, Qwen2, Mistral, Gemma and GPT-2 style decoders."
-        )
+        found = f"found no stack of {depth} decoder layers with a final norm ({', '.join(FINAL_NORMS)})"
+        supported = "Llama, Qwen2, Mistral, Gemma and GPT-2 style decoders"
+        raise UserError(f"model of class {type(inner).__name__}: {found}. Supported: {supported}.")
     return decoder, stacks[0], norms[0]
 
 

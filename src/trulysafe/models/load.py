@@ -172,7 +172,5 @@ def _load(auto_class: Any, spec: Spec, **options: Any) -> Any:
         return auto_class.from_pretrained(source, revision=spec.get("revision") or "main", **options)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"Nothing could be loaded from {source!r}: {reason} "
-            "Accepted: a directory written by save_pretrained, or a hub name that is in the cache (make prefetch)."
-        ) from error
+        accepted = "a directory written by save_pretrained, or a hub name that is in the cache (make prefetch)"
+        raise UserError(f"Nothing could be loaded from {source!r}: {reason} Accepted: {accepted}.") from error

@@ -49,8 +49,7 @@ class FromScratch(PublicTable):
     @model_validator(mode="after")
     def _conversations_fit(self) -> Self:
         if self.training.max_length > self.architecture.max_position_embeddings:
-            raise ValueError(
-                f"training.max_length {self.training.max_length} is more than architecture.max_position_embeddings "
-                f"{self.architecture.max_position_embeddings}. Lower the one or raise the other."
-            )
+            most = f"architecture.max_position_embeddings {self.architecture.max_position_embeddings}"
+            found = f"training.max_length {self.training.max_length} is more than {most}"
+            raise ValueError(f"{found}. Lower the one or raise the other.")
         return self

@@ -61,10 +61,8 @@ def weights_in(name: str) -> float | None:
 def _of_weights(parameters: float | None, model: Any, name: str) -> Size:
     """Size of a model of which no more is known than its number of weights."""
     if parameters is None:
-        raise UserError(
-            f"models.{name}.parameters: missing, and {model.name} is not at hand. "
-            "Give its number of weights, such as 8.03e9, or run `make prefetch` first."
-        )
+        do = "Give its number of weights, such as 8.03e9, or run `make prefetch` first."
+        raise UserError(f"models.{name}.parameters: missing, and {model.name} is not at hand. {do}")
     layers = max(1, round((parameters / (12 * _ASPECT**2)) ** (1 / 3)))
     return Size(parameters, layers, _ASPECT * layers, model.dtype, name)
 

@@ -162,10 +162,8 @@ def render(tokenizer: Tokenizer, messages: list[Message], **options: Any) -> str
     """A conversation as the chat template writes it, on the fixed date; UserError where there is no template, or it
     refuses the messages."""
     if not getattr(tokenizer, "chat_template", None):
-        raise UserError(
-            f"The tokenizer {tokenizer.name_or_path!r} has no chat template. "
-            "Set models.<name>.chat_template to the path of a Jinja template, or choose an instruction-tuned model."
-        )
+        do = "Set models.<name>.chat_template to the path of a Jinja template, or choose an instruction-tuned model."
+        raise UserError(f"The tokenizer {tokenizer.name_or_path!r} has no chat template. {do}")
     from jinja2 import TemplateError
 
     given = {"chat_template": _dated(tokenizer.get_chat_template()), "date_string": TODAY.strftime(DAY), **options}
@@ -173,10 +171,9 @@ def render(tokenizer: Tokenizer, messages: list[Message], **options: Any) -> str
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **given))
     except TemplateError as error:
         roles = ", ".join(str(message.get("role")) for message in messages)
-        raise UserError(
-            f"The chat template of {tokenizer.name_or_path!r} refuses messages of {roles}: {error}. Where it takes no "
-            "system message, put that before the first user's, or give another template."
-        ) from error
+        do = "Where it takes no system message, put that before the first user's, or give another template."
+        found = f"The chat template of {tokenizer.name_or_path!r} refuses messages of {roles}: {error}"
+        raise UserError(f"{found}. {do}") from error
 
 
 @cache
@@ -201,7 +198,5 @@ def _refuse_double_bos(tokenizer: Tokenizer, messages: list[Message]) -> None:
     plain = [{**message, "content": str(message["content"]).replace(bos, "")} for message in messages]
     text = render(tokenizer, plain, add_generation_prompt=True)
     if _repeats_bos(tokenizer, list(tokenizer(text, add_special_tokens=False)["input_ids"])):
-        raise UserError(
-            f"The chat template of {tokenizer.name_or_path!r} writes the BOS token {bos!r} twice in a row. Remove one "
-            "of them from the template (models.<name>.chat_template takes another)."
-        )
+        found = f"The chat template of {tokenizer.name_or_path!r} writes the BOS token {bos!r} twice in a row"
+        raise UserError(f"{found}. Remove one of them from the template (models.<name>.chat_template takes another).")
