@@ -9,11 +9,9 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pandas as pd
-from pydantic import ValidationError
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import pair_id, prompt_id, response_id
-from trulysafe.common.option_errors import what_is_wrong
 from trulysafe.common.schema import RISKS, check_table
 from trulysafe.data.records import plain
 from trulysafe.data.roles import at_most
@@ -70,7 +68,8 @@ def validate(kind: str, given: Given) -> ReaderOptions:
     """Check all that is cheap to know before any job: names and values of options, that files exist, that the first row
     reads; the UserError names the option, the accepted values, and what to do."""
     where = f"dataset of kind {kind!r}"
-    options = given if isinstance(given, ReaderOptions) else _options(kind, given, where)
+    options = given if isinstance(given, ReaderOptions) else READERS.checked(kind, given)
+    assert isinstance(options, ReaderOptions)
     if not isinstance(options, SourceOptions):
         return options
     if options.from_hub:
@@ -83,23 +82,6 @@ def validate(kind: str, given: Given) -> ReaderOptions:
     with suppress(SkipRowError):  # of no use, but well-formed
         READERS.module(kind).fields(first, options)
     return options
-
-
-def _options(kind: str, given: Mapping[str, Any], where: str) -> ReaderOptions:
-    try:
-        options = READERS.options(kind, given)
-    except ValidationError as error:
-        raise UserError("\n".join(_said(item, where) for item in error.errors())) from None
-    assert isinstance(options, ReaderOptions)
-    return options
-
-
-def _said(item: Mapping[str, Any], where: str) -> str:
-    """One sentence on an error of pydantic's about an option."""
-    option = item["loc"][0] if item["loc"] else "options"
-    if item["type"] == "missing":
-        return f"{where}: option `{option}` is missing."
-    return f"{where}, option `{option}`: {what_is_wrong(item)}"
 
 
 def _check_pinned(where: str, options: SourceOptions) -> None:
