@@ -62,7 +62,7 @@ def fit_parts(
     from trulysafe.classifier.fit_and_test import fit_and_test, save_tested
     from trulysafe.common.schema import VERDICTS
 
-    rows, accepted = labelled[labelled["label"].fillna("") != ""], [*VERDICTS, *SAFETY]
+    rows, accepted = labelled[labelled["label"].notna() & (labelled["label"] != "")], [*VERDICTS, *SAFETY]
     for label in rows["label"].unique():
         if label not in accepted:
             raise not_accepted(f"judge of kind {kind!r}, label of a response", label, accepted)
