@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from trulysafe.models.layer_states import LayerStates, find_decoder
-from trulysafe.models.scoring import in_buckets, length
-from trulysafe.models.tokens import Encoded
+from trulysafe.models.scoring import in_buckets
+from trulysafe.models.tokens import Encoded, length
 from trulysafe.reward.model import HybridReward
 
 
