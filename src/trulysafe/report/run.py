@@ -156,13 +156,14 @@ class Run:
 
     @cached_property
     def groups(self) -> dict[str, Arms]:
-        """Measured arms per group, base models first, by what is added to file names: nothing for ``main``."""
+        """Measured arms per group with their base models, in order, by what is added to file names: nothing for
+        ``main``."""
         measured = {name: about for name, about in self.arms.items() if name in set(self.metrics["experiment"])}
         found: dict[str, dict[str, Any]] = {}
         for name, about in measured.items():
             group = about.get("group") or "main"
             found.setdefault("" if group == "main" else f"_{group}", {})[name] = about
         return {
-            group: {**{name: measured[name] for name in bases_of(members) if name in measured}, **members}
+            group: {name: about for name, about in measured.items() if name in members or name in bases_of(members)}
             for group, members in found.items()
         }
