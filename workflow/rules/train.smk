@@ -63,7 +63,8 @@ rule train:
         job="|".join(PLAN.policies.trained) or "-",
     conda:
         "../../envs/trulysafe.yaml"
-    threads: training_threads(lambda wildcards: PLAN.policies.model(wildcards.job))
+    # on a CPU tiny models train side by side, others one after another, which spares memory
+    threads: lambda wildcards: 1 if PLAN.models.size(PLAN.policies.model(wildcards.job)) == "tiny" else 2
     resources:
         **needs(
             "train",

@@ -184,9 +184,12 @@ def _report_problems(config: Configuration) -> Iterator[str]:
     if shown and method_of(config, shown.method).mask.rule == "none":
         yield f"report.kept_tokens.method: {shown.method!r} has no mask. Name a method with mask: {{rule: ...}}."
     for name, score in config.report.calibration.items():
+        where = f"report.calibration.{name}"
         if not config.benchmarks[score.benchmark].task:
-            do = "Name a benchmark with a task."
-            yield f"report.calibration.{name}.benchmark: {score.benchmark!r} is judged, not chosen in. {do}"
+            yield f"{where}.benchmark: {score.benchmark!r} is judged, not chosen in. Name a benchmark with a task."
+        if config.experiments[score.experiment].method:
+            do = "Name one without a method."
+            yield f"{where}.experiment: {score.experiment!r} is trained here, so no score of it is published. {do}"
     for name, item in config.report.reward_ablations.items():
         try:
             FitOptions.model_validate(config.rewards[item.default].fit.model_dump() | (item.fit or {}))

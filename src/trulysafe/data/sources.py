@@ -20,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
 
-from trulysafe.common.errors import UserError
+from trulysafe.common.errors import UserError, choices
 from trulysafe.common.kinds import Kinds, Options
 from trulysafe.common.options import Pattern, Risk, Sha256
 from trulysafe.data.records import Row, file_rows, find_files, hub_rows
@@ -67,7 +67,7 @@ def _addresses(given: Any) -> Any:
     if not isinstance(given, str):
         return given
     if not (files := public_files(given)):
-        raise ValueError(f"{given!r} is no public data set known here; accepted: {', '.join(_public_files())}.")
+        raise ValueError(f"{given!r} is no public data set known here.{choices(given, _public_files())}")
     return files
 
 

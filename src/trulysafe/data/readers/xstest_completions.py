@@ -11,5 +11,4 @@ class Options(SourceOptions):
 
 
 def fields(row: Row, options: Options) -> Fields:
-    label = verdict(row)
-    return prompt_fields(row) | {"response": row.text("completion"), "label": label}
+    return prompt_fields(row) | {"label": verdict(row), "response": row.text("completion")}

@@ -21,6 +21,8 @@ def table(run: Run) -> Table | None:
     ours = at_start.drop(columns="metric").rename(columns={"judge": "metric", "value": "ours"})
     keys = ["experiment", "benchmark", "metric"]
     rows = given.rename(columns={"value": "published"}).merge(ours[[*keys, "ours", "ci_low", "ci_high", "n"]], on=keys)
+    if rows.empty:
+        return None
     rows["within"] = rows["published"].between(rows["ci_low"], rows["ci_high"])
     shown = {
         "Model": [label_of(run.arms, name) for name in rows["experiment"]],
