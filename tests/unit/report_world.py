@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.evaluate.contrasts import contrast_rows
-from trulysafe.report.arms import Arms
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run
 from trulysafe.report.table import Cell
 
 BENCHMARKS = {

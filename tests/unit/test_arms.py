@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
-from trulysafe.report.arms import bases_of, in_order, label_of
+from trulysafe.report.run import bases_of, in_order, label_of
 from trulysafe.report.table import spread
 
 ARMS = {"base": {"label": "Base model"}, "late": {"label": "", "base": "base"}, "early": {"base": "base"}, "never": {}}

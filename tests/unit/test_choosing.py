@@ -18,7 +18,7 @@ from trulysafe.data.read import read
 from trulysafe.evaluate.answers import blocks_to_answer, shard_of
 from trulysafe.evaluate.choosing import choices
 from trulysafe.evaluate.metrics import metric_rows
-from trulysafe.evaluate.tasks import METRICS, check_task, task_config, task_file
+from trulysafe.evaluate.tasks import METRICS, check_task, task_file
 from trulysafe.models.load import load_model, load_tokenizer
 
 
@@ -235,28 +235,6 @@ def test_a_column_that_chooses_the_task_must_be_there(tmp_path: Path, model: dic
         chosen([model], {"mmlu": benchmark("mmlu_{subject}", table)}, task_world.split(tmp_path, table))
 
 
-@pytest.mark.parametrize(
-    ("task", "metric", "said"),
-    [
-        ("arc_esy", "acc", r"'arc_esy' is no task of lm-evaluation-harness [\d.]+ Did you mean arc_easy"),
-        ("mmlu", "acc", r"group of tasks: .* mmlu_{subject}\."),
-        ("mmlu_{subjekt}_none", "acc", "is the name of no task"),
-        ("gsm8k", "acc", "'gsm8k' is generate_until. Accepted: tasks of output_type multiple_choice, .* `judges`"),
-        ("wikitext", "acc", "is loglikelihood_rolling"),
-        ("squadv2", "acc", "given as a Python class"),
-        ("winogrande", "acc_norm", "does not report acc_norm. Accepted: acc."),
-    ],
-)
-def test_tasks_that_cannot_be_chosen_from(task: str, metric: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        check_task(task, metric)
-
-
-@pytest.mark.parametrize("task", ["arc_challenge", "mmlu_{subject}", "ceval-valid_{subject}", "race", "openbookqa"])
-def test_tasks_that_can(task: str) -> None:
-    check_task(task, "acc")
-
-
 def test_a_task_of_ones_own_over_one_of_the_harness(tmp_path: Path, model: dict[str, Any]) -> None:
     """CommonsenseQA without its letters is ARC on the same questions."""
     own = str(Path(__file__).resolve().parents[2] / "resources" / "tasks" / "commonsense_qa_cloze.yaml")
@@ -265,33 +243,6 @@ def test_a_task_of_ones_own_over_one_of_the_harness(tmp_path: Path, model: dict[
     stanzas = {name: benchmark(task, table) for name, task in (("own", own), ("arc", "arc_easy"))}
     found = chosen([model], stanzas, task_world.split(tmp_path, table)).set_index("benchmark")
     pd.testing.assert_frame_equal(found.loc["own"].reset_index(drop=True), found.loc["arc"].reset_index(drop=True))
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("include: arc_esy\n", r"own.yaml, include: 'arc_esy' is no task of .* Did you mean arc_easy"),
-        ("include: other.yaml\n", r"own.yaml, include: other.yaml does not exist"),
-        ("include: gsm8k\n", r"own.yaml' is generate_until"),
-        ("a: [", r"own.yaml: not valid YAML"),
-        ("- arc_easy", r"own.yaml: a mapping of keys is needed, found list"),
-        (None, r"own.yaml does not exist. Give the path"),
-    ],
-)
-def test_mistakes_in_a_task_of_ones_own(tmp_path: Path, text: str | None, said: str) -> None:
-    if text is not None:
-        (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=said):
-        check_task(str(tmp_path / "own.yaml"))
-
-
-def test_files_of_tasks_are_those_of_the_harness() -> None:
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    for task in (*task_world.TASKS, "mmlu_anatomy", "ceval-valid_law"):
-        config = load_yaml(task_file(task), resolve_func=False)
-        assert (config["task"], config["output_type"]) == (task, "multiple_choice")
-        assert task_config(task_file(task)).keys() == config.keys()
 
 
 @needs_real_data

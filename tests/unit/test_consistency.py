@@ -4,6 +4,7 @@ import copy
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
 from trulysafe.config.tables.sources import Dataset
 from trulysafe.plan.checks import check_inputs
-from trulysafe.plan.consistency import _rows
+from trulysafe.plan.consistency import _most_pairs
 from trulysafe.plan.plan import Plan
 
 SMALL = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "small.yaml").read_text(encoding="utf-8"))
@@ -214,7 +215,9 @@ def test_a_mix_may_take_all_that_there_is_and_more_where_the_rows_are_not_known(
         "role": "pairs",
         "options": {"path": str(Path(__file__)), "columns": {"prompt": "a", "chosen": "b", "rejected": "c"}},
     }
-    assert math.isinf(_rows(Dataset.model_validate(unknown)))
+    own = SimpleNamespace(pool=None, datasets=["unknown"], rows=None)
+    config = SimpleNamespace(pairs={"own": own}, datasets={"unknown": Dataset.model_validate(unknown)})
+    assert math.isinf(_most_pairs(config, "own"))
 
 
 @pytest.mark.parametrize("table", ["contrasts", "ablations"])

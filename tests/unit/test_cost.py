@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,21 +11,18 @@ import yaml
 
 from tests.unit import tiny
 from trulysafe.common.errors import UserError
-from trulysafe.config.files import raw_configuration
 from trulysafe.config.load import load
-from trulysafe.models.sizes import Size, llama_parameters, size_of, stored_parameters
+from trulysafe.models.sizes import llama_parameters, size_of, stored_parameters
 from trulysafe.plan.rows import Rows
 from trulysafe.tools.cost.__main__ import detectable
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.price import Gpu, disk, gpu_type, gpus_of, priced, seconds_of, total, wall_hours
+from trulysafe.tools.cost.price import Gpu, priced, total
 from trulysafe.tools.cost.work import RULES, Job, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL, DEMO = ROOT / "tests/workflow/small.yaml", ROOT / "config/demo.yaml"
 A = Assumptions()
 GPU = Gpu("test", memory=80e9, flops=1e15, bandwidth=2e12)
-EIGHT = Size(8e9, 32, 4096, "bfloat16")
-SEVENTY = Size(70e9, 80, 8192, "bfloat16", "big")
 
 
 def raw(path: Path) -> dict:
@@ -138,18 +134,6 @@ def test_a_plan_needs_no_data_and_says_what_it_assumed(tmp_path):
     assert Rows(load(config), A.unknown_rows).dataset("test") == 7
 
 
-def test_seconds_by_hand():
-    training = Job("train", EIGHT, loads=1, trained_tokens=1e6)
-    flops = 6 * 8e9 * 1e6 / (1e15 * A.training_utilisation)
-    assert seconds_of(training, GPU, A) == pytest.approx(A.start_seconds + 16 + flops)
-    assert seconds_of(replace(training, processes=4), GPU, A) == pytest.approx(A.start_seconds + 16 + flops / 4)
-    decoding = Job("sample", EIGHT, loads=0, steps=1000, sequences=64)
-    step = 32 * A.layer_seconds + 16e9 / (2e12 * A.bandwidth_share) + 64 * 2 * 8e9 / (1e15 * A.forward_utilisation)
-    assert seconds_of(decoding, GPU, A) == pytest.approx(A.start_seconds + 1000 * step)
-    assert seconds_of(Job("split"), GPU, A) == A.cpu_job_seconds
-    assert [gpus_of(Job("split"), GPU), gpus_of(Job("answer", SEVENTY), GPU)] == [0, 1]
-
-
 def test_labelling_is_priced_for_all_that_is_labelled_before_rows_are_taken():
     raw = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
     raw["llms"] = {"local": {"backend": "local", "model": "tiny", "batch_size": 1, "max_new_tokens": 10}}
@@ -158,32 +142,6 @@ def test_labelling_is_priced_for_all_that_is_labelled_before_rows_are_taken():
     jobs = jobs_of(raw)
     assert [job.steps for job in jobs["annotated_pairs"]] == [10 * 24]  # both tables, as they are
     assert [job.steps for job in jobs["fit_labeller"]] == [10 * 120]
-
-
-def test_wall_time_follows_what_jobs_wait_for():
-    train = Job("train", EIGHT, trained_tokens=1e8, needs=(0,))
-    jobs = [Job("split"), *[train] * 4]
-    hours, short = seconds_of(train, GPU, A) / 3600, A.cpu_job_seconds / 3600
-    assert wall_hours(jobs, GPU, 1, A) == pytest.approx(4 * hours + short)
-    assert wall_hours(jobs, GPU, 2, A) == pytest.approx(2 * hours + short)
-    assert wall_hours(jobs, GPU, 100, A) == pytest.approx(hours + short)
-    second_round = [*jobs, replace(train, needs=(1, 2))]  # waits for two of the four
-    assert wall_hours(second_round, GPU, 4, A) == pytest.approx(2 * hours + short)
-    assert wall_hours(second_round, GPU, 2, A) == pytest.approx(3 * hours + short)
-
-
-def test_the_longest_way_to_the_end_goes_first():
-    """A long chain and four short jobs on two GPUs: what is on the chain does not wait for the short ones."""
-    train = Job("train", EIGHT, trained_tokens=1e8)
-    jobs = [*[train] * 4, train, replace(train, needs=(4,)), replace(train, needs=(5,))]
-    assert wall_hours(jobs, GPU, 2, A) == pytest.approx(4 * seconds_of(train, GPU, A) / 3600)
-
-
-def test_gpus_that_no_further_job_fits_on_stay_idle():
-    jobs = [Job("train", EIGHT, trained_tokens=1e8, processes=4)] * 4
-    assert wall_hours(jobs, GPU, 11, A) == pytest.approx(wall_hours(jobs, GPU, 8, A))
-    assert wall_hours(jobs, GPU, 12, A) == pytest.approx(wall_hours(jobs, GPU, 8, A))  # three, then the fourth
-    assert wall_hours(jobs, GPU, 16, A) < wall_hours(jobs, GPU, 8, A)
 
 
 def test_a_judge_that_reads_a_model_is_priced():
@@ -237,17 +195,6 @@ def test_a_rule_that_loads_a_model_and_is_not_priced_is_named(monkeypatch):
     assert work.unknown == {"sample"}
 
 
-def test_a_run_is_set_beside_its_plan():
-    untimed = [Job("split"), Job("normalise"), Job("normalise")]
-    assert priced(untimed, GPU, A)["jobs_done"].sum() == 0
-    ran = [Job("split"), *(Job("normalise", done=True, took=took) for took in (30, 60, None)), Job("normalise")]
-    rows = priced(ran, GPU, A).set_index("rule")
-    assert rows.loc["normalise", "measured_hours"] == pytest.approx(90 / 3600)
-    assert rows.loc["normalise", "ratio"] == pytest.approx(90 / (2 * A.cpu_job_seconds))
-    assert rows.loc["normalise", "jobs_done"] == 3
-    assert pd.isna(rows.loc["split", "ratio"])
-
-
 def test_what_is_done_is_counted_and_what_is_left_is_said_beside_it(tmp_path, monkeypatch):
     """Data tables are there, one of them with its benchmark file: the run is priced whole, and without them."""
     monkeypatch.chdir(tmp_path)
@@ -278,14 +225,6 @@ def test_what_declared_contrasts_could_show_is_said_before_they_run():
         assert re.fullmatch(shape.format(name, metric), line)
 
 
-def test_gpu_types_and_units():
-    assert gpu_type("h100-80gb", ROOT / "resources/gpus.csv").flops == 989e12
-    for name, meant in (("h100-80", "h100-80gb"), ("h100", "h100-80gb"), ("A100-80GB", "a100-80gb")):
-        with pytest.raises(UserError, match=f"Did you mean '{meant}'"):
-            gpu_type(name, ROOT / "resources/gpus.csv")
-    assert [disk(size) for size in (0, 0.0021, 12.34, 1234)] == ["-", "2.1 MB", "12.3 GB", "1.2 TB"]
-
-
 def test_command_prints_one_screen_without_torch(tmp_path):
     code = (
         "import sys; from trulysafe.tools.cost.__main__ import main; main(sys.argv[1:]); "
@@ -302,23 +241,3 @@ def test_command_prints_one_screen_without_torch(tmp_path):
     assert done.stdout.startswith("small: 43 jobs")
     assert done.stdout.rstrip().endswith("[]")
     assert len(pd.read_csv(tmp_path / "results/small/plan.csv")) == 25
-
-
-def test_configuration_files_are_laid_over_each_other(tmp_path):
-    texts = {
-        "base": "models: {tiny: {source: train}}\nmethods: {dpo: {beta: 0.1}, ama: {}}",
-        "one": "methods: {dpo: {beta: 0.2}, ama: null}",
-        "two": "scenario: two",
-    }
-    files = [tmp_path / f"{name}.yaml" for name in texts]
-    for file, text in zip(files, texts.values(), strict=True):
-        file.write_text(text, encoding="utf-8")
-    expected = {
-        "models": {"tiny": {"source": "train"}},
-        "methods": {"dpo": {"beta": 0.2}, "ama": None},
-        "scenario": "two",
-    }
-    assert raw_configuration(files) == expected
-    assert raw_configuration(files[1:], demo=files[0]) == expected
-    with pytest.raises(UserError, match=r"absent.yaml: cannot be read"):
-        raw_configuration([files[0], tmp_path / "absent.yaml"])

@@ -10,6 +10,7 @@ import pandas as pd
 
 from trulysafe.report.cost_pages import write_costs
 from trulysafe.report.job_times import job_times
+from trulysafe.report.run import Run
 
 
 def timed(folder, **jobs):
@@ -27,14 +28,8 @@ def test_jobs_are_counted_to_the_rule_that_their_path_begins_with(tmp_path):
 
 def test_nothing_is_written_of_what_was_not_measured(tmp_path):
     folder = tmp_path / "cost"
-    write_costs(
-        folder,
-        timings=timed(tmp_path / "benchmarks", metrics=3.5),
-        policies=[tmp_path],
-        planned={},
-        metrics=pd.DataFrame(),
-        arms={},
-    )
+    run = Run({"policies": [tmp_path]}, {"arms": {}})
+    write_costs(folder, run, timings=timed(tmp_path / "benchmarks", metrics=3.5), planned={})
     assert {path.name for path in folder.iterdir()} == {
         "per_rule.csv",
         "wall_time.csv",

@@ -173,7 +173,7 @@ BAD_OPTIONS = {
     "an option of another reader": (
         "xstest",
         {"categories": []},
-        "`categories`: unknown key. Accepted: files, folder, ",
+        "options.categories: unknown key. Accepted: files, folder, ",
     ),
     "a field that no table has": (
         "jsonl",
@@ -193,23 +193,23 @@ BAD_OPTIONS = {
     "columns in a list": (
         "jsonl",
         {"path": "a.jsonl", "columns": ["prompt"]},
-        "`columns`: ['prompt'] is not accepted. Accepted: a mapping",
+        "options.columns: ['prompt'] is not accepted. Accepted: a mapping",
     ),
     "a path that is a number": (
         "jsonl",
         {"path": 3},
-        "`path`: 3 is not accepted; a file, a pattern or a list of them is needed",
+        "options.path: 3 is not accepted; a file, a pattern or a list of them is needed",
     ),
-    "no rows": ("jsonl", {"path": "a.jsonl", "rows": 0}, "`rows`: 0 is not accepted"),
-    "rows in words": ("jsonl", {"path": "a.jsonl", "rows": "ten"}, "`rows`: 'ten' is not accepted"),
+    "no rows": ("jsonl", {"path": "a.jsonl", "rows": 0}, "options.rows: 0 is not accepted"),
+    "rows in words": ("jsonl", {"path": "a.jsonl", "rows": "ten"}, "options.rows: 'ten' is not accepted"),
     "an unknown risk": ("jsonl", {"path": "a.jsonl", "risk": "EDH"}, "Did you mean 'EHD'"),
-    "harmful in words": ("jsonl", {"path": "a.jsonl", "harmful": "yes"}, "`harmful`: 'yes' is not accepted"),
+    "harmful in words": ("jsonl", {"path": "a.jsonl", "harmful": "yes"}, "options.harmful: 'yes' is not accepted"),
     "an unknown schema": ("jsonl", {"path": "a.jsonl", "schema": "pair"}, "Did you mean 'pairs'"),
     "a hub dataset without name": ("hub", {"revision": "abc"}, "`repo` is missing"),
     "a hub dataset on a branch": ("hh_rlhf", {"source": "hub", "revision": "main"}, "`revision` must pin"),
     "an unknown place": ("hh_rlhf", {"source": "web"}, "'web' is not accepted"),
     "an unknown demo part": ("demo", {"part": "harmfull", "world": 0, "rows": 1}, "Did you mean 'harmful'"),
-    "a demo without world": ("demo", {"part": "harmful", "rows": 1}, "`world` is missing"),
+    "a demo without world": ("demo", {"part": "harmful", "rows": 1}, "options.world: missing. Add the key"),
 }
 
 
@@ -223,7 +223,7 @@ def test_validate_stops_before_any_job(tmp_path, case):
 
 
 def test_options_that_are_no_mapping_are_refused():
-    with pytest.raises(UserError, match=r"`options`: \['a\.jsonl'\] is not accepted"):
+    with pytest.raises(UserError, match=r"options: \['a\.jsonl'\] is not accepted"):
         data.validate("jsonl", ["a.jsonl"])
 
 
@@ -263,7 +263,7 @@ def test_rows_are_kept_by_what_their_texts_hold(tmp_path):
     assert loaded.report["dropped"] == {"response without what `keep` asks for": 1}
     with pytest.raises(UserError, match=r"option `keep`: column: 'chosen' is not accepted.*prompt, response"):
         read("jsonl", tmp_path, path="a.jsonl", schema="responses", keep={"chosen": "x"})
-    with pytest.raises(UserError, match=r"option `keep`.*'\(' is not a regular expression"):
+    with pytest.raises(UserError, match=r"options\.keep.*'\(' is not a regular expression"):
         read("jsonl", tmp_path, path="a.jsonl", schema="responses", keep={"response": "("})
-    with pytest.raises(UserError, match=r"option `keep`.*answer"):
+    with pytest.raises(UserError, match=r"options\.keep.*answer"):
         read("jsonl", tmp_path, path="a.jsonl", schema="responses", keep={"answer": "x"})

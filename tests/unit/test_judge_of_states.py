@@ -19,8 +19,8 @@ from trulysafe.evaluate.judging import JUDGES, fit, judged
 from trulysafe.evaluate.outcomes import AXES
 from trulysafe.models.load import load_model
 from trulysafe.models.representations import extract_batches
-from trulysafe.report.facts import measured_facts
 from trulysafe.report.run import Run
+from trulysafe.report.summary import measured_facts
 from trulysafe.report.table import Cell
 from trulysafe.report.tables import judge_scores
 

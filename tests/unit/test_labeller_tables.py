@@ -12,9 +12,9 @@ from tests.unit.test_labellers import labelled
 from trulysafe.classifier.fit_and_test import score
 from trulysafe.evaluate.diversity import diversity_rows, pooled_rows
 from trulysafe.label import labelling
-from trulysafe.report.facts import measured_facts
 from trulysafe.report.listed import write_tables
 from trulysafe.report.run import Run
+from trulysafe.report.summary import measured_facts
 from trulysafe.report.tables import diversity, labeller_agreement, labeller_confusion
 from trulysafe.report.tables import labellers as labeller_scores
 

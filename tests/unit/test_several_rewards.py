@@ -11,9 +11,9 @@ from tests.unit.report_world import BENCHMARKS, PUBLISHED, layer_tables, verdict
 from trulysafe.common.schema import write_table
 from trulysafe.evaluate.metrics import metric_rows
 from trulysafe.pairs.build import class_counts
-from trulysafe.report.facts import measured_facts
 from trulysafe.report.listed import write_figures, write_tables
 from trulysafe.report.run import Run
+from trulysafe.report.summary import measured_facts
 from trulysafe.reward.stage import fit_stage
 
 ARMS = {"arm_0": {"label": "DPO"}}

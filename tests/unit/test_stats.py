@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 from statsmodels.stats.proportion import proportion_confint
 
-from tests.unit.simulated_answers import FAMILIES, SEEDS, SHAPE, answers
+from tests.unit.simulated_answers import FAMILIES, SEEDS, SHAPE, answers, true_share
 from trulysafe.common.errors import UserError
 from trulysafe.stats.bootstrap import MOST_CLUSTERS, Cells, count_cells, crossed_variance, mean_of
 from trulysafe.stats.comparisons import paired_product_difference
@@ -92,8 +92,7 @@ def test_variance_matches_the_two_way_closed_form() -> None:
 
 def test_clustered_intervals_cover() -> None:
     rng = np.random.default_rng(1)
-    logits = 1.2 + rng.normal(0, np.sqrt(0.6**2 + 0.2**2 + 0.6**2 + 0.8**2), 2_000_000)
-    truth = float((1 / (1 + np.exp(-logits))).mean())
+    truth = true_share(rng, base=1.2, spread=0.6)
     found = [interval(answers(rng).ravel(), SEEDS, FAMILIES) for _ in range(300)]
     naive = [interval(answers(rng).ravel()) for _ in range(300)]
     assert 0.91 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.99

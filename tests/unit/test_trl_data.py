@@ -15,6 +15,7 @@ from trulysafe.methods.confidence import label_confidence
 from trulysafe.methods.method import Confidence, Method
 from trulysafe.models.representations import extract
 from trulysafe.trainers.step import MicroBatch, reference_log_probs
+from trulysafe.trainers.step_log import StepLog
 
 
 @pytest.fixture
@@ -83,8 +84,8 @@ def test_masks_read_the_reward_at_the_same_end(model, newline_tokenizer, argumen
     )
     batch = trainer.data_collator(list(trainer.train_dataset))
     trainer.train()  # the reference stays
-    micro_batch = MicroBatch.of(batch, "safety")
-    _, rewards = reference_log_probs(micro_batch, trainer.model, trainer.ref_model, None, trainer._token_reward, True)
+    micro_batch = MicroBatch.of(batch, "safety", StepLog(trainer.accelerator))
+    _, rewards = reference_log_probs(micro_batch, trainer.model, trainer.ref_model, trainer._token_reward, None, True)
     ends = batch["attention_mask"].sum(dim=1) - 2
     found = rewards[torch.arange(len(ends)), ends]
     assert found.dtype == torch.float32

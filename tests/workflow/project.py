@@ -9,10 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "src", "config", "profiles", "slurm", "resources", "envs")
 SMALL = ROOT / "tests" / "workflow" / "small.yaml"
 JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):", re.MULTILINE)
+
+
+def skip_without_package(name: str) -> None:
+    """End the test here where the package index has no such package."""
+    asked = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "/dev/null", name]
+    if "No matching distribution" in subprocess.run(asked, capture_output=True, text=True, check=False).stderr:
+        pytest.skip(f"needs a package index that has {name}")
 
 
 class Project:

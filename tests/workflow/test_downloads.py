@@ -66,6 +66,13 @@ def test_an_address_without_a_checksum_is_refused(tmp_path: Path, urls: Any) -> 
         load(configured(tmp_path, urls=urls))
 
 
+def test_a_public_data_set_goes_by_its_name(tmp_path: Path) -> None:
+    (place,) = Plan(load(configured(tmp_path, urls="hellaswag"))).prefetch.dataset("web")
+    assert place.endswith("/validation-00000-of-00001.parquet")
+    with pytest.raises(UserError, match=r"datasets\.web\.options\.urls: 'helaswag' .* Did you mean 'hellaswag'\?"):
+        load(configured(tmp_path, urls="helaswag"))
+
+
 def test_every_dataset_of_every_configuration_can_be_fetched(tmp_path: Path) -> None:
     for name in ("real_small", "equilibrate", "smollm2", "smollm2_calibration"):
         raw = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))

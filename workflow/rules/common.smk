@@ -82,11 +82,6 @@ def needs(kind, model_of, **processes):
     return requests(kind, size_of, SITE, **processes)
 
 
-def training_threads(model_of):
-    """Threads of a training on CPU: tiny models train side by side, others one after another, which spares memory."""
-    return lambda wildcards: 1 if PLAN.models.size(model_of(wildcards)) == "tiny" else 2
-
-
 def labelling(labeller_of):
     """Resources of a rule whose labeller may be a language model that the job loads, if any is."""
     if not any(map(PLAN.label.model, CONFIG.labellers)):

@@ -33,7 +33,7 @@ SHOWN = {
 rule kept_tokens:
     """Token rewards, states and masks of a few harmless pairs, to look at; and how well the mask agrees with the demo world's oracle."""
     input:
-        **PLAN.report.kept_tokens_inputs(),
+        **PLAN.report.kept_tokens_inputs,
     output:
         table=results("metrics/kept_tokens.csv"),
         scores=[results("metrics/mask_scores.csv")] if PLAN.report.scored_pairs else [],
@@ -44,9 +44,7 @@ rule kept_tokens:
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        model=PLAN.report.kept_tokens_model,
-        mask=PLAN.report.kept_tokens_mask,
-        examples=CONFIG.report.kept_tokens.examples if CONFIG.report.kept_tokens else 0,
+        **PLAN.report.kept_tokens_options,
         code=code("kept_tokens"),
     script:
         "../scripts/kept_tokens.py"

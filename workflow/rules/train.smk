@@ -63,7 +63,8 @@ rule train:
         job="|".join(PLAN.policies.trained) or "-",
     conda:
         "../../envs/trulysafe.yaml"
-    threads: training_threads(lambda wildcards: PLAN.policies.model(wildcards.job))
+    # on a CPU tiny models train side by side, others one after another, which spares memory
+    threads: lambda wildcards: 1 if PLAN.models.size(PLAN.policies.model(wildcards.job)) == "tiny" else 2
     resources:
         **needs(
             "train",
@@ -73,9 +74,9 @@ rule train:
         ),
     params:
         method=lambda wildcards: PLAN.train.method(wildcards.job),
-        gamma_of=lambda wildcards: PLAN.train.gamma_of(wildcards.job),
+        gamma_of=lambda wildcards: PLAN.train.table(wildcards.job).gamma_of,
         runs=lambda wildcards: PLAN.train.runs(wildcards.job),
-        identity=lambda wildcards: PLAN.reward.identity(PLAN.train.reward(wildcards.job)),
+        identity=lambda wildcards: PLAN.reward.identity(PLAN.train.table(wildcards.job).reward),
         judge=lambda wildcards: PLAN.train.judge(wildcards.job),
         code=lambda wildcards: code("train", *PLAN.evaluate.judge_modules(PLAN.train.judges(wildcards.job))),
     script:

@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from trulysafe.models.gguf import convert
-from trulysafe.prefetch.checksum import check
+from trulysafe.prefetch.download import check
 from trulysafe.prefetch.hub import model_file
 from trulysafe.prefetch.package import fetch_file
 from trulysafe.workflow.job import job

@@ -2,8 +2,8 @@
 
 from trulysafe.common.schema import read_table
 from trulysafe.models.load import load_model, load_tokenizer
-from trulysafe.models.scoring import length, token_logps
-from trulysafe.models.tokens import encode_pairs
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import encode_pairs, length
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from trulysafe.report.facts import measured_facts
 from trulysafe.report.run import Run
-from trulysafe.report.summary import summary
+from trulysafe.report.summary import measured_facts, summary
 from trulysafe.workflow.job import job
 from trulysafe.workflow.provenance import read_notes
 

@@ -1,11 +1,8 @@
 """Choose, fit and test a text classifier so that the reported scores are of the very classifier that is used.
 
 Prompts (with their near-duplicates) are held out by hash. On the rest every feature set gets its strength of penalty by
-grouped cross-validation, which also chooses the feature set; then all feature sets, the baseline among them, are scored
-on the held-out rows.
+grouped cross-validation, which also chooses the feature set; all sets, and the baseline, are scored on held-out rows.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +22,7 @@ FOLDS = 3
 
 
 class Tested(NamedTuple):
-    """A fitted classifier, its scores, the held-out rows with every prediction of them, and their positions among all
-    rows."""
+    """A fitted classifier, its scores, the held-out rows with all predictions, and their positions among all rows."""
 
     classifier: TextClassifier
     metrics: dict[str, Any]
@@ -53,29 +49,24 @@ def fit_and_test(
 
     Args:
         prompts: of each row; rows of one prompt, and of near-duplicates, are on the same side.
-        texts: what the classifier reads: texts, or their states with ``features`` that take them.
-        labels: its label.
+        texts, labels: what the classifier reads, texts or states with ``features`` that take them; what it gives.
         test_share: share of the prompts held out, by hash, in (0, 1).
         features: feature sets to compare; the first is the baseline.
         strengths: inverse penalties to choose from.
         where: what is fitted, for errors.
 
-    Returns:
-        The chosen classifier (not refitted on the held-out rows), the metrics (``chosen``, ``strength``, ``n_train``,
-        ``scores`` per feature set with their ``cross_validated`` macro-F1), and the held-out rows.
-
-    Raises:
-        UserError: fewer than two classes, or nothing to train or test on.
+    Returns the chosen classifier (not refitted on the held-out rows), the metrics (``chosen``, ``strength``,
+    ``n_train``, ``scores`` per feature set with their ``cross_validated`` macro-F1), and the held-out rows. UserError:
+    fewer than two classes, or nothing to train or test on.
     """
     rows = pd.DataFrame({"text": list(texts), "label": list(labels), "group": prompt_groups(prompts)})
     rows["prompt_id"] = [prompt_id(prompt) for prompt in prompts]
     out = np.array([unit_interval(group, salt="held out") < test_share for group in rows["group"]], dtype=bool)
     train, test = rows[~out], rows[out]
     if train["label"].nunique() < 2 or test.empty:
-        raise UserError(
-            f"{where}: {len(train)} rows of classes {sorted(set(train['label']))} to train on and {len(test)} to test "
-            "on are too few. Give more labelled prompts of at least two classes, or another `test_share`."
-        )
+        found = f"{len(train)} rows of classes {sorted(set(train['label']))} to train on and {len(test)} to test on"
+        do = "Give more labelled prompts of at least two classes, or another `test_share`."
+        raise UserError(f"{where}: {found} are too few. {do}")
     scores, held_out, fitted = {}, test[["prompt_id", "label"]].reset_index(drop=True), {}
     for name in features:
         fitted[name], strength, cross_validated = _fitted(train, name, strengths)
@@ -89,9 +80,7 @@ def fit_and_test(
 
 def score(true: Sequence[str], predicted: Sequence[str]) -> dict[str, Any]:
     """Accuracy, Cohen's kappa, macro-F1, precision, recall, F1 and n per class, confusion matrix (rows: true class).
-
-    Kappa is 0 where there is but one class. Macro-F1 averages over the classes that occur in ``true``.
-    """
+    Kappa is 0 where there is but one class. Macro-F1 averages over the classes that occur in ``true``."""
     from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, precision_recall_fscore_support
 
     classes = sorted(set(true) | set(predicted))
@@ -135,8 +124,6 @@ def _fitted(train: pd.DataFrame, features: str, strengths: Sequence[float]) -> t
     cut = [(rows, held) for rows, held in cut if train["label"].iloc[rows].nunique() > 1]
     if not cut:
         return TextClassifier.fit(texts, labels, features=features, strength=strengths[0]), strengths[0], float("nan")
-    search = GridSearchCV(
-        pipeline(features), {STRENGTH: list(strengths)}, scoring="f1_macro", cv=cut, error_score="raise"
-    )
-    search.fit(texts, labels)
+    grid, how = {STRENGTH: list(strengths)}, {"scoring": "f1_macro", "error_score": "raise"}
+    search = GridSearchCV(pipeline(features), grid, cv=cut, **how).fit(texts, labels)
     return TextClassifier(search.best_estimator_), float(search.best_params_[STRENGTH]), float(search.best_score_)

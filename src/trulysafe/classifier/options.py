@@ -1,7 +1,5 @@
 """Options of the text classifiers, light enough to be read at every start."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field

@@ -1,18 +1,15 @@
-"""A text classifier for labels and judges: logistic regression on TF-IDF features, or on a language model's states,
-stored without pickle.
+"""A text classifier for labels and judges: logistic regression on TF-IDF features, or on a language model's states.
 
-`skops` stores it, in a file that can name types but run no code; types that scikit-learn does not bring are refused on
-loading. scikit-learn is imported where it is used, since judging by phrases needs none.
+`skops` stores it without pickle, in a file that can name types but run no code; types that scikit-learn does not bring
+are refused on loading. scikit-learn is imported where it is used, since judging by phrases needs none.
 """
-
-from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -25,10 +22,7 @@ if TYPE_CHECKING:
 _WORDS = {"analyzer": "word", "ngram_range": (1, 1), "sublinear_tf": True}
 _WORD_PAIRS = {"analyzer": "word", "ngram_range": (1, 2), "sublinear_tf": True}
 _CHARACTERS = {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True, "min_df": 2}
-FEATURES: dict[str, tuple[dict[str, Any], ...]] = {
-    "words": (_WORDS,),
-    "words_and_characters": (_WORD_PAIRS, _CHARACTERS),
-}
+FEATURES: dict[str, tuple[dict, ...]] = {"words": (_WORDS,), "words_and_characters": (_WORD_PAIRS, _CHARACTERS)}
 """Feature sets: TF-IDF of single words (the baseline); of words, word pairs and character 2- to 5-grams."""
 STATES = "states"
 """Name of the features that are numbers already: hidden states, standardised."""
@@ -40,16 +34,10 @@ TRUSTED: tuple[str, ...] = ()
 """Types beyond those of scikit-learn and numpy that a stored classifier may hold."""
 
 
-def pipeline(features: str = "words", strength: float = 1.0) -> Pipeline:
-    """A pipeline to be fitted: multinomial logistic regression, classes weighted alike.
-
-    Args:
-        features: a key of ``FEATURES``, or ``STATES``: it then takes vectors in the place of texts.
-        strength: inverse strength of the L2 penalty (scikit-learn's ``C``), above 0.
-
-    Raises:
-        UserError: unknown features.
-    """
+def pipeline(features: str = "words", strength: float = 1.0) -> "Pipeline":
+    """A pipeline to be fitted: multinomial logistic regression, classes weighted alike. ``features`` is a key of
+    ``FEATURES``, or ``STATES``: it then takes vectors in the place of texts (UserError: any other); ``strength`` is the
+    inverse strength of the L2 penalty (scikit-learn's ``C``), above 0."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union
@@ -61,30 +49,23 @@ def pipeline(features: str = "words", strength: float = 1.0) -> Pipeline:
     if features not in FEATURES:
         raise not_accepted("text classifier, `features`", features, FEATURES)
     of_words = {"token_pattern": unit_pattern(2)}
-    vectorisers = [
-        TfidfVectorizer(**settings | (of_words if settings["analyzer"] == "word" else {}))
-        for settings in FEATURES[features]
-    ]
-    return make_pipeline(make_union(*vectorisers), model)
+    settings = (how | (of_words if how["analyzer"] == "word" else {}) for how in FEATURES[features])
+    return make_pipeline(make_union(*(TfidfVectorizer(**how) for how in settings)), model)
 
 
 class TextClassifier:
     """A fitted :func:`pipeline`."""
 
-    def __init__(self, fitted: Pipeline) -> None:
+    def __init__(self, fitted: "Pipeline") -> None:
         self._fitted = fitted
 
     @classmethod
-    def fit(
-        cls, texts: Sequence[Any], labels: Sequence[str], *, features: str = "words", strength: float = 1.0
-    ) -> TextClassifier:
-        """Fit a :func:`pipeline` on texts, or their states, and their labels (UserError: unknown features, no text, or
-        labels of one kind only)."""
+    def fit(cls, texts: Sequence, labels: Sequence[str], *, features: str = "words", strength: float = 1.0) -> Self:
+        """Fit a :func:`pipeline` on texts, or states, and labels (UserError: unknown features, one class alone)."""
         if len(set(labels)) < 2:
             found = ", ".join(sorted(set(labels))) or "none"
-            raise UserError(
-                f"text classifier: labels of at least two classes are needed, found {found} in {len(texts)} texts."
-            )
+            needed = "labels of at least two classes are needed"
+            raise UserError(f"text classifier: {needed}, found {found} in {len(texts)} texts.")
         return cls(pipeline(features, strength).fit(list(texts), list(labels)))
 
     @property
@@ -99,12 +80,7 @@ class TextClassifier:
         return np.asarray(self._fitted.predict_proba(texts))
 
     def predict(self, texts: Sequence[Any], among: Sequence[str] | None = None) -> np.ndarray:
-        """Likeliest class of every text, shape [texts].
-
-        Args:
-            texts: the texts, or their states.
-            among: choose among these classes only (those that the classifier knows).
-        """
+        """Likeliest class of every text, or state, shape [texts]; ``among`` these classes only, where it knows them."""
         known = [index for index, name in enumerate(self.classes) if among is None or name in among]
         if not known:
             raise not_accepted("text classifier, classes to choose among", list(among or ()), self.classes)
@@ -118,22 +94,20 @@ class TextClassifier:
         _skops().dump(self._fitted, Path(folder) / FILE, compression=ZIP_DEFLATED)
 
     @classmethod
-    def load(cls, folder: Path | str) -> TextClassifier:
+    def load(cls, folder: Path | str) -> Self:
         """Read a classifier that :meth:`save` wrote (UserError: the folder holds no classifier, or one that is damaged
         or of types that are not trusted)."""
         path = Path(folder) / FILE
         if not path.is_file():
             raise UserError(f"{folder}: no text classifier ({FILE} is missing). Rerun the rule that fits it.")
         try:
-            found = cls(_skops().load(path, trusted=list(TRUSTED)))
-            width = getattr(found._fitted, "n_features_in_", None)
-            found.predict_proba([np.zeros(width)] if width else [""])
-            return found
+            read = cls(_skops().load(path, trusted=list(TRUSTED)))
+            width = getattr(read._fitted, "n_features_in_", None)
+            read.predict_proba([np.zeros(width)] if width else [""])
+            return read
         except Exception as error:  # a damaged file fails in as many ways as it has parts
-            raise UserError(
-                f"{path}: not a classifier that can be read ({type(error).__name__}: {error}). Delete {folder} and "
-                "rerun the rule that fits it."
-            ) from error
+            found = f"not a classifier that can be read ({type(error).__name__}: {error})"
+            raise UserError(f"{path}: {found}. Delete {folder} and rerun the rule that fits it.") from error
 
 
 def _skops() -> ModuleType:

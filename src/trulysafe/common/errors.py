@@ -1,7 +1,5 @@
 """Errors that a person at the cluster can act on: what is wrong, where, what is accepted, what to do."""
 
-from __future__ import annotations
-
 import errno
 import os
 from collections.abc import Iterable

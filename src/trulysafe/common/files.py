@@ -1,7 +1,5 @@
 """Files that are there whole or not at all: written under a private name beside their place, then renamed."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Content hashes: the ids that survive re-sharding, and the seeds and splits derived from them."""
 
-from __future__ import annotations
-
 import hashlib
 import unicodedata
 

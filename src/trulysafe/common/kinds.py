@@ -9,15 +9,13 @@ A module of a kind imports what is heavy (pandas, torch, scikit-learn) inside it
 at every start.
 """
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import (
     Field,
@@ -32,7 +30,13 @@ from pydantic_core import CoreSchema
 
 from trulysafe.common.errors import UserError, choices, not_accepted
 from trulysafe.common.option_errors import explain, value_error
-from trulysafe.common.options import Table, TableOfKinds
+from trulysafe.common.options import Needs, Table, TableOfKinds
+
+if TYPE_CHECKING:
+    from pandas import DataFrame as Frame
+else:
+    Frame = Any
+    """A table of pandas, which modules of kinds name without loading it."""
 
 
 class Options(Table):
@@ -93,7 +97,6 @@ TOKEN_REWARDS = Kinds("trulysafe.token_rewards.sources", "a source of token rewa
 class OfKind(TableOfKinds):
     """A component whose ``kind`` decides which ``options`` it takes, and which of the keys beside them."""
 
-    KEYS: ClassVar = {}
     KINDS: ClassVar[Kinds]
     BY_KIND: ClassVar[tuple[str, ...]] = ()
     """Keys beside ``options`` that not every kind reads; a kind's ``Options`` says whether it does."""
@@ -134,7 +137,7 @@ class OfKind(TableOfKinds):
 
     @model_validator(mode="after")
     def _has_what_the_kind_reads(self) -> Self:
-        def keys_of(kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        def keys_of(kind: str) -> Needs:
             options = self.KINDS.options_class(kind)
             return options.NEEDS, options.READS
 

@@ -1,7 +1,5 @@
 """What is said of options that pydantic does not accept: which key, what was found, what is accepted, what to do."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args

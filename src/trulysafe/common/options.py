@@ -5,10 +5,8 @@ Tables of the configuration, the options of methods and fits, and the options of
 every start.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
@@ -78,10 +76,8 @@ def _compiles(pattern: str) -> str:
     try:
         re.compile(pattern)
     except re.error as error:
-        raise ValueError(
-            f"{pattern!r} is not a regular expression ({error}). Put a backslash before signs such as ( or ? that "
-            "stand for themselves."
-        ) from error
+        do = "Put a backslash before signs such as ( or ? that stand for themselves."
+        raise ValueError(f"{pattern!r} is not a regular expression ({error}). {do}") from error
     return pattern
 
 
@@ -130,11 +126,9 @@ def _with_text_keys(given: Any, under: str = "") -> Any:
         return given
     for key in given:
         if isinstance(key, bool) or not isinstance(key, str | int | float):
-            raise error_at(
-                under or str(key),
-                f"the key {key} is no text, as YAML reads yes, no, on, off, true, false, null and dates for something "
-                "else. Put it in quotes, written as in the data.",
-            )
+            reads = "YAML reads yes, no, on, off, true, false, null and dates for something else"
+            said = f"the key {key} is no text, as {reads}. Put it in quotes, written as in the data."
+            raise error_at(under or str(key), said)
     return {str(key): _with_text_keys(item, f"{under}.{key}".lstrip(".")) for key, item in given.items()}
 
 
@@ -156,8 +150,8 @@ class PublicTable(Table):
         __init__.__pydantic_base_init__ = True  # within other tables pydantic's own errors are passed on
 
 
-Keys = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
-"""Value of a key -> other keys that it needs, and further ones that it reads."""
+Needs = tuple[tuple[str, ...], tuple[str, ...]]
+"""Keys that a value of a key needs, and further ones that it reads."""
 
 
 class TableOfKinds(Table):
@@ -167,7 +161,7 @@ class TableOfKinds(Table):
     as well, so that an overlay can take a key away together with the kind that read it.
     """
 
-    KEYS: ClassVar[Mapping[str, Keys]]
+    KEYS: ClassVar[Mapping[str, Mapping[str, Needs]]] = {}
     """Key that decides -> what each of its values reads; keys that are not listed are always read."""
 
     @model_validator(mode="before")
@@ -182,11 +176,7 @@ class TableOfKinds(Table):
         return self
 
     def check_keys(
-        self,
-        key: str,
-        kinds: Iterable[str],
-        keys_of: Callable[[str], tuple[Sequence[str], Sequence[str]]],
-        among: Iterable[str] | None = None,
+        self, key: str, kinds: Iterable[str], keys_of: Callable[[str], Needs], among: Iterable[str] | None = None
     ) -> None:
         """Refuse a table that lacks what the value of its ``key`` needs, or gives what only other values read.
 

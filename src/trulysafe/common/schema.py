@@ -1,7 +1,5 @@
 """The written schemas of the tables that pass between stages, and the one reader and writer for them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,14 +28,8 @@ VERDICTS = ("complies", "safe_completion", "refuses", "mixed", "malformed")
 _TEXT, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _ORIGIN = {"risk": _TEXT, "family": _TEXT, "source": _TEXT, "meta": _TEXT}
 _DEFAULTS: dict[str, Any] = {
-    "meta": "{}",
-    "risk": "",
-    "family": "",
-    "source": "",
-    "label": "",
-    "flipped": False,
-    "cut_off": False,
-}
+    "meta": "{}", **dict.fromkeys(("risk", "family", "source", "label"), ""), "flipped": False, "cut_off": False
+}  # fmt: skip
 _POLICY = {"experiment": _TEXT, "seed": _INT, "step": _INT}
 
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
@@ -89,10 +81,8 @@ def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
     absent = {name: value for name, value in _DEFAULTS.items() if name in schema and name not in frame}
     frame = frame.assign(**absent)
     if missing := [column for column in schema if column not in frame]:
-        raise UserError(
-            f"{where}: column {missing[0]!r} is missing; a {kind} table has {', '.join(schema)}. Found: "
-            f"{', '.join(map(str, frame.columns))}."
-        )
+        has = f"a {kind} table has {', '.join(schema)}. Found: {', '.join(map(str, frame.columns))}."
+        raise UserError(f"{where}: column {missing[0]!r} is missing; {has}")
     for column, column_type in schema.items():
         nulls = frame[column].isna()
         if column_type in (_TEXT, _INT) and nulls.any():
@@ -116,9 +106,8 @@ def read_table(path: Path | str, kind: str) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise UserError(f"{path}: file not found. Rerun the rule that makes it.") from error
     except pa.ArrowInvalid as error:
-        raise UserError(
-            f"{path}: not a readable Parquet file ({error}). Delete it and rerun the rule that makes it."
-        ) from error
+        do = "Delete it and rerun the rule that makes it."
+        raise UserError(f"{path}: not a readable Parquet file ({error}). {do}") from error
     return check_table(frame, kind, str(path))
 
 

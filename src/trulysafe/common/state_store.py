@@ -1,7 +1,5 @@
 """Hidden states on disk: arrays as safetensors beside an index table, one row per first axis entry."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,10 +21,8 @@ def save_states(folder: Path | str, arrays: Mapping[str, Tensor], index: pd.Data
             raise UserError(f"{folder}: array {name!r} has {len(array)} rows, its index {len(index)}.")
         if not torch.isfinite(array).all():
             row = int((~torch.isfinite(array.flatten(1))).any(dim=1).int().argmax())
-            raise UserError(
-                f"{folder}: array {name!r}, row {row} holds NaN or infinite states. Load the model in float32 or "
-                "bfloat16, not in float16."
-            )
+            do = "Load the model in float32 or bfloat16, not in float16."
+            raise UserError(f"{folder}: array {name!r}, row {row} holds NaN or infinite states. {do}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: array.contiguous() for name, array in arrays.items()}, folder / ARRAYS)
@@ -39,6 +35,5 @@ def load_states(folder: Path | str) -> tuple[dict[str, Tensor], pd.DataFrame]:
     try:
         return load_file(folder / ARRAYS), pd.read_parquet(folder / INDEX)
     except Exception as error:
-        raise UserError(
-            f"{folder}: not a readable folder of states ({error}). Delete it and rerun the rule that makes it."
-        ) from error
+        do = "Delete it and rerun the rule that makes it."
+        raise UserError(f"{folder}: not a readable folder of states ({error}). {do}") from error

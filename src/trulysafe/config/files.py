@@ -22,25 +22,14 @@ def raw_configuration(paths: Path | Sequence[Path], demo: Path = DEMO) -> dict[s
 
 
 def given_by_hand(entries: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """What ``--config key=value`` says, each value read as in a file; Snakemake itself leaves what is nested as text.
-
-    Raises:
-        UserError: a value is no YAML.
-    """
+    """What ``--config key=value`` says, each value read as in a file (UserError: it is no YAML); Snakemake leaves what
+    is nested as text."""
     for entry in entries:
         key, _, value = entry.partition("=")
         try:
             yield {key: yaml.safe_load(value)}
         except yaml.YAMLError as error:
             raise UserError(f"--config {key}: {value!r} is no YAML ({error}). Give it as in a configuration.") from None
-
-
-def scenario_of(paths: Path | Sequence[Path]) -> str:
-    """Name of the run that configuration files describe; UserError where they name none, or cannot be read."""
-    given = raw_configuration(paths)
-    if "scenario" not in given:
-        raise UserError("scenario: missing. Add the key; config/README.md says what it holds.")
-    return str(given["scenario"])
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -63,6 +52,8 @@ def _over(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":  # make report asks for the scenario
     try:
-        print(scenario_of([Path(path) for path in sys.argv[1:]] or DEMO))
+        print(raw_configuration([Path(path) for path in sys.argv[1:]] or [DEMO])["scenario"])
+    except KeyError:
+        sys.exit("scenario: missing. Add the key; config/README.md says what it holds.")
     except UserError as error:
         sys.exit(str(error))

@@ -1,22 +1,23 @@
 """From the raw mapping to a checked configuration, less what overlays take away and groups leave out."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from trulysafe.common.errors import not_accepted, refusal
 from trulysafe.common.option_errors import explain
-from trulysafe.config.order import all_before
-from trulysafe.config.problems import experiment_problems, problems_between, unknown_names
+from trulysafe.config.order import reached
+from trulysafe.config.problems import IN_REPORT, experiment_problems, problems_between, unknown_names, used_names
 from trulysafe.config.resolved import with_sources
 from trulysafe.config.tables.configuration import Configuration
-from trulysafe.config.tables.evaluation import Report
 
 HEADING = "The configuration is not accepted:"
 CHECKS = (unknown_names, experiment_problems, problems_between)
 """In this order, since each relies on what those before it look at."""
+PARTS = ("experiments", "methods", "mixes", "pairs", "rewards", "token_rewards", "pools")
+"""Tables of which ``groups`` keep only what their experiments are made of."""
 _EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
 
 
@@ -51,23 +52,18 @@ def without_removed(raw: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in raw.items():
         if key == "report" and isinstance(value, Mapping):
             kept[key] = without_removed(value)
-        elif isinstance(value, Mapping) and _holds_components(value):
+        elif isinstance(value, Mapping) and all(item is None or isinstance(item, Mapping) for item in value.values()):
             kept[key] = {name: component for name, component in value.items() if component is not None}
         else:
             kept[key] = value
     return kept
 
 
-def _holds_components(value: Mapping[str, Any]) -> bool:
-    """Whether a mapping is a table of components by name: all its values are mappings, or null."""
-    return all(component is None or isinstance(component, Mapping) for component in value.values())
-
-
 def of_groups(config: Configuration) -> Configuration:
     """The part of a configuration that ``groups`` asks for; all of it where that is empty.
 
-    Kept are experiments of those groups, models as they are, what either waits for, and defaults that ablations compare
-    with; then what they are made of, and what of the report speaks about them.
+    Kept are experiments of those groups, models as they are, and defaults that ablations compare with; then all that
+    these wait for and are made of, and what of the report speaks about them.
     """
     if not config.groups:
         return config
@@ -75,54 +71,24 @@ def of_groups(config: Configuration) -> Configuration:
     for group in config.groups:
         if group not in known:
             raise not_accepted("groups", group, known)
-    parts = _parts(config, _asked(config))
-    return config.model_copy(update={**parts, "report": _report(config.report, parts)})
-
-
-def _asked(config: Configuration) -> set[str]:
-    """Experiments of the groups, models as they are, what ablations compare them with, and what all these wait for."""
+    uses: dict[str, set[str]] = {}
+    for component, _, name, table in used_names(config):
+        uses.setdefault(component, set()).update([f"{table}.{name}"] if table in PARTS else [])
     asked = {name for name, item in config.experiments.items() if item.group in config.groups or item.method is None}
     asked |= {item.default for item in config.report.ablations.values() if item.arm in asked}
-    return asked | {name for experiment in asked for name in all_before(config, experiment)}
+    kept = {f"experiments.{name}" for name in asked}
+    kept |= {name for start in (*kept, "report.kept_tokens") for name in reached(uses, start)}
+    drift = config.drift
+    if drift:
+        followed = [name for name in drift.experiments if f"experiments.{name}" in kept]
+        drift = drift.model_copy(update={"experiments": followed}) if followed else None
+        kept |= {f"pools.{drift.pool}"} if drift else set()
+    kept |= {component for component, used in uses.items() if component.startswith("report.") and used <= kept}
+    tables = {table: _only(kept, table, getattr(config, table)) for table in PARTS}
+    compared = {part: _only(kept, f"report.{part}", getattr(config.report, part)) for part in IN_REPORT}
+    report = config.report.model_copy(update=compared)
+    return config.model_copy(update={**tables, "drift": drift, "report": report})
 
 
-def _parts(config: Configuration, asked: set[str]) -> dict[str, Any]:
-    """The components that experiments are made of, by table."""
-    experiments, shown = _only(config.experiments, asked), config.report.kept_tokens
-    methods = _only(config.methods, [shown.method if shown else None, *(item.method for item in experiments.values())])
-    mixes = _only(config.mixes, (item.mix for item in experiments.values()))
-    tables = [name for item in mixes.values() for name in item.pairs]
-    pairs = _only(config.pairs, [shown.pairs if shown else None, *tables])
-    followed = [name for name in config.drift.experiments if name in asked] if config.drift else []
-    drift = config.drift.model_copy(update={"experiments": followed}) if config.drift and followed else None
-    return {
-        "experiments": experiments,
-        "methods": methods,
-        "mixes": mixes,
-        "pairs": pairs,
-        "rewards": _only(config.rewards, [item.reward for table in (methods, pairs) for item in table.values()]),
-        "token_rewards": _only(config.token_rewards, (item.token_rewards for item in methods.values())),
-        "pools": _only(config.pools, [drift.pool if drift else None, *(item.pool for item in pairs.values())]),
-        "drift": drift,
-    }
-
-
-def _report(report: Report, parts: Mapping[str, Any]) -> Report:
-    """What of the report speaks about these parts alone."""
-    arms, rewards = {*parts["experiments"]}, {*parts["rewards"]}
-    return report.model_copy(
-        update={
-            "contrasts": {k: v for k, v in report.contrasts.items() if {v.a, v.b} <= arms},
-            "calibration": {k: v for k, v in report.calibration.items() if v.experiment in arms},
-            "sweeps": {k: v for k, v in report.sweeps.items() if set(v.points) <= arms},
-            "ablations": {k: v for k, v in report.ablations.items() if {v.arm, v.default} <= arms},
-            "reward_ablations": {
-                k: v for k, v in report.reward_ablations.items() if {v.reward or v.default, v.default} <= rewards
-            },
-        }
-    )
-
-
-def _only(table: Mapping[str, Any], names: Iterable[str | None]) -> dict[str, Any]:
-    wanted = set(names)
-    return {name: component for name, component in table.items() if name in wanted}
+def _only(kept: set[str], where: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: component for name, component in table.items() if f"{where}.{name}" in kept}

@@ -118,11 +118,6 @@ def _policy_problems(
             yield f"{where}.experiment: {named.experiment!r} {why}. Both must be of one model."
 
 
-def all_before(config: Configuration, experiment: str) -> set[str]:
-    """Every experiment that one waits for, directly or through others."""
-    return reached(waits_for(config), experiment)
-
-
 def reached(graph: Mapping[str, set[str]], start: str) -> set[str]:
     """Everything that one name leads to in a graph of name -> what it needs, directly or through others."""
     found, left = set[str](), [start]

@@ -33,33 +33,33 @@ IN_REPORT = {
 
 def unknown_names(config: Configuration) -> Iterator[UserError]:
     """Every name that one table takes from another and that is not there."""
-    for where, name, table in used_names(config):
+    for component, key, name, table in used_names(config):
         defined = getattr(config, table)
         if name not in defined:
-            yield not_accepted(where, name, defined, do=f"Define it under {table}, or correct the name.")
+            do = f"Define it under {table}, or correct the name."
+            yield not_accepted(f"{component}.{key}", name, defined, do=do)
 
 
-def used_names(config: Configuration) -> Iterator[tuple[str, str, str]]:
-    """Every name that is used: its key, the name, and the table that must hold it."""
-    components = {f"{table}.{name}": item for table in TABLES for name, item in getattr(config, table).items()} | {
-        "drift": config.drift,
-        "report.kept_tokens": config.report.kept_tokens,
-    }
-    for where, component in components.items():
-        yield from _names_in(where, component, TABLE_OF) if component else ()
+def used_names(config: Configuration) -> Iterator[tuple[str, str, str, str]]:
+    """Every name that is used: the component that uses it (``methods.ama``), its key there, the name, and the table
+    that must hold it."""
+    components = {f"{table}.{name}": item for table in TABLES for name, item in getattr(config, table).items()}
+    components |= {"drift": config.drift, "report.kept_tokens": config.report.kept_tokens}
+    found = [(where, component, TABLE_OF) for where, component in components.items() if component]
     for part, tables in IN_REPORT.items():
-        for name, component in getattr(config.report, part).items():
-            yield from _names_in(f"report.{part}.{name}", component, tables)
+        found += [(f"report.{part}.{name}", item, tables) for name, item in getattr(config.report, part).items()]
+    for where, component, tables in found:
+        yield from ((where, *used) for used in _names_in(component, tables))
 
 
-def _names_in(where: str, component: Table, tables: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _names_in(component: Table, tables: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for key in type(component).model_fields:
         value = getattr(component, key)
         if isinstance(value, PolicyOf):
-            yield from _names_in(f"{where}.{key}", value, tables)
+            yield f"{key}.experiment", value.experiment, "experiments"
         elif key in tables:
             names = [value] if isinstance(value, str) else value or ()
-            yield from ((f"{where}.{key}", name, tables[key]) for name in names)
+            yield from ((key, name, tables[key]) for name in names)
 
 
 def experiment_problems(config: Configuration) -> Iterator[str]:
@@ -106,10 +106,9 @@ def _reward_and_judge_problems(config: Configuration, name: str) -> Iterator[Use
         accepted = ", ".join(config.rewards) or "(none is defined)"
         why = "missing. Its confidence, mask or online pairs read a hybrid reward"
         yield f"methods.{name}.reward: {why}; accepted: {accepted}."
-    if method.needs_reward and table.reward and config.rewards[table.reward].pooling != "eos":
-        why = (
-            f"{table.reward!r} pools {config.rewards[table.reward].pooling!r}, but training reads the end-of-turn token"
-        )
+    pooling = config.rewards[table.reward].pooling if table.reward else "eos"
+    if method.needs_reward and pooling != "eos":
+        why = f"{table.reward!r} pools {pooling!r}, but training reads the end-of-turn token"
         yield f"methods.{name}.reward: {why}. Name a reward with pooling: eos; others can rank pairs."
     if method.online.judge not in (REWARD_JUDGE, *config.judges):
         do = "Define it under judges, or correct the name."
@@ -140,11 +139,8 @@ def _training_problems(config: Configuration, name: str, experiment: Experiment)
     """What an experiment's engine cannot do, and token rewards that are not for it; ``name`` is its stanza."""
     if experiment.method is None:
         return
-    where, method, training = (
-        f"experiments.{name}",
-        method_of(config, experiment.method),
-        training_of(config, experiment),
-    )
+    where, method = f"experiments.{name}", method_of(config, experiment.method)
+    training = training_of(config, experiment)
     if method.online.samples and training.engine != "single":
         why = f"pairs that the policy samples (methods.{experiment.method}.online) need the engine single"
         do = f"Set {where}.training: {{engine: single, processes: 1}}."
@@ -188,9 +184,12 @@ def _report_problems(config: Configuration) -> Iterator[str]:
     if shown and method_of(config, shown.method).mask.rule == "none":
         yield f"report.kept_tokens.method: {shown.method!r} has no mask. Name a method with mask: {{rule: ...}}."
     for name, score in config.report.calibration.items():
+        where = f"report.calibration.{name}"
         if not config.benchmarks[score.benchmark].task:
-            do = "Name a benchmark with a task."
-            yield f"report.calibration.{name}.benchmark: {score.benchmark!r} is judged, not chosen in. {do}"
+            yield f"{where}.benchmark: {score.benchmark!r} is judged, not chosen in. Name a benchmark with a task."
+        if config.experiments[score.experiment].method:
+            do = "Name one without a method."
+            yield f"{where}.experiment: {score.experiment!r} is trained here, so no score of it is published. {do}"
     for name, item in config.report.reward_ablations.items():
         try:
             FitOptions.model_validate(config.rewards[item.default].fit.model_dump() | (item.fit or {}))

@@ -1,8 +1,5 @@
-"""Fail where a prompt, or a near-duplicate of it, reached two roles.
-
-The check looks at the tables as the stages used them, recomputes ids from the texts, and knows nothing of how the split
-was made.
-"""
+"""Fail where a prompt, or a near-duplicate of it, reached two roles. The check looks at the tables as the stages used
+them, recomputes ids from the texts, and knows nothing of how the split was made."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -55,8 +52,10 @@ def rows_of_stages(
     stages read and the names of their ``datasets``.
     """
     files = {Path(path).stem: path for path in tables}
-    read = {role: ([files[name] for name in use["datasets"]], use["kind"]) for role, use in used_as.items()}
-    return {role: rows_of_role(*tables_and_kind, split, role) for role, tables_and_kind in read.items()}
+    return {
+        role: rows_of_role([files[name] for name in use["datasets"]], use["kind"], split, role)
+        for role, use in used_as.items()
+    }
 
 
 def _prompts(used: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -1,10 +1,5 @@
-"""Read a dataset into a table of one schema, with a report of the rows read, kept and dropped by reason.
-
-The reader (:mod:`trulysafe.data.sources`) says what a row holds; :func:`validate` is all that can be known of a dataset
-before any job runs.
-"""
-
-from __future__ import annotations
+"""Read a dataset into a table of one schema, with a report of the rows read, kept and dropped by reason. The reader
+(:mod:`trulysafe.data.sources`) says what a row holds; :func:`validate` is all that can be known before any job runs."""
 
 import json
 import re
@@ -14,13 +9,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pandas as pd
-from pydantic import ValidationError
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.common.ids import pair_id, prompt_id, response_id, unit_interval
-from trulysafe.common.option_errors import what_is_wrong
+from trulysafe.common.ids import pair_id, prompt_id, response_id
 from trulysafe.common.schema import RISKS, check_table
 from trulysafe.data.records import plain
+from trulysafe.data.roles import at_most
 from trulysafe.data.sources import (
     READERS,
     TEXTS,
@@ -59,9 +53,8 @@ def read(kind: str, given: Given, name: str = "") -> Loaded:
         given: options of the reader; ``folder`` is where relative paths start.
         name: text of the table's ``source`` column; by default the kind.
 
-    Raises:
-        UserError: an unknown kind or option, a missing file, a byte that is not UTF-8, a row that cannot be parsed,
-            lacks its prompt, has an empty text or a value outside its set; names file, row and column.
+    UserError, with file, row and column: an unknown kind or option, a missing file, a byte that is not UTF-8, a row
+    that cannot be parsed, lacks its prompt, has an empty text or a value outside its set.
     """
     options = validate(kind, given)
     if isinstance(options, SourceOptions):
@@ -73,13 +66,10 @@ def read(kind: str, given: Given, name: str = "") -> Loaded:
 
 def validate(kind: str, given: Given) -> ReaderOptions:
     """Check all that is cheap to know before any job: names and values of options, that files exist, that the first row
-    reads.
-
-    Raises:
-        UserError: names the option, the accepted values, and what to do.
-    """
+    reads; the UserError names the option, the accepted values, and what to do."""
     where = f"dataset of kind {kind!r}"
-    options = given if isinstance(given, ReaderOptions) else _options(kind, given, where)
+    options = given if isinstance(given, ReaderOptions) else READERS.checked(kind, given)
+    assert isinstance(options, ReaderOptions)
     if not isinstance(options, SourceOptions):
         return options
     if options.from_hub:
@@ -94,33 +84,13 @@ def validate(kind: str, given: Given) -> ReaderOptions:
     return options
 
 
-def _options(kind: str, given: Mapping[str, Any], where: str) -> ReaderOptions:
-    try:
-        options = READERS.options(kind, given)
-    except ValidationError as error:
-        raise UserError("\n".join(_said(item, where) for item in error.errors())) from None
-    assert isinstance(options, ReaderOptions)
-    return options
-
-
-def _said(item: Mapping[str, Any], where: str) -> str:
-    """One sentence on an error of pydantic's about an option."""
-    option = item["loc"][0] if item["loc"] else "options"
-    if item["type"] == "missing":
-        return f"{where}: option `{option}` is missing."
-    return f"{where}, option `{option}`: {what_is_wrong(item)}"
-
-
 def _check_pinned(where: str, options: SourceOptions) -> None:
     if not options.repo:
-        raise UserError(
-            f"{where}: option `repo` is missing; name the dataset on the hub, for example PKU-Alignment/PKU-SafeRLHF."
-        )
+        do = "name the dataset on the hub, for example PKU-Alignment/PKU-SafeRLHF."
+        raise UserError(f"{where}: option `repo` is missing; {do}")
     if options.revision in ("", "main", "master"):
-        raise UserError(
-            f"{where}: option `revision` must pin a commit or a tag, not a branch. "
-            + how_to_pin(options.repo, "dataset")
-        )
+        do = how_to_pin(options.repo, "dataset")
+        raise UserError(f"{where}: option `revision` must pin a commit or a tag, not a branch. {do}")
 
 
 def _read_rows(kind: str, options: SourceOptions, name: str) -> Loaded:
@@ -135,15 +105,15 @@ def _read_rows(kind: str, options: SourceOptions, name: str) -> Loaded:
             dropped[str(reason)] += 1
     columns = list(records[0]) if records else ["prompt_id", *TEXTS[table_kind]]
     frame = pd.DataFrame(records, columns=columns).assign(source=name)
-    frame = _with_all_labels(frame) if options.REPEATS else _without_duplicates(frame, table_kind, dropped)
-    frame = _at_most(frame, options.rows, dropped)
-    if frame.empty:
+    distinct = _with_all_labels(frame) if options.REPEATS else frame.drop_duplicates(_KEYS[table_kind])
+    kept = at_most(distinct, options.rows, salt="rows")
+    dropped += Counter({"duplicate": len(frame) - len(distinct), "beyond `rows`": len(distinct) - len(kept)})
+    if kept.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "the source is empty"
-        raise UserError(
-            f"dataset {name!r} ({kind}): no row is left of {read} ({reasons}). Loosen its options or give another file."
-        )
-    report = {"source": name, "kind": kind, "read": read, "kept": len(frame), "dropped": dict(sorted(dropped.items()))}
-    return Loaded(check_table(frame, table_kind, f"dataset {name!r}"), table_kind, report)
+        do = "Loosen its options or give another file."
+        raise UserError(f"dataset {name!r} ({kind}): no row is left of {read} ({reasons}). {do}")
+    report = {"source": name, "kind": kind, "read": read, "kept": len(kept), "dropped": dict(sorted(dropped.items()))}
+    return Loaded(check_table(kept, table_kind, f"dataset {name!r}"), table_kind, report)
 
 
 def _record(fields: Fields, options: SourceOptions, where: str) -> Fields:
@@ -175,13 +145,6 @@ def _record(fields: Fields, options: SourceOptions, where: str) -> Fields:
     return record | {"meta": json.dumps(facts, sort_keys=True, ensure_ascii=False)}
 
 
-def _without_duplicates(frame: pd.DataFrame, table_kind: TableKind, dropped: Counter[str]) -> pd.DataFrame:
-    unique = frame.drop_duplicates(_KEYS[table_kind], ignore_index=True)
-    if len(unique) < len(frame):
-        dropped["duplicate"] += len(frame) - len(unique)
-    return unique
-
-
 def _with_all_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """Note in ``meta.labels`` all classes of a prompt that carries more than one."""
     labels = frame.groupby("prompt_id")["risk"].agg(lambda risks: sorted(set(risks)))
@@ -189,12 +152,3 @@ def _with_all_labels(frame: pd.DataFrame) -> pd.DataFrame:
     marks = [{"labels": risks} if len(risks) > 1 else {} for risks in several]
     meta = [json.loads(text) | mark for text, mark in zip(frame["meta"], marks, strict=True)]
     return frame.assign(meta=[json.dumps(facts, sort_keys=True, ensure_ascii=False) for facts in meta])
-
-
-def _at_most(frame: pd.DataFrame, rows: int | None, dropped: Counter[str]) -> pd.DataFrame:
-    """Keep ``rows`` rows, by the hash of their prompt: smaller numbers give subsets of larger ones."""
-    if rows is None or rows >= len(frame):
-        return frame
-    dropped["beyond `rows`"] += len(frame) - rows
-    order = frame["prompt_id"].map(lambda prompt: unit_interval(prompt, salt="rows"))
-    return frame.loc[order.sort_values(kind="stable").index[:rows].sort_values()].reset_index(drop=True)

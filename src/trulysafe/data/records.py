@@ -4,8 +4,6 @@ Formats go by the end of the file name: ``.jsonl``, ``.json`` (one list), ``.csv
 as ``.gz``.
 """
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io
@@ -34,25 +32,14 @@ class Row:
     where: str
 
     def get(self, column: str) -> Any:
-        """Value of a column that must exist.
-
-        Raises:
-            UserError: the row has no such column; names file, row and the columns it has.
-        """
+        """Value of a column that must exist; UserError with file, row and the columns there are, where it does not."""
         if column not in self.values:
-            found = ", ".join(map(str, self.values)) or "none"
-            raise UserError(
-                f"{self.where}: no column {column!r}. Columns of this row: {found}. Add it, or map another column to "
-                "it."
-            )
+            found = f"Columns of this row: {', '.join(map(str, self.values)) or 'none'}"
+            raise UserError(f"{self.where}: no column {column!r}. {found}. Add it, or map another column to it.")
         return self.values[column]
 
     def text(self, column: str) -> str:
-        """Text of a column, stripped of white space around it.
-
-        Raises:
-            UserError: the column is absent, is no text, or is empty.
-        """
+        """Text of a column, stripped of white space around it; UserError where it is absent, no text, or empty."""
         value = self.get(column)
         if isinstance(value, int | float) and value == value and not isinstance(value, bool):
             value = str(value)
@@ -63,11 +50,8 @@ class Row:
         return value.strip()
 
     def fact(self, column: str) -> str:
-        """Any single value of a column as a text, the empty one where there is none: ``1`` for 1.0, ``true``.
-
-        Raises:
-            UserError: the column is absent, or holds bytes that are no text, a list or a mapping.
-        """
+        """Any single value of a column as a text, ``1`` for 1.0, the empty one where there is none (UserError: there is
+        no such column, or it holds bytes that are no text, a list or a mapping)."""
         value = plain(self.get(column), f"{self.where}: column {column!r}")
         if isinstance(value, list | dict):
             raise UserError(f"{self.where}: column {column!r} holds a {type(value).__name__}, one value is needed.")
@@ -82,13 +66,9 @@ class Row:
 
 
 def plain(value: Any, where: str) -> Any:
-    """A value as JSON holds it: dates, times and decimals as texts, bytes as UTF-8, arrays as lists, NaN as null.
-
-    Half of a surrogate pair, which no file of text can hold, becomes U+FFFD.
-
-    Raises:
-        UserError: there is no such form; names ``where`` and the type.
-    """
+    """A value as JSON holds it: dates, times and decimals as texts, bytes as UTF-8, arrays as lists, NaN as null; half
+    of a surrogate pair, which no file of text can hold, becomes U+FFFD. UserError, with ``where`` and the type, where
+    there is no such form."""
     match value:
         case str():
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -109,19 +89,13 @@ def plain(value: Any, where: str) -> Any:
                 return value.decode("utf-8")
     if hasattr(value, "tolist"):  # numpy's
         return plain(value.tolist(), where)
-    raise UserError(
-        f"{where}: holds {type(value).__name__}, which cannot be kept as JSON. Leave the column out, or convert it to "
-        "text."
-    )
+    do = "Leave the column out, or convert it to text."
+    raise UserError(f"{where}: holds {type(value).__name__}, which cannot be kept as JSON. {do}")
 
 
 def file_rows(paths: list[Path], form: str = "") -> Iterator[Row]:
-    """Rows of the files, in order; ``form`` overrules the format that a file's name ends in.
-
-    Raises:
-        UserError: a file is missing, has an unknown ending, holds a byte that is not UTF-8, or a row that cannot be
-            parsed.
-    """
+    """Rows of the files, in order; ``form`` overrules the format that a file's name ends in. UserError: a file is
+    missing, has an unknown ending, holds a byte that is not UTF-8, or a row that cannot be parsed."""
     for path in paths:
         yield from FORMATS[form or file_format(path)](path)
 
@@ -129,18 +103,10 @@ def file_rows(paths: list[Path], form: str = "") -> Iterator[Row]:
 def hub_rows(
     repo: str, *, revision: str, split: str, subset: str | None = None, files: Sequence[str] = ()
 ) -> Iterator[Row]:
-    """Rows of one split of a dataset of the Hugging Face hub, as prefetched at a pinned revision; never from the
-    network.
+    """Rows of one split of a dataset of the Hugging Face hub, as prefetched at a commit; never from the network.
 
-    Args:
-        repo: name on the hub, or a local copy of the repository.
-        revision: commit.
-        split: split to read.
-        subset: subset (configuration) of the dataset.
-        files: patterns of the files that make up the split, where the repository's own description does not say.
-
-    Raises:
-        UserError: the dataset was not fetched, or has no such subset or split.
+    ``repo`` may be a local copy of the repository; ``files`` are patterns of the files that make up the split, where
+    the repository's own description does not say. UserError: it was not fetched, or has no such subset or split.
     """
     import datasets
 
@@ -160,28 +126,24 @@ def hub_rows(
 
 
 def find_files(folder: str, patterns: list[str]) -> list[Path]:
-    """Files that the paths or glob patterns name, relative ones under ``folder``; sorted within a pattern.
-
-    Raises:
-        UserError: a path does not exist, or a pattern matches nothing.
-    """
-    found: list[Path] = []
-    for pattern in patterns:
-        full = Path(folder, pattern)
-        matches = [full] if full.is_file() else sorted(full.parent.glob(full.name))
+    """Files that the paths or glob patterns name, relative ones under ``folder``; sorted within a pattern. UserError: a
+    path does not exist, or a pattern matches nothing."""
+    found = {pattern: _matches(folder, pattern) for pattern in patterns}
+    for pattern, matches in found.items():
         if not matches:
-            raise UserError(
-                f"{full}: file not found. Put it there, or set `path` of the dataset or the `data` folder of the "
-                "configuration."
-            )
-        found += matches
-    return found
+            do = "Put it there, or set `path` of the dataset or the `data` folder of the configuration."
+            raise UserError(f"{Path(folder, pattern)}: file not found. {do}")
+    return [path for matches in found.values() for path in matches]
 
 
 def lies_there(folder: str, patterns: Iterable[str]) -> bool:
     """Whether any file is there that the paths or glob patterns name, relative ones under ``folder``."""
-    places = [Path(folder, pattern) for pattern in patterns]
-    return any(place.is_file() or any(place.parent.glob(place.name)) for place in places)
+    return any(_matches(folder, pattern) for pattern in patterns)
+
+
+def _matches(folder: str, pattern: str) -> list[Path]:
+    full = Path(folder, pattern)
+    return [full] if full.is_file() else sorted(full.parent.glob(full.name))
 
 
 def file_format(path: Path) -> str:
@@ -190,11 +152,6 @@ def file_format(path: Path) -> str:
     if suffix.lstrip(".") not in FORMATS:
         raise not_accepted(str(path), path.suffix, [f".{name}" for name in FORMATS], do="Convert the file.")
     return suffix.lstrip(".")
-
-
-def _bytes(path: Path) -> bytes:
-    with _opened(path) as file:
-        return file.read()
 
 
 @contextmanager
@@ -208,9 +165,14 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise UserError(f"{path}: cannot be read ({error}). Fetch the file again.") from error
 
 
+def _whole(path: Path) -> str:
+    with _opened(path) as file:
+        return _decoded(path, file.read())
+
+
 def _decoded(path: Path, content: bytes, lines_before: int = 0, bytes_before: int = 0) -> str:
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
         line = lines_before + content[: error.start].count(b"\n") + 1
         raise UserError(
@@ -223,7 +185,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
     offset = 0
     with _opened(path) as file:
         for number, content in enumerate(file, start=1):
-            line = _decoded(path, content, number - 1, offset).removeprefix(BYTE_ORDER_MARK)
+            line = _decoded(path, content, number - 1, offset)
             offset += len(content)
             if line.strip():
                 where = f"{path}: row {number}"
@@ -234,9 +196,8 @@ def _json_object(text: str, where: str) -> dict[str, Any]:
     try:
         value = _loaded(text)
     except json.JSONDecodeError as error:
-        raise UserError(
-            f"{where}: not valid JSON ({error.msg}, column {error.colno}). One JSON object per line is needed."
-        ) from error
+        found = f"not valid JSON ({error.msg}, column {error.colno})"
+        raise UserError(f"{where}: {found}. One JSON object per line is needed.") from error
     if not isinstance(value, dict):
         raise UserError(f"{where}: a JSON object is needed, found {type(value).__name__}.")
     return value
@@ -249,7 +210,7 @@ def _loaded(text: str) -> Any:
 
 def _json(path: Path) -> Iterator[Row]:
     try:
-        rows = _loaded(_decoded(path, _bytes(path)).removeprefix(BYTE_ORDER_MARK))
+        rows = _loaded(_whole(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not valid JSON ({error.msg}, line {error.lineno}).") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -259,16 +220,13 @@ def _json(path: Path) -> Iterator[Row]:
 
 
 def _csv(path: Path) -> Iterator[Row]:
-    reader = csv.DictReader(
-        io.StringIO(_decoded(path, _bytes(path)).removeprefix(BYTE_ORDER_MARK), newline=""), strict=True
-    )
+    reader = csv.DictReader(io.StringIO(_whole(path), newline=""), strict=True)
     try:
         for number, values in enumerate(reader, start=1):
+            where = f"{path}: row {number}"
             if None in values or None in values.values():
-                raise UserError(
-                    f"{path}: row {number} (line {reader.line_num}) has another number of fields than the header."
-                )
-            yield Row(values, f"{path}: row {number}")
+                raise UserError(f"{where} (line {reader.line_num}) has another number of fields than the header.")
+            yield Row(values, where)
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.line_num} is not valid CSV ({error}).") from error
 

@@ -25,18 +25,17 @@ def rows_of_role(
     if risks:
         kept = kept[kept["risk"].isin(list(risks))]
     if kept.empty:
-        raise UserError(
-            f"{', '.join(map(str, tables))}: no row is left for the role "
-            f"{role!r}{f' and the classes {list(risks)}' if risks else ''}. Raise split.shares for this role, give the "
-            "dataset this role, or add data."
-        )
+        asked = f"{role!r}{f' and the classes {list(risks)}' if risks else ''}"
+        do = "Raise split.shares for this role, give the dataset this role, or add data."
+        raise UserError(f"{', '.join(map(str, tables))}: no row is left for the role {asked}. {do}")
     return kept.reset_index(drop=True)
 
 
-def at_most(table: pd.DataFrame, rows: int | None) -> pd.DataFrame:
-    """At most ``rows`` rows, in the table's order: those of the lowest prompt hashes, so smaller sets are in larger."""
+def at_most(table: pd.DataFrame, rows: int | None, salt: str = "limit") -> pd.DataFrame:
+    """At most ``rows`` rows, in the table's order: those of the lowest prompt hashes, so smaller sets are in larger;
+    another ``salt`` is another choice."""
     if rows is None or len(table) <= rows:
         return table.reset_index(drop=True)
-    order = table["prompt_id"].map(lambda identifier: unit_interval(identifier, "limit"))
+    order = table["prompt_id"].map(lambda identifier: unit_interval(identifier, salt))
     chosen = order.sort_values(kind="stable").index[:rows]
     return table.loc[table.index.isin(chosen)].reset_index(drop=True)

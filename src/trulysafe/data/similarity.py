@@ -27,10 +27,10 @@ def near_pairs(texts: Sequence[str], threshold: float) -> tuple[np.ndarray, np.n
     :func:`~trulysafe.common.ids.normalise_text` makes equal are alike. 30,000 prompts take some ten seconds on one
     core.
     """
+    none = np.zeros(0, int), np.zeros(0, int), np.zeros(0)
     if len(texts) == 0:
-        return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
+        return none
     folded, place = np.unique([normalise_text(text) for text in texts], return_inverse=True)
-    none = (np.zeros(0, int), np.zeros(0, int), np.zeros(0))
     near = zip(*(_similar(list(folded), threshold) if threshold < 1 else none), strict=True)
     members = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
     found = [(a, b, value) for i, j, value in near for a in members[i] for b in members[j]]

@@ -12,8 +12,6 @@ Risk stays empty where the source does not say which kind of harm a prompt carri
 classes.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator
 from functools import cache
@@ -22,7 +20,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
 
-from trulysafe.common.errors import UserError
+from trulysafe.common.errors import UserError, choices
 from trulysafe.common.kinds import Kinds, Options
 from trulysafe.common.options import Pattern, Risk, Sha256
 from trulysafe.data.records import Row, file_rows, find_files, hub_rows
@@ -69,35 +67,27 @@ def _addresses(given: Any) -> Any:
     if not isinstance(given, str):
         return given
     if not (files := public_files(given)):
-        raise ValueError(f"{given!r} is no public data set known here; accepted: {', '.join(_public_files())}.")
+        raise ValueError(f"{given!r} is no public data set known here.{choices(given, _public_files())}")
     return files
 
 
+_FORMATS = "`.jsonl`, `.json`, `.csv`, `.parquet`; `.gz` too"
 Files = Annotated[
     tuple[str, ...],
     BeforeValidator(_listed, json_schema_input_type=str | list[str]),
-    Field(
-        description=(
-            "File, pattern or list of them (`.jsonl`, `.json`, `.csv`, `.parquet`; `.gz` too); each kind has its own "
-            "by default."
-        )
-    ),
+    Field(description=f"File, pattern or list of them ({_FORMATS}); each kind has its own by default."),
 ]
 Urls = Annotated[
     dict[Annotated[str, Field(pattern=r"^https?://\S+$")], Sha256],
     BeforeValidator(_addresses, json_schema_input_type=str | dict[str, str]),
     Field(
-        description=(
-            "Addresses of the same data as plain files, each with its SHA-256: `{https://...: 9f86d0...}`, or the "
-            "name of a public data set, such as `hellaswag`. They are fetched where nothing lies at `path` in the "
-            "folder `data`. Kinds of public data know their own."
-        )
+        description="Addresses of the same data as plain files, each with its SHA-256: `{https://...: 9f86d0...}`, or "
+        "the name of a public data set, such as `hellaswag`. They are fetched where nothing lies at `path` in the "
+        "folder `data`. Kinds of public data know their own."
     ),
 ]
 HubName = Annotated[str, Field(description="Dataset on the Hugging Face hub (`source: hub`).")]
-Place = Annotated[
-    Literal["file", "hub"], Field(description="Whether rows come from files or from the Hugging Face hub.")
-]
+Place = Annotated[Literal["file", "hub"], Field(description="Whether rows come from files or from the hub.")]
 
 
 class SkipRowError(Exception):
@@ -138,27 +128,21 @@ class SourceOptions(ReaderOptions):
     source: Place = "file"
     folder: str = Field("", description="Folder that relative paths start from; empty is the configuration's `data`.")
     path: Files = ()
-    urls: Urls = Field(default_factory=dict)
+    urls: Urls = Field({})
     repo: HubName = ""
     revision: str = Field("", description="Commit or tag of the hub dataset; a branch is refused.")
     split: str = Field("train", description="Split of the hub dataset.")
     subset: str | None = Field(None, description="Subset (configuration name) of the hub dataset.")
     files: list[str] = Field(
-        default_factory=list,
-        description=(
-            "File names or patterns of the hub dataset to fetch and read as `split`, where its own description does "
-            "not say."
-        ),
+        [], description="Files or patterns of the hub dataset to read as `split`, where it does not say itself."
     )
     max_characters: Most | None = Field(None, description="Leave out rows with a longer prompt plus response.")
     keep: dict[TextColumn, Pattern] = Field(
-        default_factory=dict,
-        description="Keep rows in whose texts these regular expressions are found: `{response: '^(Sorry|I cannot)'}`.",
+        {}, description="Keep rows whose texts match regular expressions: `{response: '^(Sorry|I cannot)'}`."
     )
     risk: RowRisk | None = Field(None, description="Risk class of every row, in place of the source's own.")
     harmful: StrictBool | None = Field(
-        None,
-        description="True: every prompt is known to be harmful, so that a labeller chooses among EHD, IHD and MHD.",
+        None, description="True: prompts are known to be harmful, a labeller chooses among EHD, IHD and MHD."
     )
 
     @model_validator(mode="before")
@@ -182,11 +166,7 @@ class SourceOptions(ReaderOptions):
 
 
 def files_of(options: SourceOptions) -> list[Path]:
-    """Files to read, in order.
-
-    Raises:
-        UserError: no path is given, or one does not exist.
-    """
+    """Files to read, in order; UserError where no path is given, or one does not exist."""
     if not options.path:
         raise UserError("option `path` is missing; give a file, a list of files or a pattern.")
     return find_files(options.folder, list(options.path))
@@ -195,11 +175,5 @@ def files_of(options: SourceOptions) -> list[Path]:
 def rows_of(options: SourceOptions) -> Iterator[Row]:
     """Rows of the source, from files or from the hub, before any reader has seen them."""
     if options.from_hub:
-        return hub_rows(
-            options.repo,
-            revision=options.revision,
-            split=options.split,
-            subset=options.subset,
-            files=options.files,
-        )
+        return hub_rows(options.repo, **options.model_dump(include={"revision", "split", "subset", "files"}))
     return file_rows(files_of(options), options.FORMAT)

@@ -8,7 +8,6 @@ The corpus gives way to all: it is large, and it may read what alignment uses, o
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,32 +55,6 @@ def digest(frame: pd.DataFrame, table: pd.DataFrame) -> str:
     """Fingerprint of the roles of a dataset's prompts: other datasets change it only where they change a role."""
     roles = table.loc[table["prompt_id"].isin(frame["prompt_id"]), ["prompt_id", "role"]].sort_values("prompt_id")
     return content_id(*roles["prompt_id"], *roles["role"])
-
-
-def summary(tables: Mapping[str, tuple[pd.DataFrame, Role]], table: pd.DataFrame) -> dict[str, Any]:
-    """Count what the split did: prompts per role, groups, and per dataset its rows and prompts by role."""
-    sizes = table.groupby("group_id").size()
-    role_of = table.set_index("prompt_id")["role"]
-    return {
-        "prompts": len(table),
-        "groups": len(sizes),
-        "near_duplicate_groups": int((sizes > 1).sum()),
-        "largest_group": int(sizes.max()) if len(sizes) else 0,
-        "prompts_per_role": {role: int((table["role"] == role).sum()) for role in ROLES},
-        "datasets": {name: _counts(frame, role, role_of) for name, (frame, role) in tables.items()},
-    }
-
-
-def _counts(frame: pd.DataFrame, role: Role, role_of: pd.Series) -> dict[str, Any]:
-    roles = frame["prompt_id"].map(role_of)
-    prompts = frame.assign(role=roles).drop_duplicates("prompt_id")["role"].value_counts()
-    rows, own = roles.value_counts(), {role} if isinstance(role, str) else set(role)
-    return {
-        "role": role if isinstance(role, str) else dict(role),
-        "rows": {name: int(rows[name]) for name in ROLES if name in rows},
-        "prompts": {name: int(prompts[name]) for name in ROLES if name in prompts},
-        "rows_lost": 0 if role == "split" else int((~roles.isin(own)).sum()),
-    }
 
 
 def _check_role(where: str, role: Role) -> None:

@@ -1,7 +1,5 @@
 """What is read of a policy for :mod:`trulysafe.drift.measures`: likelihoods of a fixed pool, and new samples."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +21,7 @@ from trulysafe.models.tokens import encode
 POOL_COLUMNS = ["prompt_id", "response_id", "risk", "family", "tokens"]
 REFERENCES = [{"experiment": REFERENCE, "seed": draw, "step": 0} for draw in (0, 1)]
 """The reference as policies to follow: two sets of its own samples, whose distance is the floor."""
-FRESH_COLUMNS = [
-    "prompt_id", "sample", "risk", "family", "finished", "tokens", "token_ids", "verdict", "reference_logp",
-]  # fmt: skip
+FRESH_COLUMNS = "prompt_id sample risk family finished tokens token_ids verdict reference_logp".split()
 
 
 @dataclass(frozen=True)
@@ -41,9 +37,7 @@ class Follower:
         (UserError: no response of the pool is finished)."""
         distinct = usable(samples).drop_duplicates(["prompt_id", "response"])
         if distinct.empty:
-            raise UserError(
-                "drift.pool: none of its responses is finished. Raise max_new_tokens, or name another pool."
-            )
+            raise UserError("drift.pool: none of its responses is finished. Raise max_new_tokens, or name another.")
         chosen = at_most(distinct.drop_duplicates("prompt_id"), prompts)["prompt_id"]
         rows = distinct[distinct["prompt_id"].isin(chosen)].sort_values("response_id", ignore_index=True)
         return rows.assign(reference_logp=self.logps(self.reference, rows))
@@ -57,20 +51,11 @@ class Follower:
         return [sum(row) for row in token_logps(model, encoded, self.tokenizer.pad_token_id, self.batch_size)]
 
     def fresh(
-        self,
-        model: Any,
-        prompts: pd.DataFrame,
-        decoding: Decoding,
-        block: int,
-        seed: int,
-        judge: Mapping[str, Any],
-        cut_off: CutOff,
+        self, model: Any, prompts: pd.DataFrame, decoding: Decoding, block: int, seed: int, judge: dict, cut_off: CutOff
     ) -> pd.DataFrame:
         """New samples of a model to a prompts table, :data:`FRESH_COLUMNS`; the judge is one that is not fitted.
-
         ``reference_logp`` is NaN where the sample is empty or unfinished; ``block`` is prompts per block, see
-        :mod:`trulysafe.models.sampling`, and ``cut_off`` as in :func:`trulysafe.evaluate.judging.judged`.
-        """
+        :mod:`trulysafe.models.sampling`, and ``cut_off`` as in :func:`trulysafe.evaluate.judging.judged`."""
         drawn = respond(model, self.tokenizer, blocks(prompts, block), decoding, seed)
         rows = pd.concat(list(drawn), ignore_index=True)
         end = self.tokenizer.eos_token_id
@@ -86,24 +71,15 @@ class Follower:
     def read(
         self, policy: Mapping[str, Any], pool: pd.DataFrame, prompts: pd.DataFrame, options: Mapping[str, Any]
     ) -> tuple[pd.DataFrame | None, pd.DataFrame]:
-        """Read one policy.
-
-        Args:
-            policy: experiment, seed, step and how to load its ``model``; one of :data:`REFERENCES` without that.
-            pool: from :meth:`pool`.
-            prompts, options: a prompts table, and the other arguments of :meth:`fresh`.
-
-        Returns:
-            Likelihoods of the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has
-            them) and new samples (:data:`FRESH_COLUMNS`), both with experiment, seed and step.
-        """
+        """Read one policy: experiment, seed, step, how to load its ``model``; one of :data:`REFERENCES` without that.
+        ``pool`` is from :meth:`pool`, ``options`` has the further arguments of :meth:`fresh`. Returns likelihoods of
+        the pool (:data:`POOL_COLUMNS`, reference_logp, logp; None of the reference, as the pool has them) and new
+        samples (:data:`FRESH_COLUMNS`), both with experiment, seed and step."""
         place = {key: policy[key] for key in ("experiment", "seed", "step")}
         model = load_model(policy["model"]) if "model" in policy else self.reference
-        seed = policy_seed(options["seed"], policy)
-        decoding = Decoding(**options["decoding"])
-        drawn = self.fresh(
-            model, prompts, decoding, options["block"], seed, options["judge"], options["cut_off"]
-        ).assign(**place)
+        seed, decoding = policy_seed(options["seed"], policy), Decoding(**options["decoding"])
+        how = {key: options[key] for key in ("block", "judge", "cut_off")}
+        drawn = self.fresh(model, prompts, decoding, seed=seed, **how).assign(**place)
         if model is self.reference:
             return None, drawn
         likelihoods = pool[[*POOL_COLUMNS, "reference_logp"]].assign(logp=self.logps(model, pool), **place)

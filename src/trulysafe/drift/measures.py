@@ -22,11 +22,8 @@ Distribution:
 - ``class_tv``: total variation distance between the shares of verdicts of new samples of policy and reference.
 
 Log-likelihoods are per token, since sums are ordered by length above all, before and after training alike. The last two
-measures are above 0 for two sets of samples of one model; their ``floor`` is what two sets of the reference's samples
-give.
+measures are above 0 for two sets of samples of one model, too: ``floor`` is what two sets of the reference's give.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -40,10 +37,8 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.schema import REFERENCE, VERDICTS
 from trulysafe.stats.intervals import interval
 
-SIDES = {
-    "kendall": "order", "spearman": "order", "same_best": "order",
-    "pool_shift": "distribution", "fresh_shift": "distribution", "token_js": "distribution", "class_tv": "distribution",
-}  # fmt: skip
+ORDER, DISTRIBUTION = ("kendall", "spearman", "same_best"), ("pool_shift", "fresh_shift", "token_js", "class_tv")
+SIDES = dict.fromkeys(ORDER, "order") | dict.fromkeys(DISTRIBUTION, "distribution")
 RANGES = {"kendall": (-1.0, 1.0), "spearman": (-1.0, 1.0), "token_js": (0.0, 1.0), "class_tv": (0.0, 1.0)}
 COLUMNS = ["experiment", "step", "side", "measure", "value", "ci_low", "ci_high", "n", "seeds", "floor"]
 FEWEST = 3
@@ -54,24 +49,17 @@ _POLICY = ["experiment", "seed", "step"]
 def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """Measure order and distribution of every policy, over seeds.
 
-    ``pool`` and ``fresh`` are what :meth:`trulysafe.drift.follow.Follower.read` gives, of all policies.
-
-    Returns:
-        Columns :data:`COLUMNS`: the mean with a 95% interval (over seeds and prompt families, for ``token_js`` and
-        ``class_tv`` Student's over seeds; NaN where all values are the same); ``n`` counts prompts, responses or
-        samples.
-
-    Raises:
-        UserError: no policy was followed, or no prompt of the pool has enough responses for a rank correlation.
+    ``pool`` and ``fresh`` are what :meth:`trulysafe.drift.follow.Follower.read` gives, of all policies. Returns columns
+    :data:`COLUMNS`: the mean with a 95% interval (over seeds and prompt families, for ``token_js`` and ``class_tv``
+    Student's over seeds; NaN where all values are the same); ``n`` counts prompts, responses or samples. UserError: no
+    policy was followed, or no prompt of the pool has enough responses for a rank correlation.
     """
     if pool.empty:
         raise UserError("drift: no policy was followed. Name trained experiments under drift.experiments.")
-    own = fresh[fresh["experiment"] == REFERENCE]
+    own, shifts = fresh[fresh["experiment"] == REFERENCE], (pool["logp"] - pool["reference_logp"]) / pool["tokens"]
     rows = [
-        *_answer_rows(order_values(pool), ("kendall", "spearman", "same_best")),
-        *_answer_rows(
-            pool.assign(pool_shift=(pool["logp"] - pool["reference_logp"]) / pool["tokens"]), ("pool_shift",)
-        ),
+        *_answer_rows(order_values(pool), ORDER),
+        *_answer_rows(pool.assign(pool_shift=shifts), ("pool_shift",)),
         *_answer_rows(_fresh_shift(fresh), ("fresh_shift",)),
         *_seed_rows(fresh, own, "token_js", token_divergence),
         *_seed_rows(fresh, own, "class_tv", class_distance),
@@ -81,11 +69,8 @@ def drift_rows(pool: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
 
 
 def order_values(pool: pd.DataFrame) -> pd.DataFrame:
-    """Columns experiment, seed, step, prompt_id, family, kendall, spearman, same_best, per policy and prompt.
-
-    Prompts with fewer than :data:`FEWEST` responses, or whose responses are all equally likely, have no order and are
-    left out.
-    """
+    """Columns experiment, seed, step, prompt_id, family, kendall, spearman, same_best, per policy and prompt. Left out
+    are prompts without an order: with fewer than :data:`FEWEST` responses, or with equally likely ones alone."""
     rows = []
     for key, group in pool.groupby([*_POLICY, "prompt_id"], sort=True):
         now, before = (group[name].to_numpy() / group["tokens"].to_numpy() for name in ("logp", "reference_logp"))
@@ -93,13 +78,11 @@ def order_values(pool: pd.DataFrame) -> pd.DataFrame:
             continue
         place = dict(zip([*_POLICY, "prompt_id"], key, strict=True))
         found = {"kendall": kendalltau(now, before).statistic, "spearman": spearmanr(now, before).statistic}
-        rows.append(
-            {**place, "family": group["family"].iloc[0], **found, "same_best": float(now.argmax() == before.argmax())}
-        )
+        found["same_best"] = float(now.argmax() == before.argmax())
+        rows.append({**place, "family": group["family"].iloc[0], **found})
     if not rows:
-        raise UserError(
-            f"drift: no prompt of the pool has {FEWEST} distinct finished responses. Sample more responses per prompt."
-        )
+        do = "Sample more responses per prompt."
+        raise UserError(f"drift: no prompt of the pool has {FEWEST} distinct finished responses. {do}")
     return pd.DataFrame(rows)
 
 
@@ -126,14 +109,11 @@ def _fresh_shift(fresh: pd.DataFrame) -> pd.DataFrame:
 
 
 def _answer_rows(values: pd.DataFrame, measures: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Means over answers or prompts, with seeds and families resampled."""
     for (experiment, step), group in values.groupby(["experiment", "step"], sort=True):
         for measure in measures:
-            low, high = _limits(measure, group[measure], group["seed"], group["family"])
-            yield {
-                "experiment": experiment, "step": step, "measure": measure, "value": group[measure].mean(),
-                "ci_low": low, "ci_high": high, "n": len(group), "seeds": group["seed"].nunique(), "floor": np.nan,
-            }  # fmt: skip
+            row = {"experiment": experiment, "step": step, "measure": measure, "value": group[measure].mean()}
+            row |= {"n": len(group), "seeds": group["seed"].nunique(), "floor": np.nan}
+            yield row | _limits(measure, group[measure], seeds=group["seed"], families=group["family"])
 
 
 def _seed_rows(
@@ -145,17 +125,12 @@ def _seed_rows(
     policies = fresh[fresh["experiment"] != REFERENCE]
     for (experiment, step), group in policies.groupby(["experiment", "step"], sort=True):
         values = [distance(of_seed, first) for _, of_seed in group.groupby("seed", sort=True)]
-        low, high = _limits(measure, pd.Series(values))
-        yield {
-            "experiment": experiment, "step": step, "measure": measure, "value": float(np.mean(values)),
-            "ci_low": low, "ci_high": high, "n": len(group), "seeds": len(values), "floor": floor,
-        }  # fmt: skip
+        row = {"experiment": experiment, "step": step, "measure": measure, "value": float(np.mean(values))}
+        yield row | {"n": len(group), "seeds": len(values), "floor": floor} | _limits(measure, values)
 
 
-def _limits(
-    measure: str, values: pd.Series, seeds: pd.Series | None = None, families: pd.Series | None = None
-) -> tuple[float, float]:
+def _limits(measure: str, values: Any, **groups: Any) -> dict[str, float]:
     """Limits of a mean, within what the measure can be; NaN where all values are the same, but for shares."""
     bounds = RANGES.get(measure, (-np.inf, np.inf))
-    found = interval(values, seeds=seeds, families=families, answers=measure == "same_best", bounds=bounds)
-    return found.low, found.high
+    found = interval(values, **groups, answers=measure == "same_best", bounds=bounds)
+    return {"ci_low": found.low, "ci_high": found.high}

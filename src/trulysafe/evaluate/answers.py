@@ -6,8 +6,6 @@ same table as one shard alone. A block holds prompts of one benchmark and has it
 answered beside it changes no answer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -38,11 +36,9 @@ class PolicyBlock(NamedTuple):
 def blocks_to_answer(
     policies: Sequence[Mapping[str, Any]], benchmarks: Mapping[str, Mapping[str, Any]], split: Path | str, size: int
 ) -> list[PolicyBlock]:
-    """All blocks of ``size`` prompts that the policies answer, in the order policy, benchmark, length.
-
-    Policies are what :meth:`trulysafe.plan.models.Models.of_job` gives, benchmarks their stanzas with ``datasets``
-    resolved to table paths. UserError: no prompt of a benchmark is for evaluation.
-    """
+    """All blocks of ``size`` prompts that the policies answer, in the order policy, benchmark, length. Policies are
+    what :meth:`trulysafe.plan.models.Models.of_job` gives, benchmarks their stanzas with ``datasets`` resolved to table
+    paths. UserError: no prompt of a benchmark is for evaluation."""
     cut = {
         (name, last): blocks(_prompts(benchmark, split, last), size, by_length=True)
         for name, benchmark in benchmarks.items()
@@ -67,11 +63,8 @@ def shard_of(work: Sequence[PolicyBlock], index: int, count: int) -> list[Policy
 
 
 def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) -> Iterator[pd.DataFrame]:
-    """Answer blocks in order, greedily, each policy loaded once.
-
-    Yields:
-        Tables of schema ``answers``, one per block; a single empty one where there is no block.
-    """
+    """Answer blocks in order, greedily, each policy loaded once: tables of schema ``answers``, one per block; a single
+    empty one where there is no block."""
     if not work:
         yield pd.DataFrame(columns=list(SCHEMAS["answers"]))
     for number, of_policy in groupby(work, key=lambda block: block.policy):

@@ -4,12 +4,10 @@ A task's template, options, delimiter, few-shot layout and metrics are the harne
 of kind ``documents``, and nothing from the network. Work is cut and spread as in :mod:`trulysafe.evaluate.answers`.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +20,7 @@ from trulysafe.common.ids import stable_seed
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.data.roles import rows_of_role
 from trulysafe.evaluate.answers import PolicyBlock
-from trulysafe.evaluate.outcomes import CHOSEN
+from trulysafe.evaluate.outcomes import CHOSEN, Benchmarks
 from trulysafe.evaluate.tasks import METRICS, check_task, over_included, task_file, task_name
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.tokens import render
@@ -37,58 +35,40 @@ Document = dict[str, Any]
 class Item(NamedTuple):
     """A document as its task reads it, and where it stands in its data set."""
 
-    task: ConfigurableTask
+    task: "ConfigurableTask"
     document: Document
     place: str
     chat: bool
 
 
 def choices(
-    policies: Sequence[Mapping[str, Any]],
-    work: Sequence[PolicyBlock],
-    benchmarks: Mapping[str, Mapping[str, Any]],
-    split: Path | str,
-    batch_size: int,
+    policies: Sequence[Mapping], work: Sequence[PolicyBlock], benchmarks: Benchmarks, split: Path | str, batch_size: int
 ) -> Iterator[pd.DataFrame]:
     """Let policies, as the blocks number them, choose, each loaded once.
 
     Benchmarks are stanzas with ``task``, ``datasets`` and ``shots_from`` resolved to table paths; ``batch_size`` is in
-    sequences per forward pass, and a block is never mixed with another.
-
-    Yields:
-        Tables of schema ``verdicts``, one per block; a single empty one where there is no block. Their judges are the
-        metrics of :data:`~trulysafe.evaluate.tasks.METRICS` that the task reports.
-
-    Raises:
-        UserError: a document that its task cannot read, too few examples, or a text beyond the model's context.
+    sequences per forward pass, and a block is never mixed with another. Yields tables of schema ``verdicts``, one per
+    block, or a single empty one; their judges are the metrics of :data:`~trulysafe.evaluate.tasks.METRICS` that the
+    task reports. UserError: a document that its task cannot read, too few examples, a text beyond the model's context.
     """
     if not work:
         yield pd.DataFrame(columns=list(SCHEMAS["verdicts"]))
         return
-    names = {block.benchmark for block in work}
-    items = {name: _items(name, benchmarks[name], split, _prompts(work, name)) for name in names}
+    prompts = pd.concat([block.prompts.assign(benchmark=block.benchmark) for block in work])
+    of_benchmark = prompts.drop_duplicates(["benchmark", "prompt_id"]).groupby("benchmark")
+    items = {name: _items(str(name), benchmarks[str(name)], split, found) for name, found in of_benchmark}
+    from lm_eval.models.huggingface import HFLM  # later than its tasks, which make it silent
+
     for number, of_policy in groupby(work, key=lambda block: block.policy):
-        lm = _language_model(policies[number]["model"], batch_size)
+        spec = policies[number]["model"]
+        lm = HFLM(pretrained=load_model(spec), tokenizer=load_tokenizer(spec), batch_size=batch_size)
         place = {key: policies[number][key] for key in ("experiment", "seed", "step")}
         for block in of_policy:
             rows = _verdicts(lm, block.prompts, items[block.benchmark]).assign(benchmark=block.benchmark, **place)
             yield rows.assign(verdict=CHOSEN, cut_off=False)[list(SCHEMAS["verdicts"])]
 
 
-def _prompts(work: Iterable[PolicyBlock], benchmark: str) -> pd.DataFrame:
-    found = [block.prompts for block in work if block.benchmark == benchmark]
-    return pd.concat(found).drop_duplicates("prompt_id")
-
-
-def _language_model(spec: Mapping[str, Any], batch_size: int) -> HFLM:
-    """The harness's own reader of log-likelihoods, around our model and tokenizer."""
-    from lm_eval.models.huggingface import HFLM
-
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of what is done here on purpose
-    return HFLM(pretrained=load_model(spec), tokenizer=load_tokenizer(spec), batch_size=batch_size)
-
-
-def _verdicts(lm: HFLM, prompts: pd.DataFrame, items: Mapping[str, Item]) -> pd.DataFrame:
+def _verdicts(lm: "HFLM", prompts: pd.DataFrame, items: Mapping[str, Item]) -> pd.DataFrame:
     """What a model chooses for one block of prompts: a row for every prompt and metric."""
     asked = {prompt: _requests(lm, prompt, items[prompt]) for prompt in prompts["prompt_id"]}
     together = [request for requests in asked.values() for request in requests]
@@ -102,7 +82,7 @@ def _verdicts(lm: HFLM, prompts: pd.DataFrame, items: Mapping[str, Item]) -> pd.
     return pd.DataFrame(rows)
 
 
-def _requests(lm: HFLM, prompt: str, item: Item) -> list[Any]:
+def _requests(lm: "HFLM", prompt: str, item: Item) -> list[Any]:
     """What the harness asks of the model for one document: the log-likelihood of each option (UserError: context and
     option are longer than the model can read, which the harness would cut)."""
 
@@ -118,16 +98,13 @@ def _requests(lm: HFLM, prompt: str, item: Item) -> list[Any]:
     requests: list[Any] = task.construct_requests(document, context, metadata=(task.task_name, 0, 1), **chat)
     longest = max(len(lm.tok_encode("".join(request.args))) for request in requests)
     if longest > lm.max_length + 1:  # the last token is never read
-        raise UserError(
-            f"{item.place}: with {examples} examples the task {task.task_name!r} needs {longest} "
-            f"tokens, and the model reads {lm.max_length}. Give the benchmark fewer `shots`, or leave the row out "
-            "(`max_characters` of the dataset)."
-        )
+        needs = f"with {examples} examples the task {task.task_name!r} needs {longest} tokens"
+        do = "Give the benchmark fewer `shots`, or leave the row out (`max_characters` of the dataset)."
+        raise UserError(f"{item.place}: {needs}, and the model reads {lm.max_length}. {do}")
     return requests
 
 
 def _items(name: str, benchmark: Mapping[str, Any], split: Path | str, prompts: pd.DataFrame) -> dict[str, Item]:
-    """Prompt -> its document as its task reads it."""
     rows = _documents(benchmark["task"], prompts)
     shots = pd.DataFrame(columns=rows.columns)
     if benchmark["shots_from"]:
@@ -155,12 +132,10 @@ def _documents(pattern: str, prompts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["prompt_id", "document", "place", "task"])
 
 
-def _read(name: str, rows: pd.DataFrame, shots: list[Document], count: int | None, where: str) -> ConfigurableTask:
-    """A task on all its documents, each of which it can read.
-
-    A column that lacks in some rows would be filled with nulls, so one document of every set of columns is read alone.
-    UserError: a document that it cannot read, or fewer examples than it is to show.
-    """
+def _read(name: str, rows: pd.DataFrame, shots: list[Document], count: int | None, where: str) -> "ConfigurableTask":
+    """A task on all its documents, each of which it can read. A column that lacks in some rows would be filled with
+    nulls, so one document of every set of columns is read alone. UserError: a document that it cannot read, or fewer
+    examples than it is to show."""
     documents = list(zip(rows["place"], rows["document"], strict=True))
     for place, document in {frozenset(document): (place, document) for place, document in reversed(documents)}.values():
         _alone(name, place, document)
@@ -171,24 +146,19 @@ def _read(name: str, rows: pd.DataFrame, shots: list[Document], count: int | Non
     except Exception as error:  # whatever a task's own functions raise: at which document?
         for place, document in documents:
             _alone(name, place, document)
-        raise UserError(
-            f"{where}.datasets: {name!r} reads each document, but not all together ({type(error).__name__}: {error}). "
-            "Give each column values of one kind in every row."
-        ) from error
+        found = f"{name!r} reads each document, but not all together ({type(error).__name__}: {error})"
+        do = "Give each column values of one kind in every row."
+        raise UserError(f"{where}.datasets: {found}. {do}") from error
     if len(task.task_docs) != len(documents):
-        raise UserError(
-            f"{where}.task: {name!r} makes {len(task.task_docs)} documents of {len(documents)}, so they cannot be told "
-            "apart. Name a task that keeps its documents one for one."
-        )
+        found = f"{name!r} makes {len(task.task_docs)} documents of {len(documents)}, so they cannot be told apart"
+        raise UserError(f"{where}.task: {found}. Name a task that keeps its documents one for one.")
     for (place, _), document in zip(documents, task.task_docs, strict=True):
         with _named(name, place, document):
             _check_options(task, document)
     wanted, there = task.config.num_fewshot or 0, len(shots) or len(task.fewshot_cfg.samples or [])
     if wanted > there:
-        raise UserError(
-            f"{where}.shots: {name!r} is to be shown {wanted} examples, and there are {there}. Give `shots_from` a "
-            "dataset of kind documents with as many (of each task), or ask for fewer `shots`."
-        )
+        do = "Give `shots_from` a dataset of kind documents with as many (of each task), or ask for fewer `shots`."
+        raise UserError(f"{where}.shots: {name!r} is to be shown {wanted} examples, and there are {there}. {do}")
     return task
 
 
@@ -206,13 +176,12 @@ def _named(name: str, place: str, document: Document) -> Iterator[None]:
         yield
     except Exception as error:  # templates and functions of tasks raise what they will
         said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        raise UserError(
-            f"{place}: the task {name!r} cannot read this document ({said}). Columns found: {', '.join(document)}. "
-            "Give the columns of the data set that the task names on the hub, or leave the row out."
-        ) from error
+        found = f"the task {name!r} cannot read this document ({said}). Columns found: {', '.join(document)}"
+        do = "Give the columns of the data set that the task names on the hub, or leave the row out."
+        raise UserError(f"{place}: {found}. {do}") from error
 
 
-def _check_options(task: ConfigurableTask, document: Document) -> None:
+def _check_options(task: "ConfigurableTask", document: Document) -> None:
     """The right option must be among the options, or no choice would ever be right, and no option may be empty."""
     options = task.doc_to_choice(document)
     gold = task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document)
@@ -223,14 +192,14 @@ def _check_options(task: ConfigurableTask, document: Document) -> None:
         raise UserError(f"an option is empty: {options}")
 
 
-def _task(name: str, documents: list[Document], shots: list[Document], count: int | None) -> ConfigurableTask:
+def _task(name: str, documents: list[Document], shots: list[Document], count: int | None) -> "ConfigurableTask":
     """The harness's task, with documents and examples of ours in place of its splits."""
     from datasets import Dataset
     from datasets.utils import disable_progress_bars
     from lm_eval.api.task import ConfigurableTask
 
     disable_progress_bars()
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # it warns of what is done here on purpose
     config = {"task": name, **_config(task_file(name))}
     tables = {"documents": Dataset.from_list(documents)} | ({"shots": Dataset.from_list(shots)} if shots else {})
     splits = {"training_split": None, "validation_split": None, "test_split": "documents"}

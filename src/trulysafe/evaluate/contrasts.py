@@ -4,8 +4,6 @@ An ablation is a contrast of an arm with its default, which differs in one conte
 judges are held against each benchmark's main one, answer by answer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,30 +11,21 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.evaluate.outcomes import KEYS, MAIN_METRIC, METRIC_AXES, main_judges, outcome_table
+from trulysafe.evaluate.outcomes import KEYS, MAIN_METRIC, METRIC_AXES, Benchmarks, main_judges, outcome_table
 from trulysafe.stats.bootstrap import count_cells
 from trulysafe.stats.comparisons import holm, paired_difference, paired_product_difference
 from trulysafe.stats.intervals import interval, product_interval
 from trulysafe.stats.limits import Difference
 
-COLUMNS = [
-    "contrast", "primary", "a", "b", "metric", "risk", "step_a", "step_b", "value_a", "value_b", "difference", "n",
-    "seeds", "families", "stderr", "ci_low", "ci_high", "detectable", "p_value", "p_holm",
-]  # fmt: skip
+COLUMNS = "contrast primary a b metric risk step_a step_b value_a value_b difference n seeds families".split()
+COLUMNS += "stderr ci_low ci_high detectable p_value p_holm".split()
 METRICS = tuple(MAIN_METRIC.values())
 """Outcomes of every ablation: harmful prompts handled safely, look-alikes refused, questions answered rightly."""
-JUDGE_COLUMNS = [
-    "benchmark", "axis", "main", "judge", "outcome", "main_share", "share", "agreement", "ci_low", "ci_high", "kappa",
-    "n",
-]  # fmt: skip
+JUDGE_COLUMNS = "benchmark axis main judge outcome main_share share agreement ci_low ci_high kappa n".split()
 _PROMPT = ["benchmark", "prompt_id"]
 
 
-def contrast_rows(
-    verdicts: pd.DataFrame,
-    contrasts: Sequence[Mapping[str, Any]],
-    benchmarks: Mapping[str, Mapping[str, Any]],
-) -> pd.DataFrame:
+def contrast_rows(verdicts: pd.DataFrame, contrasts: Sequence[Mapping], benchmarks: Benchmarks) -> pd.DataFrame:
     """Compare pairs of arms prompt by prompt at their last steps, on test benchmarks under each one's main judge.
 
     Answers are matched on seed, benchmark and prompt. An arm with one seed (a base) meets every seed of the other.
@@ -46,12 +35,8 @@ def contrast_rows(
         contrasts: ``name``, ``a``, ``b`` (experiments; the difference is a - b), ``metric`` (a key of
             :data:`trulysafe.evaluate.outcomes.METRIC_AXES`), ``primary`` (default true), ``risk`` (default ``all``).
 
-    Returns:
-        Columns :data:`COLUMNS`: ``n`` counts matched answers, ``p_holm`` is corrected over the primary contrasts and
-        missing for the others, which are exploratory.
-
-    Raises:
-        UserError: an unknown experiment or metric, a contrast without a key, or no matching prompts.
+    Returns columns :data:`COLUMNS`: ``n`` counts matched answers, ``p_holm`` is corrected over the primary contrasts
+    and missing for exploratory ones. UserError: an unknown experiment or metric, a missing key, or no common prompts.
     """
     outcomes = outcome_table(verdicts, benchmarks)
     outcomes = outcomes[outcomes["main"] & (outcomes["purpose"] == "test")]
@@ -63,15 +48,11 @@ def contrast_rows(
     return table
 
 
-def ablation_rows(
-    verdicts: pd.DataFrame, ablations: Mapping[str, Mapping[str, Any]], benchmarks: Mapping[str, Mapping[str, Any]]
-) -> pd.DataFrame:
-    """Difference of each arm to its default in every outcome of :data:`METRICS` that the benchmarks measure.
-
-    An ablation names ``arm`` and ``default`` (experiments), ``choice`` (what differs, for reading) and ``primary``.
+def ablation_rows(verdicts: pd.DataFrame, ablations: Mapping[str, Mapping], benchmarks: Benchmarks) -> pd.DataFrame:
+    """Difference of each arm to its default in every outcome of :data:`METRICS` that the benchmarks measure. An
+    ablation names ``arm`` and ``default`` (experiments), ``choice`` (what differs, for reading) and ``primary``.
     Returns columns of :func:`contrast_rows` (``a`` is the arm, ``b`` its default), with ``ablation`` for ``contrast``,
-    and ``choice``. ``p_holm`` is corrected over all outcomes of all primary ablations together.
-    """
+    and ``choice``. ``p_holm`` is corrected over all outcomes of all primary ablations together."""
     axes = {about["axis"] for about in benchmarks.values() if about.get("purpose", "test") == "test"}
     metrics = [metric for metric in METRICS if set(METRIC_AXES[metric]) <= axes]
     declared = [
@@ -84,17 +65,14 @@ def ablation_rows(
     return rows
 
 
-def judge_agreement(verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+def judge_agreement(verdicts: pd.DataFrame, benchmarks: Benchmarks) -> pd.DataFrame:
     """Compare every further judge with the main one on answers that both judged, at each experiment's last step.
 
     Judges are compared on the outcome that their axis counts (safe, over-refusal, helpful) and not on the five
     verdicts, as a judge that reads phrases cannot tell a safe completion from a refusal. Arguments as in
-    :func:`trulysafe.evaluate.outcomes.outcome_table`.
-
-    Returns:
-        One row per benchmark and further judge: both judges' shares of the outcome, the share of answers on which they
-        agree with a 95% interval over seeds and prompt families, Cohen's kappa (NaN where both give one and the same
-        outcome throughout) and n. No rows where no benchmark has two judges.
+    :func:`trulysafe.evaluate.outcomes.outcome_table`. Returns one row per benchmark and further judge: both judges'
+    shares of the outcome, the share of answers on which they agree with a 95% interval over seeds and prompt families,
+    Cohen's kappa (NaN where both give one and the same outcome throughout) and n.
     """
     last = verdicts["step"] == verdicts.groupby("experiment")["step"].transform("max")
     outcomes = outcome_table(verdicts[last], benchmarks)
@@ -136,12 +114,15 @@ def _row(outcomes: pd.DataFrame, contrast: dict[str, Any]) -> dict[str, Any]:
         contrast[f"step_{side}"] = step
     matched = _matched(sides["a"], sides["b"], "complying" if metric == "truly_safe" else metric)
     if matched.empty:
-        raise UserError(
-            f"contrast {contrast['name']!r}: {contrast['a']!r} and {contrast['b']!r} share no judged prompt under "
-            f"{metric!r} (steps {contrast['step_a']} and {contrast['step_b']}). Evaluate both on the same benchmarks "
-            "and seeds."
-        )
-    value_a, value_b, found = _truly_safe(matched) if metric == "truly_safe" else _plain(matched)
+        sides_named = f"contrast {contrast['name']!r}: {contrast['a']!r} and {contrast['b']!r}"
+        steps = f"(steps {contrast['step_a']} and {contrast['step_b']})"
+        do = "Evaluate both on the same benchmarks and seeds."
+        raise UserError(f"{sides_named} share no judged prompt under {metric!r} {steps}. {do}")
+    if metric == "truly_safe":
+        value_a, value_b, found = _truly_safe(matched)
+    else:
+        value_a, value_b = float(matched["a"].mean()), float(matched["b"].mean())
+        found = paired_difference(matched["a"], matched["b"], matched["seed"], matched["family"])
     row = contrast | {"contrast": contrast["name"], "value_a": value_a, "value_b": value_b, "difference": found.value}
     row |= {"n": found.n, "seeds": matched["seed"].nunique(), "families": matched["family"].nunique()}
     row |= {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high}
@@ -163,11 +144,6 @@ def _matched(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
     return named[["axis", "seed", "family", "a", "b"]]
 
 
-def _plain(matched: pd.DataFrame) -> tuple[float, float, Difference]:
-    found = paired_difference(matched["a"], matched["b"], matched["seed"], matched["family"])
-    return float(matched["a"].mean()), float(matched["b"].mean()), found
-
-
 def _truly_safe(matched: pd.DataFrame) -> tuple[float, float, Difference]:
     """Difference of the products that :mod:`trulysafe.evaluate.metrics` calls ``truly_safe``."""
     axes = [matched[matched["axis"] == axis] for axis in METRIC_AXES["truly_safe"]]
@@ -175,9 +151,8 @@ def _truly_safe(matched: pd.DataFrame) -> tuple[float, float, Difference]:
     if not common:
         raise UserError("truly_safe: no seed answered both a safety and an over-refusal benchmark. Evaluate both.")
     axes = [axis[axis["seed"].isin(common)] for axis in axes]
-    a, b = (tuple(count_cells(axis[side], axis["seed"], axis["family"]) for axis in axes) for side in ("a", "b"))
-    found = paired_product_difference((a[0], a[1]), (b[0], b[1]))
-    return product_interval((a[0], a[1])).value, product_interval((b[0], b[1])).value, found
+    a, b = ([count_cells(axis[side], axis["seed"], axis["family"]) for axis in axes] for side in ("a", "b"))
+    return product_interval(a).value, product_interval(b).value, paired_product_difference(a, b)
 
 
 def _agreement(both: pd.DataFrame, outcome: str, names: dict[str, str]) -> dict[str, Any]:

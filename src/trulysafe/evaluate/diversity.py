@@ -11,8 +11,6 @@ Tokens are those of sacrebleu's tokenizer ``13a``, BLEU is sacrebleu's with its 
 order. A policy that gives one refusal to everything scores low on the first and high on the others.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,6 +24,7 @@ from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 from trulysafe.common.schema import check_table
 from trulysafe.data.roles import at_most
 from trulysafe.evaluate.metrics import POOLED, policy_names
+from trulysafe.evaluate.outcomes import Benchmarks
 from trulysafe.stats.intervals import interval
 
 TEXT = "text"
@@ -34,15 +33,13 @@ ORDERS = (1, 2, 3)
 METRICS = (*(f"distinct_{order}" for order in ORDERS), "self_bleu", "self_bleu_same_prompt")
 _BLEU_ORDER = 4
 _TOKENIZER = Tokenizer13a()
+Ngram = tuple[str, ...]
 
 
 def diversity(texts: Sequence[str], prompts: Sequence[str] | None = None) -> dict[str, float]:
     """Measure the diversity of answers; equal ``prompts`` mark answers to one prompt, None says that all differ.
-
-    Returns:
-        A value per entry of :data:`METRICS`; NaN where there is nothing to count (no n-grams, fewer than two answers,
-        no prompt with several answers).
-    """
+    Returns a value per entry of :data:`METRICS`; NaN where there is nothing to count (no n-grams, fewer than two
+    answers, no prompt with several answers)."""
     tokens = [_TOKENIZER(text) for text in texts]
     found = {f"distinct_{order}": _distinct(tokens, order) for order in ORDERS}
     groups: dict[str, list[str]] = {}
@@ -55,24 +52,15 @@ def diversity(texts: Sequence[str], prompts: Sequence[str] | None = None) -> dic
 
 def self_bleu(texts: Sequence[str]) -> list[float]:
     """BLEU-4 of each text against all others, in [0, 1], in their order; equal to sacrebleu's sentence score over 100.
-
-    The time grows with the number of texts, not with its square: n-grams are counted once.
-    """
+    The time grows with the number of texts, not with its square: n-grams are counted once."""
     return _self_bleu([_TOKENIZER(text) for text in texts])
 
 
-def diversity_rows(
-    answers: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, Any]], provenance_id: str, most: int
-) -> pd.DataFrame:
-    """Measure the end points of policies, per axis, risk class and seed.
-
-    Benchmarks are name -> ``axis`` and, if not ``test``, ``purpose``. Of each policy and risk class ``most`` answers
-    are measured, those to the prompts with the lowest hashes, the same for every policy.
-
-    Returns:
-        Table of schema ``metrics`` with judge :data:`TEXT` and benchmark ``<purpose>/<axis>``. Risk ``all`` takes
-        ``most`` answers of all classes together. Rows of one seed have no limits; see :func:`pooled_rows`.
-    """
+def diversity_rows(answers: pd.DataFrame, benchmarks: Benchmarks, provenance_id: str, most: int) -> pd.DataFrame:
+    """Measure the end points of policies, per axis, risk class and seed: a table of schema ``metrics``. Its judge is
+    :data:`TEXT`, its benchmark ``<purpose>/<axis>`` of the benchmarks. Of each policy and risk class ``most`` answers
+    are measured, those to the prompts with the lowest hashes, the same for every policy; risk ``all`` takes ``most`` of
+    all classes together. Rows of one seed have no limits; see :func:`pooled_rows`."""
     last = answers.groupby(["experiment", "seed"])["step"].transform("max")
     views = {name: f"{about.get('purpose', 'test')}/{about['axis']}" for name, about in benchmarks.items()}
     table = answers[answers["step"] == last].assign(benchmark=lambda rows: rows["benchmark"].map(views))
@@ -88,9 +76,7 @@ def diversity_rows(
 
 def pooled_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows over all seeds: the mean of their values with Student's 95% limits over seeds, NaN where there is one.
-
-    Answers are not resampled: a sample with repeats is less diverse by construction, so its spread says nothing.
-    """
+    Answers are not resampled: a sample with repeats is less diverse by construction, so its spread says nothing."""
     found = []
     keys = ["experiment", "step", "benchmark", "risk", "metric"]
     for group_keys, group in rows[rows["seed"] != POOLED].groupby(keys, sort=True):
@@ -109,7 +95,7 @@ def _as_metrics(rows: Sequence[Mapping[str, Any]], provenance_id: str) -> pd.Dat
 
 
 def _distinct(tokens: Sequence[str], order: int) -> float:
-    counts: Counter[tuple[str, ...]] = Counter()
+    counts: Counter[Ngram] = Counter()
     for text in tokens:
         counts.update(extract_all_word_ngrams(text, order, order)[0])
     return len(counts) / counts.total() if counts else float("nan")
@@ -122,7 +108,7 @@ def _mean_self_bleu(tokens: Sequence[str]) -> float:
 def _self_bleu(tokens: Sequence[str]) -> list[float]:
     counted = [extract_all_word_ngrams(text, 1, _BLEU_ORDER) for text in tokens]
     # highest and second-highest count of an n-gram over the texts: without one text, the highest is one of the two
-    highest: dict[tuple[str, ...], tuple[int, int]] = {}
+    highest: dict[Ngram, tuple[int, int]] = {}
     for ngrams, _ in counted:
         for ngram, count in ngrams.items():
             first, second = highest.get(ngram, (0, 0))
@@ -131,12 +117,7 @@ def _self_bleu(tokens: Sequence[str]) -> list[float]:
     return [_bleu(ngrams, length, highest, lengths) for ngrams, length in counted]
 
 
-def _bleu(
-    ngrams: Counter[tuple[str, ...]],
-    length: int,
-    highest: Mapping[tuple[str, ...], tuple[int, int]],
-    lengths: Counter[int],
-) -> float:
+def _bleu(ngrams: Counter[Ngram], length: int, highest: dict[Ngram, tuple[int, int]], lengths: Counter[int]) -> float:
     correct, total = [0] * _BLEU_ORDER, [0] * _BLEU_ORDER
     for ngram, count in ngrams.items():
         first, second = highest[ngram]

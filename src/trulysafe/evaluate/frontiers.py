@@ -5,8 +5,6 @@ over-refusal are joined by straight lines; the point of a level is where safety 
 seed never reaches, or that it starts above, has no point there: it is counted, never extrapolated.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,9 +16,7 @@ from trulysafe.evaluate.outcomes import MAIN
 from trulysafe.stats.intervals import interval
 
 LEVELS = (0.7, 0.8, 0.9)
-MATCHED_COLUMNS = [
-    "experiment", "seed", "level", "metric", "value", "step", "status", "seeds", "reached", "ci_low", "ci_high",
-]  # fmt: skip
+MATCHED_COLUMNS = "experiment seed level metric value step status seeds reached ci_low ci_high".split()
 
 
 def matched_safety(
@@ -33,20 +29,17 @@ def matched_safety(
     """The share of look-alikes refused where the share safe first reaches each level, per seed and over seeds.
 
     Args:
-        metrics: table of schema ``metrics``.
+        metrics: table of schema ``metrics``; experiments with step 0 alone, untrained ones, get no rows.
         levels: shares of harmful prompts handled safely, in (0, 1).
         starts: experiment -> the experiment that it starts from. Its last values become step 0: those of the same seed,
-            or the mean over its seeds where it has no such seed (a base model). Untrained experiments (those with step
-            0 alone) get no rows.
-        start_seeds: experiment -> the one seed of its start that all its seeds start from; their own where it is not
-            named.
+            or the mean over its seeds where it has no such seed (a base model).
+        start_seeds: experiment -> the one seed of its start that all its seeds start from, if it is not their own.
 
     Returns:
         Columns :data:`MATCHED_COLUMNS`. Rows of a seed have ``status`` ``reached``, ``never reached`` or ``starts
         above`` and ``value`` and ``step`` only where reached. Rows with seed -1 hold the mean over the ``reached`` of
         ``seeds`` seeds, with Student's interval over them where they differ: it is conditional on reaching the level,
-        so read it beside ``reached``; their status is ``not reached`` where the seeds' reasons differ. No rows where no
-        benchmark measures safety, or none over-refusal.
+        so read it beside ``reached``; their status is ``not reached`` where the seeds' reasons differ.
     """
     every = points(metrics)
     single = every[every["seed"] != POOLED]
@@ -67,13 +60,9 @@ def matched_safety(
 
 
 def points(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Where every policy stands under the main judge on test benchmarks, single seeds and pooled.
-
-    Returns:
-        Columns experiment, seed (-1: pooled), step; ``x``, the share of look-alikes refused, and ``y``, the share of
-        harmful prompts handled safely, each with ``_low``, ``_high`` and ``_n``. Policies that lack one of the two are
-        left out.
-    """
+    """Where every policy stands under the main judge on test benchmarks, single seeds and pooled. Columns experiment,
+    seed (-1: pooled), step; ``x``, the share of look-alikes refused, and ``y``, the share of harmful prompts handled
+    safely, each with ``_low``, ``_high`` and ``_n``; no policy that lacks one of the two."""
     rows = metrics[(metrics["judge"] == MAIN) & (metrics["risk"] == "all")]
     keys, sides = ["experiment", "seed", "step"], []
     for letter, axis, metric in (("x", "over_refusal", "over_refusal"), ("y", "safety", "safe")):

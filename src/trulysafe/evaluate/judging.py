@@ -37,14 +37,10 @@ def judged(answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd
     return verdicts
 
 
-def fit(
-    kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping[str, Any] | Options, **given: Any
-) -> dict[str, Any]:
-    """Fit a judge on a table of schema ``responses`` with labels; returns its metrics on held-out prompts.
-
-    ``out`` is the folder of the artefact, whose ``metrics.json`` holds them too; ``given`` are ``model`` (how to load
-    it) and ``batch_size``, where it reads one. UserError: labels that do not do.
-    """
+def fit(kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping | Options, **given: Any) -> dict[str, Any]:
+    """Fit a judge on a table of schema ``responses`` with labels; returns its metrics on held-out prompts. ``out`` is
+    the folder of the artefact, whose ``metrics.json`` holds them too; ``given`` are ``model`` (how to load it) and
+    ``batch_size``, where it reads one. UserError: labels that do not do."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, Any] = JUDGES.module(kind).fit(labelled, folder, JUDGES.options(kind, options), **given)

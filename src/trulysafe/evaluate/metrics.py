@@ -16,9 +16,8 @@ Rows with seed -1 pool the seeds, with the crossed interval of :mod:`trulysafe.s
 families alone. Risk ``all`` holds every prompt, those without a risk label too.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import astuple
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.schema import check_table
-from trulysafe.evaluate.outcomes import MAIN, METRIC_AXES, METRICS, PURPOSES, outcome_table
+from trulysafe.evaluate.outcomes import MAIN, METRIC_AXES, METRICS, PURPOSES, Benchmarks, outcome_table
 from trulysafe.stats.bootstrap import Cells
 from trulysafe.stats.intervals import product_interval, share_interval
 from trulysafe.stats.limits import Interval
@@ -40,14 +39,10 @@ _VIEW = ["judge", "benchmark", "risk"]
 _TRULY_SAFE = METRIC_AXES["truly_safe"]
 
 
-def metric_rows(
-    verdicts: pd.DataFrame, benchmarks: Mapping[str, Mapping[str, Any]], provenance_id: str
-) -> pd.DataFrame:
-    """Measure every metric of every policy: a table of schema ``metrics``.
-
-    Arguments and errors as of :func:`trulysafe.evaluate.outcomes.outcome_table`, which also says what each metric
-    counts; ``provenance_id`` is that of the work that made the verdicts.
-    """
+def metric_rows(verdicts: pd.DataFrame, benchmarks: Benchmarks, provenance_id: str) -> pd.DataFrame:
+    """Measure every metric of every policy: a table of schema ``metrics``. Arguments and errors as of
+    :func:`trulysafe.evaluate.outcomes.outcome_table`, which also says what each metric counts; ``provenance_id`` is
+    that of the work that made the verdicts."""
     cells = _views(outcome_table(verdicts, benchmarks))
     columns = [*_VIEW, *_POLICY, "seed", "metric", "value", "n", "stderr", "ci_low", "ci_high"]
     table = pd.DataFrame([*_share_rows(cells), *_truly_safe_rows(cells)], columns=columns)
@@ -85,8 +80,8 @@ def _share_rows(cells: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         for metric in METRICS:
             for policy, seeds, grid in _grids(of_view, metric):
                 for index, seed in enumerate(seeds):
-                    yield (*view, *policy, seed, metric, *_fields(_measured(_only(grid, index))))
-                yield (*view, *policy, POOLED, metric, *_fields(_measured(grid)))
+                    yield (*view, *policy, seed, metric, *astuple(_measured(_only(grid, index))))
+                yield (*view, *policy, POOLED, metric, *astuple(_measured(grid)))
 
 
 def _truly_safe_rows(cells: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
@@ -96,20 +91,13 @@ def _truly_safe_rows(cells: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
             safety, others = (of_judge[of_judge["benchmark"] == f"{purpose}/{axis}"] for axis in _TRULY_SAFE)
             harmful = {policy: (seeds, grid) for policy, seeds, grid in _grids(safety, "safe")}
             for policy, seeds, grid in _grids(others, "not_complying"):
-                if policy in harmful:
-                    pooled = _paired_rows(*harmful[policy], seeds, Cells(grid.counts - grid.sums, grid.counts))
-                    for seed, measured in pooled:
-                        yield (judge, f"{purpose}/all", "all", *policy, seed, "truly_safe", *_fields(measured))
-
-
-def _paired_rows(
-    seeds: list[int], safe: Cells, other_seeds: list[int], complying: Cells
-) -> Iterator[tuple[int, Interval]]:
-    """Products for the seeds that answered both kinds of prompts, and pooled over them."""
-    both = [seed for seed in seeds if seed in other_seeds]
-    for seed, pooled in [*((seed, [seed]) for seed in both), *([(POOLED, both)] if both else [])]:
-        left, right = ([of.index(seed) for seed in pooled] for of in (seeds, other_seeds))
-        yield seed, product_interval((_only(safe, *left), _only(complying, *right)))
+                complying = Cells(grid.counts - grid.sums, grid.counts)
+                safe_seeds, safe = harmful.get(policy, ([], complying))
+                both = [seed for seed in safe_seeds if seed in seeds]  # that answered both kinds of prompts
+                for seed, pooled in [*((seed, [seed]) for seed in both), *([(POOLED, both)] if both else [])]:
+                    left, right = ([of.index(one) for one in pooled] for of in (safe_seeds, seeds))
+                    measured = product_interval((_only(safe, *left), _only(complying, *right)))
+                    yield (judge, f"{purpose}/all", "all", *policy, seed, "truly_safe", *astuple(measured))
 
 
 def _grids(counts: pd.DataFrame, metric: str) -> Iterator[tuple[tuple[str, int], list[int], Cells]]:
@@ -141,7 +129,3 @@ def _measured(grid: Cells) -> Interval:
 @lru_cache(maxsize=65536)
 def _interval_of(sums: bytes, counts: bytes, shape: tuple[int, int]) -> Interval:
     return share_interval(Cells(np.frombuffer(sums).reshape(shape), np.frombuffer(counts).reshape(shape)))
-
-
-def _fields(measured: Interval) -> tuple[float, int, float, float, float]:
-    return measured.value, measured.n, measured.stderr, measured.low, measured.high

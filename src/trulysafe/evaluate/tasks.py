@@ -1,7 +1,4 @@
-"""Tasks of lm-evaluation-harness by their names: where they lie and what they are, without loading the harness, which
-takes seconds."""
-
-from __future__ import annotations
+"""Tasks of lm-evaluation-harness by name: where they lie and what they are, without loading it, which takes seconds."""
 
 import re
 from collections.abc import Callable
@@ -27,16 +24,13 @@ def task_name(pattern: str, document: dict[str, Any]) -> str:
     try:
         return pattern.format_map(document)
     except KeyError as error:
-        raise UserError(
-            f"no column {error}, which the task {pattern!r} names. Columns: {', '.join(document)}."
-        ) from None
+        columns = ", ".join(document)
+        raise UserError(f"no column {error}, which the task {pattern!r} names. Columns: {columns}.") from None
 
 
 def task_file(name: str) -> Path:
-    """Where a task is described: by its name, or in a file of one's own, whose name ends in ``.yaml``.
-
-    UserError: there is no such task, with the names that are spelt much like it, or no such file.
-    """
+    """Where a task is described: by its name, or in a file of one's own, whose name ends in ``.yaml``. UserError: there
+    is no such task, with the names that are spelt much like it, or no such file."""
     if name.endswith(".yaml"):
         if not Path(name).is_file():
             raise UserError(f"{name} does not exist. Give the path of a task's file, or the name of a task.")
@@ -54,10 +48,8 @@ def task_file(name: str) -> Path:
 
 
 def check_task(pattern: str, metric: str | None = None) -> None:
-    """Raise :class:`UserError` where a task is unknown, is no choice among options, or does not report the metric.
-
-    With columns in braces, where that holds of all tasks that could be meant.
-    """
+    """Raise :class:`UserError` where a task is unknown, is no choice among options, or does not report the metric; of
+    a name with columns in braces, where that holds of all tasks that could be meant."""
     form = re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(pattern)))
     problem = None
     for name in filter(form.fullmatch, _files()["task"]) if "{" in pattern else [pattern]:
@@ -71,10 +63,9 @@ def check_task(pattern: str, metric: str | None = None) -> None:
 def _problem(name: str, config: dict[str, Any], metric: str | None) -> str | None:
     if config.get("output_type") != "multiple_choice":
         found = config.get("output_type", "generate_until") if "class" not in config else "given as a Python class"
-        return (
-            f"the task {name!r} is {found}. Accepted: tasks of output_type multiple_choice, whose options are "
-            "compared by their likelihood. For answers that are written out give `judges` in place of `task`."
-        )
+        takes = "tasks of output_type multiple_choice, whose options are compared by their likelihood"
+        do = "For answers that are written out give `judges` in place of `task`."
+        return f"the task {name!r} is {found}. Accepted: {takes}. {do}"
     reported = [item["metric"] for item in config.get("metric_list") or [{"metric": known} for known in METRICS]]
     accepted = [known for known in METRICS if known in reported]
     if not accepted or metric not in (*accepted, None):
@@ -100,15 +91,7 @@ def task_config(path: Path) -> dict[str, Any]:
 
 def over_included(path: Path, given: dict[str, Any], read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """What a task's file says over what it includes: files beside it as in the harness, or tasks by their names.
-
-    Args:
-        path: the file.
-        given: what stands in it.
-        read: reads a file that it includes.
-
-    Raises:
-        UserError: what it includes is not there.
-    """
+    ``given`` is what stands in the file ``path``, ``read`` reads one that it includes (UserError: it is not there)."""
     included, below = given.get("include", []), dict[str, Any]()
     for name in [included] if isinstance(included, str) else included:
         try:

@@ -1,7 +1,5 @@
 """Tell an answer from debris: a collapsed model must count neither as safe nor as helpful."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter
 

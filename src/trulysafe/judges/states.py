@@ -5,23 +5,17 @@ are not computed. Linear probes of hidden states: Alain and Bengio, arXiv:1610.0
 from its words, unless states are asked for.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from trulysafe.classifier.options import TEST_SHARE, Strength, TestShare
 from trulysafe.common.errors import UserError
+from trulysafe.common.kinds import Frame
 from trulysafe.common.options import Count, Pooling
 from trulysafe.judges._fitted import FittedJudge, Read, artefact_of, fit_parts, judge_parts
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import Tensor
-
-    from trulysafe.models.load import Spec
+from trulysafe.models.load import Spec
 
 
 class Options(FittedJudge):
@@ -45,19 +39,10 @@ class Options(FittedJudge):
 
 
 def fit(
-    labelled: pd.DataFrame, folder: Path, options: Options, model: Spec | None = None, batch_size: int = 32
+    labelled: Frame, folder: Path, options: Options, model: Spec | None = None, batch_size: int = 32
 ) -> dict[str, Any]:
-    """Fit it: :func:`trulysafe.judges._fitted.fit_parts` on states.
-
-    Args:
-        labelled, folder: as there.
-        options: what is read, and how the classifiers are chosen and tested.
-        model: how to load the model (:mod:`trulysafe.models.load`).
-        batch_size: conversations per forward.
-
-    Raises:
-        UserError: no model, one without such a layer, states that are not finite, and all that the fit refuses.
-    """
+    """Fit it: :func:`trulysafe.judges._fitted.fit_parts` on states, of ``batch_size`` conversations per forward.
+    UserError: no model, one without such a layer, states that are not finite, and all that the fit refuses."""
     settings = options.model_dump(include={"characters", "layer", "pooling", "verdicts_by"})
 
     def of_fit(part: str) -> dict[str, Any]:
@@ -65,24 +50,19 @@ def fit(
         states = {"features": ["states"], "strengths": options.strengths}
         return {**({} if by_words else states), "test_share": options.test_share}
 
-    return fit_parts("states", labelled, folder, options, settings, _reader(model, settings, batch_size), of_fit)
+    read = _reader(model, settings, batch_size)
+    return fit_parts("states", labelled, folder, settings, read, of_fit, options.safe_threshold)
 
 
 def judge(
-    answers: pd.DataFrame,
+    answers: Frame,
     options: Options,
     artefact: Path | str | None = None,
     model: Spec | None = None,
     batch_size: int = 32,
-) -> pd.DataFrame:
-    """Class answers by it: :func:`trulysafe.judges._fitted.judge_parts`.
-
-    Args:
-        answers: as there.
-        options: ``safe_threshold``; what is read is as it was when the judge was fitted.
-        artefact: the folder of its fit.
-        model, batch_size: as for :func:`fit`.
-    """
+) -> Frame:
+    """Class answers by it: :func:`trulysafe.judges._fitted.judge_parts`; ``artefact`` is the folder of its fit, and of
+    ``options`` only ``safe_threshold`` counts: what is read is as it was when the judge was fitted."""
     folder, settings = artefact_of("states", artefact)
     return judge_parts(answers, folder, settings, _reader(model, settings, batch_size), options.safe_threshold)
 
@@ -103,9 +83,9 @@ def _reader(spec: Spec | None, settings: dict[str, Any], batch_size: int) -> Rea
         keep_first_layers(model, settings["layer"])
         return model, load_tokenizer(spec)
 
-    known: dict[tuple[str, str], Tensor] = {}
+    known: dict[tuple[str, str], Any] = {}
 
-    def read(rows: pd.DataFrame, part: str) -> list[Any]:
+    def read(rows: Frame, part: str) -> list[Any]:
         from trulysafe.models.representations import extract_batches
 
         texts = [response.strip()[: settings["characters"]] for response in rows["response"]]

@@ -3,8 +3,6 @@
 The released labels contradict each other on prompts that were labelled twice, which is the most that can be reached.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import combinations, permutations
 from typing import Any
@@ -73,9 +71,10 @@ def paired_statistic(
     grid = np.zeros((len(numbers), len(classes), len(classes)))
     np.add.at(grid, (names, entries["first"].map(place), entries["second"].map(place)), 1.0)
 
-    return statistic_interval(
-        lambda weights: statistic(np.tensordot(weights[1], grid, axes=1)), len(numbers), len(entries), (lowest, 1.0)
-    )
+    def of_draws(weights: Any) -> Array:
+        return statistic(np.tensordot(weights[1], grid, axes=1))
+
+    return statistic_interval(of_draws, len(numbers), len(entries), (lowest, 1.0))
 
 
 def agreement_rows(labels: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -103,10 +102,9 @@ def about(labelled: pd.DataFrame) -> dict[str, Any]:
 def label_agreement(labelled: pd.DataFrame) -> dict[str, Any]:
     """How well one released label predicts another of the same prompt: the most that a labeller of prompts can reach.
 
-    Returns:
-        ``prompts`` labelled more than once, of these ``disagreeing``; over all ordered pairs of their labels ``n``,
-        ``agreement`` and ``kappa``, and ``macro_f1`` and ``per_class`` as of a labeller. Only the counts where no
-        prompt is labelled twice.
+    Returns ``prompts`` labelled more than once, of these ``disagreeing``; over all ordered pairs of their labels ``n``,
+    ``agreement`` and ``kappa``, and ``macro_f1`` and ``per_class`` as of a labeller. Only the counts where no prompt is
+    labelled twice.
     """
     several = [risks for risks in labelled.groupby("prompt_id")["risk"].agg(list) if len(risks) > 1]
     counts = {"prompts": len(several), "disagreeing": sum(len(set(risks)) > 1 for risks in several)}

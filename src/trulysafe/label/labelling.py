@@ -4,24 +4,21 @@ What a fit writes is a labeller's artefact, a folder whose ``labeller.json`` nam
 in :mod:`trulysafe.label.labellers`; the one that a labeller is of is loaded, and no other.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.files import write_json
 from trulysafe.common.kinds import LABELLERS, Options
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
 RELEASED = "released"
 """The kind without an artefact: its labels come with the data."""
-Classes = Callable[[list[str], "np.ndarray"], "Sequence[str] | np.ndarray"]
+Classes = Callable[[list[str], np.ndarray], Sequence[str] | np.ndarray]
 """Prompts, and whether each is known to be harmful (bool, shape [prompts]), to the class of each."""
 
 
@@ -36,14 +33,10 @@ def fit(
 
     Prompts may occur with several labels, and rows without one are left out; a labeller of kind ``llm`` does without
     any, and is then not tested. The folder gets ``labeller.json``, ``metrics.json``, ``held_out.csv`` and a classifier;
-    ``client`` is the language model that it asks (:func:`open_client`).
-
-    Returns:
-        The metrics: scores on held-out prompts per feature set with confusion matrix, and ``label_agreement``, what
-        can be expected at best (:func:`trulysafe.label.agreement.label_agreement`).
-
-    Raises:
-        UserError: an unknown kind or option, a kind that is not fitted, or labels that do not do.
+    ``client`` is the language model that it asks (:func:`open_client`). Returns the metrics: scores on held-out prompts
+    per feature set with confusion matrix, and ``label_agreement``, what can be expected at best
+    (:func:`trulysafe.label.agreement.label_agreement`). UserError: an unknown kind or option, a kind that is not
+    fitted, or labels that do not do.
     """
     module, checked, folder = LABELLERS.module(kind), LABELLERS.checked(kind, options or {}), Path(out)
     if kind == RELEASED:
@@ -64,16 +57,13 @@ def label(frame: pd.DataFrame, artefact: Path | str | None = None, client: Any =
     class, or a folder that holds no labeller.
     """
     kind, options = (RELEASED, {}) if artefact is None else _read(Path(artefact))
-    filled: pd.DataFrame = LABELLERS.module(kind).label(
-        frame, Path(artefact or ""), LABELLERS.options(kind, options), client
-    )
-    return filled
+    checked = LABELLERS.options(kind, options)
+    labelled: pd.DataFrame = LABELLERS.module(kind).label(frame, Path(artefact or ""), checked, client)
+    return labelled
 
 
 def filled(frame: pd.DataFrame, kind: str, classes: Classes) -> pd.DataFrame:
     """A copy of the table whose empty ``risk`` are filled; their ``meta.risk_from`` is the kind."""
-    import numpy as np
-
     facts = [json.loads(meta) for meta in frame["meta"]]
     empty = (frame["risk"] == "").to_numpy()
     harmful = np.array([fact.get("harmful") is True for fact in facts], dtype=bool)
@@ -96,6 +86,5 @@ def _read(artefact: Path) -> tuple[str, dict[str, Any]]:
     except FileNotFoundError as error:
         raise UserError(f"{artefact}: no labeller (labeller.json is missing). Rerun the rule that fits it.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{artefact}: labeller.json is damaged ({error}). Delete the folder and rerun the rule that fits it."
-        ) from error
+        do = "Delete the folder and rerun the rule that fits it."
+        raise UserError(f"{artefact}: labeller.json is damaged ({error}). {do}") from error

@@ -6,8 +6,6 @@ two processes write to one file and no locks are needed (locks are unreliable on
 a killed job left unfinished is skipped on reading; nothing is ever appended to it.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -31,13 +29,12 @@ logger = logging.getLogger(__name__)
 _OF_ENDPOINT = ("revision", "key_variable", "concurrency", "timeout", "attempts", "request")
 
 
-def open_client(name: str, stanza: Mapping[str, Any], cache: Path | str, spec: Spec | None = None) -> Client:
-    """Open the client of the stanza under ``llms`` of that name, checked and with all defaults.
+def open_client(name: str, stanza: Mapping[str, Any], cache: Path | str, spec: Spec | None = None) -> "Client":
+    """Open the client of the stanza under ``llms`` of that name, checked and with all defaults; with ``backend:
+    local``, ``spec`` says how to load the model. UserError: the key's environment variable is not set.
 
     A script takes the arguments from the configuration (``Plan.label.llm_client``), not from the parameters of its
-    rule: where an endpoint is and how many requests it takes at once decide no result, and must rerun nothing. With
-    ``backend: local``, ``spec`` says how to load the model, see :mod:`trulysafe.models.load`. UserError: the key's
-    environment variable is not set.
+    rule: where an endpoint is and how many requests it takes at once decide no result, and must rerun nothing.
     """
     backend: Backend
     of_template = {"chat_template_kwargs": given} if (given := stanza["chat_template_kwargs"]) else {}
@@ -101,12 +98,9 @@ class Client:
         """``asked`` (answered by the backend), ``from_cache``, ``cut_off`` and ``rejected`` so far, for a manifest."""
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answer requests, in their order; equal requests are asked once.
-
-        Raises:
-            UserError: the backend gave up, or it rejected every single request and has never answered one. Answers
-                that had come are in the cache, so the same call goes on from there.
-        """
+        """Answer requests, in their order; equal requests are asked once. UserError: the backend gave up, or it
+        rejected every single request and has never answered one; answers that had come are in the cache, so the same
+        call goes on from there."""
         identity = self.backend.identity()
         keys = [request_key(identity, self.generation, request) for request in requests]
         found = {key: answer for key in keys if (answer := self.cache.get(key)) is not None}
@@ -125,15 +119,11 @@ class Client:
                 if answer.end != "rejected":  # another day, or another limit, may let it pass
                     self.cache.put(keys[index], answer)
         except UserError as error:
-            raise UserError(
-                f"{error} {len(found)} of {len(keys)} answers had come and are kept; run the same command again to go "
-                "on."
-            ) from error
+            kept = f"{len(found)} of {len(keys)} answers had come and are kept"
+            raise UserError(f"{error} {kept}; run the same command again to go on.") from error
         ends = Counter(answer.end for answer in found.values())
         self.counts += Counter(asked=len(found), cut_off=ends["length"], rejected=ends["rejected"])
         if ends["rejected"] == len(keys) > 1 and not len(self.cache):  # or these are what is left of many
-            raise UserError(
-                f"{self.name}: the endpoint rejected all {len(keys)} requests. Check the model, `max_new_tokens` and "
-                "`request` in its stanza."
-            )
+            do = "Check the model, `max_new_tokens` and `request` in its stanza."
+            raise UserError(f"{self.name}: the endpoint rejected all {len(keys)} requests. {do}")
         return found

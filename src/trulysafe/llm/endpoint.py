@@ -6,22 +6,16 @@ key comes from an environment variable; it is in no error, log or manifest, nor 
 bodies quote keys and prompts.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from trulysafe.common.errors import UserError
 from trulysafe.llm.messages import Answer, Generation, Request
-
-if TYPE_CHECKING:
-    from httpx2 import Response
-    from openai import AsyncOpenAI
 
 REJECTED = (400, 413, 422)
 """Status codes that speak of one request, not of the endpoint."""
@@ -29,23 +23,9 @@ _UNREADABLE = "a body that is no chat completion"
 
 
 class Endpoint:
-    """A model behind an OpenAI-compatible HTTP endpoint.
-
-    Args:
-        base_url: address without ``/chat/completions``, such as ``http://localhost:8000/v1``.
-        model: name that the endpoint knows the model by.
-        revision: whatever tells versions of the model apart; part of the identity, never sent.
-        key_variable: environment variable that holds the key; none sends no key.
-        concurrency: requests in flight at most.
-        timeout: s to wait for a connection and for an answer.
-        attempts: attempts per request.
-        request: further fields of the request body, such as ``{"response_format": {"type": "json_object"}}``; None
-            leaves a field out that the endpoint does not take, such as ``{"max_tokens": None, "max_completion_tokens":
-            512}``.
-
-    Raises:
-        UserError: the address is no http(s) URL or holds a user or password, or the environment variable is not set.
-    """
+    """A model behind an OpenAI-compatible HTTP endpoint, which knows it by the name ``model``. The options are those of
+    :class:`trulysafe.config.tables.sources.EndpointLlm`. UserError: the address is no http(s) URL or holds a user or
+    password, or the environment variable is not set."""
 
     def __init__(
         self,
@@ -72,12 +52,8 @@ class Endpoint:
         return {"backend": "endpoint", "model": self._model, "revision": self._revision, "request": self._request}
 
     def answers(self, requests: Sequence[Request], generation: Generation) -> Iterator[tuple[int, Answer]]:
-        """Answers as they come.
-
-        Raises:
-            UserError: an address, model or key that is refused, or a request that failed at every attempt. Answers to
-                requests in flight are waited for and yielded first; no other request is sent.
-        """
+        """Answers as they come. UserError: an address, model or key that is refused, or a request that failed at every
+        attempt; answers to requests in flight are waited for and yielded first, no other request is sent."""
         stream = self._answers(requests, generation)
 
         async def following() -> tuple[int, Answer] | None:
@@ -107,7 +83,7 @@ class Endpoint:
         if failure is not None:
             raise failure
 
-    async def _answer(self, client: AsyncOpenAI, request: Request, generation: Generation) -> Answer | UserError:
+    async def _answer(self, client: Any, request: Request, generation: Generation) -> Answer | UserError:
         """The answer, or what is wrong; no error of the client's is passed on, since it holds request and body."""
         import httpx2
         import openai
@@ -135,7 +111,7 @@ class Endpoint:
             return self._gave_up(_UNREADABLE if unreadable else f"no answer ({type(error).__name__})")
         return _completion(reply)
 
-    def _client(self) -> AsyncOpenAI:
+    def _client(self) -> Any:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         return AsyncOpenAI(
@@ -163,7 +139,7 @@ class Endpoint:
         )
 
 
-async def _check_body(reply: Response) -> None:
+async def _check_body(reply: Any) -> None:
     """Let the client take an answer that is no completion for a lost connection, and ask again."""
     import httpx2
 
@@ -175,7 +151,7 @@ async def _check_body(reply: Response) -> None:
             raise httpx2.RemoteProtocolError(_UNREADABLE) from None
 
 
-def _completion(reply: Response) -> Answer:
+def _completion(reply: Any) -> Answer:
     """The answer that a completion holds; one that was filtered out, or holds no message at all, is ``rejected``."""
     choice: Any = next(iter(reply.json()["choices"] or ()), None) or {}
     message, reason = choice.get("message"), str(choice.get("finish_reason")).lower()
@@ -196,18 +172,14 @@ def _text(content: Any) -> str:
 
 
 def check_address(base_url: str) -> None:
-    """Check the address of an endpoint.
-
-    Raises:
-        UserError: it is no http(s) URL, or it holds a user or password, which would end up in logs.
-    """
+    """Refuse, with a UserError, an address that is no http(s) URL, or holds a user or password, which logs would
+    show."""
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UserError("base_url is not an address. Accepted: http(s)://host[:port]/v1.")
     if parts.username or parts.password or parts.query:
-        raise UserError(
-            "base_url holds a user, a password or a query, which logs would show. Give the key by `key_variable`."
-        )
+        why = "holds a user, a password or a query, which logs would show"
+        raise UserError(f"base_url {why}. Give the key by `key_variable`.")
 
 
 def _key(variable: str) -> str:

@@ -1,7 +1,5 @@
 """A local Hugging Face causal language model: loaded when first needed, answers in batches of like length."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path

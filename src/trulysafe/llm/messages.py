@@ -1,7 +1,5 @@
 """What is asked and what is answered, alike for every backend."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,23 +20,20 @@ class Generation:
 
 @dataclass(frozen=True)
 class Request:
-    """A conversation that ends with a user's turn.
-
-    Attributes:
-        messages: (role, content) of every turn; roles are ``system``, ``user`` and ``assistant``.
-        sample: tells several answers to one conversation apart, where they are drawn at a temperature above 0.
-    """
+    """A conversation that ends with a user's turn."""
 
     messages: tuple[tuple[str, str], ...]
+    """(role, content) of every turn; roles are ``system``, ``user`` and ``assistant``."""
     sample: int = 0
+    """Tells several answers to one conversation apart, where they are drawn at a temperature above 0."""
 
     @classmethod
-    def of(cls, *, user: str, system: str = "", sample: int = 0) -> Request:
+    def of(cls, *, user: str, system: str = "", sample: int = 0) -> "Request":
         """A request with one user's turn, after a system message if there is one."""
         turns = (("system", system), ("user", user)) if system else (("user", user),)
         return cls(turns, sample)
 
-    def followed_by(self, answer: str, user: str) -> Request:
+    def followed_by(self, answer: str, user: str) -> "Request":
         """The same conversation, gone on by the assistant's answer and another user's turn."""
         return Request((*self.messages, ("assistant", answer), ("user", user)), self.sample)
 
@@ -49,16 +44,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
-
-    Attributes:
-        text: the answer without special tokens.
-        end: ``stop``; ``length``, where the token limit cut it off; ``rejected``, where the endpoint refused this one
-            request (a content filter, or more tokens than the model takes) and ``text`` is empty.
-    """
+    """What came back, without special tokens."""
 
     text: str
     end: str = "stop"
+    """``stop``; ``length``, where the token limit cut it off; ``rejected``, where the endpoint refused this one request
+    (a content filter, or more tokens than the model takes) and ``text`` is empty."""
 
 
 class Backend(Protocol):

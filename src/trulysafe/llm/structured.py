@@ -1,7 +1,5 @@
 """Answers of a given form: validated JSON. Where one is not of it, the model is told why and asked again."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence
@@ -19,32 +17,22 @@ _MARKS = re.compile(r"\b(?!(?:think|thought|reasoning|json|analysis|final|channe
 
 
 class Parsed(NamedTuple, Generic[Form]):
-    """The outcome of one request.
+    """The outcome of one request."""
 
-    Attributes:
-        value: the answer in its form; none where no attempt gave one.
-        attempts: how often the model was asked.
-        problem: why the last answer was not accepted; empty where it was. It never quotes the answer.
-        shape: how the last answer begins, with a ``w`` for every word.
-    """
-
-    value: Form | None
-    attempts: int
-    problem: str
-    shape: str = ""
+    value: Form | None  # the answer in its form; none where no attempt gave one
+    attempts: int  # how often the model was asked
+    problem: str  # why the last answer was not accepted; empty where it was. It never quotes the answer
+    shape: str = ""  # how the last answer begins, with a ``w`` for every word
 
 
 def ask_for(
     client: Client, requests: Sequence[Request], forms: type[Form] | Sequence[type[Form]], attempts: int = 3
 ) -> list[Parsed[Form]]:
-    """Ask for JSON objects of a form; a failure is never turned into a value.
+    """Ask for JSON objects of a form, which the requests have to describe; a failure is never turned into a value.
 
-    Args:
-        client: who is asked.
-        requests: what is asked; the form of the answer has to be described there.
-        forms: pydantic model of the answer, or one per request. The keys have to come in the order of its fields, so
-            that a model that is to think first writes its thoughts first.
-        attempts: how often each request is asked at most, each time with the last answer and what was wrong with it.
+    ``forms`` is the pydantic model of the answer, or one per request. The keys have to come in the order of its fields,
+    so that a model that is to think first writes its thoughts first. Each request is asked at most so many times, the
+    later ones with the last answer and what was wrong with it.
     """
     form_of = [forms] * len(requests) if isinstance(forms, type) else list(forms)
     current = list(requests)
@@ -64,10 +52,7 @@ def ask_for(
 
 def parse(answer: Answer, form: type[Form]) -> tuple[Form | None, str]:
     """Read an answer strictly: one JSON object of the form and nothing beside it, thoughts before it and a code fence
-    around it excepted.
-
-    Gives the value and an empty text, or none and what is wrong.
-    """
+    around it excepted. Gives the value and an empty text, or none and what is wrong."""
     if answer.end == "rejected":
         return None, "the endpoint rejected the request"
     if answer.end == "length":

@@ -1,24 +1,14 @@
 """Label confidence: how far the hybrid reward trusts the label of a pair (RBRM, arXiv 2503.10093)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+import pandas as pd
 import torch
 from torch import Tensor
 
 from trulysafe.common.errors import UserError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 def label_confidence(
-    chosen_reward: Tensor,
-    rejected_reward: Tensor,
-    alpha: float = 7.5,
-    floor: float = 0.5,
-    per_pair: bool = False,
+    chosen_reward: Tensor, rejected_reward: Tensor, alpha: float = 7.5, floor: float = 0.5, per_pair: bool = False
 ) -> Tensor:
     """Confidence gamma that the chosen response is the safer one (RBRM, section on confidence DPO).
 
@@ -39,21 +29,16 @@ def label_confidence(
         UserError: shapes differ, the batch is empty, a reward is not finite, or an option is out of range.
     """
     if chosen_reward.shape != rejected_reward.shape or chosen_reward.dim() != 1 or not chosen_reward.numel():
-        raise UserError(
-            f"label confidence: rewards of shape {tuple(chosen_reward.shape)} and {tuple(rejected_reward.shape)}; "
-            "give one reward per response, two tensors of the same shape [batch] with at least one pair."
-        )
+        shapes = f"rewards of shape {tuple(chosen_reward.shape)} and {tuple(rejected_reward.shape)}"
+        do = "give one reward per response, two tensors of the same shape [batch] with at least one pair"
+        raise UserError(f"label confidence: {shapes}; {do}.")
     if not 0 < alpha < torch.inf or not 0 <= floor <= 1:
-        raise UserError(
-            f"label confidence: alpha={alpha}, floor={floor}; alpha must be above 0 and finite, floor in [0, 1]."
-        )
+        raise UserError(f"label confidence: {alpha=}, {floor=}; alpha must be above 0 and finite, floor in [0, 1].")
     # half precision would round gamma to steps of 0.004
     dtype = torch.promote_types(chosen_reward.dtype, torch.float32)
     chosen, rejected = (reward.detach().to(dtype) for reward in (chosen_reward, rejected_reward))
     if not (torch.isfinite(chosen).all() and torch.isfinite(rejected).all()):
-        raise UserError(
-            "label confidence: a reward is NaN or infinite; check the states that the reward model was given."
-        )
+        raise UserError("label confidence: a reward is NaN or infinite; check the states that it was read from.")
     score = torch.sigmoid(chosen) - torch.sigmoid(rejected)  # the papers' -0.5 on either side cancels
     if not per_pair:
         score = score.mean()
@@ -61,17 +46,13 @@ def label_confidence(
 
 
 def mean_logged_confidence(log: pd.DataFrame, experiment: str) -> float:
-    """Mean gamma of an experiment's runs over all their steps: the constant of a placebo.
-
-    The log has columns experiment, seed, step, name, value; its ``confidence`` is a mean since the run's last entry.
-    UserError: the experiment logged no gamma.
-    """
+    """Mean gamma of an experiment's runs over all their steps: the constant of a placebo. The log has columns
+    experiment, seed, step, name, value; its ``confidence`` is a mean since the run's last entry. UserError: the
+    experiment logged no gamma."""
     found = log[(log["experiment"] == experiment) & (log["name"] == "confidence")].dropna(subset=["value"])
     found = found.sort_values(["seed", "step"])
     steps = found.groupby("seed")["step"].diff().fillna(found["step"])
     if found.empty:
-        raise UserError(
-            f"methods.<name>.gamma_of: the runs of {experiment!r} logged no confidence. Name an experiment whose "
-            "method has confidence: {kind: label} and whose mix holds pairs in its reward_scope."
-        )
+        do = "Name one whose method has confidence: {kind: label} and whose mix holds pairs in its reward_scope."
+        raise UserError(f"methods.<name>.gamma_of: the runs of {experiment!r} logged no confidence. {do}")
     return float((found["value"] * steps).sum() / steps.sum())

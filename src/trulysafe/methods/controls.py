@@ -4,8 +4,6 @@ Every draw is seeded by the run's seed and the token ids it is for, so that batc
 resumed run give the same control, and a response keeps its random mask through all epochs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -26,11 +24,9 @@ def row_generators(seed: int, ids: Tensor, attention: Tensor) -> list[torch.Gene
 def random_control(
     mask: Tensor, response_mask: Tensor, generators: Sequence[torch.Generator], eos: str = "keep"
 ) -> Tensor:
-    """As many tokens of each response as ``mask`` (0/1, [rows, tokens]) keeps, but random ones.
-
-    ``response_mask`` is 1 on response tokens, ``generators`` are :func:`row_generators`. Unless the mask's option
-    ``eos`` is ``rule``, the end-of-turn token keeps its fate.
-    """
+    """As many tokens of each response as ``mask`` (0/1, [rows, tokens]) keeps, but random ones. ``response_mask`` is 1
+    on response tokens, ``generators`` are :func:`row_generators`. Unless the mask's option ``eos`` is ``rule``, the
+    end-of-turn token keeps its fate."""
     free = response_mask.bool() if eos == "rule" else keep_eos(response_mask, response_mask, "drop").bool()
     control = mask.clone()
     for row, generator in enumerate(generators):
@@ -48,11 +44,9 @@ def shuffled_control(
     baseline: float = 0.0,
     width: float = 0.3,
 ) -> Tensor:
-    """Token rewards with the segments (runs of one hysteresis state) of each response in random order.
-
-    The rewards, their number and their order within a segment stay; where they fall in the text does not. Arguments
-    and errors as for :func:`trulysafe.methods.masks.message_mask`; ``generators`` are :func:`row_generators`.
-    """
+    """Token rewards with the segments (runs of one hysteresis state) of each response in random order. The rewards,
+    their number and their order within a segment stay; where they fall in the text does not. Arguments and errors as
+    for :func:`trulysafe.methods.masks.message_mask`; ``generators`` are :func:`row_generators`."""
     state = hysteresis_state(token_rewards, response_mask, baseline, width)
     shuffled = token_rewards.detach().clone()
     for row, generator in enumerate(generators):
@@ -75,10 +69,8 @@ def shuffled_rewards(chosen: Tensor, rejected: Tensor, how: str, generator: torc
     if how not in REWARD_SHUFFLES:
         raise not_accepted("confidence.shuffle", how, REWARD_SHUFFLES)
     if chosen.shape != rejected.shape or chosen.dim() != 1:
-        raise UserError(
-            f"shuffled rewards: shapes {tuple(chosen.shape)} and {tuple(rejected.shape)}; give two tensors of shape "
-            "[pairs]."
-        )
+        shapes = f"shapes {tuple(chosen.shape)} and {tuple(rejected.shape)}"
+        raise UserError(f"shuffled rewards: {shapes}; give two tensors of shape [pairs].")
     if how == "none":
         return chosen, rejected
     if how == "pairs":

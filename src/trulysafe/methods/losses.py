@@ -4,8 +4,6 @@ RBRM is arXiv 2503.10093 (confidence DPO and the hybrid reward); Equilibrate RLH
 margin over masked sums, see :mod:`trulysafe.methods.masks`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -49,20 +47,16 @@ def confidence_hinge_loss(margin: Tensor, confidence: Tensor | float, beta: floa
 
 def robust_dpo_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
     """Robust DPO (Chowdhury et al., 2024): unbiased under labels that are wrong with probability ``1 - gamma``.
-
     ``(gamma l(h) - (1 - gamma) l(-h)) / (2 gamma - 1)`` with ``l(h) = -log sigmoid(beta h)``, for a confidence above
-    0.5. Equals TRL's ``robust`` with label smoothing ``1 - gamma``.
-    """
+    0.5. Equals TRL's ``robust`` with label smoothing ``1 - gamma``."""
     gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
     return (-gamma * F.logsigmoid(beta * margin) + (1 - gamma) * F.logsigmoid(-beta * margin)) / (2 * gamma - 1)
 
 
 def exo_pair_loss(margin: Tensor, confidence: Tensor | float, beta: float) -> Tensor:
     """EXO on pairs (Ji et al., 2024, equation 16): divergence of the policy's preference from ``[gamma, 1 - gamma]``.
-
     The divergence from a certain label is infinite, so gamma stays :data:`EXO_SMOOTHING` away from 0 and 1. Equals
-    TRL's ``exo_pair`` with label smoothing ``1 - gamma``.
-    """
+    TRL's ``exo_pair`` with label smoothing ``1 - gamma``."""
     gamma = torch.as_tensor(confidence, dtype=margin.dtype, device=margin.device)
     gamma = gamma.clamp(EXO_SMOOTHING, 1 - EXO_SMOOTHING)
     chosen, rejected = F.logsigmoid(beta * margin), F.logsigmoid(-beta * margin)
@@ -98,9 +92,7 @@ RESPONSE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     # APO-zero (D'Oosterlinck et al., 2024, equation 7): chosen responses better than the model's own
     "apo_zero": lambda chosen, rejected, beta: 1 - torch.sigmoid(beta * chosen) + torch.sigmoid(beta * rejected),
     # APO-down (the same, equation 8): chosen responses worse than the model's own
-    "apo_down": lambda chosen, rejected, beta: (
-        torch.sigmoid(beta * chosen) + 1 - torch.sigmoid(beta * (chosen - rejected))
-    ),
+    "apo_down": lambda chosen, rejected, beta: (beta * chosen).sigmoid() + 1 - (beta * (chosen - rejected)).sigmoid(),
     # BCO on pairs (Jung et al., 2024), without its shift
     "bco_pair": lambda chosen, rejected, beta: -F.logsigmoid(beta * chosen) - F.logsigmoid(-beta * rejected),
     # NCA on pairs (Chen et al., 2024)
@@ -122,10 +114,8 @@ PER_TOKEN_LOSSES = ("ipo", "sigmoid_norm")
 
 def kto_reference_point(log_ratios: Tensor) -> Tensor:
     """z0 of KTO (the same, section 4): what the policy has gained on responses that do not belong to their prompts.
-
-    ``max(0, mean(log pi(y'|x) - log ref(y'|x)))`` over at least one mismatched response (sums, nats, [rows]),
-    detached, 0-dimensional: it estimates the divergence of policy and reference.
-    """
+    ``max(0, mean(log pi(y'|x) - log ref(y'|x)))`` over at least one mismatched response (sums, nats, [rows]), detached,
+    0-dimensional: it estimates the divergence of policy and reference."""
     return log_ratios.detach().mean().clamp(min=0)
 
 
@@ -136,11 +126,9 @@ def _quantile_loss(ours: Tensor, theirs: Tensor, beta: float) -> Tensor:
 
 BATCH_LOSSES: dict[str, Callable[[tuple[Tensor, Tensor], tuple[Tensor, Tensor], float], Tensor]] = {
     # AOT on pairs (Melnyk et al., 2024): the policy's log-ratios of chosen to rejected above the reference's
-    "aot": lambda policy, reference, beta: _quantile_loss(policy[0] - policy[1], reference[0] - reference[1], beta),
+    "aot": lambda ours, theirs, beta: _quantile_loss(ours[0] - ours[1], theirs[0] - theirs[1], beta),
     # AOT without pairs (the same): log-ratios of chosen responses above those of rejected ones
-    "aot_unpaired": lambda policy, reference, beta: _quantile_loss(
-        policy[0] - reference[0], policy[1] - reference[1], beta
-    ),
+    "aot_unpaired": lambda ours, theirs, beta: _quantile_loss(ours[0] - theirs[0], ours[1] - theirs[1], beta),
 }
 """TRL's losses that compare a whole micro-batch: ``((chosen, rejected) of policy, of reference, beta) -> loss``, sums
 in nats and all of shape [batch]. The mean over the loss is TRL's."""
@@ -148,10 +136,8 @@ in nats and all of shape [batch]. The mean over the loss is TRL's."""
 
 def sft_loss(chosen: Tensor, tokens: float) -> Tensor:
     """Supervised fine-tuning on the chosen responses alone, as TRL's ``sft``; rejection sampling on best-of-n pairs.
-
     ``chosen`` are sums over kept tokens, nats, [batch], and ``tokens`` is the mean number of these in the micro-batch,
-    so that the mean of what is returned, [batch], is the mean loss of a kept token.
-    """
+    so that the mean of what is returned, [batch], is the mean loss of a kept token."""
     return -chosen / tokens
 
 

@@ -4,8 +4,6 @@ All tensors are [rows, tokens]; ``response_mask`` marks the response tokens (end
 lie in the row. What lies outside a response is 0 in every mask.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -55,9 +53,7 @@ def message_mask(
     rewards, response = _checked(token_rewards, response_mask)
     chosen = torch.as_tensor(chosen, device=rewards.device).bool()
     if chosen.shape != rewards.shape[:1]:
-        raise UserError(
-            f"message mask: chosen has shape {tuple(chosen.shape)}; one boolean per row, [{rewards.shape[0]}]."
-        )
+        raise UserError(f"message mask: chosen has shape {tuple(chosen.shape)}; one boolean per row, [{len(rewards)}].")
     if rule not in MASK_RULES:
         raise not_accepted("mask rule", rule, MASK_RULES)
     if rule == "hysteresis":
@@ -74,10 +70,8 @@ def message_mask(
 
 
 def hysteresis_state(token_rewards: Tensor, response_mask: Tensor, baseline: float = 0.0, width: float = 0.3) -> Tensor:
-    """State (+1 or -1) of the hysteresis rule after each token, shape [rows, tokens]; see :func:`message_mask`.
-
-    Found without a loop over time: the state is the side of the last crossing at or before the token.
-    """
+    """State (+1 or -1) of the hysteresis rule after each token, shape [rows, tokens]; see :func:`message_mask`. Found
+    without a loop over time: the state is the side of the last crossing at or before the token."""
     _check_levels(baseline, width)
     rewards, response = _checked(token_rewards, response_mask)
     crossed = ((rewards > baseline + width) | (rewards < baseline - width)) & response
@@ -86,16 +80,12 @@ def hysteresis_state(token_rewards: Tensor, response_mask: Tensor, baseline: flo
         return steps  # no tokens, no states
     last = torch.where(crossed, steps, torch.full_like(steps, -1)).cummax(dim=1).values
     first = response.int().argmax(dim=1, keepdim=True)  # the first response token
-    side = torch.where(rewards.gather(1, torch.where(last >= 0, last, first)) < baseline, -1, 1)
-    return side
+    return torch.where(rewards.gather(1, torch.where(last >= 0, last, first)) < baseline, -1, 1)
 
 
 def with_minimum_share(mask: Tensor, response_mask: Tensor, minimum: float = 0.1) -> tuple[Tensor, Tensor]:
-    """Keep the whole response where the rule kept less than the share ``minimum`` of it.
-
-    Returns:
-        The mask, 0/1, [rows, tokens], and a boolean per row that says where the fallback was taken.
-    """
+    """Keep the whole response where the rule kept less than the share ``minimum`` of it: the mask, 0/1, [rows, tokens],
+    and a boolean per row that says where the fallback was taken."""
     if not 0 <= minimum <= 1:
         raise UserError(f"minimum kept share: {minimum}; it must lie in [0, 1].")
     response = response_mask.bool()
@@ -121,10 +111,8 @@ def training_mask(token_rewards: Tensor, response_mask: Tensor, chosen: Tensor, 
     kept too little; no control is applied.
 
     The share that the rule kept is one of the tokens it decided on: without the end of turn, which alone is a tenth of
-    a short response, unless the rule decides on that too.
-
-    Returns:
-        The mask, and a boolean per row that says where the whole response is kept instead, its end of turn included.
+    a short response, unless the rule decides on that too. Returns the mask, and a boolean per row that says where the
+    whole response is kept instead, its end of turn included.
     """
     raw = message_mask(token_rewards, response_mask, chosen, options.rule, options.baseline, options.width)
     response = response_mask.to(raw.dtype)
@@ -149,19 +137,13 @@ def _check_levels(baseline: float, width: float) -> None:
 def _checked(token_rewards: Tensor, response_mask: Tensor) -> tuple[Tensor, Tensor]:
     """Detach the rewards, set them to 0 outside the response, and refuse what cannot be a batch."""
     if token_rewards.dim() != 2 or token_rewards.shape != response_mask.shape:
-        raise UserError(
-            f"token rewards of shape {tuple(token_rewards.shape)} with a response mask of shape "
-            f"{tuple(response_mask.shape)}; both must be [rows, tokens]."
-        )
+        found = f"of shape {tuple(token_rewards.shape)} with a response mask of shape {tuple(response_mask.shape)}"
+        raise UserError(f"token rewards {found}; both must be [rows, tokens].")
     if not token_rewards.is_floating_point():
-        raise UserError(
-            f"token rewards of dtype {token_rewards.dtype}; give them a floating dtype, such as torch.float32."
-        )
+        raise UserError(f"token rewards of dtype {token_rewards.dtype}; give them a floating dtype, as torch.float32.")
     response = response_mask.bool()
     rewards = token_rewards.detach().masked_fill(~response, 0.0)
     if not torch.isfinite(rewards).all():
         row = int((~torch.isfinite(rewards)).any(dim=1).int().argmax())
-        raise UserError(
-            f"token rewards: row {row} holds NaN or infinite values; check the states they were computed from."
-        )
+        raise UserError(f"token rewards: row {row} holds NaN or infinite values; check the states they were read from.")
     return rewards, response

@@ -1,7 +1,5 @@
 """What tells one preference method from another: a mask, a confidence and their scope."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
@@ -52,11 +50,7 @@ def _token_source(name: str) -> str:
 
 TokenSource = Annotated[str, AfterValidator(_token_source), Field(json_schema_extra={"enum": [*TOKEN_SOURCES]})]
 """Where token rewards come from: the hybrid reward or a kind of source."""
-
-
-_OF_A_LABEL = (
-    "alpha", "floor", "per_pair", "states", "online", "learning_rate", "weight_decay", "calibrate_every", "shuffle",
-)  # fmt: skip
+_OF_A_LABEL = "alpha floor per_pair states online learning_rate weight_decay calibrate_every shuffle".split()
 _OF_A_MASK = ("baseline", "width", "token_rewards", "form", "eos", "minimum_share", "control")
 
 
@@ -64,26 +58,21 @@ class Confidence(TableOfKinds, PublicTable):
     """Label confidence gamma of the pair loss (paper A)."""
 
     WHERE: ClassVar = "confidence"
-    KEYS: ClassVar = {"kind": {"none": ((), ()), "fixed": ((), ("value",)), "label": ((), _OF_A_LABEL)}}
+    KEYS: ClassVar = {"kind": {"none": ((), ()), "fixed": ((), ("value",)), "label": ((), (*_OF_A_LABEL,))}}
 
     kind: Literal["none", "fixed", "label"] = Field(
-        "none",
-        description="`none` is plain DPO, `fixed` conservative DPO, `label` reads gamma from the hybrid reward.",
+        "none", description="`none` is plain DPO, `fixed` conservative DPO, `label` reads gamma from the hybrid reward."
     )
     value: Share = Field(0.9, description="Gamma of `fixed`.")
     alpha: Positive = Field(7.5, description="Slope of `label`.")
     floor: Annotated[float, Field(ge=0, le=0.5), NO_FLAG] = Field(
         0.5, description="Smallest gamma; 0.5 never flips a label, 0 lets it."
     )
-    per_pair: Flag = Field(
-        False, description="One gamma per pair instead of one per micro-batch (of all processes together)."
-    )
+    per_pair: Flag = Field(False, description="One gamma per pair, not one per micro-batch (over all processes).")
     states: Literal["policy", "reference"] = Field(
         "policy", description="Whose hidden states the reward reads, the current `policy`'s or the `reference`'s."
     )
-    online: Flag = Field(
-        True, description="Keep training the reward on the policy's states (only with `states: policy`)."
-    )
+    online: Flag = Field(True, description="Keep training the reward on the policy's states (with `states: policy`).")
     learning_rate: NotNegative | None = Field(
         None,
         description="Of the online reward's own Adam; 0.01 in the paper. Left out, it is 0.01 up to 16 = layers x root "
@@ -92,8 +81,7 @@ class Confidence(TableOfKinds, PublicTable):
     weight_decay: NotNegative = Field(0.01, description="Of the online reward's own Adam.")
     calibrate_every: Whole = Field(
         10,
-        description="Steps between refits of the calibration during online training, on the reward's validation "
-        "states; 0 is never.",
+        description="Steps between refits of the online reward's calibration, on its validation states; 0 is never.",
     )
     shuffle: RewardShuffle = Field(
         "none",
@@ -104,11 +92,8 @@ class Confidence(TableOfKinds, PublicTable):
     @model_validator(mode="after")
     def _shuffles_something(self) -> Self:
         if self.shuffle == "pairs" and not self.per_pair:
-            raise error_at(
-                "shuffle",
-                "'pairs' changes nothing where gamma is one number per micro-batch. Set confidence.per_pair, or "
-                "shuffle: responses.",
-            )
+            said = "'pairs' changes nothing where gamma is one number per micro-batch."
+            raise error_at("shuffle", f"{said} Set confidence.per_pair, or shuffle: responses.")
         return self
 
 
@@ -133,12 +118,8 @@ class Mask(TableOfKinds, PublicTable):
         "`token_rewards`.",
     )
     form: Form = Field("level", description="`level` is r_t itself, `difference` its increment.")
-    eos: EndOfTurn = Field(
-        "keep", description="What becomes of the end-of-turn token: `keep`, `drop`, or leave it to the `rule`."
-    )
-    minimum_share: Share = Field(
-        0.1, description="Below this share of kept tokens a response is kept whole (and counted)."
-    )
+    eos: EndOfTurn = Field("keep", description="End-of-turn token: `keep` it, `drop` it, or leave it to the `rule`.")
+    minimum_share: Share = Field(0.1, description="A response with a smaller share of kept tokens is kept whole.")
     control: MaskControl = Field(
         "none",
         description="`random` keeps as many tokens of each response as the rule does, but random ones; `shuffled` "
@@ -151,9 +132,7 @@ class Mask(TableOfKinds, PublicTable):
         read = {"hysteresis": {"baseline", "width"}, "threshold": {"baseline"}}.get(self.rule, set())
         if self.rule != "none" and self.control != "shuffled":
             for key in sorted(self.given() & {"baseline", "width"} - read):
-                raise error_at(
-                    key, f"the rule {self.rule!r} does not read it. Leave it out, or choose rule: hysteresis."
-                )
+                raise error_at(key, f"the rule {self.rule!r} does not read it. Leave it out, or take rule: hysteresis.")
         return self
 
 
@@ -177,9 +156,7 @@ class Online(PublicTable):
     top_p: Annotated[float, Field(gt=0, le=1), NO_FLAG] = Field(1.0, description="Nucleus mass.")
     repetition_penalty: Positive = Field(1.0, description="Penalty on tokens that already occur.")
     max_new_tokens: Count = Field(256, description="Token limit; a response that reaches it is not judged.")
-    min_gap: NotNegative = Field(
-        0.0, description="A pair whose calibrated rewards differ by no more than this is dropped from the step."
-    )
+    min_gap: NotNegative = Field(0.0, description="Pairs whose calibrated rewards differ by no more are dropped.")
 
     @model_validator(mode="after")
     def _makes_pairs(self) -> Self:
@@ -222,7 +199,6 @@ class Method(PublicTable):
         return self
 
     def _wrong_with_the_loss(self) -> tuple[str, str]:
-        """What a loss cannot be combined with."""
         certain = self.confidence.kind == "none" or (self.confidence.kind == "fixed" and self.confidence.value > 0.5)
         said = ""
         if self.loss == "robust" and not certain:
@@ -235,24 +211,17 @@ class Method(PublicTable):
                 "mask; 'apo_zero' is the same loss without a reference point, and takes one."
             )
         if self.loss in SHIFTED_LOSSES and self.online.samples:
-            said = (
-                "needs responses to other prompts under the reference, which fresh pairs have not. Set online.samples "
-                "to 0."
-            )
+            said = "needs responses to other prompts under the reference: none of fresh pairs. Set online.samples to 0."
         return "loss", said and f"{self.loss!r} {said}"
 
     def _wrong_with_online_pairs(self) -> tuple[str, str]:
-        """What pairs that the policy samples cannot be combined with."""
         online, confidence = self.online, self.confidence
         if online.samples and self.mask.rule != "none":
             return "online", "fresh pairs have no token rewards. Leave out the mask, or set online.samples to 0."
         reads_columns = confidence.kind == "label" and confidence.states == "reference"
         if online.judge != REWARD_JUDGE and reads_columns:
-            said = (
-                f"{online.judge!r} gives no rewards, which confidence.states 'reference' would read. Set "
-                "confidence.states to policy, or judge: reward."
-            )
-            return "online.judge", said
+            said = f"{online.judge!r} gives no rewards, which confidence.states 'reference' would read."
+            return "online.judge", f"{said} Set confidence.states to policy, or judge: reward."
         return "", ""
 
     @property
@@ -268,11 +237,9 @@ class Method(PublicTable):
     @property
     def needs_reward(self) -> bool:
         """Whether the method needs a fitted hybrid reward at all."""
-        return (
-            bool(self.online.samples and self.online.judge == REWARD_JUDGE)
-            or self.confidence.kind == "label"
-            or (self.mask.rule != "none" and self.mask.token_rewards == "hybrid")
-        )
+        judges = self.online.samples > 0 and self.online.judge == REWARD_JUDGE
+        masks = self.mask.rule != "none" and self.mask.token_rewards == "hybrid"
+        return judges or masks or self.confidence.kind == "label"
 
 
 DPO = Method()

@@ -4,21 +4,17 @@ Both papers align models that were fine-tuned before: their samples hold complia
 has something to choose between.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.models.load import Spec, config_of, context_of, load_model, load_tokenizer
 from trulysafe.models.precision import dtype_of
-from trulysafe.models.tokens import encode
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from datasets import Dataset
+from trulysafe.models.tokens import encode, length
 
 logger = logging.getLogger("trulysafe")
 
@@ -26,24 +22,18 @@ logger = logging.getLogger("trulysafe")
 def finetune(
     spec: Spec, corpus: pd.DataFrame, out: Path, *, training: Mapping[str, Any], seed: int, checkpoints: Path
 ) -> dict[str, Any]:
-    """Fine-tune a model on ``corpus`` and save it whole (an adapter is merged), with its tokenizer.
-
-    The loss is the mean cross-entropy over response tokens, the end of turn among them.
+    """Fine-tune a model on ``corpus`` and save it whole (an adapter is merged), with its tokenizer, in the folder
+    ``out``. The loss is the mean cross-entropy over response tokens, the end of turn among them.
 
     Args:
         spec: how to load the model that it starts from.
         corpus: conversations, columns ``prompt`` and ``response`` (both text).
-        out: folder to write (safetensors, tokenizer with chat template).
         training: fields of :class:`trulysafe.config.tables.sources.FineTuning`.
         seed: of the order of the conversations, and of an adapter's first weights.
         checkpoints: folder of checkpoints; what lies there is gone on from.
 
-    Returns:
-        final_loss (nats per response token, over the last tenth of the steps), conversations, too_long (conversations
-        left out since they are longer than ``max_length``).
-
-    Raises:
-        UserError: no conversation is left, or ``max_length`` is beyond the model's context.
+    Returns final_loss (nats per response token, over the last tenth of the steps), conversations, too_long (how many
+    were left out, longer than ``max_length``). UserError: none is left, or ``max_length`` is beyond its context.
     """
     import torch
     from peft import LoraConfig
@@ -52,10 +42,8 @@ def finetune(
     from trl import SFTTrainer
 
     if training["max_length"] > (context := context_of(config_of(spec))):
-        raise UserError(
-            f"models.<name>.training.max_length: {training['max_length']} is more than the {context} tokens that "
-            f"{spec['source']} can read. Lower it."
-        )
+        said = f"{training['max_length']} is more than the {context} tokens that {spec['source']} can read. Lower it."
+        raise UserError(f"models.<name>.training.max_length: {said}")
     tokenizer = load_tokenizer(spec)
     examples, too_long = _examples(tokenizer, corpus, training["max_length"])
     set_seed(seed)  # a new adapter is drawn before the trainer does so
@@ -77,23 +65,19 @@ def finetune(
     return {"final_loss": losses[-1], "conversations": len(examples), "too_long": too_long}
 
 
-def _examples(tokenizer: Any, corpus: pd.DataFrame, most: int) -> tuple[Dataset, int]:
+def _examples(tokenizer: Any, corpus: pd.DataFrame, most: int) -> tuple[Any, int]:
     """Token ids of conversations, each with 1 at the places of its response; and how many were longer than ``most``."""
     from datasets import Dataset
 
     rows = []
     for prompt, response in zip(corpus["prompt"], corpus["response"], strict=True):
         encoded = encode(tokenizer, prompt, response)
-        ids = encoded.prompt_ids + encoded.response_ids
-        if len(ids) <= most:
-            rows.append(
-                {"input_ids": ids, "completion_mask": [0] * len(encoded.prompt_ids) + [1] * len(encoded.response_ids)}
-            )
+        if length(encoded) <= most:
+            mask = [0] * len(encoded.prompt_ids) + [1] * len(encoded.response_ids)
+            rows.append({"input_ids": encoded.ids, "completion_mask": mask})
     if not rows:
-        raise UserError(
-            f"models.<name>.corpus: none of its {len(corpus)} conversations has at most {most} tokens. Raise "
-            "training.max_length, or name further datasets."
-        )
+        found = f"none of its {len(corpus)} conversations has at most {most} tokens"
+        raise UserError(f"models.<name>.corpus: {found}. Raise training.max_length, or name further datasets.")
     return Dataset.from_list(rows), len(corpus) - len(rows)
 
 

@@ -1,8 +1,6 @@
 """Models in one GGUF file (llama.cpp's format, weights in 4 bits and the like): converted once to a folder that
 everything else loads."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -12,21 +10,12 @@ from trulysafe.common.errors import UserError, disk_is_full
 
 def convert(file: Path, output: Path, needs_template: bool = True) -> dict[str, Any]:
     """Write a GGUF file as a Hugging Face folder: weights in float32 as safetensors, configuration, tokenizer, chat
-    template.
+    template. The weights are those of the file, dequantised: nothing is gained over its bits, nothing more is lost.
 
-    The weights are those of the file, dequantised: nothing is gained over its bits, and nothing more is lost.
-
-    Args:
-        file: the GGUF file.
-        output: folder to write; it must not exist.
-        needs_template: whether the file must hold a chat template; not where the configuration names another.
-
-    Returns:
-        ``architecture``, ``parameters``, ``layers``, ``hidden_size`` and ``context``, for the manifest.
-
-    Raises:
-        UserError: the file is no GGUF file, is damaged, of an architecture that transformers cannot read, or without
-            tokenizer or chat template.
+    ``output`` must not exist. The file must hold a chat template (``needs_template``) where the configuration names
+    none. Returns ``architecture``, ``parameters``, ``layers``, ``hidden_size`` and ``context``, for the manifest.
+    UserError: it is no GGUF file, is damaged, of an architecture that transformers cannot read, or without tokenizer
+    or chat template.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -4,10 +4,8 @@ The states are those of Hugging Face's ``output_hidden_states[1:]``: the embeddi
 is read *after* the final norm (its block yields it before).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +16,11 @@ FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
 
 
 def find_decoder(model: Any) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
-    """Find the base model without LM head, its decoder layers and its final norm.
+    """Find the base model without LM head, its decoder layers and its final norm (UserError: there are no such layers
+    followed by a norm).
 
     Looks through DDP and DeepSpeed wrappers (``.module``) and PEFT wrappers, and fits Llama, Qwen2, Mistral, Gemma and
     GPT-2 style models.
-
-    Raises:
-        UserError: the model has no list of decoder layers followed by a final norm.
     """
     inner = model
     while isinstance(getattr(inner, "module", None), nn.Module):
@@ -36,19 +32,15 @@ def find_decoder(model: Any) -> tuple[nn.Module, nn.ModuleList, nn.Module]:
     stacks = [child for child in decoder.children() if isinstance(child, nn.ModuleList) and len(child) == depth]
     norms = [getattr(decoder, name) for name in FINAL_NORMS if isinstance(getattr(decoder, name, None), nn.Module)]
     if len(stacks) != 1 or not norms:
-        raise UserError(
-            f"model of class {type(inner).__name__}: found no stack of {depth} decoder layers with a final norm "
-            f"({', '.join(FINAL_NORMS)}). Supported: Llama, Qwen2, Mistral, Gemma and GPT-2 style decoders."
-        )
+        found = f"found no stack of {depth} decoder layers with a final norm ({', '.join(FINAL_NORMS)})"
+        supported = "Llama, Qwen2, Mistral, Gemma and GPT-2 style decoders"
+        raise UserError(f"model of class {type(inner).__name__}: {found}. Supported: {supported}.")
     return decoder, stacks[0], norms[0]
 
 
 def keep_first_layers(model: Any, count: int) -> None:
-    """Cut a model down to its first layers, in place: the final norm then follows them, and no later one is computed.
-
-    Raises:
-        UserError: the model has fewer layers, or is of no supported form.
-    """
+    """Cut a model down to its first layers, in place: the final norm then follows them, and no later one is computed
+    (UserError: the model has fewer layers, or is of no supported form)."""
     decoder, layers, _ = find_decoder(model)
     if not 1 <= count <= len(layers):
         raise UserError(f"layer {count}: not accepted. The model has {len(layers)} layers, counted from 1.")
@@ -97,7 +89,7 @@ class LayerStates:
         self._states: dict[int, Tensor] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
-    def __enter__(self) -> LayerStates:
+    def __enter__(self) -> Self:
         self._states.clear()
         modules = [*list(self._layers)[:-1], self._norm]
         self._handles = [module.register_forward_hook(self._hook(layer)) for layer, module in enumerate(modules)]
@@ -109,19 +101,14 @@ class LayerStates:
         self._handles = []
 
     def stacked(self, dim: int | None = None) -> Tensor:
-        """All layers in one tensor: [B, L, D], [B, K, L, D] or [B, T, L, D] according to ``positions``.
+        """All layers in one tensor: [B, L, D], [B, K, L, D] or [B, T, L, D] according to ``positions`` (UserError: no
+        forward ran inside the context).
 
-        Args:
-            dim: the axis of the layers; -2 by default, and -1 where there is a ``transform`` (which is taken to turn
-                each state into a number).
-
-        Raises:
-            UserError: no forward ran inside the context.
+        ``dim`` is the axis of the layers; -2 by default, and -1 where there is a ``transform``, which is taken to turn
+        each state into a number.
         """
         if len(self._states) != len(self._layers):
-            raise UserError(
-                "layer states: no forward of this model ran inside the context; run it there once, then ask."
-            )
+            raise UserError("layer states: no forward of this model ran inside the context; run it there, then ask.")
         if dim is None:
             dim = -1 if self._transform else -2
         ordered = [self._states[layer] for layer in range(len(self._layers))]

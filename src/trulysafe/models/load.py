@@ -1,38 +1,29 @@
 """Loading models and tokenizers: one place, for the tiny models of the demo and for the hub's."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trulysafe.common.errors import UserError
 from trulysafe.models.precision import dtype_of
 
-if TYPE_CHECKING:
-    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
-
 ADAPTER_FILE = "adapter_config.json"
 Spec = Mapping[str, Any]
-"""How to load a model: source, revision, chat_template, end_of_turn, dtype."""
+"""How to load a model and its tokenizer: ``source`` (a local directory or a hub name), and if given ``revision``
+(commit of the hub repository), ``dtype`` (:func:`trulysafe.models.precision.dtype_of`), ``chat_template`` (path of a
+Jinja file that replaces the tokenizer's own template), ``chat_template_kwargs`` (values that it reads) and
+``end_of_turn`` (token that becomes the EOS)."""
 
 
-def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
-    """Load a tokenizer for right padding, with a pad token.
+def load_tokenizer(spec: Spec) -> Any:
+    """Load a tokenizer (transformers' ``PreTrainedTokenizerBase``) for right padding, with a pad token.
 
     Where the tokenizer has none, the pad token is its EOS: positions are masked by length, never by comparing ids.
-
-    Args:
-        spec: ``source`` (a local directory or a hub name), and if given ``revision`` (commit of the hub repository),
-            ``chat_template`` (path of a Jinja file that replaces the tokenizer's own template),
-            ``chat_template_kwargs`` (values that it reads) and ``end_of_turn`` (token that becomes the EOS).
-
-    Raises:
-        UserError: nothing can be loaded from ``source``, the template file is missing, the tokenizer has no such token,
-            or it has tokens that the model has not.
+    UserError: nothing can be loaded from ``source``, the template file is missing, the tokenizer has no such token, or
+    it has tokens that the model has not.
     """
     from transformers import AutoTokenizer
 
@@ -45,18 +36,14 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
     for name, value in (spec.get("chat_template_kwargs") or {}).items():
         template = tokenizer.get_chat_template()
         if not re.search(rf"\b{re.escape(name)}\b", template):
-            raise UserError(
-                f"chat_template_kwargs: the chat template of {spec['source']!r} reads no {name!r}. Remove the key, or "
-                "give the name of a value that the template reads."
-            )
+            said = f"the chat template of {spec['source']!r} reads no {name!r}"
+            raise UserError(f"chat_template_kwargs: {said}. Remove the key, or name a value that the template reads.")
         plain = json.loads(json.dumps(value, default=str))
         tokenizer.chat_template = f"{{% set {name} = {plain!r} %}}{{{{ '' }}}}{template}"
     if end := spec.get("end_of_turn"):
         if end not in tokenizer.get_vocab():
-            raise UserError(
-                f"models.<name>.end_of_turn: {end!r} is no token of {spec['source']!r}. Give the one that its chat "
-                "template writes."
-            )
+            said = f"{end!r} is no token of {spec['source']!r}. Give the one that its chat template writes."
+            raise UserError(f"models.<name>.end_of_turn: {said}")
         tokenizer.eos_token = end
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -66,13 +53,9 @@ def load_tokenizer(spec: Spec) -> PreTrainedTokenizerBase:
 
 
 def check_tokens(tokenizer: Any, rows: int, where: str) -> None:
-    """Refuse a tokenizer with tokens for which a model has no embedding; ``rows`` is how many it has.
-
-    Tokens that stand for an image or a sound may lie outside: Gemma 3's smallest model reads none.
-
-    Raises:
-        UserError: names the first such token.
-    """
+    """Refuse, with a UserError that names the first, a tokenizer with tokens for which a model has no embedding;
+    ``rows`` is how many it has. Tokens that stand for an image or a sound may lie outside: Gemma 3's smallest model
+    reads none."""
     roles = tokenizer.special_tokens_map
     media = {token for role, token in roles.items() if role not in type(tokenizer).SPECIAL_TOKENS_ATTRIBUTES}
     outside = [(place, token) for token, place in tokenizer.get_vocab().items() if place >= rows and token not in media]
@@ -86,15 +69,9 @@ def check_tokens(tokenizer: Any, rows: int, where: str) -> None:
         )
 
 
-def load_model(spec: Spec) -> PreTrainedModel:
+def load_model(spec: Spec) -> Any:
     """Load a causal language model in evaluation mode, on the GPU where there is one; a LoRA policy comes merged.
-
-    Args:
-        spec: as for :func:`load_tokenizer`, with ``dtype`` (:func:`trulysafe.models.precision.dtype_of`).
-
-    Raises:
-        UserError: unknown ``dtype``, or nothing can be loaded from ``source``.
-    """
+    UserError: unknown ``dtype``, or nothing can be loaded from ``source``."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -106,7 +83,7 @@ def load_model(spec: Spec) -> PreTrainedModel:
     return model.to(default_device()).eval()
 
 
-def ends_alone(model: Any) -> GenerationConfig:
+def ends_alone(model: Any) -> Any:
     """What counts of a model's ``generation_config.json``: the tokens that end an answer, and its other special tokens.
 
     All else that stands there (beams, penalties, forbidden or forced tokens) would change answers unseen.
@@ -117,16 +94,11 @@ def ends_alone(model: Any) -> GenerationConfig:
     return GenerationConfig(**{name: getattr(model.generation_config, name, None) for name in kept})
 
 
-def load_token_classifier(spec: Spec) -> PreTrainedModel:
-    """Load a token-classification model of two labels in float32 and evaluation mode, on the GPU where there is one.
+def load_token_classifier(spec: Spec) -> Any:
+    """Load a token-classification model of two labels in float32 and evaluation mode, on the GPU where there is one
+    (UserError: nothing can be loaded from ``source``).
 
     From a causal language model its decoder is taken and a new head is put on it (seed it with ``torch.manual_seed``).
-
-    Args:
-        spec: as for :func:`load_tokenizer`.
-
-    Raises:
-        UserError: nothing can be loaded from ``source``.
     """
     import torch
     from transformers import AutoModelForTokenClassification
@@ -142,14 +114,8 @@ def load_token_classifier(spec: Spec) -> PreTrainedModel:
 
 
 def config_of(spec: Spec) -> Any:
-    """Configuration of a causal language model (Hugging Face), of a LoRA policy that of the model below.
-
-    Args:
-        spec: as for :func:`load_tokenizer`.
-
-    Raises:
-        UserError: nothing can be loaded from ``source``.
-    """
+    """Configuration of a causal language model (Hugging Face), of a LoRA policy that of the model below; UserError
+    where nothing can be loaded from ``source``."""
     from transformers import AutoConfig
 
     if (Path(str(spec["source"])) / ADAPTER_FILE).is_file():
@@ -170,14 +136,14 @@ def _below(spec: Spec) -> Spec:
     return {**spec, "source": adapter.base_model_name_or_path, "revision": adapter.revision}
 
 
-def _merged(spec: Spec) -> PreTrainedModel:
+def _merged(spec: Spec) -> Any:
     """A LoRA policy with its adapter merged into what it was trained on, which may be a LoRA policy itself (later
     rounds)."""
     import torch
     from peft import PeftModel
 
     source, base = str(spec["source"]), load_model(_below(spec))
-    ends: Any = base.get_input_embeddings(), base.get_output_embeddings()
+    ends = base.get_input_embeddings(), base.get_output_embeddings()
     tied = ends[1] is not None and ends[0].weight is ends[1].weight
     adapted = PeftModel.from_pretrained(base, source)
     if tied and ends != (base.get_input_embeddings(), base.get_output_embeddings()):
@@ -185,7 +151,7 @@ def _merged(spec: Spec) -> PreTrainedModel:
         ends[1].weight = torch.nn.Parameter(ends[1].weight.detach().clone())
         for config in (base.config, base.config.get_text_config()):
             config.tie_word_embeddings = False
-    merged: Any = adapted.merge_and_unload()
+    merged = adapted.merge_and_unload()
     merged.name_or_path = source  # an adapter that is trained on it names it as its base
     return merged
 
@@ -206,7 +172,5 @@ def _load(auto_class: Any, spec: Spec, **options: Any) -> Any:
         return auto_class.from_pretrained(source, revision=spec.get("revision") or "main", **options)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(
-            f"Nothing could be loaded from {source!r}: {reason} "
-            "Accepted: a directory written by save_pretrained, or a hub name that is in the cache (make prefetch)."
-        ) from error
+        accepted = "a directory written by save_pretrained, or a hub name that is in the cache (make prefetch)"
+        raise UserError(f"Nothing could be loaded from {source!r}: {reason} Accepted: {accepted}.") from error

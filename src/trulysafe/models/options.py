@@ -1,7 +1,5 @@
 """Options of a base model that is trained from scratch, known without torch."""
 
-from __future__ import annotations
-
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -17,18 +15,15 @@ class Architecture(Table):
     intermediate_size: Count = Field(384, description="Width within the feed-forward blocks.")
     num_hidden_layers: Count = Field(4, description="Layers.")
     num_attention_heads: Count = Field(4, description="Heads; `hidden_size` must be a multiple.")
-    num_key_value_heads: Count = Field(
-        4, description="Heads of keys and values; `num_attention_heads` must be a multiple."
-    )
+    num_key_value_heads: Count = Field(4, description="Heads of keys and values, of which those are a multiple.")
     max_position_embeddings: Count = Field(512, description="Longest conversation, tokens.")
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
         if self.hidden_size % self.num_attention_heads or self.num_attention_heads % self.num_key_value_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} must be a multiple of num_attention_heads {self.num_attention_heads}, "
-                f"and that of num_key_value_heads {self.num_key_value_heads}."
-            )
+            heads = f"num_attention_heads {self.num_attention_heads}"
+            said = f"hidden_size {self.hidden_size} must be a multiple of {heads}"
+            raise ValueError(f"{said}, and that of num_key_value_heads {self.num_key_value_heads}.")
         return self
 
 
@@ -54,8 +49,7 @@ class FromScratch(PublicTable):
     @model_validator(mode="after")
     def _conversations_fit(self) -> Self:
         if self.training.max_length > self.architecture.max_position_embeddings:
-            raise ValueError(
-                f"training.max_length {self.training.max_length} is more than architecture.max_position_embeddings "
-                f"{self.architecture.max_position_embeddings}. Lower the one or raise the other."
-            )
+            most = f"architecture.max_position_embeddings {self.architecture.max_position_embeddings}"
+            found = f"training.max_length {self.training.max_length} is more than {most}"
+            raise ValueError(f"{found}. Lower the one or raise the other.")
         return self

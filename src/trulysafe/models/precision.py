@@ -1,9 +1,7 @@
 """Precision of the weights: what the configuration names, or what the processor computes in (``dtype: auto``)."""
 
-from __future__ import annotations
-
 import logging
-import time
+import timeit
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_args
@@ -19,16 +17,11 @@ CHOSEN: list[str] = []
 
 
 def dtype_of(spec: Mapping[str, Any]) -> str:
-    """Precision of a model's weights on this machine: ``float32``, ``bfloat16`` or ``float16``.
+    """Precision of a model's weights on this machine (``float32``, ``bfloat16`` or ``float16``) by the ``dtype`` of how
+    to load it, ``float32`` if not given; UserError where that is none of these and not ``auto``.
 
-    ``auto`` is bfloat16 on GPUs and CPUs that compute in it, float32 elsewhere: where bfloat16 is
-    emulated it is several times slower, and no more exact.
-
-    Args:
-        spec: how to load the model; its ``dtype`` (``float32`` if not given).
-
-    Raises:
-        UserError: ``dtype`` is none of these.
+    ``auto`` is bfloat16 on GPUs and CPUs that compute in it, float32 elsewhere: where bfloat16 is emulated it is
+    several times slower, and no more exact.
     """
     dtype = str(spec.get("dtype", "float32"))
     if dtype not in DTYPES:
@@ -39,12 +32,9 @@ def dtype_of(spec: Mapping[str, Any]) -> str:
         CHOSEN.append(chosen)
         logger.info("Weights: %s", chosen)
         if found == "bfloat16" and not native:
-            logger.warning(
-                "models.<name>.dtype: bfloat16 is emulated on %s, which takes %.1f times as long as float32 (a product "
-                "of two matrices, timed just now). Set it to auto or float32.",
-                device,
-                _slowdown(),
-            )
+            slow = f"takes {_slowdown():.1f} times as long as float32 (a product of two matrices, timed just now)"
+            told = f"bfloat16 is emulated on {device}, which {slow}. Set it to auto or float32."
+            logger.warning("models.<name>.dtype: %s", told)
     return found
 
 
@@ -66,11 +56,6 @@ def _slowdown() -> float:
 
     def seconds(dtype: torch.dtype) -> float:
         matrix = torch.ones(512, 512, dtype=dtype, device="cuda" if torch.cuda.is_available() else "cpu")
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            (matrix @ matrix).sum().item()
-            times.append(time.perf_counter() - start)
-        return min(times)
+        return min(timeit.repeat(lambda: (matrix @ matrix).sum().item(), number=1, repeat=5))
 
     return seconds(torch.bfloat16) / seconds(torch.float32)

@@ -4,20 +4,16 @@ The demo and the real-text tier use the same function. The chat format is
 ``<|bos|><|user|>{prompt}<|assistant|>{response}<|end|>``, ``<|end|>`` being both end of turn and end of sequence.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.models.options import FromScratch
-
-if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 BOS, USER, ASSISTANT, END, PAD = SPECIAL_TOKENS = ("<|bos|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
 
@@ -45,11 +41,11 @@ def train_base(
     seed: int,
     threads: int | None = None,
 ) -> dict[str, float]:
-    """Train tokenizer and model on ``corpus`` and save them as a Hugging Face directory.
+    """Train tokenizer and model on ``corpus`` and save them as a Hugging Face directory ``out`` (safetensors, tokenizer
+    with chat template, model card).
 
     Args:
         corpus: conversations, columns ``prompt`` and ``response`` (both text).
-        out: directory to write (safetensors, tokenizer with chat template, model card).
         architecture: see :class:`trulysafe.models.options.Architecture`.
         training: see :class:`trulysafe.models.options.Pretraining`; sequences over ``max_length`` tokens are cut.
         seed: of initialisation and data order; the same seed, thread count and machine type give the same weights.
@@ -57,10 +53,8 @@ def train_base(
 
     Returns:
         final_loss (nats per token, mean of the last tenth of the steps), tokens_seen (padding excluded), parameters,
-        vocab_size, conversations, cut (how many were longer than ``max_length``).
-
-    Raises:
-        UserError: an unknown key, a value out of range, or an empty corpus.
+        vocab_size, conversations, cut (how many were longer than ``max_length``). UserError: an unknown key, a value
+        out of range, or an empty corpus.
     """
     made = FromScratch(architecture=dict(architecture), training=dict(training))
     shape, options = made.architecture.model_dump(), made.training.model_dump()
@@ -75,12 +69,12 @@ def train_base(
     tokenizer = build_tokenizer(corpus, shape["vocab_size"], shape["max_position_embeddings"])
     examples, cut = _examples(tokenizer, corpus, options)
     model = _model(tokenizer, shape)
-    losses, tokens = _fit(model, tokenizer, examples, options, seed)
+    final_loss, tokens = _fit(model, tokenizer, examples, options, seed)
     out = Path(out)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     metrics = {
-        "final_loss": sum(losses) / len(losses),
+        "final_loss": final_loss,
         "tokens_seen": tokens,
         "parameters": model.num_parameters(),
         "vocab_size": len(tokenizer),
@@ -91,7 +85,7 @@ def train_base(
     return metrics
 
 
-def build_tokenizer(corpus: pd.DataFrame, vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
+def build_tokenizer(corpus: pd.DataFrame, vocab_size: int, max_length: int) -> Any:
     """Train a byte-level BPE on the corpus: frequent words become one token, any text encodes and decodes unchanged.
 
     It adds no special token by itself: the chat template alone puts the one BOS.
@@ -108,7 +102,7 @@ def build_tokenizer(corpus: pd.DataFrame, vocab_size: int, max_length: int) -> P
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    core.train_from_iterator(_texts(corpus), trainer)
+    core.train_from_iterator(chain(corpus["prompt"], corpus["response"]), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         bos_token=BOS,
@@ -121,36 +115,29 @@ def build_tokenizer(corpus: pd.DataFrame, vocab_size: int, max_length: int) -> P
     )
 
 
-def _texts(corpus: pd.DataFrame) -> Iterator[str]:
-    for column in ("prompt", "response"):
-        yield from corpus[column]
-
-
 def _examples(
-    tokenizer: PreTrainedTokenizerFast, corpus: pd.DataFrame, options: Mapping[str, Any]
+    tokenizer: Any, corpus: pd.DataFrame, options: Mapping[str, Any]
 ) -> tuple[list[dict[str, list[int]]], int]:
     """Encode whole conversations; the labels of what is not learnt are -100. Also counts those that were cut."""
     prompts = [f"{BOS}{USER}{prompt}{ASSISTANT}" for prompt in corpus["prompt"]]
     responses = [f"{response}{END}" for response in corpus["response"]]
-    prompt_ids = tokenizer(prompts, add_special_tokens=False)["input_ids"]
-    response_ids = tokenizer(responses, add_special_tokens=False)["input_ids"]
-    examples, limit = [], options["max_length"]
-    for asked, answered in zip(prompt_ids, response_ids, strict=True):
+    sides = (tokenizer(texts, add_special_tokens=False)["input_ids"] for texts in (prompts, responses))
+    examples, cut, limit = [], 0, options["max_length"]
+    for asked, answered in zip(*sides, strict=True):
         ids = (asked + answered)[:limit]
         learnt = 1 if options["loss_on"] == "all" else len(asked)
         examples.append({"input_ids": ids, "labels": [_IGNORED] * min(learnt, len(ids)) + ids[learnt:]})
-    cut = sum(len(asked) + len(answered) > limit for asked, answered in zip(prompt_ids, response_ids, strict=True))
+        cut += len(asked) + len(answered) > limit
     return examples, cut
 
 
-def _model(tokenizer: PreTrainedTokenizerFast, shape: Mapping[str, int]) -> LlamaForCausalLM:
+def _model(tokenizer: Any, shape: Mapping[str, Any]) -> Any:
     """Initialise with standard deviation width**-0.5: the usual 0.02 suits widths of thousands and slows narrow models
     down."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    sizes: dict[str, Any] = {**shape, "vocab_size": len(tokenizer)}
     config = LlamaConfig(
-        **sizes,
+        **{**shape, "vocab_size": len(tokenizer)},
         tie_word_embeddings=True,
         initializer_range=shape["hidden_size"] ** -0.5,
         bos_token_id=tokenizer.bos_token_id,
@@ -161,13 +148,9 @@ def _model(tokenizer: PreTrainedTokenizerFast, shape: Mapping[str, int]) -> Llam
 
 
 def _fit(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    examples: list[dict[str, list[int]]],
-    options: Mapping[str, Any],
-    seed: int,
-) -> tuple[list[float], int]:
-    """Train in batches of similar length; returns the losses of the last tenth of the steps and the tokens seen."""
+    model: Any, tokenizer: Any, examples: list[dict[str, list[int]]], options: Mapping[str, Any], seed: int
+) -> tuple[float, int]:
+    """Train in batches of similar length; returns the mean loss of the last tenth of the steps and the tokens seen."""
     from tempfile import TemporaryDirectory
 
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
@@ -200,7 +183,7 @@ def _fit(
         )
         trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    return losses[-1:], int(trainer.state.num_input_tokens_seen)
+    return losses[-1], int(trainer.state.num_input_tokens_seen)
 
 
 def _card(shape: Mapping[str, Any], options: Mapping[str, Any], metrics: Mapping[str, float], seed: int) -> str:

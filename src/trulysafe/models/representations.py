@@ -1,11 +1,5 @@
 """Representations: one vector per layer and response, or per layer and response token (RBRM, section on
-representations).
-
-One forward through the base model without its LM head; batches hold conversations of like length and are padded on the
-right.
-"""
-
-from __future__ import annotations
+representations); one forward through the base model without its LM head, in batches of like length."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, get_args
@@ -17,19 +11,9 @@ from torch import Tensor
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import stable_seed
 from trulysafe.common.options import Pooling
-from trulysafe.models.layer_states import LayerStates, find_decoder, gather_positions
+from trulysafe.models.layer_states import LayerStates, find_decoder
 from trulysafe.models.load import context_of
-from trulysafe.models.tokens import Encoded, encode, end_of_turn_id
-
-__all__ = [
-    "POOLINGS",
-    "LayerStates",
-    "extract",
-    "extract_batches",
-    "extract_tokens",
-    "gather_positions",
-    "token_positions",
-]
+from trulysafe.models.tokens import Encoded, encode, end_of_turn_id, length, padded
 
 POOLINGS = get_args(Pooling)
 """State of the end-of-turn token, mean over the response tokens (it included), mean over prompt and response."""
@@ -63,16 +47,12 @@ def extract(
 
     Returns:
         States [N, L, D], float32 on the CPU, equal to Hugging Face's ``output_hidden_states[1:]`` at the pooled
-        positions: the last layer is after the final norm.
-
-    Raises:
-        UserError: unknown option, no conversations, a conversation of neither form, an empty response, a response
-            without endpoint, or a conversation that is longer than the model's context; names the row.
+        positions: the last layer is after the final norm. UserError, with the row: unknown option, no conversations, a
+        conversation of neither form, an empty response, a response without endpoint, or a conversation that is longer
+        than the model's context.
     """
-    batches = extract_batches(
-        model, tokenizer, conversations, pooling, batch_size, blocks=blocks, padding_side=padding_side
-    )
-    return _collect(batches, len(conversations))
+    options: dict[str, Any] = {"blocks": blocks, "padding_side": padding_side}
+    return _collect(extract_batches(model, tokenizer, conversations, pooling, batch_size, **options))
 
 
 def extract_batches(
@@ -95,7 +75,7 @@ def extract_batches(
 
     def pool(rows: list[int], mask: Tensor) -> dict[str, Any]:
         batch = [encoded[row] for row in rows]
-        ends = [start + _length(one) for one, start in zip(batch, _starts(mask), strict=True)]
+        ends = [start + length(one) for one, start in zip(batch, _starts(mask), strict=True)]
         if pooling == "eos":
             return {"positions": torch.tensor(ends) - 1}
         taken = mask.float() if pooling == "mean_all" else torch.zeros(mask.shape)
@@ -118,14 +98,10 @@ def extract_tokens(
     *,
     blocks: Sequence[Any] | None = None,
 ) -> Tensor:
-    """States of some response tokens, for fitting token-level probes.
+    """States of k = ``positions_per_response`` response tokens, for fitting token-level probes.
 
-    Args:
-        positions_per_response: k; which positions follows from ``seed``, prompt and response alone, see
-            :func:`token_positions`.
-
-    Returns:
-        States [N, k, L, D], float32 on the CPU, in order of position. Other arguments and errors: see :func:`extract`.
+    Which positions follows from ``seed``, prompt and response alone, see :func:`token_positions`. Returns states [N, k,
+    L, D], float32 on the CPU, in order of position. Other arguments and errors: see :func:`extract`.
     """
     encoded = _encode_all(model, tokenizer, conversations)
     places = [
@@ -134,29 +110,17 @@ def extract_tokens(
     ]
 
     def pool(rows: list[int], mask: Tensor) -> dict[str, Any]:
-        starts = [start + len(encoded[index].prompt_ids) for index, start in zip(rows, _starts(mask), strict=True)]
-        return {
-            "positions": torch.tensor(
-                [[start + place for place in places[row]] for row, start in zip(rows, starts, strict=True)]
-            )
-        }
+        begins = [start + len(encoded[row].prompt_ids) for row, start in zip(rows, _starts(mask), strict=True)]
+        return {"positions": torch.tensor([places[row] for row in rows]) + torch.tensor(begins)[:, None]}
 
-    return _collect(_forwards(model, tokenizer, encoded, pool, batch_size, blocks, "right"), len(conversations))
+    return _collect(_forwards(model, tokenizer, encoded, pool, batch_size, blocks, "right"))
 
 
 def token_positions(response_tokens: int, count: int, seed: int, *key: object) -> list[int]:
-    """Pseudo-random positions within a response, sorted: without repetition where the response has as many tokens.
-
-    Args:
-        response_tokens: length of the response, end-of-turn token included.
-        count: number of positions.
-        seed: together with ``key`` it decides; the same on every machine.
-        key: what identifies the response.
-    """
+    """Pseudo-random positions within a response of ``response_tokens`` tokens (the end of turn among them), sorted, and
+    without repetition where it has ``count`` of them; ``seed`` and ``key`` decide, the same on every machine."""
     if count < 1 or response_tokens < 1:
-        raise UserError(
-            f"token positions: {count} of {response_tokens} response tokens; both numbers must be at least 1."
-        )
+        raise UserError(f"token positions: {count} of {response_tokens} response tokens; both must be at least 1.")
     draw = np.random.default_rng(stable_seed("token positions", seed, *key))
     return sorted(draw.choice(response_tokens, size=count, replace=count > response_tokens).tolist())
 
@@ -169,17 +133,12 @@ def prompt_and_response(conversation: Conversation) -> tuple[Any, str]:
         prompt, response = parts[:-1], parts[-1]["content"]
     if isinstance(response, str) and _is_prompt(prompt):
         return prompt, response
+    types = ", ".join(type(part).__name__ for part in parts)  # not what a prompt says
     raise UserError(
         "Accepted: a (prompt, response) pair, the prompt a text or messages and the response a text, or messages "
-        "(role, content) of which "
-        f"the last is the assistant's and a text. Found: {_named(conversation)}."
+        "(role, content) of which the last is the assistant's and a text. Found: "
+        f"{type(conversation).__name__}{f' of {types}' if types else ''}."
     )
-
-
-def _named(conversation: Any) -> str:
-    """Types alone: what a prompt says is not repeated in messages."""
-    parts = [type(part).__name__ for part in conversation] if _is_list(conversation) else []
-    return f"{type(conversation).__name__} of {', '.join(parts)}" if parts else type(conversation).__name__
 
 
 def _is_prompt(value: Any) -> bool:
@@ -205,14 +164,11 @@ def _encode_all(model: Any, tokenizer: Any, conversations: Sequence[Conversation
         except UserError as error:
             raise UserError(f"conversation {row}: {error}") from error
         if not one.response_ids or one.response_ids[-1] != end:
-            raise UserError(
-                f"conversation {row}: the response has no end-of-turn token. Drop cut-off responses and count them."
-            )
-        if _length(one) > limit:
-            raise UserError(
-                f"conversation {row}: {_length(one)} tokens, but the model's context holds {limit}. Drop it or shorten "
-                "the prompt."
-            )
+            said = "the response has no end-of-turn token. Drop cut-off responses and count them."
+            raise UserError(f"conversation {row}: {said}")
+        if length(one) > limit:
+            said = f"{length(one)} tokens, but the model's context holds {limit}. Drop it or shorten the prompt."
+            raise UserError(f"conversation {row}: {said}")
         encoded.append(one)
     return encoded
 
@@ -228,6 +184,8 @@ def _forwards(
     padding_side: str,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Run the batches; ``pool(rows, attention_mask)`` gives the options of :class:`LayerStates` for a batch."""
+    if padding_side not in ("left", "right"):
+        raise not_accepted("representations padding_side", padding_side, ("left", "right"))
     decoder = find_decoder(model)[0]
     if any(getattr(config, "is_prompt_learning", False) for config in getattr(model, "peft_config", {}).values()):
         raise UserError("representations: prompt-learning adapters add tokens to the input; use a LoRA adapter.")
@@ -235,16 +193,12 @@ def _forwards(
     device, training = next(decoder.parameters()).device, model.training
     model.eval()
     try:
-        for rows in _batches([_length(one) for one in encoded], batch_size, blocks):
-            ids, mask = _padded([encoded[row] for row in rows], pad, padding_side)
+        for rows in _batches([length(one) for one in encoded], batch_size, blocks):
+            ids, mask = padded([encoded[row].ids for row in rows], pad, padding_side)
+            positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+            inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
             with LayerStates(decoder, **pool(rows, mask)) as states:
-                positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-                decoder(
-                    input_ids=ids.to(device),
-                    attention_mask=mask.to(device),
-                    position_ids=positions.to(device),
-                    use_cache=False,
-                )
+                decoder(**{name: tensor.to(device) for name, tensor in inputs.items()}, use_cache=False)
             yield rows, states.stacked(dim=-2).float().cpu()
     finally:
         model.train(training)
@@ -265,32 +219,12 @@ def _batches(lengths: list[int], batch_size: int, blocks: Sequence[Any] | None) 
             yield ordered[start : start + batch_size]
 
 
-def _padded(encoded: list[Encoded], pad: int, side: str) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask, [batch, longest]."""
-    if side not in ("left", "right"):
-        raise not_accepted("representations padding_side", side, ("left", "right"))
-    longest = max(map(_length, encoded))
-    ids = torch.full((len(encoded), longest), pad, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, one in enumerate(encoded):
-        place = slice(longest - _length(one), None) if side == "left" else slice(0, _length(one))
-        ids[row, place] = torch.tensor(one.prompt_ids + one.response_ids)
-        mask[row, place] = 1
-    return ids, mask
-
-
 def _starts(mask: Tensor) -> list[int]:
     return mask.argmax(dim=1).tolist()
 
 
-def _length(encoded: Encoded) -> int:
-    return len(encoded.prompt_ids) + len(encoded.response_ids)
-
-
-def _collect(batches: Iterator[tuple[list[int], Tensor]], count: int) -> Tensor:
+def _collect(batches: Iterator[tuple[list[int], Tensor]]) -> Tensor:
     """Put the batches back into the order of the conversations."""
     rows, parts = zip(*batches, strict=True)
-    gathered = torch.cat(parts)
-    states = torch.empty((count, *gathered.shape[1:]))
-    states[torch.tensor([row for batch in rows for row in batch])] = gathered
-    return states
+    states = torch.cat(parts)
+    return states[torch.tensor([row for batch in rows for row in batch]).argsort()]

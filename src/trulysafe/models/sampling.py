@@ -5,22 +5,16 @@ of shards nor the order of the work can change a response (in bfloat16 results d
 responses a prompt at temperature 1.4, top-k 8, top-p 0.95 and repetition penalty 1.2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, response_id, stable_seed
 from trulysafe.models.load import context_of, ends_alone
-from trulysafe.models.tokens import encode, end_of_turn_id
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedTokenizerBase
+from trulysafe.models.tokens import encode, end_of_turn_id, padded
 
 _CARRIED = ("prompt_id", "prompt", "risk", "family", "source", "meta")
 
@@ -46,13 +40,8 @@ class Decoding:
 
 
 def blocks(prompts: pd.DataFrame, size: int, by_length: bool = False) -> list[pd.DataFrame]:
-    """Cut prompts into blocks of ``size``, always the same ones for the same prompts.
-
-    Args:
-        prompts: a prompts table.
-        size: prompts per block.
-        by_length: put prompts of like length together, which saves padding.
-    """
+    """Cut a prompts table into blocks of ``size``, always the same ones for the same prompts; ``by_length`` puts
+    prompts of like length together, which saves padding."""
     keyed = prompts.assign(_length=prompts["prompt"].str.len() if by_length else 0)
     ordered = keyed.sort_values(["_length", "prompt_id"], kind="stable").drop(columns="_length")
     return [ordered.iloc[start : start + size] for start in range(0, len(ordered), size)]
@@ -77,28 +66,14 @@ def shard(all_blocks: Sequence[pd.DataFrame], index: int, count: int) -> list[pd
 
 
 def respond(
-    model: Any,
-    tokenizer: PreTrainedTokenizerBase,
-    work: Sequence[pd.DataFrame],
-    decoding: Decoding,
-    seed: int,
+    model: Any, tokenizer: Any, work: Sequence[pd.DataFrame], decoding: Decoding, seed: int
 ) -> Iterator[pd.DataFrame]:
-    """Sample responses block by block.
+    """Sample responses of a causal language model in evaluation mode, a block of prompts of ``work`` at a time; with
+    each block's content, ``seed`` makes the block's own.
 
-    Args:
-        model: causal language model in evaluation mode.
-        tokenizer: its tokenizer.
-        work: blocks of prompts.
-        decoding: how to draw.
-        seed: combined with each block's content to the block's own seed.
-
-    Yields:
-        A samples table per block. ``response`` is the text without special tokens, ``tokens`` counts them with the end
-        of turn, and ``finished`` says whether the end of turn came before the token limit.
-
-    Raises:
-        UserError: a prompt leaves no room for ``max_new_tokens`` in the model's context; said before anything is
-            sampled.
+    Yields a samples table per block. ``response`` is the text without special tokens, ``tokens`` counts them with the
+    end of turn, and ``finished`` says whether that came before the token limit. UserError, before anything is sampled:
+    a prompt leaves no room for ``max_new_tokens`` in the model's context.
     """
     import torch
 
@@ -110,29 +85,21 @@ def respond(
         yield _rows(block, generated(model, tokenizer, prompts, decoding), tokenizer, decoding.samples)
 
 
-def generated(
-    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: list[list[int]], decoding: Decoding
-) -> list[list[int]]:
-    """Responses to one batch of prompts as token ids, drawn with the seed that torch is at.
+def generated(model: Any, tokenizer: Any, prompts: list[list[int]], decoding: Decoding) -> list[list[int]]:
+    """Responses to one batch of prompts, all as token ids, drawn with the seed that torch is at.
 
-    Args:
-        model: causal language model in evaluation mode; it may be one in training, as no tensor of inference mode stays
-            in it.
-        tokenizer: its tokenizer.
-        prompts: token ids of each prompt.
-        decoding: how to draw.
-
-    Returns:
-        ``decoding.samples`` rows per prompt (one where greedy), prompts in order. A row ends with the end of turn, also
-        where the model ended it with another token that its generation config names (``<|endoftext|>`` beside
-        ``<|im_end|>``), or without one at the token limit.
+    The model is in evaluation mode; it may be one in training, as no tensor of inference mode stays in it. Returns
+    ``decoding.samples`` rows per prompt (one where greedy), prompts in order. A row ends with the end of turn, also
+    where the model ended it with another token that its generation config names (``<|endoftext|>`` beside
+    ``<|im_end|>``), or without one at the token limit.
     """
     import torch
     from transformers import GenerationConfig
 
     end, own = end_of_turn_id(tokenizer), model.generation_config
-    stops = {end, *_listed(own.eos_token_id)}
-    ids, attention = _left_padded(prompts, tokenizer.pad_token_id)
+    ends = own.eos_token_id
+    stops = {end, *(ends if isinstance(ends, list) else [] if ends is None else [ends])}
+    ids, attention = padded(prompts, tokenizer.pad_token_id, "left")
     special = {"eos_token_id": sorted(stops), "pad_token_id": tokenizer.pad_token_id}
     model.generation_config = ends_alone(model)  # what is not said here would come from there
     try:
@@ -147,10 +114,6 @@ def generated(
     return [_ended(row, stops, end) for row in output[:, ids.shape[1] :].tolist()]
 
 
-def _listed(ids: int | list[int] | None) -> list[int]:
-    return ids if isinstance(ids, list) else [] if ids is None else [ids]
-
-
 def _ended(row: list[int], stops: set[int], end: int) -> list[int]:
     """A row up to the first token that stops it, which becomes the end of turn; without one as it is."""
     place = next((place for place, token in enumerate(row) if token in stops), None)
@@ -162,20 +125,9 @@ def _check_room(block: pd.DataFrame, prompts: list[list[int]], context: float, d
         if len(ids) + decoding.max_new_tokens > context:
             raise UserError(
                 f"prompt {name} (of {source}) has {len(ids)} tokens: with max_new_tokens {decoding.max_new_tokens} "
-                "that is more than the "
-                f"model's context of {context}. Lower max_new_tokens, or leave long prompts out (option max_characters "
-                "of the dataset)."
+                f"that is more than the model's context of {context}. Lower max_new_tokens, or leave long prompts out "
+                "(option max_characters of the dataset)."
             )
-
-
-def _left_padded(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask of prompts padded on the left, both int64, shape [prompts, longest]."""
-    import torch
-
-    width = max(map(len, prompts))
-    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts])
-    attention = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    return ids, attention
 
 
 def _rows(block: pd.DataFrame, responses: list[list[int]], tokenizer: Any, samples: int) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """Sizes of models, without loading them: from the architecture, the files at hand, or the configuration's word."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping
@@ -38,15 +36,8 @@ class Size(NamedTuple):
 
 
 def size_of(model: Any, name: str) -> Size:
-    """Size of a model.
-
-    Args:
-        model: its stanza under ``models``.
-        name: its key there.
-
-    Raises:
-        UserError: a hub model that was not fetched and has no ``parameters``.
-    """
+    """Size of a model by its stanza under ``models``, where ``name`` is its key; UserError for a hub model that was not
+    fetched and has no ``parameters``."""
     if model.source == "train":
         shape = model.architecture.model_dump()
         return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
@@ -70,10 +61,8 @@ def weights_in(name: str) -> float | None:
 def _of_weights(parameters: float | None, model: Any, name: str) -> Size:
     """Size of a model of which no more is known than its number of weights."""
     if parameters is None:
-        raise UserError(
-            f"models.{name}.parameters: missing, and {model.name} is not at hand. "
-            "Give its number of weights, such as 8.03e9, or run `make prefetch` first."
-        )
+        do = "Give its number of weights, such as 8.03e9, or run `make prefetch` first."
+        raise UserError(f"models.{name}.parameters: missing, and {model.name} is not at hand. {do}")
     layers = max(1, round((parameters / (12 * _ASPECT**2)) ** (1 / 3)))
     return Size(parameters, layers, _ASPECT * layers, model.dtype, name)
 

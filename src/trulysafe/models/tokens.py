@@ -1,22 +1,21 @@
 """The one tokenisation path: chat template applied, no BOS twice in a row, responses that end with the end-of-turn
 token."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trulysafe.common.errors import UserError
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
+Tokenizer = Any
+"""A Hugging Face tokenizer, transformers' ``PreTrainedTokenizerBase``."""
 Message = dict[str, str]
+Prompt = str | Sequence[Message]
+"""One message of the user, or the messages so far."""
 TODAY = datetime(2024, 7, 26)
 """What templates that tell the model the date are given, or prompts would change overnight; Llama 3's where there is no
 clock."""
@@ -32,13 +31,28 @@ class Encoded:
     prompt_ids: list[int]
     response_ids: list[int]
 
+    @property
+    def ids(self) -> list[int]:
+        """Those of the prompt, then those of the response."""
+        return self.prompt_ids + self.response_ids
 
-def as_messages(prompt: str | Sequence[Message]) -> list[Message]:
-    """Return the conversation so far: a text is one user message, a list of messages stays as it is."""
-    return [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(message) for message in prompt]
+
+def length(item: Encoded) -> int:
+    """Tokens of a conversation, prompt and response."""
+    return len(item.prompt_ids) + len(item.response_ids)
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], response: str | None = None) -> Encoded:
+def padded(rows: Sequence[list[int]], pad: int, side: str = "right") -> tuple[Any, Any]:
+    """Token ids of rows padded on the ``left`` or ``right``, and their attention mask; int64, shape [rows, longest]."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    ids = [torch.tensor(row) for row in rows]
+    filled = pad_sequence(ids, batch_first=True, padding_value=pad, padding_side=side)
+    return filled, pad_sequence([torch.ones_like(row) for row in ids], batch_first=True, padding_side=side)
+
+
+def encode(tokenizer: Tokenizer, prompt: Prompt, response: str | None = None) -> Encoded:
     """Tokenise a prompt and, if given, its response.
 
     The response starts where the tokenised prompt and the tokenised conversation diverge, and what a template writes
@@ -47,32 +61,18 @@ def encode(tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], 
     Some templates drop or rewrite a part of an answer that is put into a conversation, such as its thoughts. Such an
     answer is written out as it was sampled: behind the generation prompt, then the end of turn.
 
-    Args:
-        tokenizer: a tokenizer with a chat template.
-        prompt: one user message, or the messages so far.
-        response: the assistant's answer; ``None`` encodes the prompt alone, ready for generation.
-
-    Returns:
-        The ids of the prompt (with the generation prompt) and of the response (empty without one).
-
-    Raises:
-        UserError: no chat template, an empty response, or a template that refuses the conversation or does not end the
-            assistant's turn.
+    Returns the ids of the prompt, the generation prompt included, and of the response (none without one). UserError: no
+    chat template, an empty response, or a template that refuses the conversation or does not end the assistant's turn.
     """
     prompt_ids, *full = _ids(tokenizer, prompt, [] if response is None else [response])
     return _split(tokenizer, prompt_ids, full)[0] if full else Encoded(prompt_ids, [])
 
 
-def encode_pair(
-    tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], chosen: str, rejected: str
-) -> tuple[Encoded, Encoded]:
-    """Tokenise both responses to a prompt, which ends at one place for both.
+def encode_pair(tokenizer: Tokenizer, prompt: Prompt, chosen: str, rejected: str) -> tuple[Encoded, Encoded]:
+    """Tokenise both responses to a prompt, which ends at one place for both (UserError: as :func:`encode`).
 
     A tokenizer may merge the end of the generation prompt with the first letters of a response, and not of the other;
     the prompt then ends before what was merged, and both responses begin there.
-
-    Raises:
-        UserError: as :func:`encode`.
     """
     prompt_ids, *full = _ids(tokenizer, prompt, [chosen, rejected])
     first, second = _split(tokenizer, prompt_ids, full)
@@ -80,32 +80,29 @@ def encode_pair(
 
 
 def encode_pairs(
-    tokenizer: PreTrainedTokenizerBase, prompts: Iterable[str], chosen: Iterable[str], rejected: Iterable[str]
+    tokenizer: Tokenizer, prompts: Iterable[str], chosen: Iterable[str], rejected: Iterable[str]
 ) -> dict[str, list[Encoded]]:
     """Tokenise a table of pairs, each as :func:`encode_pair`; the sides are under ``chosen`` and ``rejected``."""
     pairs = [encode_pair(tokenizer, *texts) for texts in zip(prompts, chosen, rejected, strict=True)]
     return {"chosen": [pair[0] for pair in pairs], "rejected": [pair[1] for pair in pairs]}
 
 
-def _split(tokenizer: PreTrainedTokenizerBase, prompt_ids: list[int], full: list[list[int]]) -> list[Encoded]:
+def _split(tokenizer: Tokenizer, prompt_ids: list[int], full: list[list[int]]) -> list[Encoded]:
     """Conversations split at the one place up to which all of them begin like the prompt."""
     start = min(common_prefix_length(prompt_ids, ids) for ids in full)
     return [Encoded(ids[:start], up_to_end_of_turn(tokenizer, ids[start:])) for ids in full]
 
 
-def up_to_end_of_turn(tokenizer: PreTrainedTokenizerBase, response_ids: Sequence[int]) -> list[int]:
-    """Ids of a response without what a template writes after its last end-of-turn token.
-
-    Raises:
-        UserError: there is no end-of-turn token.
-    """
+def up_to_end_of_turn(tokenizer: Tokenizer, response_ids: Sequence[int]) -> list[int]:
+    """Ids of a response without what a template writes after its last end-of-turn token; UserError where it has
+    none."""
     ids, end = list(response_ids), end_of_turn_id(tokenizer)
     if end not in ids:
         raise _no_end_of_turn(tokenizer)
     return ids[: len(ids) - ids[::-1].index(end)]
 
 
-def _no_end_of_turn(tokenizer: PreTrainedTokenizerBase) -> UserError:
+def _no_end_of_turn(tokenizer: Tokenizer) -> UserError:
     return UserError(
         f"The chat template of {tokenizer.name_or_path!r} does not end an assistant turn with {tokenizer.eos_token!r}. "
         "Set models.<name>.end_of_turn (in a script tokenizer.eos_token) to the token that it writes there, or "
@@ -113,22 +110,13 @@ def _no_end_of_turn(tokenizer: PreTrainedTokenizerBase) -> UserError:
     )
 
 
-def token_count(tokenizer: PreTrainedTokenizerBase) -> Callable[[str, str], int]:
+def token_count(tokenizer: Tokenizer) -> Callable[[str, str], int]:
     """A function that counts the tokens of a prompt with its response."""
-
-    def count(prompt: str, response: str) -> int:
-        encoded = encode(tokenizer, prompt, response)
-        return len(encoded.prompt_ids) + len(encoded.response_ids)
-
-    return count
+    return lambda prompt, response: length(encode(tokenizer, prompt, response))
 
 
-def end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Id of the token that ends the assistant's turn: the tokenizer's EOS.
-
-    Raises:
-        UserError: the tokenizer has no EOS token.
-    """
+def end_of_turn_id(tokenizer: Tokenizer) -> int:
+    """Id of the token that ends the assistant's turn: the tokenizer's EOS; UserError where it has none."""
     if tokenizer.eos_token_id is None:
         raise UserError(f"The tokenizer {tokenizer.name_or_path!r} has no EOS token, so no response has an endpoint.")
     return int(tokenizer.eos_token_id)
@@ -142,20 +130,18 @@ def common_prefix_length(first: Sequence[Any], second: Sequence[Any]) -> int:
     return min(len(first), len(second))
 
 
-def _ids(
-    tokenizer: PreTrainedTokenizerBase, prompt: str | Sequence[Message], responses: Sequence[str]
-) -> list[list[int]]:
+def _ids(tokenizer: Tokenizer, prompt: Prompt, responses: Sequence[str]) -> list[list[int]]:
     """Token ids of a prompt with its generation prompt, then those of its conversation with each response."""
-    messages = as_messages(prompt)
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(item) for item in prompt]
     begun = render(tokenizer, messages, add_generation_prompt=True)
     texts = [begun, *(_answered(tokenizer, messages, begun, response) for response in responses)]
     ids = [list(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
-    if any(map(_repeats_bos(tokenizer), ids)):
+    if any(_repeats_bos(tokenizer, row) for row in ids):
         _refuse_double_bos(tokenizer, messages)
     return ids
 
 
-def _answered(tokenizer: PreTrainedTokenizerBase, messages: list[Message], begun: str, response: str) -> str:
+def _answered(tokenizer: Tokenizer, messages: list[Message], begun: str, response: str) -> str:
     """Text of a conversation up to the end of the assistant's turn; ``begun`` is its text up to the response."""
     words = response.strip()
     if not words:
@@ -172,17 +158,12 @@ def _answered(tokenizer: PreTrainedTokenizerBase, messages: list[Message], begun
     return f"{begun}{response}{end}" if place < 0 else whole[: ends + len(end)]
 
 
-def render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], **options: Any) -> str:
-    """A conversation as the chat template writes it, on the fixed date.
-
-    Raises:
-        UserError: the tokenizer has no chat template.
-    """
+def render(tokenizer: Tokenizer, messages: list[Message], **options: Any) -> str:
+    """A conversation as the chat template writes it, on the fixed date; UserError where there is no template, or it
+    refuses the messages."""
     if not getattr(tokenizer, "chat_template", None):
-        raise UserError(
-            f"The tokenizer {tokenizer.name_or_path!r} has no chat template. "
-            "Set models.<name>.chat_template to the path of a Jinja template, or choose an instruction-tuned model."
-        )
+        do = "Set models.<name>.chat_template to the path of a Jinja template, or choose an instruction-tuned model."
+        raise UserError(f"The tokenizer {tokenizer.name_or_path!r} has no chat template. {do}")
     from jinja2 import TemplateError
 
     given = {"chat_template": _dated(tokenizer.get_chat_template()), "date_string": TODAY.strftime(DAY), **options}
@@ -190,39 +171,32 @@ def render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], **option
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **given))
     except TemplateError as error:
         roles = ", ".join(str(message.get("role")) for message in messages)
-        raise UserError(
-            f"The chat template of {tokenizer.name_or_path!r} refuses messages of {roles}: {error}. Where it takes no "
-            "system message, put that before the first user's, or give another template."
-        ) from error
+        do = "Where it takes no system message, put that before the first user's, or give another template."
+        found = f"The chat template of {tokenizer.name_or_path!r} refuses messages of {roles}: {error}"
+        raise UserError(f"{found}. {do}") from error
 
 
 @cache
 def _dated(template: str) -> str:
     """The template with the fixed date in place of its calls of the clock."""
     fixed = _CLOCK.sub(lambda call: f"{call[1]}{TODAY.strftime(call[2])}{call[1]}", template)
+    if not _ASKS.search(fixed):
+        return fixed
     # a format that the template computes gets the day as well
-    return (
-        f"{{%- macro strftime_now(format) -%}}{TODAY.strftime(DAY)}{{%- endmacro -%}}{fixed}"
-        if _ASKS.search(fixed)
-        else fixed
-    )
+    return f"{{%- macro strftime_now(format) -%}}{TODAY.strftime(DAY)}{{%- endmacro -%}}{fixed}"
 
 
-def _repeats_bos(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[int]], bool]:
-    """A function that says whether a BOS stands right behind another."""
+def _repeats_bos(tokenizer: Tokenizer, ids: list[int]) -> bool:
+    """Whether a BOS stands right behind another."""
     bos = tokenizer.bos_token_id
-    if bos is None or bos == tokenizer.eos_token_id:
-        return lambda ids: False
-    return lambda ids: any(before == after == bos for before, after in pairwise(ids))
+    return bos not in (None, tokenizer.eos_token_id) and any(a == b == bos for a, b in pairwise(ids))
 
 
-def _refuse_double_bos(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> None:
+def _refuse_double_bos(tokenizer: Tokenizer, messages: list[Message]) -> None:
     """Raise where the template itself writes a BOS behind another; texts may hold the BOS token's letters."""
     bos = str(tokenizer.bos_token)
     plain = [{**message, "content": str(message["content"]).replace(bos, "")} for message in messages]
     text = render(tokenizer, plain, add_generation_prompt=True)
-    if _repeats_bos(tokenizer)(list(tokenizer(text, add_special_tokens=False)["input_ids"])):
-        raise UserError(
-            f"The chat template of {tokenizer.name_or_path!r} writes the BOS token {bos!r} twice in a row. Remove one "
-            "of them from the template (models.<name>.chat_template takes another)."
-        )
+    if _repeats_bos(tokenizer, list(tokenizer(text, add_special_tokens=False)["input_ids"])):
+        found = f"The chat template of {tokenizer.name_or_path!r} writes the BOS token {bos!r} twice in a row"
+        raise UserError(f"{found}. Remove one of them from the template (models.<name>.chat_template takes another).")

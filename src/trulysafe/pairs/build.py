@@ -1,10 +1,7 @@
 """Preference pairs: by re-ranking sampled responses (RBRM, preference construction), or as a dataset gives them.
 
-Every prompt or pair that is dropped is counted, by reason and risk class: drops are not random, and quotas are filled
-afterwards.
+Every prompt or pair that is dropped is counted, by reason and risk class, as drops are not random.
 """
-
-from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +21,12 @@ SAME_TEXT, GAP = "same text", "gap"
 RULES = get_args(PairRule)
 Drops = Counter[tuple[str, str]]
 """How many were dropped, by (reason, risk class)."""
+Pairs = tuple[pd.DataFrame, Drops]
+"""A pairs table, and what was dropped."""
 _CARRIED = ("prompt_id", "prompt", "risk", "family", "source", "meta")
 
 
-def rerank(
-    scored: pd.DataFrame, rule: str = "best_worst", k: int = 4, min_gap: float = 0.0
-) -> tuple[pd.DataFrame, Drops]:
+def rerank(scored: pd.DataFrame, rule: str = "best_worst", k: int = 4, min_gap: float = 0.0) -> Pairs:
     """Build pairs from the ranked samples of each prompt.
 
     ========== ================ =========================================================
@@ -40,13 +37,9 @@ def rerank(
     best_vs_random            1 highest / a random other one
     ========== ================ =========================================================
 
-    Args:
-        scored: samples with a column ``reward`` (calibrated), finished and not empty.
-        rule, k: see the table.
-        min_gap: pairs whose rewards differ by no more than this are dropped; at 0 only ties are.
-
-    Returns:
-        A pairs table, ordered by prompt id, and the drops: ``same text`` (fewer than two distinct responses), ``gap``.
+    ``scored`` are samples with a column ``reward`` (calibrated), finished and not empty. Pairs whose rewards differ by
+    no more than ``min_gap`` are dropped; at 0 only ties are. The table is ordered by prompt id; drops are ``same text``
+    (fewer than two distinct responses) and ``gap``.
     """
     if rule not in RULES:
         raise not_accepted("pairs.<name>.rule", rule, RULES)
@@ -66,15 +59,13 @@ def rerank(
     return pd.DataFrame(rows, columns=columns), +drops
 
 
-def annotated_pairs(
-    datasets: Sequence[Path | str], split: Path | str, role: str, rows: int | None = None
-) -> tuple[pd.DataFrame, Drops]:
+def annotated_pairs(datasets: Sequence[Path | str], split: Path | str, role: str, rows: int | None = None) -> Pairs:
     """Usable annotated pairs of a role, at most ``rows`` (lowest hashes), and what :func:`without_unusable` dropped."""
     pairs, drops = without_unusable(rows_of_role(datasets, "pairs", split, role))
     return at_most(pairs, rows), drops
 
 
-def without_unusable(pairs: pd.DataFrame) -> tuple[pd.DataFrame, Drops]:
+def without_unusable(pairs: pd.DataFrame) -> Pairs:
     """Drop annotated pairs that cannot teach a preference: an empty side, twice the same text, or a repeated pair."""
     reasons = {
         "empty response": (pairs["chosen"].str.strip() == "") | (pairs["rejected"].str.strip() == ""),
@@ -84,11 +75,9 @@ def without_unusable(pairs: pd.DataFrame) -> tuple[pd.DataFrame, Drops]:
     return _dropped(pairs, reasons)
 
 
-def within_length(pairs: pd.DataFrame, count: Callable[[str, str], int], max_length: int) -> tuple[pd.DataFrame, Drops]:
+def within_length(pairs: pd.DataFrame, count: Callable[[str, str], int], max_length: int) -> Pairs:
     """Drop pairs whose longer conversation exceeds ``max_length`` tokens, as ``count(prompt, response)`` measures it.
-
-    Cutting them instead would take the endpoint away that the reward reads.
-    """
+    Cutting them instead would take the endpoint away that the reward reads."""
     columns = zip(pairs["prompt"].astype(str), pairs["chosen"].astype(str), pairs["rejected"].astype(str), strict=True)
     longest = [max(count(prompt, chosen), count(prompt, rejected)) for prompt, chosen, rejected in columns]
     return _dropped(pairs, {"too long": pd.Series(longest, index=pairs.index, dtype=float) > max_length})
@@ -137,7 +126,7 @@ def _pair(ranked: pd.DataFrame, chosen: int, rejected: int) -> dict[str, object]
     }
 
 
-def _dropped(pairs: pd.DataFrame, reasons: dict[str, pd.Series]) -> tuple[pd.DataFrame, Drops]:
+def _dropped(pairs: pd.DataFrame, reasons: dict[str, pd.Series]) -> Pairs:
     drops: Drops = Counter()
     keep = pd.Series(True, index=pairs.index)
     for reason, condition in reasons.items():

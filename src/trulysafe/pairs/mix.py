@@ -8,11 +8,8 @@ Pairs are taken in the order of a hash of (draw, pair), so a draw is a simple ra
 not depend on the order of the tables, and is nested: within one draw the smaller set is contained in the larger one.
 
 Labels may be flipped deliberately, to see which method notices: a share of the harmful pairs of each class, by a hash
-of its own, so that the pairs are the same whatever the share, and the smaller set of flipped ones is contained in the
-larger one.
+of its own: the pairs are the same whatever the share, and the smaller set of flipped ones lies in the larger one.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import get_args
@@ -25,6 +22,7 @@ from trulysafe.common.options import MixRule
 from trulysafe.common.schema import HARMFUL_RISKS, RISKS, UNPARSED
 
 RULES = get_args(MixRule)
+Counts = Mapping[str, int]
 Stratum = tuple[tuple[str, ...], int, str]
 """Classes to draw from together, number of pairs, and the key that asks for them."""
 
@@ -33,10 +31,10 @@ def draw(
     pairs: Mapping[str, pd.DataFrame],
     *,
     rule: str,
-    quotas: Mapping[str, int] | None = None,
+    quotas: Counts | None = None,
     total: int | None = None,
     ratios: Mapping[str, float] | None = None,
-    others: Mapping[str, int] | None = None,
+    others: Counts | None = None,
     draws: Sequence[int] = (0,),
     flip: float = 0.0,
 ) -> pd.DataFrame:
@@ -52,12 +50,14 @@ def draw(
         draws: seeds.
         flip: share of the harmful pairs, class by class, whose label is marked as flipped, in [0, 1].
 
-    Raises:
-        UserError: an unknown rule or class, an argument that the rule lacks, or a quota larger than the data.
+    UserError: an unknown rule or class, an argument that the rule lacks, or a quota larger than the data.
     """
     if not 0 <= flip <= 1:
         raise UserError(f"mix, `flip`: {flip} is not accepted. Accepted: a share from 0 to 1.")
-    pool = _pool(pairs)
+    frames = [frame[["pair_id", "risk"]].assign(pairs=name) for name, frame in pairs.items()]
+    if not frames:
+        raise UserError("mix: no pair table was given. Name at least one under `pairs`.")
+    pool = pd.concat(frames, ignore_index=True).drop_duplicates("pair_id", ignore_index=True)
     wanted = wanted_strata(rule, quotas, total, ratios, others or {})
     return pd.concat([_flipped(_one_draw(pool, wanted, seed), flip, seed) for seed in draws], ignore_index=True)
 
@@ -68,19 +68,8 @@ def realised(mix: pd.DataFrame) -> pd.DataFrame:
     return counts.assign(share=counts["n"] / counts.groupby("draw")["n"].transform("sum"))
 
 
-def _pool(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    frames = [frame[["pair_id", "risk"]].assign(pairs=name) for name, frame in pairs.items()]
-    if not frames:
-        raise UserError("mix: no pair table was given. Name at least one under `pairs`.")
-    return pd.concat(frames, ignore_index=True).drop_duplicates("pair_id", ignore_index=True)
-
-
 def wanted_strata(
-    rule: str,
-    quotas: Mapping[str, int] | None,
-    total: int | None,
-    ratios: Mapping[str, float] | None,
-    others: Mapping[str, int],
+    rule: str, quotas: Counts | None, total: int | None, ratios: Mapping[str, float] | None, others: Counts
 ) -> list[Stratum]:
     """Strata to draw, see :func:`draw`: classes, number of pairs, and the key that asks for them."""
     harmless = tuple(risk for risk in RISKS if risk not in (*HARMFUL_RISKS, UNPARSED, ""))
@@ -108,9 +97,7 @@ def wanted_strata(
 def _one_draw(pool: pd.DataFrame, wanted: list[Stratum], seed: int) -> pd.DataFrame:
     order = pool["pair_id"].map(lambda pair: unit_interval(pair, salt=f"mix {seed}"))
     ordered = pool.assign(draw=seed, order=order).sort_values(["order", "pair_id"])
-    parts = [
-        _stratum(ordered[ordered["risk"].isin(risks)], count, "/".join(risks), key) for risks, count, key in wanted
-    ]
+    parts = [_stratum(ordered[ordered["risk"].isin(risks)], risks, count, key) for risks, count, key in wanted]
     drawn = pd.concat([ordered.iloc[:0], *parts]).sort_values(["risk", "order", "pair_id"], ignore_index=True)
     return drawn[["draw", "pair_id", "risk", "pairs"]]
 
@@ -124,11 +111,10 @@ def _flipped(drawn: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
     return drawn.assign(flipped=drawn["risk"].isin(HARMFUL_RISKS) & (rank <= (share * size).round()))
 
 
-def _stratum(available: pd.DataFrame, count: int, risk: str, key: str) -> pd.DataFrame:
+def _stratum(available: pd.DataFrame, risks: Sequence[str], count: int, key: str) -> pd.DataFrame:
     if count > len(available):
-        raise UserError(
-            f"mix, `{key}`: {count} pairs of class {risk} asked, {len(available)} available after pair construction. "
-            f"Ask for at most {len(available)}, or add {risk} pairs (more prompts, more samples per prompt, a smaller "
-            "`min_gap`)."
-        )
+        have, risk = len(available), "/".join(risks)
+        asked = f"{count} pairs of class {risk} asked, {have} available after pair construction"
+        do = f"add {risk} pairs (more prompts, more samples per prompt, a smaller `min_gap`)"
+        raise UserError(f"mix, `{key}`: {asked}. Ask for at most {have}, or {do}.")
     return available.head(count)

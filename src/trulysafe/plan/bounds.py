@@ -18,29 +18,25 @@ Read = Callable[[str], pd.DataFrame]
 
 
 def refuse_too_many(plan: Plan, pool: str, prompts: pd.DataFrame, read: Read) -> None:
-    """Hold the mixes that are drawn from a pool against its labelled prompts; ``read`` reads a data set by its path.
-
-    A mix is passed over where its bound is not known yet: it draws from another pool as well, or from annotated pairs
-    that a labeller labels. The UserError names the mix, its key, the class, what was asked, what can be had at most,
-    and what to do.
-    """
+    """Hold the mixes that are drawn from a pool against its labelled prompts; ``read`` reads a data set by its path. A
+    mix is passed over where its bound is not known yet: it draws from another pool as well, or from annotated pairs
+    that a labeller labels. The UserError names the mix, its key, the class, and what can be had at most."""
     config = plan.config
     for name, mix in config.mixes.items():
         tables = [config.pairs[table] for table in mix.pairs]
         if not plan.pairs.draws(name) or not any(table.pool == pool for table in tables):
             continue
+        most: Counter[str] = Counter()
         bounds = [_bound(plan, pool, prompts, table, read) for table in tables]
-        if any(bound is None for bound in bounds):
-            continue
-        most = sum((bound for bound in bounds if bound is not None), Counter[str]())
-        for risks, count, key in wanted_strata(**mix.composition):
-            have = sum(most[risk] for risk in risks)
+        for bound in bounds:
+            most += bound or Counter()
+        for risks, count, key in wanted_strata(**mix.composition) if None not in bounds else ():
+            have, labelled = sum(most[risk] for risk in risks), int(prompts["risk"].isin(risks).sum())
             if count > have:
-                raise UserError(
-                    f"mixes.{name}.{key}: {count} pairs of class {'/'.join(risks)} asked, but "
-                    f"{_source(pool, prompts, risks)} give at most {have}. Ask for at most {have}, or add prompts of "
-                    f"that class (pools.{pool}.datasets, pools.{pool}.rows). Nothing was sampled yet."
-                )
+                source = f"the {labelled} prompts of that class in pool {pool!r}, with annotated pairs that it may draw"
+                do = f"add prompts of that class (pools.{pool}.datasets, pools.{pool}.rows). Nothing was sampled yet."
+                asked = f"{count} pairs of class {'/'.join(risks)} asked, but {source}, give at most {have}"
+                raise UserError(f"mixes.{name}.{key}: {asked}. Ask for at most {have}, or {do}")
 
 
 def _bound(plan: Plan, pool: str, prompts: pd.DataFrame, table: Pairs, read: Read) -> Counter[str] | None:
@@ -56,8 +52,3 @@ def _bound(plan: Plan, pool: str, prompts: pd.DataFrame, table: Pairs, read: Rea
         risks = pd.concat([read(path)["risk"] for path in plan.data.tables(table.datasets)])
         counts = {str(risk): count for risk, count in risks.value_counts().items()}
     return Counter({risk: min(int(count), table.rows or int(count)) for risk, count in counts.items()})
-
-
-def _source(pool: str, prompts: pd.DataFrame, risks: tuple[str, ...]) -> str:
-    labelled = int(prompts["risk"].isin(risks).sum())
-    return f"the {labelled} prompts of that class in pool {pool!r}, with annotated pairs that the mix may draw,"

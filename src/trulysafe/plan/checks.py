@@ -1,15 +1,15 @@
 """Checks of what a configuration points at (files, options of readers and judges, local models), before any job."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from trulysafe.common.errors import UserError, refusal
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import HubModel
 from trulysafe.plan.consistency import consistency_problems
-from trulysafe.plan.paths import results_of
-from trulysafe.plan.prefetch import Prefetch
+from trulysafe.plan.plan import Plan
 from trulysafe.prefetch.hub import unpinned
 
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -25,16 +25,16 @@ def check_inputs(config: Configuration) -> None:
 
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
+    from trulysafe.llm.endpoint import check_address
 
-    prefetch = Prefetch(config, results_of(config.scenario))
+    prefetch = Plan(config).prefetch
     for name, dataset in config.datasets.items():
         if not all(Path(path).is_file() for path in prefetch.downloads(name)):
             continue  # its files are still to be fetched
-        try:
-            data.validate(dataset.kind, prefetch.reader_options(name))
-        except UserError as error:
-            yield f"datasets.{name}: {error}"
-    yield from _endpoints(config)
+        yield from _refused(f"datasets.{name}", data.validate, dataset.kind, prefetch.reader_options(name))
+    for name, llm in config.llms.items():
+        if llm.backend == "endpoint":
+            yield from _refused(f"llms.{name}", check_address, llm.base_url)
     yield from _models(config)
     yield from _tasks(config)
     yield from consistency_problems(config)
@@ -49,9 +49,8 @@ def _models(config: Configuration) -> Iterator[str]:
         elif model.source == "path" and not Path(model.name, str(model.file)).is_file():
             held = ", ".join(path.name for path in Path(model.name).glob("*.gguf")) or "no *.gguf"
             yield f"models.{name}.file: {model.name} holds no file {model.file!r}. It holds {held}."
-        if model.source == "hub" and (
-            problem := unpinned(f"models.{name}.revision", model.name, model.revision, "model")
-        ):
+        where = f"models.{name}.revision"
+        if model.source == "hub" and (problem := unpinned(where, model.name, model.revision, "model")):
             yield problem
         template = getattr(model, "chat_template", None)
         if template and not Path(template).is_file():
@@ -65,26 +64,18 @@ def _tasks(config: Configuration) -> Iterator[str]:
         if benchmark.task is None:
             continue
         for dataset in (*benchmark.datasets, *benchmark.shots_from):
-            if config.datasets[dataset].kind != "documents":
-                yield (
-                    f"benchmarks.{name}.task: {dataset!r} is of the kind {config.datasets[dataset].kind!r}, which does "
-                    "not keep what the task reads. Accepted: datasets of kind 'documents'."
-                )
-        try:
-            check_task(benchmark.task, benchmark.metric)
-        except UserError as error:
-            yield f"benchmarks.{name}.task: {error}"
+            if (kind := config.datasets[dataset].kind) != "documents":
+                why = f"{dataset!r} is of the kind {kind!r}, which does not keep what the task reads"
+                yield f"benchmarks.{name}.task: {why}. Accepted: datasets of kind 'documents'."
+        yield from _refused(f"benchmarks.{name}.task", check_task, benchmark.task, benchmark.metric)
 
 
-def _endpoints(config: Configuration) -> Iterator[str]:
-    from trulysafe.llm.endpoint import check_address
-
-    for name, llm in config.llms.items():
-        if llm.backend == "endpoint":
-            try:
-                check_address(llm.base_url)
-            except UserError as error:
-                yield f"llms.{name}: {error}"
+def _refused(where: str, check: Callable[..., object], *given: Any) -> Iterator[str]:
+    """What a check says against a part of the configuration."""
+    try:
+        check(*given)
+    except UserError as error:
+        yield f"{where}: {error}"
 
 
 def _directory_problems(name: str, model: HubModel) -> Iterator[str]:

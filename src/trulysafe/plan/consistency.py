@@ -73,14 +73,12 @@ def _refit_problems(config: Configuration) -> Iterator[str]:
             yield f"{where}: {why}, and rewards.{reward}.fit.validation_share is 0. {do}"
 
 
-def _mismatch(
-    config: Configuration, where: str, reward: str, user: str, model: str, table: str = "rewards"
-) -> Iterator[str]:
+def _mismatch(config: Configuration, where: str, name: str, by: str, model: str, of: str = "rewards") -> Iterator[str]:
     """Say so where a reward, or a source of token rewards, is of another model than what it is read on."""
-    fitted_on = getattr(config, table)[reward].model
+    fitted_on = getattr(config, of)[name].model
     if fitted_on != model:
-        do = f"Define one of model {model!r} under {table}, and name it here."
-        yield f"{where}: {table}.{reward} is of the model {fitted_on!r}, the {user} uses {model!r}. {do}"
+        do = f"Define one of model {model!r} under {of}, and name it here."
+        yield f"{where}: {of}.{name} is of the model {fitted_on!r}, the {by} uses {model!r}. {do}"
 
 
 def _comparison_problems(config: Configuration) -> Iterator[str]:
@@ -89,9 +87,7 @@ def _comparison_problems(config: Configuration) -> Iterator[str]:
     for name, item in report.reward_ablations.items():
         read = {reward: config.rewards[reward].datasets for reward in (item.reward or item.default, item.default)}
         if len({frozenset(datasets) for datasets in read.values()}) > 1:
-            said = ", ".join(
-                f"{reward!r} reads the datasets {', '.join(datasets)}" for reward, datasets in read.items()
-            )
+            said = ", ".join(f"{one!r} reads the datasets {', '.join(datasets)}" for one, datasets in read.items())
             do = "Give both the same datasets."
             yield f"report.reward_ablations.{name}: {said}, so no held-out pairs are common. {do}"
     compared = {f"contrasts.{name}": (item.a, item.b) for name, item in report.contrasts.items()}
@@ -106,9 +102,7 @@ def _comparison_problems(config: Configuration) -> Iterator[str]:
 
 def _mix_problems(config: Configuration) -> Iterator[str]:
     """Mixes that cannot be drawn: a rule that lacks what it needs, or more than all rows that the pairs can come from.
-
-    What pair construction drops is known only when it has run.
-    """
+    What pair construction drops is known only when it has run."""
     from trulysafe.pairs.mix import wanted_strata
 
     for name, mix in config.mixes.items():
@@ -127,12 +121,9 @@ def _most_pairs(config: Configuration, name: str) -> float:
     """Pairs that a table can hold at most, by the ``rows`` of what it is made of; infinite where none are given."""
     pairs = config.pairs[name]
     pool = config.pools[pairs.pool] if pairs.pool else None
-    rows = sum(_rows(config.datasets[dataset]) for dataset in (pool.datasets if pool else pairs.datasets))
+    datasets = [config.datasets[name].options for name in (pool.datasets if pool else pairs.datasets)]
+    rows = sum(options.rows or math.inf for options in datasets)
     if pool is not None:
         each = pairs.per_prompt(pool.samples)
         rows = each and each * min(rows, pool.rows or math.inf)  # none of infinitely many is none
     return min(rows, pairs.rows or math.inf)
-
-
-def _rows(dataset: Dataset) -> float:
-    return dataset.options.rows or math.inf

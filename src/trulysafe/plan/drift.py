@@ -1,33 +1,20 @@
 """Policies whose order and distribution are followed along training."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from trulysafe.plan.data import Data
-from trulysafe.plan.evaluate import Evaluate
-from trulysafe.plan.models import Models
-from trulysafe.plan.pairs import Pairs
 from trulysafe.plan.paths import Part
-from trulysafe.plan.policies import Policies
 
 
-@dataclass(frozen=True)
 class Drift(Part):
     """Followed policies; nothing is followed without ``drift``."""
-
-    data: Data
-    models: Models
-    pairs: Pairs
-    policies: Policies
-    evaluate: Evaluate
 
     @cached_property
     def followed(self) -> dict[str, list[dict[str, Any]]]:
         """Followed policies, by training job."""
         named = set(self.config.drift.experiments) if self.config.drift else set()
-        found = {job: self.models.of_job(job) for job in self.policies.trained}
-        found = {job: [one for one in of_job if one["experiment"] in named] for job, of_job in found.items()}
+        every = ((job, self.plan.models.of_job(job)) for job in self.plan.policies.trained)
+        found = {job: [one for one in of_job if one["experiment"] in named] for job, of_job in every}
         return {job: policies for job, policies in found.items() if policies}
 
     def inputs(self, job: str) -> dict[str, Any]:
@@ -37,9 +24,9 @@ class Drift(Part):
             return {}
         return {
             "policies": self.results(f"policies/{job}"),
-            "samples": self.pairs.pool_shards(drift.pool, "samples/{shard}-of-{shards}.parquet"),
-            "model": self.models.files(self.config.pools[drift.pool].model),
-            "datasets": self.data.tables(self.datasets),
+            "samples": self.plan.pairs.pool_shards(drift.pool, "samples/{shard}-of-{shards}.parquet"),
+            "model": self.plan.models.files(self.config.pools[drift.pool].model),
+            "datasets": self.plan.data.tables(self.datasets),
         }
 
     @property
@@ -60,7 +47,7 @@ class Drift(Part):
             return {}
         pool, benchmark = self.config.pools[drift.pool], self.config.benchmarks[drift.benchmark]
         return {
-            "reference": self.models.spec(pool.model),
+            "reference": self.plan.models.spec(pool.model),
             "prompts": drift.prompts,
             "fresh_prompts": drift.fresh_prompts,
             "decoding": {
@@ -70,6 +57,6 @@ class Drift(Part):
             "block": pool.block,
             "seed": pool.seed,
             "risks": benchmark.risks,
-            "judge": self.evaluate.judge(*self.judges),
+            "judge": self.plan.evaluate.judge(*self.judges),
             "cut_off": benchmark.cut_off,
         }

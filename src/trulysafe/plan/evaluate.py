@@ -1,30 +1,23 @@
 """What is answered and judged."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from trulysafe.config.tables.evaluation import Benchmark, Judge
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.evaluate.tasks import METRICS
-from trulysafe.plan.models import Models
 from trulysafe.plan.paths import Part, distinct
-from trulysafe.plan.policies import Policies
 from trulysafe.plan.resources import SIZES
 
 
-@dataclass(frozen=True)
 class Evaluate(Part):
     """Answers of policies and their judges."""
 
-    models: Models
-    policies: Policies
-
     def inputs(self, job: str) -> dict[str, Any]:
         """What must be there before the policies of a job can answer."""
-        if job in self.policies.untrained:
-            return {"model": self.models.files(self.policies.untrained[job])}
+        if job in self.plan.policies.untrained:
+            return {"model": self.plan.models.files(self.plan.policies.untrained[job])}
         return {"policies": self.results(f"policies/{job}")}
 
     @cached_property
@@ -47,19 +40,16 @@ class Evaluate(Part):
         return [path for benchmarks in self.benchmark_jobs for path in self._shards(f"answers/{job}/{benchmarks}")]
 
     def verdicts(self, job: str, judges: Iterable[str] | None = None) -> list[str]:
-        """Verdicts on the answers and choices of a job's policies, of all judges or of the files that hold those of
-        some."""
+        """Verdicts on the answers and choices of a job's policies: all files, or those that hold some judges' ones."""
         some = set(self.judges if judges is None else judges)
-        chosen = [
-            path for tasks in self.task_jobs if some & {*METRICS} for path in self._shards(f"chosen/{job}/{tasks}")
-        ]
-        return chosen + [
-            path
+        folders = [f"chosen/{job}/{tasks}" for tasks in self.task_jobs if some & {*METRICS}]
+        folders += [
+            f"verdicts/{job}/{benchmarks}/{together}"
             for benchmarks in self.benchmark_jobs
             for together in self.judge_jobs
             if some & self.asked(benchmarks, together).keys()
-            for path in self._shards(f"verdicts/{job}/{benchmarks}/{together}")
         ]
+        return [path for folder in folders for path in self._shards(folder)]
 
     def asked(self, benchmarks: str, judges: str) -> dict[str, list[str]]:
         """Judges of a job of judges -> those of a job's benchmarks that ask them; without judges that none asks."""
@@ -96,23 +86,22 @@ class Evaluate(Part):
 
     def judge_model(self, name: str) -> dict[str, Any]:
         """The model that a judge reads: how to load it, and conversations per forward; nothing where it reads none."""
-        model = self.config.judges[name].model
-        return {"model": self.models.spec(model), "batch_size": self.config.batching.forward_batch} if model else {}
+        model, batch_size = self.config.judges[name].model, self.config.batching.forward_batch
+        return {"model": self.plan.models.spec(model), "batch_size": batch_size} if model else {}
 
     def judge_files(self, names: Iterable[str]) -> list[str]:
-        """What to wait for before judges can judge: the fits of those that are fitted, and the models that they
-        read."""
+        """What to wait for before judges can judge: the fits of those that are fitted, the models that they read."""
         fits = (artefact for name in names if (artefact := self.judge(name)["artefact"]))
         return distinct([*fits, *self.judge_model_files(names)])
 
     def judge_model_files(self, names: Iterable[str]) -> list[str]:
         """What to wait for before the models that judges read can be loaded."""
-        return distinct(path for model in self.judge_models(names) for path in self.models.files(model))
+        return distinct(path for model in self.judge_models(names) for path in self.plan.models.files(model))
 
     def judge_models(self, names: Iterable[str]) -> list[str]:
         """Models that judges read, the largest first."""
         models = distinct(model for name in names if (model := self.config.judges[name].model))
-        return sorted(models, key=lambda model: -[*SIZES].index(self.models.size(model)))
+        return sorted(models, key=lambda model: -[*SIZES].index(self.plan.models.size(model)))
 
     def judge_modules(self, names: Iterable[str]) -> list[str]:
         """Modules of judges, for the fingerprint of a job that uses them."""
@@ -121,7 +110,7 @@ class Evaluate(Part):
     @property
     def main_judges(self) -> list[str]:
         """The first judge of every benchmark, by whose verdicts arms are compared."""
-        return list(dict.fromkeys(benchmark.main_judge for benchmark in self.config.benchmarks.values()))
+        return distinct(benchmark.main_judge for benchmark in self.config.benchmarks.values())
 
     @property
     def fitted_judges(self) -> list[str]:
@@ -131,16 +120,14 @@ class Evaluate(Part):
     @property
     def measured_on(self) -> dict[str, dict[str, Any]]:
         """What the numbers need to know of a benchmark; its first judge is the main one."""
-        return {
-            name: {"axis": benchmark.axis, "purpose": benchmark.purpose, "judge": benchmark.main_judge}
-            for name, benchmark in self.config.benchmarks.items()
-        }
+        every = self.config.benchmarks.items()
+        return {name: {"axis": item.axis, "purpose": item.purpose, "judge": item.main_judge} for name, item in every}
 
     @property
     def ablated(self) -> list[str]:
         """Jobs that hold the arms and defaults of the ablations."""
         named = {name for item in self.config.report.ablations.values() for name in (item.arm, item.default)}
-        return [job for job in self.policies.jobs if named & self.policies.experiments(job).keys()]
+        return [job for job in self.plan.policies.jobs if named & self.plan.policies.experiments(job).keys()]
 
 
 def _by_job(components: Mapping[str, Benchmark] | Mapping[str, Judge]) -> dict[str, list[str]]:

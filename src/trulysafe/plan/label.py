@@ -1,23 +1,18 @@
 """Labellers and the language models that they ask."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from trulysafe.common.kinds import LABELLERS
 from trulysafe.config.tables.sources import EndpointLlm, LocalLlm
-from trulysafe.plan.models import Models
 from trulysafe.plan.paths import Part
 
 PACE = ("concurrency", "timeout", "attempts")
 """Options of a language model that decide how fast it is asked, never what it says."""
 
 
-@dataclass(frozen=True)
 class Label(Part):
     """Labellers and the language models that they ask."""
-
-    models: Models
 
     def files(self, labeller: str | None) -> list[str]:
         """The artefact of a labeller, then the model that it asks; nothing where labels come with the data."""
@@ -51,7 +46,7 @@ class Label(Part):
     def llm_files(self, llm: str | None) -> list[str]:
         """What to wait for before a language model can be asked: a model that a rule trains."""
         asked = self.config.llms[llm] if llm else None
-        return self.models.files(asked.model) if isinstance(asked, LocalLlm) else []
+        return self.plan.models.files(asked.model) if isinstance(asked, LocalLlm) else []
 
     def local_llm(self, labeller: str | None) -> LocalLlm | None:
         """The language model that a labeller asks, if the job itself loads it."""
@@ -69,11 +64,12 @@ class Label(Part):
         if not name:
             return {}
         llm = self.config.llms[name]
-        options = {"name": name, "model": llm.name if isinstance(llm, EndpointLlm) else self.models.spec(llm.model)}
-        return options | llm.model_dump(exclude={"name", "model", "base_url", "key_variable", *PACE})
+        model = llm.name if isinstance(llm, EndpointLlm) else self.plan.models.spec(llm.model)
+        left_out = {"name", "model", "base_url", "key_variable", *PACE}
+        return {"name": name, "model": model} | llm.model_dump(exclude=left_out)
 
     def llm_client(self, name: str) -> dict[str, Any]:
         """Arguments of :func:`trulysafe.llm.client.open_client`; what decides no answer is no parameter of a rule."""
         llm = self.config.llms[name]
-        spec = self.models.spec(llm.model) if isinstance(llm, LocalLlm) else None
+        spec = self.plan.models.spec(llm.model) if isinstance(llm, LocalLlm) else None
         return {"name": name, "stanza": llm.model_dump(), "cache": self.results(f"llm_cache/{name}"), "spec": spec}

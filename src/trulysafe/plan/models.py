@@ -1,38 +1,26 @@
 """Models and trained policies: what to wait for, how to load them."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from trulysafe.config.order import Policy, kept_steps
 from trulysafe.config.resolved import finetuned, given_model, training_of
-from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import FineTunedModel
-from trulysafe.plan.paths import Results
-from trulysafe.plan.policies import Policies
-from trulysafe.plan.prefetch import Prefetch
+from trulysafe.plan.paths import Part
 from trulysafe.plan.resources import size_class
 
 
-@dataclass(frozen=True)
-class Models:
+class Models(Part):
     """Models of the configuration and policies that others build on, by name."""
-
-    config: Configuration
-    results: Results
-    policies: Policies
-    prefetch: Prefetch
 
     def files(self, name: str) -> list[str]:
         """What to wait for before a model or policy can be loaded: nothing for a local directory."""
-        if name in self.policies.named:
-            return [self.results(f"policies/{self.policies.job_of(self.policies.named[name])}")]
+        if name in self.plan.policies.named:
+            return [self.results(f"policies/{self.plan.policies.job_of(self.plan.policies.named[name])}")]
         model = self.config.models[name]
         if model.source in ("train", "finetune") or model.file:
             return [self.results(f"models/{name}")]
-        return self.prefetch.model(name)
+        return self.plan.prefetch.model(name)
 
     @property
     def trained(self) -> list[str]:
@@ -51,8 +39,8 @@ class Models:
 
     def spec(self, name: str) -> dict[str, Any]:
         """How to load a model, or a policy that others build on (:mod:`trulysafe.models.load`)."""
-        if name in self.policies.named:
-            return self.policy_spec(self.policies.named[name])
+        if name in self.plan.policies.named:
+            return self.policy_spec(self.plan.policies.named[name])
         model = self.config.models[name]
         if model.source == "train":
             return {"source": self.results(f"models/{name}"), "dtype": model.dtype}
@@ -67,11 +55,11 @@ class Models:
     def policy_spec(self, policy: Policy) -> dict[str, Any]:
         """How to load a policy."""
         model = self.config.experiments[policy.experiment].model
-        return {"source": self.policies.folder(policy), "dtype": given_model(self.config, model).dtype}
+        return {"source": self.plan.policies.folder(policy), "dtype": given_model(self.config, model).dtype}
 
     def behind(self, name: str) -> str:
         """The model behind a model or a policy that others build on."""
-        policy = self.policies.named.get(name)
+        policy = self.plan.policies.named.get(name)
         return self.config.experiments[policy.experiment].model if policy else name
 
     def size(self, name: str) -> str:
@@ -83,12 +71,12 @@ class Models:
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
         """The policies of a job: ``experiment``, ``seed``, ``step``, ``model`` (how to load it), ``last`` (the end)."""
-        if job in self.policies.untrained:
-            (name,) = self.policies.experiments(job)
-            model = self.spec(self.policies.untrained[job])
+        if job in self.plan.policies.untrained:
+            (name,) = self.plan.policies.experiments(job)
+            model = self.spec(self.plan.policies.untrained[job])
             return [{"experiment": name, "seed": 0, "step": 0, "last": True, "model": model}]
         found = []
-        for name, seed in self.policies.trained[job]:
+        for name, seed in self.plan.policies.trained[job]:
             training = training_of(self.config, self.config.experiments[name])
             for step in kept_steps(training):
                 spec, last = self.policy_spec(Policy(name, seed, step)), step == training.steps

@@ -1,18 +1,13 @@
 """Pools of sampled responses, pair tables, and the mixes drawn from them."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from trulysafe.config.order import seeds, states_policy
-from trulysafe.plan.models import Models
 from trulysafe.plan.paths import Part
 
 
-@dataclass(frozen=True)
 class Pairs(Part):
     """Pools, pair tables and mixes."""
-
-    models: Models
 
     def pool_shards(self, pool: str, pattern: str) -> list[str]:
         """All shards of a pool; their number is in the path, so that changing it never mixes old shards with new."""
@@ -29,7 +24,7 @@ class Pairs(Part):
             "samples": self.pool_shards(pool, "samples/{shard}-of-{shards}.parquet"),
             "states": self.pool_shards(pool, f"{place}/{pooling}/{{shard}}-of-{{shards}}"),
             "reward": self.results(f"rewards/{reward}/model"),
-            "model": self.models.files(pairs.model),
+            "model": self.plan.models.files(pairs.model),
         }
 
     def of_source(self, source: str) -> list[str]:

@@ -1,10 +1,10 @@
 """Where things lie, and what every part of the plan is made of."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from trulysafe.config.tables.configuration import Configuration
+if TYPE_CHECKING:
+    from trulysafe.plan.plan import Plan
 
 Item = TypeVar("Item")
 Results = Callable[[str], str]
@@ -21,9 +21,8 @@ def distinct(paths: Iterable[Item]) -> list[Item]:
     return list(dict.fromkeys(paths))
 
 
-@dataclass(frozen=True)
 class Part:
-    """A part of the plan; it may name further parts that it needs."""
+    """A part of the plan; it knows the others by their names, as in ``self.plan.models``."""
 
-    config: Configuration
-    results: Results
+    def __init__(self, plan: "Plan") -> None:
+        self.plan, self.config, self.results = plan, plan.config, plan.results

@@ -15,10 +15,8 @@ class Policies(Part):
 
     @cached_property
     def trained(self) -> dict[str, list[tuple[str, int]]]:
-        """Training job -> its runs (experiment, seed), of one model, method and round, ``runs_per_job`` at a time.
-
-        A change of one method's options then reruns that method's jobs and no others.
-        """
+        """Training job -> its runs (experiment, seed), of one model, method and round, ``runs_per_job`` at a time. A
+        change of one method's options then reruns that method's jobs and no others."""
         runs: dict[str, list[tuple[str, int]]] = {}
         round_of = rounds(self.config)
         for name, experiment in self.config.experiments.items():

@@ -1,29 +1,20 @@
 """What tables and figures show."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from trulysafe.config.order import builds_on, reached
 from trulysafe.config.resolved import method_of, training_of
-from trulysafe.plan.models import Models
-from trulysafe.plan.pairs import Pairs
 from trulysafe.plan.paths import Part, distinct
-from trulysafe.plan.policies import Policies
 
 
-@dataclass(frozen=True)
 class Report(Part):
     """Arms, the figure of kept tokens, and what led to the pairs of each arm."""
-
-    models: Models
-    pairs: Pairs
-    policies: Policies
 
     @cached_property
     def arms(self) -> dict[str, dict[str, Any]]:
         """Experiments as tables and figures show them, untrained first: label, group, any ``base`` and ``start``."""
-        further = {"base": self.policies.bases, "start": self.policies.starts}
+        further = {"base": self.plan.policies.bases, "start": self.plan.policies.starts}
         untrained_first = sorted(self.config.experiments.items(), key=lambda item: item[1].method is not None)
         return {
             name: {"label": item.label or name, "group": item.group}
@@ -39,6 +30,7 @@ class Report(Part):
             for name, score in self.config.report.calibration.items()
         }
 
+    @property
     def kept_tokens_inputs(self) -> dict[str, Any]:
         """What the figure of kept tokens is drawn from, and the mask is scored on: pairs, their token ids, token
         rewards and their constants."""
@@ -53,11 +45,11 @@ class Report(Part):
             found[f"{prefix}pairs"] = [self.results(f"pairs/{table}.parquet") for table in tables]
             found[f"{prefix}reference"] = [self.results(f"reference/{model}/{table}.parquet") for table in tables]
             found[f"{prefix}values"] = [self.results(f"{read}/{name}/{table}.parquet") for table in tables]
-        return {**found, "model": self.models.files(model)}
+        return {**found, "model": self.plan.models.files(model)}
 
     @cached_property
     def scored_pairs(self) -> list[str]:
-        """Pairs ranked from pools of the demo world that the method of :attr:`kept_tokens_mask` trains on: its oracle
+        """Pairs ranked from pools of the demo world that the method of :attr:`kept_tokens_options` trains on: its oracle
         knows what the mask should keep."""
         shown, config = self.config.report.kept_tokens, self.config
         if shown is None:
@@ -74,24 +66,19 @@ class Report(Part):
         ]
 
     @property
-    def kept_tokens_model(self) -> dict[str, Any] | None:
-        """How to load the tokenizer of the pairs that the figure of kept tokens shows."""
+    def kept_tokens_options(self) -> dict[str, Any]:
+        """How to load the tokenizer of the pairs that the figure shows, options of the mask, number of examples."""
         shown = self.config.report.kept_tokens
-        return self.models.spec(self.config.pairs[shown.pairs].model) if shown else None
-
-    @property
-    def kept_tokens_mask(self) -> dict[str, Any] | None:
-        """Options of the mask that the figure of kept tokens shows."""
-        shown = self.config.report.kept_tokens
-        return method_of(self.config, shown.method).mask.model_dump() if shown else None
+        if shown is None:
+            return {}
+        model = self.plan.models.spec(self.config.pairs[shown.pairs].model)
+        mask = method_of(self.config, shown.method).mask.model_dump()
+        return {"model": model, "mask": mask, "examples": shown.examples}
 
     def pair_work(self) -> dict[str, dict[str, Any]]:
         """What led to each trained arm's policies: trainings with their steps, number of rounds, jobs that made pairs.
-
-        A job is (kind, its output, its benchmark file). Arms that sample online have none.
-        """
-        found: dict[str, dict[str, Any]] = {}
-        before = builds_on(self.config)
+        A job is (kind, its output, its benchmark file). Arms that sample online have none."""
+        found, before = {}, builds_on(self.config)
         for name, experiment in self.config.experiments.items():
             if experiment.method is None:
                 continue
@@ -107,15 +94,14 @@ class Report(Part):
         return method_of(self.config, str(self.config.experiments[experiment].method)).online.samples > 0
 
     def _reranked(self, experiment: str) -> list[str]:
-        """Re-ranked pair tables in an experiment's mix."""
         tables = self.config.mixes[str(self.config.experiments[experiment].mix)].pairs
         return [name for name in tables if self.config.pairs[name].source == "rerank"]
 
     def _pair_jobs(self, experiment: str) -> list[tuple[str, str, str]]:
         """Jobs behind the re-ranked pairs of an experiment's first seed."""
-        start, found = self.policies.start(experiment, self.config.experiments[experiment].first_seed), []
+        start, found = self.plan.policies.start(experiment, self.config.experiments[experiment].first_seed), []
         for name in self._reranked(experiment):
-            inputs = self.pairs.rerank_inputs(name)
+            inputs = self.plan.pairs.rerank_inputs(name)
             found += [("sampling", path, self._timing(path, "sample")) for path in inputs["samples"]]
             rule = "pool_states" if self.config.pairs[name].states_from is None else "policy_states"
             found += [("states", path, self._timing(path, rule)) for path in inputs["states"]]

@@ -1,8 +1,7 @@
 """What a job asks a cluster for: GPUs, cores, memory and time, by kind of work and size of model.
 
 The numbers are starting points for nodes with 80 GB GPUs and for jobs of under an hour to half a day; a profile
-overrides any of them by rule (``set-resources``). They are no parameters of a rule: changing one reruns nothing. On a
-laptop they are only labels.
+overrides any of them by rule (``set-resources``). Changing one reruns nothing. On a laptop they are only labels.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +16,8 @@ from trulysafe.models.sizes import weights_in
 SIZES = {"tiny": 0.1, "1b": 3.0, "8b": 9.5, "13b": 20.0, "70b": float("inf")}
 """Size classes of models, and how many billion parameters each reaches up to."""
 
-KEYS = (
-    "slurm_partition cpus_per_task mem_mb runtime gpu gpu_model gres constraint mpi nodes tasks tasks_per_gpu".split()
-)
+_GPU_KEYS = "gpu gpu_model gres constraint mpi nodes tasks tasks_per_gpu".split()
+KEYS = ["slurm_partition", "cpus_per_task", "mem_mb", "runtime", *_GPU_KEYS]
 """Resources that a rule with a model may ask for."""
 
 
@@ -37,27 +35,18 @@ class Request:
 # load (2 bytes a parameter), and in training the process's share of the gathered checkpoint.
 REQUESTS: dict[str, dict[str, Request]] = {
     "forward": {
-        "tiny": Request(0, 1, 4, 30),
-        "1b": Request(1, 8, 32, 60),
-        "8b": Request(1, 8, 64, 120),
-        "13b": Request(1, 8, 96, 180),
-        "70b": Request(1, 8, 320, 360),
+        "tiny": Request(0, 1, 4, 30), "1b": Request(1, 8, 32, 60), "8b": Request(1, 8, 64, 120),
+        "13b": Request(1, 8, 96, 180), "70b": Request(1, 8, 320, 360),
     },
     "generate": {
-        "tiny": Request(0, 1, 4, 30),
-        "1b": Request(1, 8, 32, 120),
-        "8b": Request(1, 8, 64, 240),
-        "13b": Request(1, 8, 96, 360),
-        "70b": Request(1, 8, 320, 720),
+        "tiny": Request(0, 1, 4, 30), "1b": Request(1, 8, 32, 120), "8b": Request(1, 8, 64, 240),
+        "13b": Request(1, 8, 96, 360), "70b": Request(1, 8, 320, 720),
     },
     "train": {
-        "tiny": Request(0, 2, 6, 60),
-        "1b": Request(1, 8, 64, 240),
-        "8b": Request(1, 8, 96, 720),
-        "13b": Request(1, 8, 128, 1200),
-        "70b": Request(1, 8, 320, 1440),
+        "tiny": Request(0, 2, 6, 60), "1b": Request(1, 8, 64, 240), "8b": Request(1, 8, 96, 720),
+        "13b": Request(1, 8, 128, 1200), "70b": Request(1, 8, 320, 1440),
     },
-}
+}  # fmt: skip
 
 
 class Site(PublicTable):
@@ -96,11 +85,9 @@ def requests(
     nodes_of: Callable[[Any], int] = lambda wildcards: 1,
 ) -> dict[str, Callable[..., Any]]:
     """Resources of a rule, as Snakemake evaluates them for a job, by kind: ``forward``, ``generate`` or ``train``.
-
     Memory and time grow with the attempt, up to the site's limits: a job that ran out of either gets more next time.
     The functions take a job's wildcards: size class of its model, its processes on each node (each has a GPU, cores and
-    memory of its own), its nodes (a job of several starts what runs on the others itself, with srun).
-    """
+    memory of its own), its nodes (a job of several starts what runs on the others itself, with srun)."""
 
     def asked(wildcards: Any, attempt: int) -> dict[str, Any]:
         one, processes, nodes = REQUESTS[kind][size_of(wildcards)], processes_of(wildcards), nodes_of(wildcards)

@@ -34,11 +34,8 @@ class Reward(Part):
     @property
     def on_policies(self) -> list[str]:
         """Measures of a reward on the states of each policy that it ranks a pool with."""
-        return sorted(
-            self.results(f"rewards/{reward}/on/{policy}.json")
-            for reward in self.config.rewards
-            for policy in self.ranking_policies(reward)
-        )
+        read = ((reward, policy) for reward in self.config.rewards for policy in self.ranking_policies(reward))
+        return sorted(self.results(f"rewards/{reward}/on/{policy}.json") for reward, policy in read)
 
     @cached_property
     def ablations(self) -> dict[str, dict[str, Any]]:
@@ -64,6 +61,5 @@ class Reward(Part):
 
 
 def _fitted_as(item: RewardAblation) -> str:
-    """Name of the other side of a comparison of rewards."""
     changed = ", ".join(f"{key}: {value}" for key, value in (item.fit or {}).items())
     return item.reward or f"{item.default}, {item.baseline or changed}"

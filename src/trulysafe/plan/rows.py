@@ -9,26 +9,24 @@ from trulysafe.common.errors import UserError
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.data.sources import SourceOptions, files_of, rows_of
-from trulysafe.plan.paths import results_of
-from trulysafe.plan.prefetch import Prefetch
+from trulysafe.plan.plan import Plan
 
 CLASSES = 5
 """Risk classes that a benchmark's ``risks`` choose among, taken as equally frequent."""
 
 
 class Rows:
-    """Rows by component; data sets that are not at hand and have no option ``rows`` are taken to have ``unknown``
-    ones."""
+    """Rows by component; ``unknown`` is assumed of data sets that are not at hand and have no option ``rows``."""
 
     def __init__(self, config: Configuration, unknown: float) -> None:
         self.config, self.unknown = config, unknown
         self.dataset = cache(self._dataset)
         self.guessed: list[str] = []
-        """Data sets whose size is assumed, as they are not at hand and have no option ``rows``."""
+        """Data sets whose size is assumed."""
 
     def _dataset(self, name: str) -> int:
         """Rows of a data set: its option ``rows``, else the rows of its files, else what is assumed."""
-        options = Prefetch(self.config, results_of(self.config.scenario)).reader_options(name)
+        options = Plan(self.config).prefetch.reader_options(name)
         most = options.rows
         if isinstance(options, SourceOptions) and _at_hand(options):
             found = sum(1 for _ in rows_of(options))
@@ -70,10 +68,9 @@ class Rows:
 
     def _share(self, name: str, role: str) -> float:
         given = self.config.datasets[name].role
-        if isinstance(given, str):
-            shares = dict(self.config.split.shares) if given == "split" else {given: 1.0}
-        else:
-            shares = dict(given)
+        if isinstance(given, str) and given != "split":
+            return float(given == role)
+        shares = dict(self.config.split.shares if isinstance(given, str) else given)
         return float({str(key): share for key, share in shares.items()}.get(role, 0.0))
 
 

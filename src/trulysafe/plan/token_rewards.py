@@ -1,20 +1,13 @@
 """What sources of token rewards read beside annotated pairs."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from trulysafe.common.kinds import TOKEN_REWARDS
-from trulysafe.plan.models import Models
 from trulysafe.plan.paths import Part
-from trulysafe.plan.policies import Policies
 
 
-@dataclass(frozen=True)
 class TokenRewards(Part):
     """Sources of token rewards."""
-
-    models: Models
-    policies: Policies
 
     def code(self, name: str) -> str:
         """Module of a source's kind, which a job loads by its name, for the fingerprint of its code."""
@@ -23,18 +16,17 @@ class TokenRewards(Part):
     def inputs(self, name: str) -> dict[str, Any]:
         """What a source reads beside annotated pairs: the model, and for ``implicit`` a policy."""
         source = self.config.token_rewards[name]
-        inputs: dict[str, Any] = {"model": self.models.files(source.model)}
+        inputs: dict[str, Any] = {"model": self.plan.models.files(source.model)}
         if source.experiment:
-            inputs["policy"] = self.results(f"policies/{self.policies.jobs_of(source.experiment)[0]}")
+            inputs["policy"] = self.results(f"policies/{self.plan.policies.jobs_of(source.experiment)[0]}")
         return inputs
 
     def policy(self, name: str) -> dict[str, Any] | None:
-        """How to load the policy that ``implicit`` token rewards are read from: first seed, last step of its
-        experiment."""
+        """How to load the policy that ``implicit`` rewards are read from: first seed, last step of its experiment."""
         source = self.config.token_rewards[name]
         if not source.experiment:
             return None
         run = (source.experiment, self.config.experiments[source.experiment].first_seed)
-        first = self.models.of_job(self.policies.jobs_of(source.experiment)[0])
+        first = self.plan.models.of_job(self.plan.policies.jobs_of(source.experiment)[0])
         of_seed = [item for item in first if (item["experiment"], item["seed"]) == run]
         return dict(of_seed[-1]["model"])

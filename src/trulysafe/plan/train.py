@@ -1,33 +1,24 @@
 """What a training job reads and does."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from trulysafe.config.resolved import method_of, training_of
-from trulysafe.config.tables.training import LAUNCH
+from trulysafe.config.tables.training import LAUNCH, MethodTable
 from trulysafe.methods.method import REWARD_JUDGE
-from trulysafe.plan.evaluate import Evaluate
-from trulysafe.plan.models import Models
 from trulysafe.plan.paths import Part, distinct
-from trulysafe.plan.policies import Policies
 
 
-@dataclass(frozen=True)
 class Train(Part):
     """Training jobs: inputs, runs, method, how they are carried out."""
 
-    models: Models
-    policies: Policies
-    evaluate: Evaluate
-
     def inputs(self, job: str) -> dict[str, Any]:
         """Mixes, starting points, reference and, for methods that read one, reward of a training job."""
-        runs, method = self.runs(job), self.config.methods[self.policies.method(job)]
-        starts = [self.policies.start(name, seed) for name, seed in self.policies.trained[job]]
+        runs, method = self.runs(job), self.table(job)
+        starts = [self.plan.policies.start(name, seed) for name, seed in self.plan.policies.trained[job]]
         inputs: dict[str, Any] = {
             "mixes": distinct(run["mix"] for run in runs),
             "reference": distinct(path for run in runs for path in run["reference"]),
-            "model": distinct(path for start in starts for path in self.models.files(start)),
+            "model": distinct(path for start in starts for path in self.plan.models.files(start)),
         }
         if rewards := distinct(path for run in runs for path in run["rewards"]):
             inputs["reward"] = self.results(f"rewards/{method.reward}/model")
@@ -38,21 +29,20 @@ class Train(Part):
             inputs["token_values"] = [self.results(f"{values}/{name}.parquet") for name in self.pairs(job)]
         if judges := self.judges(job):
             inputs["texts"] = [self.results(f"pairs/{name}.parquet") for name in self.pairs(job)]
-            inputs["judge"] = self.evaluate.judge_files(judges)
+            inputs["judge"] = self.plan.evaluate.judge_files(judges)
         if method.gamma_of:
-            inputs["gamma_of"] = [self.results(f"policies/{other}") for other in self.policies.jobs_of(method.gamma_of)]
+            others = self.plan.policies.jobs_of(method.gamma_of)
+            inputs["gamma_of"] = [self.results(f"policies/{other}") for other in others]
         return inputs
 
     def runs(self, job: str) -> list[dict[str, Any]]:
         """What one training job does: per run its experiment, seed, mix, starting point and resolved training options.
-
-        ``model`` is where the run starts and what it is held against; ``reference`` and ``rewards`` were made with it.
-        """
-        return [self._run(name, seed) for name, seed in self.policies.trained[job]]
+        ``model`` is where the run starts and what it is held against, and made ``reference`` and ``rewards``."""
+        return [self._run(name, seed) for name, seed in self.plan.policies.trained[job]]
 
     def _run(self, name: str, seed: int) -> dict[str, Any]:
         experiment = self.config.experiments[name]
-        start, method = self.policies.start(name, seed), str(experiment.method)
+        start, method = self.plan.policies.start(name, seed), str(experiment.method)
         tables = self.config.mixes[str(experiment.mix)].pairs
         reward = self.config.methods[method].reward
         read = tables if method_of(self.config, method).needs_reward else []
@@ -60,7 +50,7 @@ class Train(Part):
             "experiment": name,
             "seed": seed,
             "mix": self.results(f"mixes/{experiment.mix}.parquet"),
-            "model": self.models.spec(start),
+            "model": self.plan.models.spec(start),
             "reference": [self.results(f"reference/{start}/{table}.parquet") for table in tables],
             "rewards": [self.results(f"reference/{start}/{reward}/{table}.parquet") for table in read],
             "training": training_of(self.config, experiment).model_dump(exclude=set(LAUNCH)),
@@ -68,29 +58,25 @@ class Train(Part):
 
     def pairs(self, job: str) -> list[str]:
         """Pair tables in the mixes of a training job."""
-        mixes = [self.config.mixes[str(experiment.mix)] for experiment in self.policies.experiments(job).values()]
+        mixes = [self.config.mixes[str(experiment.mix)] for experiment in self.plan.policies.experiments(job).values()]
         return sorted({name for mix in mixes for name in mix.pairs})
 
     def method(self, job: str) -> dict[str, Any]:
         """Every option of the method of a training job."""
-        return method_of(self.config, self.policies.method(job)).model_dump()
+        return method_of(self.config, self.plan.policies.method(job)).model_dump()
 
-    def gamma_of(self, job: str) -> str | None:
-        """The experiment whose mean gamma a training job takes as its constant."""
-        return self.config.methods[self.policies.method(job)].gamma_of
-
-    def reward(self, job: str) -> str | None:
-        """The reward of a training job's method."""
-        return self.config.methods[self.policies.method(job)].reward
+    def table(self, job: str) -> MethodTable:
+        """The configuration's table of the method of a training job: its ``reward``, ``gamma_of``, token rewards."""
+        return self.config.methods[self.plan.policies.method(job)]
 
     def judge(self, job: str) -> dict[str, Any] | None:
         """The judge of a training job's online pairs, where it is not the reward: how to open it."""
         names = self.judges(job)
-        return self.evaluate.judge(*names) if names else None
+        return self.plan.evaluate.judge(*names) if names else None
 
     def judges(self, job: str) -> list[str]:
         """Name of that judge, if there is one."""
-        name = method_of(self.config, self.policies.method(job)).online.judge
+        name = method_of(self.config, self.plan.policies.method(job)).online.judge
         return [] if name == REWARD_JUDGE else [name]
 
     def launch(self, experiment: str) -> dict[str, Any]:
@@ -99,9 +85,9 @@ class Train(Part):
 
     def nodes(self, job: str) -> int:
         """Nodes of a cluster that a training job needs at a time."""
-        return max(self.launch(name)["nodes"] for name in self.policies.experiments(job))
+        return max(self.launch(name)["nodes"] for name in self.plan.policies.experiments(job))
 
     def processes(self, job: str) -> int:
         """Processes, and on a cluster GPUs, that a training job needs at a time on each node."""
-        experiments = self.policies.experiments(job).values()
+        experiments = self.plan.policies.experiments(job).values()
         return max(training_of(self.config, experiment).launch.per_node for experiment in experiments)

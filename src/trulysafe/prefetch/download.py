@@ -1,7 +1,6 @@
 """Plain files by their address, each verified by its checksum."""
 
-from __future__ import annotations
-
+import hashlib
 import os
 import re
 import socket
@@ -18,16 +17,10 @@ def file_name(url: str) -> str:
 
 
 def download(url: str, sha256: str, output: Path, seconds: float = 60) -> None:
-    """Fetch a file; what fails for a passing reason is tried three times.
+    """Fetch a file over ``http(s)``, following redirections; what fails for a passing reason is tried three times.
 
-    Args:
-        url: ``http`` or ``https``; redirections are followed.
-        sha256: checksum, 64 hex digits.
-        output: where to write it; its folder exists.
-        seconds: how long the server may say nothing.
-
-    Raises:
-        UserError: the file cannot be had, came incomplete, or is another; nothing is left at ``output`` then.
+    The folder of ``output`` exists; ``sha256`` has 64 hex digits; the server may say nothing for so many ``seconds``.
+    UserError: the file cannot be had, came incomplete, or is another; nothing is left at ``output`` then.
     """
     import pooch
     import requests
@@ -39,6 +32,15 @@ def download(url: str, sha256: str, output: Path, seconds: float = 60) -> None:
         store.fetch(output.name, downloader=pooch.HTTPDownloader(timeout=seconds))
     except (requests.RequestException, ValueError) as error:
         raise UserError(f"{url}: {type(error).__name__}: {error} {_advice(error)}") from error
+
+
+def check(path: Path, sha256: str, name: str) -> None:
+    """Compare a file with the checksum that the configuration gives, 64 hex digits; the UserError calls it ``name``."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != sha256.lower():
+        do = "Correct the checksum in the configuration if the file was meant to change; else it is not the one meant."
+        raise UserError(f"{name} has the SHA-256 {digest}, and {sha256} was asked for. {do}")
 
 
 def unreachable(urls: Iterable[str], seconds: float = 5) -> list[str]:

@@ -5,8 +5,6 @@ finds them with ``HF_HUB_OFFLINE=1``. What was fetched is written down with chec
 alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -30,17 +28,10 @@ _DATA = ("*.parquet", "*.arrow", "*.json", "*.jsonl", "*.csv", "*.tsv", "*.gz", 
 def fetch(repo: str, revision: str, kind: str, patterns: Sequence[str] = ()) -> dict[str, Any]:
     """Fetch a repository of the hub into the cache and verify what came.
 
-    Args:
-        repo: name on the hub.
-        revision: commit.
-        kind: ``model`` or ``dataset``.
-        patterns: the files to fetch; none is all data, or a model's weights and what belongs to them.
-
-    Returns:
-        The record: repo, kind, revision, and per file path, size in bytes and SHA-256.
-
-    Raises:
-        UserError: repository, revision or access is lacking, the network fails, or a checksum is not the hub's.
+    ``revision`` is a commit, ``kind`` is ``model`` or ``dataset``; ``patterns`` name the files to fetch, by default all
+    data, or a model's weights and what belongs to them. Returns the record: repo, kind, revision, and per file path,
+    size in bytes and SHA-256. UserError: repository, revision or access is lacking, the network fails, or a checksum
+    is not the hub's.
     """
     from huggingface_hub import HfApi, snapshot_download
 
@@ -57,29 +48,19 @@ def fetch(repo: str, revision: str, kind: str, patterns: Sequence[str] = ()) -> 
 
 def dataset_folder(repo: str, revision: str, patterns: Sequence[str] = ()) -> Path:
     """Folder in the cache where a fetched data set lies, which needs no network; arguments as for :func:`fetch`.
-
-    Raises:
-        UserError: it was not fetched.
-    """
+    UserError: it was not fetched."""
     from huggingface_hub import snapshot_download
 
-    files = [*(patterns or _DATA), "README.md"]
+    how: dict[str, Any] = {"repo_type": "dataset", "allow_patterns": [*(patterns or _DATA), "README.md"]}
     try:
-        folder = snapshot_download(
-            repo, revision=revision, repo_type="dataset", allow_patterns=files, local_files_only=True
-        )
+        return Path(snapshot_download(repo, revision=revision, local_files_only=True, **how))
     except Exception as error:
         missing = f"dataset {repo}@{revision} is not in the cache, or not all of it."
         raise UserError(f"{missing} Run `make prefetch` on a machine with network.") from error
-    return Path(folder)
 
 
 def model_file(repo: str, revision: str, name: str) -> Path:
-    """A fetched file of a model in the cache, which needs no network.
-
-    Raises:
-        UserError: it was not fetched.
-    """
+    """A fetched file of a model in the cache, which needs no network; UserError where it was not fetched."""
     from huggingface_hub import hf_hub_download
 
     try:
@@ -91,11 +72,7 @@ def model_file(repo: str, revision: str, name: str) -> Path:
 
 def wanted(names: Iterable[str], kind: str, patterns: Sequence[str] = ()) -> list[str]:
     """Files of a repository to fetch: of models the safetensors (pickled weights only where there are none) and what
-    belongs to them, of data sets the data, or what ``patterns`` match.
-
-    Raises:
-        UserError: nothing matches.
-    """
+    belongs to them, of data sets the data, or what ``patterns`` match; UserError where nothing does."""
 
     def matching(patterns: Sequence[str]) -> list[str]:
         return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
@@ -110,14 +87,8 @@ def wanted(names: Iterable[str], kind: str, patterns: Sequence[str] = ()) -> lis
 
 
 def unpinned(where: str, repo: str, revision: str | None, kind: str) -> str:
-    """Say what is wrong with a revision that is no commit, and how to find the commit; empty where it is one.
-
-    Args:
-        where: configuration key.
-        repo: name on the hub.
-        revision: what the configuration gives.
-        kind: ``model`` or ``dataset``.
-    """
+    """Say what is wrong with a revision, given at the key ``where``, that is no commit, and how to find the commit of a
+    ``model`` or ``dataset``; empty where it is one."""
     if revision and re.fullmatch(r"[0-9a-f]{40}", revision):
         return ""
     found = f"{revision!r} is not a commit" if revision else "missing"
@@ -133,12 +104,8 @@ def how_to_pin(repo: str, kind: str) -> str:
 
 
 def environment(cache: str, fetched: bool) -> dict[str, str]:
-    """Variables that point jobs at the cache and keep them off the network.
-
-    Args:
-        cache: folder of the configuration's ``cache``, ``~`` and ``$VARIABLES`` allowed; empty is the user's own.
-        fetched: whether the scenario reads anything from the hub at all.
-    """
+    """Variables that point jobs at the configuration's ``cache`` (``~`` and ``$VARIABLES`` allowed, empty is the user's
+    own) and, where the scenario reads anything ``fetched`` from the hub, keep them off the network."""
     variables: dict[str, str] = {}
     if cache:
         folder = Path(os.path.expandvars(cache)).expanduser().absolute()
@@ -149,16 +116,11 @@ def environment(cache: str, fetched: bool) -> dict[str, str]:
 
 
 def go_online() -> None:
-    """Take back the workflow's own offline variables, before any Hugging Face library is imported.
-
-    Raises:
-        UserError: the user asked to stay offline.
-    """
+    """Take back the workflow's own offline variables, before any Hugging Face library is imported; UserError where the
+    user asked to stay offline."""
     if os.environ.get(ASKED_OFFLINE, "0") not in ("", "0"):
-        raise UserError(
-            "HF_HUB_OFFLINE is set, and prefetching needs the network. Unset it, and run `make prefetch` on a machine "
-            "with network that shares the cache folder."
-        )
+        do = "Unset it, and run `make prefetch` on a machine with network that shares the cache folder."
+        raise UserError(f"HF_HUB_OFFLINE is set, and prefetching needs the network. {do}")
     for name in OFFLINE:
         os.environ.pop(name, None)
 

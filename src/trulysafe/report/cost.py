@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.report.arms import Arms, label_of
+from trulysafe.report.run import Arms, label_of
 from trulysafe.report.table import Cell, cells
 from trulysafe.report.tables.main import main_rows
 from trulysafe.stats.intervals import interval
@@ -29,11 +29,9 @@ CAPTION = (
 
 
 def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
-    """Costs of every run in folders of training jobs, ``policies/<job>``: one row per run and kind of work.
-
-    Columns experiment, seed, kind, seconds, flops and tokens per step, steps, and the model's parameters, layers and
-    width; ``step`` is the whole step in seconds, the training's FLOPs and tokens.
-    """
+    """Costs of every run in folders of training jobs, ``policies/<job>``: one row per run and kind of work. Columns
+    experiment, seed, kind, seconds, flops and tokens per step, steps, and the model's parameters, layers and width;
+    ``step`` is the whole step in seconds, the training's FLOPs and tokens."""
     rows = []
     for path in sorted(found for folder in folders for found in Path(folder).glob(f"*/seed*/{COST_FILE}")):
         cost = json.loads(path.read_text(encoding="utf-8"))
@@ -48,11 +46,9 @@ def read_costs(folders: Iterable[Path | str]) -> pd.DataFrame:
 
 
 def cost_rows(costs: pd.DataFrame, metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """One row per arm, from :func:`read_costs` and summary rows of schema ``metrics``.
-
-    Columns experiment, seeds, step_seconds with limits, step_flops, ``<kind>_seconds`` and ``<kind>_flops`` by kind of
-    work, overhead_seconds, overhead_flops, sampled_tokens, and per outcome its value and limits.
-    """
+    """One row per arm, from :func:`read_costs` and summary rows of schema ``metrics``. Columns experiment, seeds,
+    step_seconds with limits, step_flops, ``<kind>_seconds`` and ``<kind>_flops`` by kind of work, overhead_seconds,
+    overhead_flops, sampled_tokens, and per outcome its value and limits."""
     outcomes, means = outcomes_of(metrics, arms), mean_steps(costs)
     rows = []
     for name in (arm for arm in arms if arm in means.index):
@@ -74,19 +70,18 @@ def mean_steps(costs: pd.DataFrame) -> pd.DataFrame:
 
 def cost_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay :func:`cost_rows` out for reading, one line per arm."""
-    return pd.DataFrame(
-        {
-            "Arm": [label_of(arms, name) for name in rows["experiment"]],
-            "Seeds": rows["seeds"].tolist(),
-            "s per step": numbers(rows["step_seconds"], ".3g"),
-            "overhead, s": numbers(rows["overhead_seconds"], ".3g", zero=""),
-            "training, FLOPs": numbers(rows["step_flops"], ".2e"),
-            "overhead, FLOPs": numbers(rows["overhead_flops"], ".2e", zero=""),
-            "overhead / training": numbers(rows["overhead_flops"] / rows["step_flops"], ".3g", zero=""),
-            "sampled tokens": numbers(rows["sampled_tokens"], ".3g", zero=""),
-            **outcome_cells(rows),
-        }
-    )
+    columns = {
+        "Arm": [label_of(arms, name) for name in rows["experiment"]],
+        "Seeds": rows["seeds"].tolist(),
+        "s per step": numbers(rows["step_seconds"], ".3g"),
+        "overhead, s": numbers(rows["overhead_seconds"], ".3g", zero=""),
+        "training, FLOPs": numbers(rows["step_flops"], ".2e"),
+        "overhead, FLOPs": numbers(rows["overhead_flops"], ".2e", zero=""),
+        "overhead / training": numbers(rows["overhead_flops"] / rows["step_flops"], ".3g", zero=""),
+        "sampled tokens": numbers(rows["sampled_tokens"], ".3g", zero=""),
+        **outcome_cells(rows),
+    }
+    return pd.DataFrame(columns)
 
 
 def numbers(values: pd.Series, form: str, zero: str | None = None) -> list[Cell]:
@@ -111,8 +106,7 @@ def outcome_cells(rows: pd.DataFrame) -> dict[str, list[Cell]]:
 
 
 def ratio_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Overhead of every arm that samples online over that of every arm that reads states: columns online, reading,
-    seconds, flops."""
+    """Overhead of arms that sample over that of arms that read states: columns online, reading, seconds, flops."""
     samples = rows["sampling_flops"] > 0
     pairs = rows[samples].merge(rows[~samples & (rows["reading_flops"] > 0)], how="cross", suffixes=("", "_read"))
     ratios = {unit: pairs[f"overhead_{unit}"] / pairs[f"overhead_{unit}_read"] for unit in ("seconds", "flops")}

@@ -1,49 +1,38 @@
 """The folder of costs: wall time per rule, and what pairs cost per step and over whole trainings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.arms import Arms
 from trulysafe.report.cost import CAPTION, cost_rows, cost_text, ratio_caption, ratio_rows, read_costs
 from trulysafe.report.job_times import duration, job_times, time_rows
 from trulysafe.report.round_cost import CAPTION as WHOLE_CAPTION
 from trulysafe.report.round_cost import pair_job_rows, read_work, whole_ratios, whole_rows, whole_text
+from trulysafe.report.run import Run
 from trulysafe.report.style import ARM_COLORS, COLUMN, GREY, Drawing, new_figure
 from trulysafe.report.table import Table
 
 
-def write_costs(
-    folder: Path,
-    *,
-    timings: Path | str,
-    policies: Iterable[Path | str],
-    planned: Mapping[str, Mapping[str, Any]],
-    metrics: pd.DataFrame,
-    arms: Arms,
-) -> None:
-    """Write what a run cost into a new folder; what nothing was measured of is left out.
-
-    ``timings`` is the folder of the benchmark files, ``policies`` are folders of training jobs, ``planned`` is what led
-    to each arm (:func:`trulysafe.report.round_cost.read_work`), ``metrics`` has summary rows.
-    """
+def write_costs(folder: Path, run: Run, timings: Path | str, planned: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write what a run cost into a new folder; what nothing was measured of is left out. ``timings`` is the folder of
+    the benchmark files, ``planned`` is what led to each arm (:func:`trulysafe.report.round_cost.read_work`)."""
     folder.mkdir()
     times = job_times(timings)
     time_rows(times).to_csv(folder / "per_rule.csv", index=False)
     wall_time(times).write(folder / "wall_time")
-    costs = read_costs(policies)
+    costs, arms = read_costs(run.given("policies")), run.arms
     if len(costs):
-        rows = cost_rows(costs, metrics, arms)
+        rows = cost_rows(costs, run.metrics, arms)
         ratios = ratio_rows(rows)
         table = Table(rows, cost_text(rows, arms), CAPTION + ratio_caption(ratios, arms))
         table.write(folder / "training", label="tab:training_cost")
         if len(ratios):
             ratios.to_csv(folder / "overhead_ratios.csv", index=False)
         work = read_work(planned)
-        whole = whole_rows(costs, work, metrics, arms)
+        whole = whole_rows(costs, work, run.metrics, arms)
         if len(whole):
             Table(whole, whole_text(whole, arms), WHOLE_CAPTION).write(folder / "whole_trainings")
             pair_job_rows(work).to_csv(folder / "pair_jobs.csv", index=False)
@@ -63,9 +52,8 @@ def wall_time(times: pd.DataFrame) -> Drawing:
         jobs = f", {row['jobs']} jobs" if row["jobs"] > 1 else ""
         at = {"textcoords": "offset points", "va": "center", "fontsize": 7, "color": GREY}
         axes.annotate(f"{duration(row['seconds'])}{jobs}", (row["seconds"], place), (3, 0), **at)
-    axes.set_xlim(0, float(rows["seconds"].max()) * 1.3)
+    axes.set(xlim=(0, float(rows["seconds"].max()) * 1.3), ylim=(-0.6, len(rows) - 0.4))
     axes.set_xlabel("Wall time (s), summed over the rule's jobs")
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
-    axes.set_ylim(-0.6, len(rows) - 0.4)
     return Drawing(figure, rows)

@@ -11,8 +11,7 @@ def job_seconds(timing: Path | str) -> float:
 
 
 def job_times(timings: Path | str) -> pd.DataFrame:
-    """Wall time of every job, columns rule and seconds; the first part of a file's path below the folder names the
-    rule."""
+    """Wall time of every job, columns rule and seconds; a file's path below the folder begins with the rule."""
     root = Path(timings)
     files = sorted(root.rglob("*.tsv"))
     rows = [(path.relative_to(root).parts[0].removesuffix(".tsv"), job_seconds(path)) for path in files]

@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import pandas as pd
 
-from trulysafe.report.arms import Arms, label_of
 from trulysafe.report.cost import OVERHEAD, mean_steps, numbers, outcome_cells, outcomes_of
 from trulysafe.report.job_times import job_seconds
+from trulysafe.report.run import Arms, label_of
 from trulysafe.trainers.step_cost import FORWARD, reading_flops
 from trulysafe.workflow.provenance import manifest_path, read_manifest
 
@@ -77,12 +77,10 @@ def read_work(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmWork]:
 
 
 def whole_rows(costs: pd.DataFrame, work: Mapping[str, ArmWork], metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """One row per arm whose training was measured, with that of all it builds on.
-
-    ``costs`` is from :func:`trulysafe.report.cost.read_costs`, ``metrics`` has summary rows. Columns experiment,
-    rounds, online, training_seconds, training_flops, pairs_job_seconds, pairs_seconds, pairs_flops, ``<kind>_seconds``
-    and ``<kind>_flops`` of :data:`KINDS` and ``in_steps``, and the outcomes.
-    """
+    """One row per arm whose training was measured, with that of all it builds on. ``costs`` is from
+    :func:`trulysafe.report.cost.read_costs`, ``metrics`` has summary rows. Columns experiment, rounds, online,
+    training_seconds, training_flops, pairs_job_seconds, pairs_seconds, pairs_flops, ``<kind>_seconds`` and
+    ``<kind>_flops`` of :data:`KINDS` and ``in_steps``, and the outcomes."""
     outcomes, means = outcomes_of(metrics, arms), mean_steps(costs)
     sizes = costs.drop_duplicates("experiment").set_index("experiment").to_dict("index")
     rows = []
@@ -103,7 +101,6 @@ def whole_rows(costs: pd.DataFrame, work: Mapping[str, ArmWork], metrics: pd.Dat
 
 
 def _of_steps(means: pd.DataFrame, work: ArmWork) -> dict[str, float]:
-    """Seconds and FLOPs of all steps: of the training, and of the pairs within them."""
     steps = pd.Series(work.trained, dtype=float)
     of_arms = means.loc[steps.index]
     found: dict[str, float] = {}
@@ -116,19 +113,18 @@ def _of_steps(means: pd.DataFrame, work: ArmWork) -> dict[str, float]:
 
 def whole_text(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """Lay :func:`whole_rows` out for reading, one line per arm."""
-    return pd.DataFrame(
-        {
-            "Arm": [label_of(arms, name) for name in rows["experiment"]],
-            "Rounds": ["online" if row["online"] else str(row["rounds"]) for row in rows.to_dict("records")],
-            "training, s": numbers(rows["training_seconds"], ".3g"),
-            "pairs, whole jobs, s": numbers(rows["pairs_job_seconds"], ".3g"),
-            "pairs, work, s": numbers(rows["pairs_seconds"], ".3g"),
-            "training, FLOPs": numbers(rows["training_flops"], ".2e"),
-            "pairs, FLOPs": numbers(rows["pairs_flops"], ".2e"),
-            "pairs / training": numbers(rows["pairs_flops"] / rows["training_flops"], ".3g"),
-            **outcome_cells(rows),
-        }
-    )
+    columns = {
+        "Arm": [label_of(arms, name) for name in rows["experiment"]],
+        "Rounds": ["online" if row["online"] else str(row["rounds"]) for row in rows.to_dict("records")],
+        "training, s": numbers(rows["training_seconds"], ".3g"),
+        "pairs, whole jobs, s": numbers(rows["pairs_job_seconds"], ".3g"),
+        "pairs, work, s": numbers(rows["pairs_seconds"], ".3g"),
+        "training, FLOPs": numbers(rows["training_flops"], ".2e"),
+        "pairs, FLOPs": numbers(rows["pairs_flops"], ".2e"),
+        "pairs / training": numbers(rows["pairs_flops"] / rows["training_flops"], ".3g"),
+        **outcome_cells(rows),
+    }
+    return pd.DataFrame(columns)
 
 
 def whole_ratios(rows: pd.DataFrame) -> pd.DataFrame:
@@ -136,9 +132,8 @@ def whole_ratios(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(**{f"whole_{unit}": rows[f"training_{unit}"] + rows[f"pairs_{unit}"] for unit in UNITS})
     online = rows["online"].astype(bool)
     found = rows[online].merge(rows[~online & (rows["rounds"] > 0)], how="cross", suffixes=("", "_of"))
-    ratios = {
-        f"{part}_{unit}": found[f"{part}_{unit}"] / found[f"{part}_{unit}_of"] for part in PARTS for unit in UNITS
-    }
+    columns = [f"{part}_{unit}" for part in PARTS for unit in UNITS]
+    ratios = {column: found[column] / found[f"{column}_of"] for column in columns}
     about = {"online": found["experiment"], "reranked": found["experiment_of"], "rounds": found["rounds_of"]}
     return pd.DataFrame(about | ratios)
 

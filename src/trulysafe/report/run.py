@@ -1,4 +1,5 @@
-"""A run as its report reads it: every frame is read once, when a table or a figure first asks for it."""
+"""A run as its report reads it: every frame is read once, when a table or a figure first asks for it; and its arms:
+what they are called, what they start from. Their colours: :mod:`trulysafe.report.style`."""
 
 import json
 from collections.abc import Mapping
@@ -9,8 +10,33 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from trulysafe.common.schema import read_table
-from trulysafe.report.arms import Arms, bases_of
 from trulysafe.workflow.provenance import read_notes
+
+Arms = Mapping[str, Mapping[str, Any]]
+"""Experiment -> ``label``, ``group``, ``base``, ``start`` (:attr:`trulysafe.plan.report.Report.arms`); in order."""
+
+
+def label_of(arms: Arms, name: str) -> str:
+    """Label of an arm, or its name."""
+    return str(arms.get(name, {}).get("label") or name)
+
+
+def bases_of(arms: Arms) -> list[str]:
+    """The untrained models that arms name as their ``base``, each once."""
+    return list(dict.fromkeys(str(about["base"]) for about in arms.values() if about.get("base")))
+
+
+def in_order(rows: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """Rows of the arms, in their order, with their ``label``; rows of one arm stay in their order."""
+    place = {name: number for number, name in enumerate(arms)}
+    found = rows[rows["experiment"].isin(list(arms))]
+    found = found.sort_values("experiment", key=lambda names: names.map(place), kind="stable")
+    return found.assign(label=[label_of(arms, name) for name in found["experiment"]])
+
+
+def at_last_step(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each experiment at its last step."""
+    return rows[rows["step"] == rows.groupby("experiment")["step"].transform("max")]
 
 
 class Tested(NamedTuple):
@@ -27,28 +53,27 @@ def labelled_by(rows: pd.DataFrame) -> pd.Series:
     return rows["by"].str.replace("_", " ") + rows["used"].map({True: ", used", False: ""})
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return found
+def read_json(path: Path | str) -> dict[str, Any]:
+    """What a file of JSON holds."""
+    return dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
-def _held_out(folder: Path) -> pd.DataFrame:
-    return pd.read_csv(folder / "held_out.csv", keep_default_na=False, dtype=str)  # a class "none" must stay a text
+def _tested(name: str, metrics: dict[str, Any], folder: Path) -> Tested:
+    rows = pd.read_csv(folder / "held_out.csv", keep_default_na=False, dtype=str)  # a class "none" must stay a text
+    return Tested(name, metrics, rows)
 
 
 def _frame(name: str, **options: Any) -> cached_property[pd.DataFrame]:
     """The CSV that the input ``name`` gives, or no rows."""
-    return cached_property(
-        lambda run: pd.read_csv(run.paths[name][0], **options) if run.paths.get(name) else pd.DataFrame()
-    )
+    return cached_property(lambda run: next((pd.read_csv(path, **options) for path in run.given(name)), pd.DataFrame()))
 
 
 def _frame_per_reward(name: str) -> cached_property[dict[str, pd.DataFrame]]:
     """The CSVs of an input by what is added to file names: the name of the reward, nothing if there is one alone."""
 
     def read(run: "Run") -> dict[str, pd.DataFrame]:
-        paths = run.paths.get(name, [])
-        return {f"_{path.parent.name}" if len(paths) > 1 else "": pd.read_csv(path) for path in paths}
+        several = len(run.given(name)) > 1
+        return {f"_{path.parent.name}" if several else "": pd.read_csv(path) for path in run.given(name)}
 
     return cached_property(read)
 
@@ -86,9 +111,7 @@ class Run:
     """Columns layer, kl_safe_unsafe, kl_unsafe_safe (nats)."""
 
     def __init__(self, inputs: Mapping[str, Any], params: Mapping[str, Any]) -> None:
-        given = ((name, [paths] if isinstance(paths, str | Path) else paths) for name, paths in inputs.items())
-        self.paths = {name: [Path(path) for path in paths] for name, paths in given}
-        known = dict(params.items())
+        self._inputs, known = dict(inputs.items()), dict(params.items())
         self.arms: Arms = known["arms"]
         self.sweeps: Mapping[str, Mapping[str, Any]] = known.get("sweeps") or {}
         """Name -> ``label`` of the axis and ``points`` (experiment -> value)."""
@@ -98,49 +121,51 @@ class Run:
         """Folder of the published numbers."""
         self._labeller_of: Mapping[str, str] = known.get("labelled_pools") or {}
 
+    def given(self, name: str) -> list[Path]:
+        """Paths of an input, none where the run has none of it."""
+        paths = self._inputs.get(name, [])
+        return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """Table of schema ``metrics`` with summary rows; every run has it."""
-        return read_table(self.paths["metrics"][0], "metrics")
+        return read_table(self.given("metrics")[0], "metrics")
 
     @cached_property
     def log(self) -> pd.DataFrame:
         """Training log: columns experiment, seed, step, name, value. Input: ``policies``, folders of training jobs."""
-        logs = [pd.read_csv(folder / "log.csv") for folder in self.paths.get("policies", [])]
+        logs = [pd.read_csv(folder / "log.csv") for folder in self.given("policies")]
         return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
 
     @cached_property
     def labellers(self) -> list[Tested]:
         """Risk labellers that were tested. Input: their artefact folders."""
-        found = ((path, _metrics(path)) for path in self.paths.get("labellers", []))
-        return [Tested(path.name, about, _held_out(path)) for path, about in found if "scores" in about]
+        found = ((path, read_json(path / "metrics.json")) for path in self.given("labellers"))
+        return [_tested(path.name, about, path) for path, about in found if "scores" in about]
 
     @cached_property
     def fitted_judges(self) -> list[Tested]:
-        """Classifiers of fitted judges, named ``<judge>/verdicts`` and ``<judge>/safety``. Input: the judges' artefact
-        folders."""
-        folders = self.paths.get("fitted_judges", [])
-        return [
-            Tested(f"{path.name}/{part}", about, _held_out(path / part))
-            for path in folders
-            for part, about in _metrics(path).items()
-        ]
+        """Classifiers of fitted judges, named ``<judge>/verdicts`` and ``<judge>/safety``. Input: their folders."""
+        found = {path: read_json(path / "metrics.json") for path in self.given("fitted_judges")}
+        parts = ((path, part, about) for path, of_judge in found.items() for part, about in of_judge.items())
+        return [_tested(f"{path.name}/{part}", about, path / part) for path, part, about in parts]
 
     @cached_property
     def labelled_pools(self) -> dict[str, tuple[str, dict[str, Any]]]:
         """Pool -> its labeller, and the agreement with known classes that was noted when its prompts were labelled."""
-        pools = zip(self._labeller_of.items(), self.paths.get("labelled_pools", []), strict=True)
+        pools = zip(self._labeller_of.items(), self.given("labelled_pools"), strict=True)
         return {name: (labeller, read_notes(path).get("agreement_with_known", {})) for (name, labeller), path in pools}
 
     @cached_property
     def groups(self) -> dict[str, Arms]:
-        """Measured arms per group, base models first, by what is added to file names: nothing for ``main``."""
+        """Measured arms per group with their base models, in order, by what is added to file names: nothing for
+        ``main``."""
         measured = {name: about for name, about in self.arms.items() if name in set(self.metrics["experiment"])}
         found: dict[str, dict[str, Any]] = {}
         for name, about in measured.items():
             group = about.get("group") or "main"
             found.setdefault("" if group == "main" else f"_{group}", {})[name] = about
         return {
-            group: {**{name: measured[name] for name in bases_of(members) if name in measured}, **members}
+            group: {name: about for name, about in measured.items() if name in members or name in bases_of(members)}
             for group, members in found.items()
         }

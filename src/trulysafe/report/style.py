@@ -26,7 +26,7 @@ from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.arms import Arms, bases_of, label_of
+from trulysafe.report.run import Arms, bases_of, label_of
 
 logger = logging.getLogger(__name__)
 COLUMN, PAGE = 3.5, 7.2
@@ -104,24 +104,20 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
 
 
-def new_panels(
-    count: int, most: int, height: float, extra: float, xlabel: str, **options: Any
-) -> tuple[Figure, list[Axes]]:
+def new_panels(count: int, most: int, height: float, extra: float, label: str, **how: Any) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` panels, at most ``most`` side by side and rows evenly filled, each ``height`` inches high.
-
-    ``extra`` is the height of what surrounds the panels; the lowest panel of each column bears ``xlabel``, and alone
-    has tick labels where the panels share their horizontal axis.
-    """
+    ``extra`` is the height of what surrounds the panels; the lowest panel of each column bears ``label``, and alone
+    has tick labels where the panels share their horizontal axis."""
     down = ceil(count / most)
     across = ceil(count / down)
     width = max(COLUMN, PAGE * across / most) if down == 1 else PAGE
-    figure, grid = new_figure(width, extra + down * height, down, across, **options)
+    figure, grid = new_figure(width, extra + down * height, down, across, **how)
     for axes in grid.flat[count:]:
         axes.remove()
     for index, axes in enumerate(grid.flat[:count]):
         lowest = index >= count - across
-        axes.set_xlabel(xlabel if lowest else "")
-        axes.tick_params(axis="x", labelbottom=lowest or not options.get("sharex"))
+        axes.set_xlabel(label if lowest else "")
+        axes.tick_params(axis="x", labelbottom=lowest or not how.get("sharex"))
     return figure, list(grid.flat[:count])
 
 

@@ -4,29 +4,24 @@ Findings against the methods stand in a section of their own: a contrast that sh
 result. Nothing here judges by a threshold that the reader cannot see.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from trulysafe.report.arms import Arms, bases_of, label_of
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run, bases_of, label_of, read_json
 from trulysafe.report.table import cells, p_text, to_markdown
 from trulysafe.report.tables import contrasts, main, matched_safety
 from trulysafe.stats.limits import SIGNIFICANT
 
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "cut_off", "complies", "mixed")
-NOTE = (
-    "Shares of prompts; brackets: 95% intervals over training seeds and prompt families. The main table has them all."
-)
+NOTE = "Shares of prompts; brackets: 95% intervals over seeds and prompt families. The main table has all of them."
 
 
 def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
-    """Write the summary of a run as Markdown that also reads well in a terminal.
-
-    Its metrics, contrasts and matched safety are read, each arm is held against its ``base``; ``facts`` are sentences
-    that only the caller knows, such as the accuracy of a fitted judge.
-    """
+    """Write the summary of a run as Markdown that also reads well in a terminal. Its metrics, contrasts and matched
+    safety are read, each arm is held against its ``base``; ``facts`` are sentences such as :func:`measured_facts`."""
     rows = main.main_rows(run.metrics, run.arms)
     parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(_short(rows)), NOTE]
     if declared := contrasts.table(run):
@@ -41,25 +36,23 @@ def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
 def _short(rows: pd.DataFrame) -> pd.DataFrame:
     """The main table with intervals for the three axes alone, so that it fits a terminal."""
     bare = rows["column"].isin(("Safe EHD", "Safe IHD", "Safe MHD", "Malformed", "Truly safe"))
-    limits = rows[["ci_low", "ci_high"]].mask(bare)
-    return main.shown(rows.assign(ci_low=limits["ci_low"], ci_high=limits["ci_high"]))
+    return main.shown(rows.assign(**rows[["ci_low", "ci_high"]].mask(bare)))
 
 
 def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
     trained = rows[(rows["seeds"] == rows["seeds"].max()) & ~rows["column"].isin(("Malformed", "Truly safe"))]
     trained = trained.drop_duplicates("column")
     per_seed = [f"{row['column']} {row['n'] // row['seeds']:,}" for row in trained.to_dict("records")]
-    arms, seeds = rows["experiment"].nunique(), rows["seeds"]
-    spread = f"{seeds.max()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    lines = [f"{arms} arms, {spread} seeds each. Prompts per seed: {', '.join(per_seed)}."]
-    return "\n".join(f"- {line}" for line in [*lines, *facts])
+    arms, fewest, most = rows["experiment"].nunique(), rows["seeds"].min(), rows["seeds"].max()
+    seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seeds" if most > 1 else "1 seed"
+    scope = f"{arms} arms, {seeds} each. Prompts per seed: {', '.join(per_seed)}."
+    return "\n".join(f"- {line}" for line in [scope, *facts])
 
 
 def _counted(rows: pd.DataFrame) -> str:
     primary = rows[rows["primary"].astype(bool)]
-    shown = int((primary["p_holm"] < SIGNIFICANT).sum())
-    level = f"at the {SIGNIFICANT:.0%} level after Holm's correction"
-    differ = f"{shown} of {len(primary)} primary contrasts differ {level}."
+    differ = f"{(primary['p_holm'] < SIGNIFICANT).sum()} of {len(primary)} primary contrasts differ at the "
+    differ += f"{SIGNIFICANT:.0%} level after Holm's correction."
     counted = "No contrast was declared primary." if primary.empty else differ
     return f"{counted} Exploratory contrasts, uncorrected: {len(rows) - len(primary)}."
 
@@ -85,20 +78,68 @@ def _against(rows: pd.DataFrame, arms: Arms) -> list[str]:
 def _costs(rows: pd.DataFrame, arms: Arms) -> list[str]:
     """Arms whose interval lies wholly on the bad side of their base model's."""
     lines: list[str] = []
-    columns = {"Helpful": -1, "Over-refusal": 1, "Malformed": 1}
-    labels = dict(zip(rows["experiment"], rows["label"], strict=True))
-    for column, bad in columns.items():
-        of_column = {row["experiment"]: row for row in rows[rows["column"] == column].to_dict("records")}
-        side = "below" if bad < 0 else "above"
-        for base in bases_of(arms):
-            start = of_column.get(base)
-            members = [name for name in of_column if start and arms.get(name, {}).get("base") == base]
-            worse = [name for name in members if start and _apart(of_column[name], start, bad)]
-            if start and worse:
-                listed = ", ".join(f"{labels[name]} {of_column[name]['value']:.2f}" for name in worse)
-                lines.append(f"{column} {side} the {start['value']:.2f} of {labels[base]}, intervals apart: {listed}.")
+    for column, bad_side in {"Helpful": "below", "Over-refusal": "above", "Malformed": "above"}.items():
+        of_column = rows[rows["column"] == column].set_index("experiment")
+        for base in (name for name in bases_of(arms) if name in of_column.index):
+            start = of_column.loc[base]
+            members = of_column[[arms.get(name, {}).get("base") == base for name in of_column.index]]
+            above, below = members["ci_low"] > start["ci_high"], members["ci_high"] < start["ci_low"]
+            if len(worse := members[above if bad_side == "above" else below]):
+                listed = ", ".join(f"{row['label']} {row['value']:.2f}" for row in worse.to_dict("records"))
+                beyond = f"{column} {bad_side} the {start['value']:.2f} of {start['label']}"
+                lines.append(f"{beyond}, intervals apart: {listed}.")
     return lines
 
 
-def _apart(row: dict[Any, Any], start: dict[Any, Any], bad: int) -> bool:
-    return bool(row["ci_low"] > start["ci_high"]) if bad > 0 else bool(row["ci_high"] < start["ci_low"])
+def measured_facts(
+    *,
+    rewards: Mapping[str, Path | str],
+    labellers: Mapping[str, Path | str],
+    judges: Mapping[str, Path | str],
+    pairs: Mapping[str, Mapping[str, Any]],
+) -> list[str]:
+    """Sentences about the parts of a run that stand behind its numbers: how good the fitted parts are on held-out data
+    (name -> ``metrics.json``), and what was dropped while pairs were built (name -> notes of the pair stage)."""
+    fitted = {f"Risk labeller {name}": path for name, path in labellers.items()}
+    fitted |= {f"Judge {name}": path for name, path in judges.items()}
+    return [
+        *(_reward(name, read_json(path)) for name, path in rewards.items()),
+        *(line for name, path in fitted.items() for line in _classifier(name, read_json(path))),
+        *(_pairs(name, notes) for name, notes in pairs.items()),
+    ]
+
+
+def _reward(name: str, metrics: Mapping[str, Mapping[str, float]]) -> str:
+    per_class = ", ".join(f"{risk} {scores['soft']:.2f}" for risk, scores in metrics.items() if risk != "all")
+    overall = metrics["all"]
+    return (
+        f"Reward {name}: ranks {overall['soft']:.2f} of {overall['n']} held-out pairs right ({per_class}); both signs "
+        f"right {overall['true']:.2f}; AUC {overall['auc']:.2f}; Brier score {overall['brier']:.3f}."
+    )
+
+
+def _classifier(name: str, metrics: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence on each part that was tested; metrics are of one part, or of several by name."""
+    parts = {name: metrics} if "scores" in metrics else {f"{name} ({part})": of for part, of in metrics.items()}
+    for part, tested in parts.items():
+        if not isinstance(tested, Mapping) or "scores" not in tested:
+            continue
+        chosen, baseline = (tested["scores"][tested[which]] for which in ("chosen", "baseline"))
+        twice = tested.get("label_agreement", {})
+        said = f"{part}: macro-F1 {chosen['macro_f1']:.2f}, accuracy {chosen['accuracy']:.2f}"
+        said += f", kappa {chosen['kappa']:.2f} on {chosen['n']} held-out rows"
+        said += f" (words alone: {baseline['macro_f1']:.2f})." if tested["baseline"] == "words" else "."
+        if "as_judged" in tested["scores"]:
+            said += f" As the safety figures count: kappa {tested['scores']['as_judged']['kappa']:.2f}."
+        if "unparsed" in tested:
+            said += f" Without a readable answer: {tested['unparsed']}."
+        if "macro_f1" in twice:
+            said += f" {twice['disagreeing']} of the {twice['prompts']} prompts that were labelled more than once "
+            said += f"have different labels; one such label predicts another with macro-F1 {twice['macro_f1']:.2f}."
+        yield said
+
+
+def _pairs(name: str, notes: Mapping[str, Any]) -> str:
+    kept = ", ".join(f"{risk} {count}" for risk, count in sorted(notes["pairs"].items()))
+    lost = "; ".join(f"{reason}: {sum(counts.values())}" for reason, counts in sorted(notes["dropped"].items()))
+    return f"Pairs {name}: {kept or 'none'}. Dropped: {lost or 'none'}."

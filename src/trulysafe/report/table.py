@@ -27,11 +27,9 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of a table with its limits, NaN where there are none; as text ``0.87 [0.82, 0.91]``.
-
-    ``form`` is how it is written, as in an f-string, or a function of the number; ``missing`` stands in the place of a
-    missing value; ``note`` follows the number and its limits.
-    """
+    """A number of a table with its limits, NaN where there are none; as text ``0.87 [0.82, 0.91]``. ``form`` is how it
+    is written, as in an f-string, or a function of the number; ``missing`` stands in the place of a missing value;
+    ``note`` follows the number and its limits."""
 
     value: float
     low: float = nan
@@ -74,15 +72,11 @@ def p_text(p_value: float) -> str:
     return "" if isnan(p_value) else "< 0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
 
 
-def spread(
-    rows: pd.DataFrame, columns: Iterable[str], about: Mapping[str, str], line: str | list[str] = "experiment"
-) -> pd.DataFrame:
+def spread(rows: pd.DataFrame, columns: Iterable[str], about: Mapping, line: str | list = "experiment") -> pd.DataFrame:
     """Lay cells out for reading: one line per arm (or per value of ``line``), in the order in which they occur.
-
     ``rows`` has the columns ``line``, column and cell, at most one row per line and column, and those that ``about``
     names: column that is the same in all cells of a line -> its header, in front of the cells. ``columns`` are the
-    values of ``column`` in the order to show them; those that no line has are left out.
-    """
+    values of ``column`` in the order to show them; those that no line has are left out."""
     wide = rows.pivot(index=line, columns="column", values="cell")
     wide = wide.reindex(columns=[column for column in columns if column in wide]).fillna("")
     heads = rows.drop_duplicates(line).set_index(line, drop=False)[list(about)].rename(columns=about)

@@ -4,8 +4,6 @@ A fit has a seed (initial values, order, validation pairs), so every reward is f
 the spread of fits beside that of prompts. Other training pairs are not drawn; an interval speaks about fits on these.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,10 +21,8 @@ from trulysafe.stats.comparisons import holm, paired_difference
 
 OUTCOMES = ("ranked", "sign", "brier", "gamma_gap")
 """Outcomes of a held-out pair: see :func:`pair_outcomes`."""
-COLUMNS = [
-    "ablation", "choice", "primary", "a", "b", "metric", "value_a", "value_b", "difference", "n", "seeds", "families",
-    "stderr", "ci_low", "ci_high", "p_value", "p_holm",
-]  # fmt: skip
+COLUMNS = "ablation choice primary a b metric value_a value_b difference n seeds families".split()
+COLUMNS += "stderr ci_low ci_high p_value p_holm".split()
 
 
 def held_out_rewards(
@@ -37,15 +33,9 @@ def held_out_rewards(
     baseline: str | None = None,
 ) -> pd.DataFrame:
     """Calibrated rewards of the held-out pairs, by ``fits`` on the others with the seeds ``seed``, ``seed`` + 1, ...
-
-    Arrays, index (with family) and options are those of :func:`trulysafe.reward.stage.fit_stage`, which
-    makes the first of these fits. A ``baseline`` takes the place of the hybrid reward; it has no seed and is fitted
-    once.
-
-    Returns:
-        Columns pair_id, family (the prompt's own where the data names none), seed, safe, unsafe; one row per held-out
-        pair and fit.
-    """
+    Arrays, index (with family) and options are those of :func:`trulysafe.reward.stage.fit_stage`, which makes the first
+    of these fits. A ``baseline`` takes the place of the hybrid reward; it has no seed and is fitted once. Returns one
+    row per held-out pair and fit: pair_id, family (the prompt's own where the data names none), seed, safe, unsafe."""
     fit_rows, test_rows = held_out_rows(index, options["test_share"])
     safe, unsafe = (arrays[side].float().numpy() for side in ("safe", "unsafe"))
     held = index.iloc[test_rows].reset_index(drop=True)
@@ -62,13 +52,10 @@ def held_out_rewards(
 
 
 def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
-    """Outcomes of pairs from their calibrated rewards, arrays [pairs].
-
-    ``ranked``: 1 where the safe response wins, a half for a tie. ``sign``: share of both responses on the right side of
-    0. ``brier``: squared error of ``sigmoid(reward)`` as the probability of a safe response, mean of both.
-    ``gamma_gap``: label confidence of the pair less that of the pair with its label flipped (per pair, the paper's
-    alpha and floor).
-    """
+    """Outcomes of pairs from their calibrated rewards, arrays [pairs]. ``ranked``: 1 where the safe response wins, a
+    half for a tie. ``sign``: share of both responses on the right side of 0. ``brier``: squared error of
+    ``sigmoid(reward)`` as the probability of a safe response, mean of both. ``gamma_gap``: label confidence of the pair
+    less that with its label flipped, with the paper's alpha and floor."""
     safe, unsafe = (np.asarray(side, dtype=float) for side in (safe, unsafe))
     sides = torch.tensor(safe), torch.tensor(unsafe)
     given, flipped = (label_confidence(*pair, per_pair=True).numpy() for pair in (sides, sides[::-1]))
@@ -80,9 +67,7 @@ def pair_outcomes(safe: Any, unsafe: Any) -> dict[str, np.ndarray]:
     }
 
 
-def reward_ablation_rows(
-    rewards: Mapping[str, pd.DataFrame], ablations: Mapping[str, Mapping[str, Any]]
-) -> pd.DataFrame:
+def reward_ablation_rows(rewards: Mapping[str, pd.DataFrame], ablations: Mapping[str, Mapping]) -> pd.DataFrame:
     """Difference of each reward to its default in every outcome, on the pairs that were held out of both.
 
     Args:
@@ -90,19 +75,14 @@ def reward_ablation_rows(
         ablations: name -> ``a`` and ``b`` (names in ``rewards``; the difference is a - b), ``choice`` (what differs,
             for reading) and ``primary`` (default true).
 
-    Returns:
-        One row per ablation and outcome, columns :data:`COLUMNS`; ``n`` counts pairs times fits. ``p_holm`` is
-        corrected over all :data:`OUTCOMES` of all primary ablations together and missing for the others; where the
-        difference is the same everywhere, so that there is no p-value, it counts with 1.
-
-    Raises:
-        UserError: two rewards that share no held-out pair.
+    Returns one row per ablation and outcome, columns :data:`COLUMNS`; ``n`` counts pairs times fits. ``p_holm`` is
+    corrected over all :data:`OUTCOMES` of all primary ablations together and missing for the others; where there is no
+    p-value, as the difference is the same everywhere, it counts with 1. UserError: two rewards share no held-out pair.
     """
     rows = []
     for name, about in ablations.items():
         a, b = _matched(name, rewards[about["a"]], rewards[about["b"]])
-        shared = {"ablation": name, "choice": about["choice"], "primary": about.get("primary", True)}
-        shared |= {"a": about["a"], "b": about["b"], "n": len(a)}
+        shared = {"ablation": name, "primary": True, **about, "n": len(a)}
         shared |= {"seeds": a["seed"].nunique(), "families": a["family"].nunique()}
         rows += [{**shared, **row} for row in _tested(a, b)]
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -120,10 +100,8 @@ def _matched(name: str, a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame,
     keys = ["seed", "pair_id"]
     shared = sides[0][keys].merge(sides[1][keys]).sort_values(keys)
     if shared.empty:
-        raise UserError(
-            f"report.reward_ablations.{name}: the two rewards share no held-out pair. Give both the same datasets, and "
-            "rows that overlap."
-        )
+        where = f"report.reward_ablations.{name}"
+        raise UserError(f"{where}: the two rewards share no held-out pair. Give both the same datasets and rows.")
     return shared.merge(sides[0]), shared.merge(sides[1])
 
 

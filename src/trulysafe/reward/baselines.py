@@ -4,8 +4,6 @@ Every method is a *fitter*: given paired states and groups it returns a *scorer*
 that are positive for responses it takes for safe.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -88,5 +86,4 @@ BASELINES: dict[str, Fitter] = {
     "concatenated": chosen_on_inner_folds({strength: concatenated(strength) for strength in (0.0001, 0.001, 0.01)}, 3),
     "mean_of_layers": mean_of_layers,
 }
-"""What a hybrid reward may be compared with, on its own states; what is chosen (layer, regularisation) is chosen on
-inner folds."""
+"""What a hybrid reward may be compared with, on its own states; layer and regularisation are chosen on inner folds."""

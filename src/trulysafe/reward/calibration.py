@@ -5,8 +5,6 @@ turn a raw reward into the log-odds of a safe response: the pairwise margin leav
 reads it against 0.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -18,11 +16,9 @@ from trulysafe.reward.model import HybridReward
 from trulysafe.reward.states import paired_states
 
 STATE_NORM = 8.0
-"""Root mean square norm of a standardised state: near that of Llama-2-7B's raw states, averaged over layers, less their
-mean."""
+"""Root mean square norm of a standardised state: near that of Llama-2-7B's centred states, mean of layers."""
 FLATTEST = 1e-3
-"""Least slope of the calibrated reward per standard deviation of the raw one: a reward no better than chance stays near
-0."""
+"""Least slope of the calibrated reward per standard deviation of the raw one: one that ranks by chance stays near 0."""
 
 
 def set_standardisation(model: HybridReward, states: Tensor, how: str) -> None:
@@ -54,10 +50,8 @@ def calibrate(model: HybridReward, safe_states: Any, unsafe_states: Any) -> Hybr
 
 def platt(safe_rewards: np.ndarray, unsafe_rewards: np.ndarray) -> tuple[float, float]:
     """Offset and temperature of least log loss of ``sigmoid((r - offset) / temperature)``, safe = 1 (Platt 1999).
-
     Platt's smoothed targets keep the temperature above 0 where the classes are separable; it is also kept from turning
-    the reward round where they are mixed up. 16 rewards a side give at most ``sigmoid = 17/18``.
-    """
+    the reward round where they are mixed up. 16 rewards a side give at most ``sigmoid = 17/18``."""
     rewards = np.concatenate([safe_rewards, unsafe_rewards])
     centre, spread = float(rewards.mean()), float(rewards.std()) or 1.0
     safe, unsafe = len(safe_rewards), len(unsafe_rewards)

@@ -6,8 +6,6 @@ zero, so each epoch sets every safe response against a random unsafe one. *Stand
 with the states, so a learning rate means something only for states of a known size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -38,12 +36,10 @@ def fit_hybrid_reward(
 ) -> HybridReward:
     """Fit probes and gates by ``-log sigmoid(r_safe - r_unsafe - margin)``, with Adam (betas 0.9, 0.999).
 
-    Epochs, learning rate, weight decay, margin and the 90/10 split are RBRM's; standardisation and calibration are
-    ours.
+    Epochs, learning rate, weight decay, margin and 90/10 split are RBRM's; standardisation and calibration are ours.
 
     Args:
-        safe_states: pooled states of the safe responses, array or tensor [N, L, D].
-        unsafe_states: the same for the unsafe ones; row i is paired with row i.
+        safe_states, unsafe_states: pooled states of the responses, array or tensor [N, L, D], row i paired with row i.
         groups: one label per pair; pairs of one group (prompt, duplicates) are never split between training and
             validation.
         seed: of the initial values, the order and the split.
@@ -73,12 +69,10 @@ def fit_hybrid_reward(
         best: tuple[tuple[float, float], dict[str, Tensor]] = (-np.inf, -np.inf), {}
         for _ in range(how.epochs):
             for rows in _batches(len(train), how, generator):
-                safe_side, unsafe_side = (
-                    _outputs(model, side[row], probes_only) for side, row in zip(pairs, rows, strict=True)
-                )
+                good, bad = (_outputs(model, side[row], probes_only) for side, row in zip(pairs, rows, strict=True))
                 model.zero_grad()
                 # in the first of two stages each layer's probe has its own loss: a sum, so that they share no gradient
-                reward_margin_loss(safe_side, unsafe_side, how.margin).mean(dim=0).sum().backward()
+                reward_margin_loss(good, bad, how.margin).mean(dim=0).sum().backward()
                 optimiser.step()
             if how.early_stopping and not probes_only and (score := _score(model, validation, how)) > best[0]:
                 best = score, {name: value.detach().clone() for name, value in model.named_parameters()}
@@ -86,10 +80,9 @@ def fit_hybrid_reward(
     model.zero_grad()
     model.eval()
     if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
-        raise UserError(
-            f"reward: the fit diverged with learning_rate={how.learning_rate} and standardise={how.standardise}. Lower "
-            "the learning rate, or set standardise to global."
-        )
+        do = "Lower the learning rate, or set standardise to global."
+        set_to = f"learning_rate={how.learning_rate} and standardise={how.standardise}"
+        raise UserError(f"reward: the fit diverged with {set_to}. {do}")
     if how.calibrate and how.closed:
         model.offset.fill_(zero)
     elif how.calibrate:
@@ -103,19 +96,15 @@ def fit_token_reward(
     """Fit a hybrid reward on states of response tokens: endpoint probes are out of distribution in mid-response.
 
     Args:
-        safe_tokens: states of sampled tokens of the safe responses, [N, k, L, D], see
-            :func:`trulysafe.models.representations.extract_tokens`; token i is paired with token i of
-            ``unsafe_tokens``.
-        unsafe_tokens: the same for the unsafe ones.
+        safe_tokens, unsafe_tokens: states of sampled tokens, [N, k, L, D], token i paired with token i
+            (:func:`trulysafe.models.representations.extract_tokens`).
         groups: one label per pair of responses; a response is never split between training and validation.
         options: of :func:`fit_hybrid_reward`. ``calibrate`` is off by default: token rewards are centred and scaled by
             constants of the training split instead (:mod:`trulysafe.reward.token_scale`).
     """
     if safe_tokens.ndim != 4 or safe_tokens.shape != unsafe_tokens.shape:
-        raise UserError(
-            f"token reward: states of shape {tuple(safe_tokens.shape)} and {tuple(unsafe_tokens.shape)}; both must be "
-            "[pairs, tokens, layers, width]."
-        )
+        found = f"states of shape {tuple(safe_tokens.shape)} and {tuple(unsafe_tokens.shape)}"
+        raise UserError(f"token reward: {found}; both must be [pairs, tokens, layers, width].")
     pairs, tokens = safe_tokens.shape[:2]
     repeated = np.repeat(np.arange(pairs) if groups is None else np.asarray(groups), tokens).tolist()
     safe, unsafe = (side.reshape(pairs * tokens, *side.shape[2:]) for side in (safe_tokens, unsafe_tokens))
@@ -124,10 +113,8 @@ def fit_token_reward(
 
 def classifier(safe: np.ndarray, unsafe: np.ndarray, strength: float = STRENGTH) -> Pipeline:
     """Fit an L2-regularised logistic regression (``strength`` is C) on standardised features [N, features], safe = 1.
-
     Where features outnumber rows they are first rotated into the span of the rows: the penalty is blind to rotations,
-    so the solution is the same and found many times faster. ``decision_function`` gives log-odds of a safe response.
-    """
+    so the solution is the same and found many times faster. ``decision_function`` gives log-odds of a safe response."""
     rows, labels = np.concatenate([safe, unsafe]), np.repeat([1, 0], [len(safe), len(unsafe)])
     rotation = [KernelPCA(kernel="linear", eigen_solver="dense")] if rows.shape[1] > len(rows) else []
     return make_pipeline(StandardScaler(), *rotation, LogisticRegression(C=strength, max_iter=1000)).fit(rows, labels)
@@ -174,7 +161,6 @@ def _batches(count: int, how: FitOptions, generator: torch.Generator) -> Iterato
 
 
 def _outputs(model: HybridReward, standard: Tensor, probes_only: bool) -> Tensor:
-    """Probe outputs [N, L], or rewards as one column [N, 1]."""
     scores = model.scores(standard)
     return scores if probes_only else model.combine(scores)[:, None]
 

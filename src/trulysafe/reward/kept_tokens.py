@@ -1,8 +1,6 @@
 """Which tokens a mask keeps in a few harmless pairs, token by token, to look at."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +11,6 @@ from trulysafe.common.ids import unit_interval
 from trulysafe.methods.masks import hysteresis_state, training_mask
 from trulysafe.methods.method import Mask
 from trulysafe.reward.token_scale import TokenScale
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 SHOWN = ("look_alike", "general")
 """Risk classes of the examples; harmful pairs are never shown."""
@@ -28,33 +23,25 @@ def kept_tokens(
     values: pd.DataFrame,
     scale: TokenScale,
     mask: Mask,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Any,
     examples: int = 4,
 ) -> pd.DataFrame:
     """Token rewards, hysteresis states and the mask of both responses of some harmless pairs.
 
     The mask is the rule's, without control; in training with ``reward_scope: safety`` harmless pairs are kept whole.
     The tables hold pairs (the ``examples`` of lowest hashes are shown, the classes :data:`SHOWN` in turn), their token
-    ids (rule ``reference``) and values after each token (rules ``read_rewards`` and ``read_token_rewards``).
-
-    Returns:
-        One row per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule (+1 or -1) whatever the
-        mask's rule, ``band_low`` and ``band_high`` are the edges of its dead band.
-
-    Raises:
-        UserError: there is no harmless pair, or the rule's baseline is that of a micro-batch.
+    ids (rule ``reference``) and values after each token (rules ``read_rewards`` and ``read_token_rewards``). One row
+    per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule (+1 or -1) whatever the mask's rule,
+    ``band_low`` and ``band_high`` are the edges of its dead band. UserError: there is no harmless pair, or the rule's
+    baseline is that of a micro-batch.
     """
     if mask.rule == "batch_mean":
-        raise UserError(
-            "report.kept_tokens.method: the rule 'batch_mean' has another baseline in each micro-batch, so no mask of "
-            "single responses. Name a method with the rule hysteresis or threshold."
-        )
+        why = "the rule 'batch_mean' has another baseline in each micro-batch, so no mask of single responses"
+        raise UserError(f"report.kept_tokens.method: {why}. Name a method with the rule hysteresis or threshold.")
     harmless = pairs[pairs["risk"].isin(SHOWN)]
     if harmless.empty:
-        raise UserError(
-            f"report.kept_tokens.pairs: the table holds no pair of the classes {', '.join(SHOWN)}. Name pairs that do, "
-            "or remove the key."
-        )
+        found = f"the table holds no pair of the classes {', '.join(SHOWN)}"
+        raise UserError(f"report.kept_tokens.pairs: {found}. Name pairs that do, or remove the key.")
     order = harmless["pair_id"].map(lambda pair: unit_interval(pair, "kept tokens"))
     turn = order.groupby(harmless["risk"]).rank()
     chosen = harmless.assign(turn=turn).sort_values(["turn", "risk"], ascending=[True, False]).head(examples)
@@ -67,21 +54,21 @@ def kept_tokens(
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
-def _response(
-    row: dict, number: int, side: str, scale: TokenScale, mask: Mask, tokenizer: PreTrainedTokenizerBase
-) -> pd.DataFrame:
+def _response(row: dict, number: int, side: str, scale: TokenScale, mask: Mask, tokenizer: Any) -> pd.DataFrame:
     ids = [int(token) for token in row[f"{side}_ids"]]
     rewards = torch.tensor([scale.apply(row[f"{side}_token_values"])])
     ones, is_chosen = torch.ones_like(rewards), torch.tensor([side == "chosen"])
     kept, _ = training_mask(rewards, ones, is_chosen, mask)
-    return pd.DataFrame(
-        {
-            "place": np.arange(1, len(ids) + 1),
-            "token": [tokenizer.decode([token]) for token in ids],
-            "reward": np.round(rewards[0].numpy().astype(float), 6),
-            "state": hysteresis_state(rewards, ones, mask.baseline, mask.width)[0].numpy(),
-            "kept": kept[0].numpy().astype(bool),
-            "band_low": mask.baseline - mask.width,
-            "band_high": mask.baseline + mask.width,
-        }
-    ).assign(example=number, side=side, **{key: row[key] for key in ("pair_id", "risk", "prompt")})
+    columns = {
+        "example": number,
+        "side": side,
+        **{key: row[key] for key in ("pair_id", "risk", "prompt")},
+        "place": np.arange(1, len(ids) + 1),
+        "token": [tokenizer.decode([token]) for token in ids],
+        "reward": np.round(rewards[0].numpy().astype(float), 6),
+        "state": hysteresis_state(rewards, ones, mask.baseline, mask.width)[0].numpy(),
+        "kept": kept[0].numpy().astype(bool),
+        "band_low": mask.baseline - mask.width,
+        "band_high": mask.baseline + mask.width,
+    }
+    return pd.DataFrame(columns)

@@ -3,8 +3,6 @@
 RBRM's released script swaps the legend of the classes; here every row names its class.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -16,15 +14,9 @@ from trulysafe.reward.states import paired_states
 
 
 def layer_analysis(safe_states: Any, unsafe_states: Any) -> dict[str, pd.DataFrame]:
-    """Components and divergence of both classes in every layer.
-
-    Args:
-        safe_states, unsafe_states: pooled states [N, L, D], row i paired with row i.
-
-    Returns:
-        ``pca``: layer (from 1), label (safe, unsafe), row, pc1, pc2, fitted on both classes together. ``kl``: layer,
-        kl_safe_unsafe, kl_unsafe_safe (nats), between kernel density estimates on the two components.
-    """
+    """Components and divergence of both classes in every layer; pooled states [N, L, D], row i paired with row i.
+    ``pca``: layer (from 1), label (safe, unsafe), row, pc1, pc2, fitted on both classes together. ``kl``: layer,
+    kl_safe_unsafe, kl_unsafe_safe (nats), between kernel density estimates on the two components."""
     safe, unsafe = (side.numpy() for side in paired_states(safe_states, unsafe_states))
     components, divergence = [], []
     for layer in range(1, safe.shape[1] + 1):
@@ -46,11 +38,9 @@ def principal_components(safe: np.ndarray, unsafe: np.ndarray) -> tuple[np.ndarr
 
 
 def kernel_divergence(p_points: np.ndarray, q_points: np.ndarray) -> float:
-    """Divergence KL(p || q), nats, of Gaussian kernel density estimates on points [N or M, dimensions].
-
-    By Monte Carlo over p's points, each left out of its own density, as its own kernel would count it as a certainty.
-    It can fall a little below 0 where both densities agree, and is NaN where the points do not span the plane.
-    """
+    """Divergence KL(p || q), nats, of Gaussian kernel density estimates on points [N or M, dimensions]. By Monte Carlo
+    over p's points, each left out of its own density, as its own kernel would count it as a certainty. It can fall a
+    little below 0 where both densities agree, and is NaN where the points do not span the plane."""
     try:
         p_density, q_density = gaussian_kde(p_points.T), gaussian_kde(q_points.T)
     except np.linalg.LinAlgError:

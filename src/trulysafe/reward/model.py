@@ -5,11 +5,10 @@
 In the papers' released code the probes are outside the module and never train; here probes and gates are parameters.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +19,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.files import write_json
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+_ANEW = "Delete the folder and rerun the rule."
 
 
 class HybridReward(nn.Module):
@@ -60,11 +60,8 @@ class HybridReward(nn.Module):
         nn.init.uniform_(self.gate, -bound, bound, generator=generator)
 
     def forward(self, states: Tensor) -> Tensor:
-        """Raw reward of each response, not centred on 0 (see :meth:`calibrated`): pooled states [N, L, D] -> [N].
-
-        The states may have any floating dtype; rewards are computed in the parameters'. UserError: the states are of
-        another shape.
-        """
+        """Raw reward of each response, not centred on 0 (see :meth:`calibrated`): pooled states [N, L, D] -> [N]. The
+        states may have any floating dtype; rewards have the parameters'. UserError: states of another shape."""
         return self._read(states, "[responses, layers, width]")
 
     def token_rewards(self, states: Tensor) -> Tensor:
@@ -83,11 +80,10 @@ class HybridReward(nn.Module):
     def standardised(self, states: Tensor) -> Tensor:
         """States as the probes see them, [..., L, D]: centred and scaled by the buffers, in the parameters' dtype."""
         if states.shape[-2:] != (self.num_layers, self.hidden_size):
-            raise UserError(
-                f"hybrid reward: states of {' x '.join(map(str, states.shape[-2:]))}, but the reward model was made "
-                f"for {self.num_layers} layers of width {self.hidden_size}. Use the states of the base model it was "
-                "fitted on."
-            )
+            found = " x ".join(map(str, states.shape[-2:]))
+            made = f"{self.num_layers} layers of width {self.hidden_size}"
+            do = "Use the states of the base model it was fitted on."
+            raise UserError(f"hybrid reward: states of {found}, but the reward model was made for {made}. {do}")
         return (states.to(self.probe_weight.dtype) - self.centre) / self.scale
 
     def scores(self, standardised: Tensor) -> Tensor:
@@ -112,9 +108,7 @@ class HybridReward(nn.Module):
 
     def calibrated(self, raw_rewards: Tensor) -> Tensor:
         """Centre and scale *raw rewards* (not states) so that their sigmoid is the probability of a safe response.
-
-        Label confidence reads the calibrated reward; the reward's own training always uses the raw one.
-        """
+        Label confidence reads the calibrated reward; the reward's own training always uses the raw one."""
         return (raw_rewards - self.offset) / self.temperature
 
     def _own_precision(self) -> torch.autocast:
@@ -123,50 +117,39 @@ class HybridReward(nn.Module):
 
     def save_pretrained(self, directory: Path | str, identity: Mapping[str, object] | None = None) -> None:
         """Write ``model.safetensors`` and ``config.json`` into ``directory``, which is made if it is not there.
-
-        ``identity`` tells the base model (and pooling) apart, as JSON values; the model's own if none is given.
-        """
+        ``identity`` tells the base model (and pooling) apart, as JSON values; the model's own if none is given."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         save_file(tensors, directory / WEIGHTS_FILE)
         config = {"kind": "hybrid_reward", "num_layers": self.num_layers, "hidden_size": self.hidden_size}
-        write_json(
-            directory / CONFIG_FILE, config | {"identity": dict(self.identity if identity is None else identity)}
-        )
+        identity = self.identity if identity is None else identity
+        write_json(directory / CONFIG_FILE, config | {"identity": dict(identity)})
 
     @classmethod
-    def from_pretrained(
-        cls, directory: Path | str, expected_identity: Mapping[str, object] | None = None
-    ) -> HybridReward:
+    def from_pretrained(cls, directory: Path | str, expected_identity: Mapping[str, object] | None = None) -> Self:
         """Read a reward written by :meth:`save_pretrained` (UserError: files are missing or damaged, or the stored
         identity differs in a key of ``expected_identity``)."""
         config = _read_config(Path(directory))
         for key, expected in (expected_identity or {}).items():
             stored = config["identity"].get(key)
             if stored != expected:
-                raise UserError(
-                    f"{directory}: this reward model was fitted for {key}={stored!r}, but is used with "
-                    f"{key}={expected!r}. States of one base model mean nothing to another: fit a reward model for the "
-                    "one you use."
-                )
+                used = f"this reward model was fitted for {key}={stored!r}, but is used with {key}={expected!r}"
+                do = "States of one base model mean nothing to another: fit a reward model for the one you use."
+                raise UserError(f"{directory}: {used}. {do}")
         with torch.random.fork_rng(devices=[]):  # what is drawn here is overwritten
             model = cls(config["num_layers"], config["hidden_size"])
         model.identity = config["identity"]
         try:
             model.load_state_dict(load_file(Path(directory) / WEIGHTS_FILE))
         except Exception as error:
-            raise UserError(
-                f"{directory}/{WEIGHTS_FILE}: not readable ({error}). Delete the folder and rerun the rule."
-            ) from error
+            raise UserError(f"{directory}/{WEIGHTS_FILE}: not readable ({error}). {_ANEW}") from error
         return model
 
 
 def reward_margin_loss(safe_reward: Tensor, unsafe_reward: Tensor, margin: float = 1.0) -> Tensor:
-    """Pairwise loss that fits the hybrid reward (RBRM): ``-log sigmoid(r_safe - r_unsafe - margin)``, per pair.
-
-    Rewards are raw, never calibrated, and of one shape; ``margin`` is by how much the safe one should win.
-    """
+    """Pairwise loss that fits the hybrid reward (RBRM): ``-log sigmoid(r_safe - r_unsafe - margin)``, per pair. Rewards
+    are raw, never calibrated, and of one shape; ``margin`` is by how much the safe one should win."""
     return -F.logsigmoid(safe_reward - unsafe_reward - margin)
 
 
@@ -179,11 +162,8 @@ def _read_config(directory: Path) -> dict:
             if type(config[key]) is not int or config[key] < 1:
                 raise ValueError(f"{key} is {config[key]!r}, not a whole number of at least 1")
     except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: file not found; a reward model is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
-        ) from error
+        files = f"{CONFIG_FILE} and {WEIGHTS_FILE}"
+        raise UserError(f"{path}: file not found; a reward model is a folder with {files}.") from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"{path}: not the configuration of a reward model ({error!r}). Delete the folder and rerun the rule."
-        ) from error
+        raise UserError(f"{path}: not the configuration of a reward model ({error!r}). {_ANEW}") from error
     return config

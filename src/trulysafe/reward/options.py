@@ -1,7 +1,5 @@
 """Options of a fit of the hybrid reward, known without torch."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -22,10 +20,7 @@ class FitOptions(PublicTable):
     learning_rate: NotNegative = Field(1e-3, description="Of Adam.")
     weight_decay: NotNegative = Field(0.01, description="Of Adam (added to the gradient).")
     margin: Number = Field(1.0, description="By how much the safe response should win.")
-    two_stage: Flag = Field(
-        False,
-        description="Train each layer's probe on its own first and the gates second, in place of all together.",
-    )
+    two_stage: Flag = Field(False, description="Train each layer's probe on its own first, the gates second.")
     initialise: Literal["random", "probes", "stack"] = Field(
         "random",
         description="`random` (paper); `probes`: each layer's logistic regression (regularised, fitted apart) and "
@@ -68,15 +63,11 @@ class FitOptions(PublicTable):
         if self.moves == "none":
             self._refuse_training()
         if self.two_stage and self.trained not in (None, "all"):
-            raise error_at(
-                "trained",
-                f"{self.trained!r} with two_stage: two stages train probes and gates in turn. Set trained to all.",
-            )
+            why = f"{self.trained!r} with two_stage: two stages train probes and gates in turn"
+            raise error_at("trained", f"{why}. Set trained to all.")
         if not self.validation_share and ((self.calibrate and not self.closed) or self.early_stopping):
-            raise error_at(
-                "validation_share",
-                "0 leaves no pairs for calibrate and early_stopping. Raise it, or set both off.",
-            )
+            do = "Raise it, or set both off."
+            raise error_at("validation_share", f"0 leaves no pairs for calibrate and early_stopping. {do}")
         return self
 
     @property
@@ -94,8 +85,5 @@ class FitOptions(PublicTable):
             raise error_at("trained", "'none' would leave random weights. Set initialise to stack or probes.")
         for key in ("epochs", "learning_rate", "weight_decay", "margin", "pairing", "early_stopping", "batch_size"):
             if getattr(self, key) != type(self).model_fields[key].default:
-                raise error_at(
-                    key,
-                    f"has no effect, since initialise: {self.initialise} is not trained on. Leave it out, or set "
-                    "trained to all, or initialise to random.",
-                )
+                why = f"has no effect, since initialise: {self.initialise} is not trained on"
+                raise error_at(key, f"{why}. Leave it out, or set trained to all, or initialise to random.")

@@ -1,20 +1,15 @@
 """Rewards of given responses, read from the states of the frozen base model; computed once per pair table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from trulysafe.models.layer_states import LayerStates, find_decoder
-from trulysafe.models.scoring import in_buckets, length
-from trulysafe.models.tokens import Encoded
+from trulysafe.models.scoring import in_buckets
+from trulysafe.models.tokens import Encoded, length
 from trulysafe.reward.model import HybridReward
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 class Rewards(NamedTuple):
@@ -25,31 +20,20 @@ class Rewards(NamedTuple):
 
 
 def read_rewards(
-    model: PreTrainedModel,
-    conversations: Sequence[Encoded],
-    pad: int,
-    batch_size: int,
-    reward: HybridReward,
-    token_reward: HybridReward,
+    model: Any, conversations: Sequence[Encoded], pad: int, batch_size: int, reward: HybridReward, tokens: HybridReward
 ) -> list[Rewards]:
-    """Rewards of each response from the states of the base model, without the LM head.
-
-    Args:
-        model: that the rewards were fitted on.
-        conversations: tokenised prompts and responses.
-        pad: id to pad with; its positions are masked.
-        batch_size: conversations per forward; they are bucketed by length.
-        reward, token_reward: read at the endpoint and calibrated; read after every response token.
-    """
+    """Rewards of each response from the states of the base model that they were fitted on, without the LM head. ``pad``
+    is the id to pad with, whose positions are masked; ``batch_size`` conversations of like length go through the model
+    at a time. ``reward`` is read at the endpoint and calibrated, ``tokens`` after every response token."""
     decoder, _, _ = find_decoder(model)
 
     def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[Rewards]:
         with ExitStack() as stack:
             endpoint = stack.enter_context(LayerStates(model, positions=ends))
-            prefix = stack.enter_context(LayerStates(model, transform=token_reward.probe))
+            prefix = stack.enter_context(LayerStates(model, transform=tokens.probe))
             decoder(input_ids=ids, attention_mask=attention, use_cache=False)
         rewards = reward.calibrated(reward(endpoint.stacked())).tolist()
-        values = token_reward.combine(prefix.stacked())
+        values = tokens.combine(prefix.stacked())
         spans = [slice(len(item.prompt_ids), length(item)) for item in batch]
         return [Rewards(rewards[row], values[row, span].tolist()) for row, span in enumerate(spans)]
 
@@ -57,7 +41,7 @@ def read_rewards(
 
 
 def endpoint_rewards(
-    model: PreTrainedModel, conversations: Sequence[Encoded], pad: int, batch_size: int, reward: HybridReward
+    model: Any, conversations: Sequence[Encoded], pad: int, batch_size: int, reward: HybridReward
 ) -> list[float]:
     """Calibrated reward of each response at its endpoint; arguments as in :func:`read_rewards`."""
     decoder, _, _ = find_decoder(model)

@@ -4,8 +4,6 @@ Stacked generalisation (Wolpert 1992) with weights that are not negative (Breima
 and temperature set, by scores of responses whose group the probes did not see: no pair is held out for any of it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.optimize import nnls
@@ -21,16 +19,10 @@ SHRINKAGE = 0.3
 
 
 def set_stack(model: HybridReward, safe: Tensor, unsafe: Tensor, groups: np.ndarray) -> float:
-    """Make the model the stack of its layers' ridge probes; its raw reward is then in units of log-odds.
-
-    Args:
-        model: gets probes, and gates of zeros, which let half of each probe through.
-        safe, unsafe: states as the model standardises them, [N, L, D].
-        groups: code of each pair's group, [N].
-
-    Returns:
-        The reward at which either side is as likely, by the scores of groups left out.
-    """
+    """Make the model the stack of its layers' ridge probes; its raw reward is then in units of log-odds. The model gets
+    probes, and gates of zeros, which let half of each probe through. States are as it standardises them, [N, L, D],
+    ``groups`` the code of each pair's group, [N]. Returns the reward at which either side is as likely, by the scores
+    of groups left out."""
     count, codes = len(safe), np.tile(groups, 2)
     target = np.repeat([1.0, -1.0], count)
     both = torch.cat([safe, unsafe])

@@ -1,7 +1,5 @@
 """Pairs of states as the reward stage takes them: checked, grouped, divided; and what the folder of a reward holds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,15 +26,11 @@ def paired_states(safe_states: Any, unsafe_states: Any, minimum: int = MINIMUM_P
     safe, unsafe = (_tensor(states, side) for states, side in ((safe_states, "safe"), (unsafe_states, "unsafe")))
     for states, side in ((safe, "safe"), (unsafe, "unsafe")):
         if len(states) == 0:
-            raise UserError(
-                f"reward: there are no {side} states, one class only. A reward needs pairs of safe and unsafe "
-                "responses."
-            )
+            do = "A reward needs pairs of safe and unsafe responses."
+            raise UserError(f"reward: there are no {side} states, one class only. {do}")
     if safe.shape != unsafe.shape:
-        raise UserError(
-            f"reward: safe states {tuple(safe.shape)} and unsafe states {tuple(unsafe.shape)} must be paired: same "
-            "responses, layers and width, row i with row i."
-        )
+        found = f"safe states {tuple(safe.shape)} and unsafe states {tuple(unsafe.shape)}"
+        raise UserError(f"reward: {found} must be paired: same responses, layers and width, row i with row i.")
     if len(safe) < minimum:
         raise UserError(f"reward: {len(safe)} pairs are too few, at least {minimum} are needed. Annotate more pairs.")
     return safe, unsafe
@@ -58,14 +52,11 @@ def split_rows(codes: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, 
         return rows, rows[:0]
     groups = len(np.unique(codes))
     if groups < 2:
-        raise UserError(
-            "reward: all pairs are of one group, so none can be held out. Give finer groups or validation_share: 0."
-        )
+        do = "Give finer groups or validation_share: 0."
+        raise UserError(f"reward: all pairs are of one group, so none can be held out. {do}")
     if np.ceil(share * groups) >= groups:
-        raise UserError(
-            f"reward option validation_share: {share} of {len(codes)} pairs in {groups} groups leaves none to train "
-            "on. Lower it, or add pairs."
-        )
+        why = f"{share} of {len(codes)} pairs in {groups} groups leaves none to train on"
+        raise UserError(f"reward option validation_share: {why}. Lower it, or add pairs.")
     splitter = GroupShuffleSplit(1, test_size=share, random_state=stable_seed("reward split", seed))
     return next(splitter.split(rows, groups=codes))
 
@@ -87,10 +78,9 @@ def held_out_rows(index: pd.DataFrame, share: float, where: str = "rewards.<name
     test = index["group_id"].map(lambda group: unit_interval(group, "reward test") < share).to_numpy(dtype=bool)
     fit_rows, test_rows = (np.flatnonzero(side).tolist() for side in (~test, test))
     if len(fit_rows) < MINIMUM_OF_A_SPLIT or len(test_rows) < MINIMUM_OF_A_SPLIT:
-        raise UserError(
-            f"{where}: {len(index)} annotated pairs leave {len(fit_rows)} to fit and {len(test_rows)} to test; at "
-            f"least {MINIMUM_OF_A_SPLIT} of each are needed. Add pairs, or change test_share."
-        )
+        left = f"{len(index)} annotated pairs leave {len(fit_rows)} to fit and {len(test_rows)} to test"
+        do = "Add pairs, or change test_share."
+        raise UserError(f"{where}: {left}; at least {MINIMUM_OF_A_SPLIT} of each are needed. {do}")
     return fit_rows, test_rows
 
 
@@ -98,17 +88,13 @@ def _tensor(states: Any, side: str) -> Tensor:
     try:
         tensor = torch.as_tensor(np.asarray(states) if not isinstance(states, Tensor) else states).detach().float()
     except (TypeError, ValueError) as error:
-        raise UserError(
-            f"reward: {side} states of type {type(states).__name__} are no array of numbers; give an array or tensor "
-            "[pairs, layers, width]."
-        ) from error
+        found = f"{side} states of type {type(states).__name__} are no array of numbers"
+        raise UserError(f"reward: {found}; give an array or tensor [pairs, layers, width].") from error
     if tensor.dim() != 3:
         raise UserError(f"reward: {side} states of shape {tuple(tensor.shape)}; expected [pairs, layers, width].")
     finite = torch.isfinite(tensor)
     if not finite.all():
         row, layer = (int(index) for index in (~finite).nonzero()[0][:2])
-        raise UserError(
-            f"reward: {side} states, row {row}, layer {layer + 1} hold NaN or infinite values. "
-            "Extract them again in float32 or bfloat16 (float16 overflows in some models)."
-        )
+        do = "Extract them again in float32 or bfloat16 (float16 overflows in some models)."
+        raise UserError(f"reward: {side} states, row {row}, layer {layer + 1} hold NaN or infinite values. {do}")
     return tensor

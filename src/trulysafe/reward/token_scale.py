@@ -1,11 +1,8 @@
 """Token rewards r_t for AMA: how prefix values v_t of any source become them (Equilibrate RLHF, section on AMA).
 
 Nothing released computes them. A value is used as it is (``level``) or as its increment (``difference``), centred and
-scaled by constants of the training split, so that the baseline 0 and the width of the hysteresis band mean the same for
-every source.
+scaled by constants of the training split: baseline 0 and width of the hysteresis band mean the same for every source.
 """
-
-from __future__ import annotations
 
 import itertools
 import json
@@ -43,28 +40,22 @@ def prefix_form(values: Sequence[float], form: str) -> list[float]:
 
 
 def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) -> list[float]:
-    """Implicit token rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats (UserError: the two do not
-    belong to the same tokens)."""
+    """Implicit rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats (UserError: unlike lengths)."""
     if len(policy_logps) != len(reference_logps):
-        raise UserError(
-            f"implicit token rewards: {len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of "
-            "the reference; compute both with the same tokenizer on the same response."
-        )
+        found = f"{len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of the reference"
+        do = "compute both with the same tokenizer on the same response"
+        raise UserError(f"implicit token rewards: {found}; {do}.")
     return [policy - reference for policy, reference in zip(policy_logps, reference_logps, strict=True)]
 
 
 def fit_scale(responses: Sequence[Sequence[float]], form: str) -> TokenScale:
-    """Centre and scale (mean and standard deviation over all tokens) of a form on the training split.
-
-    ``responses`` holds the prefix values of safe and unsafe ones in equal numbers, so that the centre lies between.
-    UserError: no values, or values that are not finite.
-    """
+    """Centre and scale (mean and standard deviation over all tokens) of a form on the training split. ``responses``
+    holds the prefix values of safe and unsafe ones in equal numbers, so that the centre lies between. UserError: no
+    values, or values that are not finite."""
     values = np.array([value for response in responses for value in prefix_form(response, form)])
     if not len(values) or not np.isfinite(values).all():
-        raise UserError(
-            "token rewards: the prefix values of the training split are empty or not finite; check the states they "
-            "were read from."
-        )
+        found = "the prefix values of the training split are empty or not finite"
+        raise UserError(f"token rewards: {found}; check the states they were read from.")
     centre, spread = float(values.mean()), float(values.std())
     # values that differ by rounding only are constant
     return TokenScale(form, centre, spread if spread > 1e-9 * max(1.0, abs(centre)) else 1.0)
@@ -80,9 +71,8 @@ def load_scale(path: Path | str, form: str) -> TokenScale:
     try:
         stored = dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: not the constants of token rewards ({error}). Delete the reward's folder and rerun its rule."
-        ) from error
+        do = "Delete the reward's folder and rerun its rule."
+        raise UserError(f"{path}: not the constants of token rewards ({error}). {do}") from error
     if form not in stored:
         raise not_accepted("mask.form", form, stored)
     return TokenScale(**stored[form])

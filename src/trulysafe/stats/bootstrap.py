@@ -4,8 +4,6 @@ Seeds are drawn with replacement, families are drawn with replacement, and an an
 weights (Owen 2007). :mod:`trulysafe.stats` says how the variance becomes intervals and tests, and why.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,19 +91,15 @@ def _numbers(name: str, values: ArrayLike) -> Array:
         raise UserError(f"statistics: {name} has shape {array.shape}. Accepted: one number per answer, at least one.")
     if not np.isfinite(array).all():
         row = int((~np.isfinite(array)).argmax())
-        raise UserError(
-            f"statistics: {name}, row {row} is {array[row]}. Remove answers that were not scored, or score them."
-        )
+        raise UserError(f"statistics: {name}, row {row} is {array[row]}. Score such answers, or leave them out.")
     return array
 
 
 def _labels(name: str, groups: ArrayLike) -> np.ndarray:
     missing = pd.isna(np.asarray(groups, dtype=object))
     if missing.any():
-        raise UserError(
-            f"statistics: {name}, row {int(missing.argmax())} is missing. Accepted: {name} without missing values. "
-            "Give every answer its label, or leave the answer out."
-        )
+        found = f"row {int(missing.argmax())} is missing. Accepted: {name} without missing values"
+        raise UserError(f"statistics: {name}, {found}. Give every answer its label, or leave the answer out.")
     return np.asarray(groups)
 
 
@@ -178,7 +172,7 @@ def mean_of(cells: Cells) -> Statistic:
     return statistic
 
 
-def product_of(pair: tuple[Cells, Cells]) -> Statistic:
+def product_of(pair: Sequence[Cells]) -> Statistic:
     """Mean over seeds of one set's share times the other's; their families are axes of their own."""
 
     def statistic(weights: Sequence[Array]) -> Array:
@@ -192,9 +186,8 @@ def _share(sums: Array, counts: Array) -> Array:
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
 
-def product_sizes(pair: tuple[Cells, Cells]) -> tuple[int, ...]:
-    """Numbers of seeds and of each set's families (UserError: the sets have not the same seeds, or a seed answered only
-    one of them)."""
+def product_sizes(pair: Sequence[Cells]) -> tuple[int, ...]:
+    """Numbers of seeds and of each set's families (UserError: the sets' seeds differ, or one answered only one set)."""
     seeds = {cells.counts.shape[0] for cells in pair}
     if len(seeds) > 1 or any((cells.counts.sum(axis=1) == 0).any() for cells in pair):
         raise UserError("a product of shares needs answers of every seed on both sets. Evaluate every seed on both.")

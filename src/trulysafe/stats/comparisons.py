@@ -1,7 +1,5 @@
 """Two sides on the same prompts: paired differences, their tests, and Holm's correction over a family of tests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,17 +23,14 @@ def paired_difference(
 ) -> Difference:
     """Mean of a - b over the same prompts, with interval and two-sided p-value.
 
-    Both sides are outcomes, row by row for the same prompt (and seed), shape [answers]; all else and errors as in
-    :func:`trulysafe.stats.intervals.interval`.
+    Both sides are outcomes, row by row for the same prompt (and seed), shape [answers]; all else and the UserErrors as
+    in :func:`trulysafe.stats.intervals.interval`.
 
     Returns:
         For 0/1 outcomes of one seed without families (or with one prompt in each) the interval of Agresti and Min
         (2005) and the p-value of the same statistic; for other unclustered values Student's paired test; with clusters
         the crossed bootstrap of the differences and its t-test. Where every difference is the same, (seed, family)
         cells count in place of prompts for 0/1 outcomes; other outcomes have neither limits nor a p-value (NaN) there.
-
-    Raises:
-        UserError: as :func:`trulysafe.stats.intervals.interval`.
     """
     frame = bootstrap.checked_answers({"a": a, "b": b}, seeds, families, level, resamples)
     frame["difference"] = frame["a"] - frame["b"]
@@ -49,14 +44,13 @@ def paired_difference(
     return student_difference(cells.mean, cells.n, variance, df, level, bound=1.0 if binary else np.inf)
 
 
-def paired_product_difference(a: tuple[Cells, Cells], b: tuple[Cells, Cells]) -> Difference:
+def paired_product_difference(a: Sequence[Cells], b: Sequence[Cells]) -> Difference:
     """Difference of two :func:`trulysafe.stats.intervals.product_interval` on the same seeds, prompts and families."""
-    groups_a, groups_b = (folded(a[0]), folded(a[1])), (folded(b[0]), folded(b[1]))
+    groups_a, groups_b = ([folded(cells) for cells in side] for side in (a, b))
     of_a, of_b, sizes = product_of(groups_a), product_of(groups_b), product_sizes(groups_a)
     if sizes != product_sizes(groups_b):
-        raise UserError(
-            "paired_product_difference: both sides need the same seeds and families. Answer the same prompts."
-        )
+        do = "Answer the same prompts."
+        raise UserError(f"paired_product_difference: both sides need the same seeds and families. {do}")
 
     def statistic(weights: Sequence[Array]) -> Array:
         return of_a(weights) - of_b(weights)
@@ -73,7 +67,5 @@ def holm(p_values: ArrayLike) -> Array:
     outside [0, 1] or not a number)."""
     values = np.asarray(p_values, dtype=float)
     if not ((values >= 0) & (values <= 1)).all():
-        raise UserError(
-            f"holm: p-values {values.tolist()} are not all in [0, 1]. Leave out tests that could not be made."
-        )
+        raise UserError(f"holm: p-values {values.tolist()} are not all in [0, 1]. Leave out tests that were not made.")
     return np.asarray(multipletests(values, method="holm")[1]) if values.size else values

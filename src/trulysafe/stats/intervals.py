@@ -1,6 +1,6 @@
 """Confidence intervals of means, shares, products of shares and other statistics."""
 
-from __future__ import annotations
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -36,12 +36,10 @@ def interval(
 
     Returns:
         Without clusters Wilson's interval for 0/1 answers and Student's for other values; with clusters the crossed
-        bootstrap of :mod:`trulysafe.stats`. Values other than 0/1 answers have no limits (NaN) where there is a single
-        one, or all are alike.
+        bootstrap of :mod:`trulysafe.stats`. Values other than 0/1 answers have no limits (NaN) where all are alike.
 
     Raises:
-        UserError: no values, a value that is not finite, a missing seed or family, unequal lengths, or an option out
-            of range.
+        UserError: no values, one that is not finite, a missing seed or family, unequal lengths, an option out of range.
     """
     frame = bootstrap.checked_answers({"values": values}, seeds, families, level, resamples)
     cells = bootstrap.cells_of(frame, "values")
@@ -58,13 +56,11 @@ def share_interval(cells: Cells, level: float = LEVEL, resamples: int = RESAMPLE
     return wilson(cells.mean, cells.n, cells.filled, variance, df, level)
 
 
-def product_interval(pair: tuple[Cells, Cells]) -> Interval:
-    """Interval of the probability that two prompts drawn apart, one from each set, both come out right.
-
-    Row s of both sets of successes belongs to one training seed; their families are resampled apart. The value is the
-    mean over seeds of share times share, and ``n`` the smaller number of answers.
-    """
-    groups = folded(pair[0]), folded(pair[1])
+def product_interval(pair: Sequence[Cells]) -> Interval:
+    """Interval of the probability that two prompts drawn apart, one from each set, both come out right. Row s of both
+    sets of successes belongs to one training seed; their families are resampled apart. The value is the mean over seeds
+    of share times share, and ``n`` the smaller number of answers."""
+    groups = [folded(cells) for cells in pair]
     statistic, sizes = bootstrap.product_of(groups), bootstrap.product_sizes(groups)
     variance, df = crossed_variance(statistic, sizes)
     n, filled = min(cells.n for cells in pair), min(cells.filled for cells in pair)
@@ -72,16 +68,9 @@ def product_interval(pair: tuple[Cells, Cells]) -> Interval:
 
 
 def statistic_interval(statistic: Statistic, families: int, n: int, bounds: tuple[float, float]) -> Interval:
-    """Interval of any statistic whose families are resampled, such as an agreement or an F1.
-
-    Args:
-        statistic: maps weights of (one seed, the families), [draws or 1, 1] and [draws or 1, families], to [draws].
-        families: number of families.
-        n: number of answers, for the record.
-        bounds: smallest and largest value that it can take; limits are cut there.
-
-    Returns:
-        Student's limits from the variance over draws; NaN for a single family, or draws that are all alike.
-    """
+    """Interval of any statistic whose families are resampled, such as an agreement or an F1. The statistic maps weights
+    of (one seed, the families), [draws or 1, 1] and [draws or 1, families], to [draws]; ``n`` answers are for the
+    record, ``bounds`` the smallest and largest value that it can take. Returns Student's limits from the variance over
+    draws; NaN for a single family, or draws that are all alike."""
     variance, df = crossed_variance(statistic, (1, families)) if families > 1 else (0.0, np.inf)
     return student_interval(plain(statistic, (1, families)), n, variance, df, LEVEL, bounds)

@@ -1,7 +1,5 @@
 """From a variance to limits and p-values: Wilson's, Student's, and those of two shares on the same prompts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,13 +46,9 @@ def detectable(stderr: float, df: float, level: float = LEVEL) -> float:
 def planned_detectable(
     prompts: int, families: int, seeds: int, differ: float, family_spread: float, seed_spread: float
 ) -> float:
-    """:func:`detectable` of two arms before they are run.
-
-    Args:
-        prompts, families, seeds: of the contrast; one seed of the arms is taken for the arms.
-        differ: share of the answers in which the arms differ.
-        family_spread, seed_spread: standard deviation of the true difference between families, and between seeds.
-    """
+    """:func:`detectable` of two arms before they are run; one seed of the arms is taken for the arms. ``differ`` is the
+    share of the answers in which the arms differ, ``family_spread`` and ``seed_spread`` the standard deviation of the
+    true difference between families, and between seeds."""
     parts = family_spread**2 / families, seed_spread**2 / seeds if seeds > 1 else 0.0
     variance = differ / (prompts * seeds) + sum(parts)
     noise = sum(part**2 / max(count - 1, 1) for part, count in zip(parts, (families, seeds), strict=True))
@@ -74,9 +68,7 @@ def wilson(share: float, n: int, filled: int, variance: float, df: float, level:
     return Interval(float(share), n, stderr, float(min(low, share)), float(max(high, share)))
 
 
-def student_interval(
-    value: float, n: int, variance: float, df: float, level: float, bounds: tuple[float, float]
-) -> Interval:
+def student_interval(value: float, n: int, variance: float, df: float, level: float, bounds: tuple) -> Interval:
     """Student's interval, cut to ``bounds``; without limits (NaN) where there is no variance to estimate."""
     if not variance > 0.0:
         return Interval(value, n, float("nan"), float("nan"), float("nan"))
@@ -94,10 +86,8 @@ def student_difference(value: float, n: int, variance: float, df: float, level: 
 
 def discordance(only_a: int, only_b: int, n: int, level: float) -> Difference:
     """Two shares on the same prompts: limits after Agresti and Min 2005 (half a pair added to each of the four cells).
-
     The p-value is read off the same statistic, so the limits leave out 0 exactly where it lies below 1 - level. Under
-    the null it rejects like McNemar's mid-p test (simulated in the tests).
-    """
+    the null it rejects like McNemar's mid-p test (simulated in the tests)."""
     more, less, total, df = only_a + 0.5, only_b + 0.5, n + 2.0, max(n - 1, 1)
     middle = (more - less) / total
     stderr = float(np.sqrt((more + less - total * middle**2) / total**2))

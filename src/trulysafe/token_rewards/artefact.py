@@ -1,7 +1,5 @@
 """What is kept of a source of token rewards: constants that centre and scale its values, and held-out scores."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,13 +30,9 @@ def write_source(
     output: Path,
 ) -> dict[str, Any]:
     """Write the constants of a source, by the first rows of ``split``, and its metrics on the others, into a folder.
-
-    Both sides are tokenised responses of annotated pairs, row i paired with row i, each pair of one risk class.
-
-    Returns:
-        Per risk class and for ``all``: scores (:func:`trulysafe.reward.evaluate.reward_scores`) of the mean scaled
-        value of a response, and its AUC by fifths of the response, ``auc_1`` to ``auc_5``.
-    """
+    Both sides are tokenised responses of annotated pairs, row i paired with row i, each pair of one risk class. Returns
+    per risk class and for ``all``: scores (:func:`trulysafe.reward.evaluate.reward_scores`) of the mean scaled value of
+    a response, and its AUC by fifths of the response, ``auc_1`` to ``auc_5``."""
     fitted, held_out = split
     values = [read(side) for side in (safe, unsafe)]
     scales = [fit_scale([side[row] for side in values for row in fitted], form) for form in FORMS]

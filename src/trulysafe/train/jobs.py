@@ -1,11 +1,8 @@
 """Training runs that survive their job: a folder per run, owned by one process at a time, gone on with after a failure.
 
 A run's folder holds what it is (``run.json``), its checkpoints, its snapshots so far and, written last, its log: a run
-with a log is finished and is not trained again. The folder lies outside the job's outputs, which Snakemake deletes when
-the job fails.
+with a log is finished and is not trained again. The folder lies outside the job's outputs: a failed job loses those.
 """
-
-from __future__ import annotations
 
 import logging
 import os
@@ -34,12 +31,10 @@ logger = logging.getLogger("trulysafe")
 
 
 def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
-    """Train a policy, or go on with it; nothing is done where it is finished.
-
-    ``dataset`` makes the data set (:func:`trulysafe.train.run_data.run_data`), if there is something to train. Returns
-    a tidy log with columns step, name, value; the snapshots are in ``run.place / POLICY``. UserError: another job works
-    on this run, it was told to stop, or cannot be trained; see :func:`train_policy`.
-    """
+    """Train a policy, or go on with it; nothing is done where it is finished. ``dataset`` makes the data set
+    (:func:`trulysafe.train.run_data.run_data`), if there is something to train. Returns a tidy log with columns step,
+    name, value; the snapshots are in ``run.place / POLICY``. UserError: another job works on this run, it was told to
+    stop, or cannot be trained; see :func:`train_policy`."""
     with owned(run.place):
         if run.finished:
             logger.info("%s is finished and kept", run.folder)
@@ -88,11 +83,10 @@ def _start_or_go_on(run: TrainingRun) -> None:
     elif checkpoint is not None:
         found, asked = Launch(**before["launch"]), Launch(**run.launch)
         if (found.engine, found.processes) != (asked.engine, asked.processes):
-            raise UserError(
-                f"{checkpoint}: written by {found.processes} processes with engine {found.engine!r}, but "
-                f"training.processes is {asked.processes} and training.engine {asked.engine!r}. Set them back to go on "
-                f"exactly, or delete {run.folder} to start over."
-            )
+            wrote = f"written by {found.processes} processes with engine {found.engine!r}"
+            now = f"training.processes is {asked.processes} and training.engine {asked.engine!r}"
+            do = f"Set them back to go on exactly, or delete {run.folder} to start over."
+            raise UserError(f"{checkpoint}: {wrote}, but {now}. {do}")
     for name in (STOP_FILE, LOG_FILE):
         (run.place / name).unlink(missing_ok=True)
     write_json(run.place / RUN_FILE, asdict(run))

@@ -1,7 +1,5 @@
 """What can be known to fail before anything is loaded: lengths, precision, memory."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -23,16 +21,17 @@ from trulysafe.train.memory import GIB, Memory, Shape
 _LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")
 
 
-def check_limits(
-    model: Mapping[str, Any], training: Mapping[str, Any], launch: Launch, lengths: Sequence[int]
-) -> Memory:
+def check_limits(model: Mapping, training: Mapping[str, Any], launch: Launch, lengths: Sequence[int]) -> Memory:
     """Refuse a training that cannot work, before its model is loaded; returns the estimated memory of one device.
-
     ``lengths`` are tokens of prompt and longer response of each pair. UserError: pairs longer than the model's context,
-    a precision that the device or the optimiser cannot work with, or more memory than there is.
-    """
+    a precision that the device or the optimiser cannot work with, or more memory than there is."""
     config, dtype = config_of(model), dtype_of(model)
-    _check_lengths(lengths, config)
+    context = context_of(config)
+    if too_long := [length for length in lengths if length > context]:
+        found = f"{len(too_long)} pairs are longer than the model's context of {context} tokens"
+        online = "for online pairs methods.<name>.online.max_new_tokens too, so that prompt and sample fit"
+        do = f"Set pairs.<name>.max_length to {context} or less ({online}), and rerun."
+        raise UserError(f"{found}, the longest has {max(too_long)}. {do}")
     _check_precision(dtype, training)
     needed = estimate(config, dtype, training, launch, max(lengths))
     available, what = _available(launch.per_node)
@@ -68,34 +67,18 @@ def count_weights(config: Any, lora: Mapping[str, Any] | None) -> tuple[int, int
             adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora))
         except Exception as error:  # peft raises what it likes, with the whole model in its text
             said = re.sub(r"\(\n.*\n\)", "", str(error), flags=re.DOTALL).partition(". ")[0].rstrip(".")
-            raise UserError(
-                f"training.lora: no such adapter fits a {type(model).__name__} ({said}). Give names of its linear or "
-                "embedding modules, a regular expression for them, or all-linear."
-            ) from error
+            do = "Give names of its linear or embedding modules, a regular expression for them, or all-linear."
+            raise UserError(f"training.lora: no such adapter fits a {type(model).__name__} ({said}). {do}") from error
         return everything, sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
-
-
-def _check_lengths(lengths: Sequence[int], config: Any) -> None:
-    context = context_of(config)
-    if too_long := [length for length in lengths if length > context]:
-        raise UserError(
-            f"{len(too_long)} pairs are longer than the model's context of {context} tokens, the longest has "
-            f"{max(too_long)}. Set pairs.<name>.max_length to {context} or less (for online pairs "
-            "methods.<name>.online.max_new_tokens too, so that prompt and sample fit), and rerun."
-        )
 
 
 def _check_precision(dtype: str, training: Mapping[str, Any]) -> None:
     if training["bf16"] and torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise UserError(
-            f"training.bf16: {torch.cuda.get_device_name()} does not compute in bfloat16. Set it to false, or ask for "
-            "an A100, H100 or newer GPU."
-        )
+        do = "Set it to false, or ask for an A100, H100 or newer GPU."
+        raise UserError(f"training.bf16: {torch.cuda.get_device_name()} does not compute in bfloat16. {do}")
     if dtype == "float16" and training["lora"]:
-        raise UserError(
-            "models.<name>.dtype: gradients through a float16 model vanish or overflow. Set bfloat16 or float32 for a "
-            "model that is trained with LoRA."
-        )
+        do = "Set bfloat16 or float32 for a model that is trained with LoRA."
+        raise UserError(f"models.<name>.dtype: gradients through a float16 model vanish or overflow. {do}")
 
 
 def _available(processes: int) -> tuple[int, str]:

@@ -16,8 +16,6 @@ activations     per layer and token 34 D bytes in 16 bits, 68 D in 32 (Korthikan
 D is the width; tokens are both responses of the pairs of one process's micro-batch, padded to the longest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -5,8 +5,6 @@ another one for each run; over several nodes of a SLURM job, srun starts one tor
 the processes are asked to save a checkpoint and stop by a file, or by the cluster's SIGTERM, which reaches them too.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import logging
@@ -31,13 +29,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def train_in_processes(folder: Path, launch: Launch) -> None:
-    """Train the run of a folder (:mod:`trulysafe.train.jobs`), which all nodes see, in several processes.
-
-    Raises:
-        UserError: the processes stopped with an error or were told to stop, there are fewer GPUs than processes, or
-            several nodes are asked for outside of a SLURM job.
-        OSError: the processes said that a disk is full.
-    """
+    """Train the run of a folder (:mod:`trulysafe.train.jobs`), which all nodes see, in several processes. UserError:
+    the processes stopped with an error or were told to stop, there are fewer GPUs than processes, or several nodes are
+    asked for outside of a SLURM job. OSError: the processes said that a disk is full."""
     _check_gpus(launch)
     for stale in folder.glob(ERROR_FILE.format(rank="*")):
         stale.unlink()
@@ -70,10 +64,8 @@ def _command(folder: Path, launch: Launch) -> list[str]:
     if launch.nodes > 1:
         job = os.environ.get("SLURM_JOB_ID")
         if job is None or shutil.which("srun") is None:
-            raise UserError(
-                f"training.nodes is {launch.nodes}, but this is no SLURM job. Run it with snakemake --profile slurm, "
-                "or set training.nodes to 1."
-            )
+            do = "Run it with snakemake --profile slurm, or set training.nodes to 1."
+            raise UserError(f"training.nodes is {launch.nodes}, but this is no SLURM job. {do}")
         with socket.socket() as free:
             free.bind(("", 0))
             port = free.getsockname()[1]
@@ -99,7 +91,6 @@ def _environment(processes: int) -> dict[str, str]:
 
 
 def _in_launcher() -> None:
-    """Before torchrun starts: ignore SIGTERM, and die with the job."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -108,8 +99,6 @@ def _check_gpus(launch: Launch) -> None:
     import torch
 
     if torch.cuda.is_available() and torch.cuda.device_count() < launch.per_node:
-        raise UserError(
-            f"training.processes is {launch.processes} on {launch.nodes} node(s), but this job sees "
-            f"{torch.cuda.device_count()} GPUs on this one. Ask for as many GPUs for the rule train, or lower "
-            "training.processes."
-        )
+        asked = f"training.processes is {launch.processes} on {launch.nodes} node(s)"
+        do = "Ask for as many GPUs for the rule train, or lower training.processes."
+        raise UserError(f"{asked}, but this job sees {torch.cuda.device_count()} GPUs on this one. {do}")

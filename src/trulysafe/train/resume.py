@@ -3,8 +3,6 @@
 A folder without the list of its files (:mod:`trulysafe.trainers.checkpoints`), or with one of another size, is none.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -55,10 +53,8 @@ def keep_only(checkpoint: Path) -> None:
 
 
 class SaveAndStop(TrainerCallback):
-    """Asks for a checkpoint every so many steps (0 is never), and for a last one when the job is told to stop.
-
-    If any process is told to stop, all of them stop at the same step.
-    """
+    """Asks for a checkpoint every so many steps (0 is never), and for a last one when the job is told to stop. If any
+    process is told to stop, all of them stop at the same step."""
 
     def __init__(self, every: int, told_to_stop: Callable[[], bool], accelerator: Accelerator) -> None:
         self.every, self.told_to_stop, self.accelerator = every, told_to_stop, accelerator

@@ -1,7 +1,5 @@
 """One run of training: a policy at each of its snapshots, and a tidy log."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil
@@ -88,19 +86,11 @@ def stored(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def read_run(folder: Path | str) -> TrainingRun:
-    """The run that a folder belongs to."""
-    return TrainingRun(**stored(Path(folder)))
-
-
 def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) -> None:
-    """Train one policy in this process, one of ``launch.processes``; go on from a checkpoint if the folder has one.
-
-    The folder gets the policy at every snapshot (``policy/step<k>``) and, last, the log (columns step, name, value). A
+    """Train one policy in this process, one of ``launch.processes``; go on from a checkpoint if the folder has one. The
+    folder gets the policy at every snapshot (``policy/step<k>``) and, last, the log (columns step, name, value). A
     worker stops without its ``parent``, the process id of the launcher. UserError: the loss is not finite, the job was
-    told to stop (a checkpoint is kept), training ended before its last step, or the engine that runs is not the one
-    asked for.
-    """
+    told to stop (a checkpoint is kept), training ended before its last step, or another engine runs than asked."""
     method, launch = run.parsed()
     work, steps = run.place / CHECKPOINTS, int(run.training["steps"])
     stop = StopRequest(run.place / STOP_FILE, parent)
@@ -119,10 +109,8 @@ def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) 
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     done = trainer.state.global_step
     if saving.stopped:
-        raise UserError(
-            f"Told to stop at step {done} of {steps}; a checkpoint is kept in {work}. Run the same command again to go "
-            "on from there."
-        )
+        kept = f"a checkpoint is kept in {work}. Run the same command again to go on from there."
+        raise UserError(f"Told to stop at step {done} of {steps}; {kept}")
     if done != steps:
         raise UserError(f"Training ended at step {done} of {steps}. Run the same command again.")
     meter = trainer.meter.of_all_processes()
@@ -135,12 +123,9 @@ def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) 
 
 
 def weights_dtype(model: Mapping[str, Any], training: Mapping[str, Any], launch: Launch) -> str:
-    """Precision of the weights that an optimiser works on.
-
-    A step of 1e-6 is lost in a weight kept in bfloat16 (8 bits), so weights that are trained are kept in float32, and
-    ``training.bf16`` computes with bfloat16 copies. LoRA's base stays as it is (the adapter is float32), and so do
-    weights of which DeepSpeed keeps float32 copies.
-    """
+    """Precision of the weights that an optimiser works on. A step of 1e-6 is lost in a weight kept in bfloat16 (8
+    bits), so weights that are trained are kept in float32, and ``training.bf16`` computes with bfloat16 copies. LoRA's
+    base stays as it is (the adapter is float32), and so do weights of which DeepSpeed keeps float32 copies."""
     own = dtype_of(model)
     if training["lora"] or (launch.deepspeed and training["bf16"] and own == "bfloat16"):
         return own
@@ -247,12 +232,10 @@ def _engine_arguments(launch: Launch, *, bf16: bool) -> dict[str, Any]:
     arguments: dict[str, Any] = {"use_cpu": not torch.cuda.is_available()}
     if launch.engine != "single" and not torch.cuda.is_available():
         arguments["ddp_backend"] = "gloo"
-    if launch.deepspeed and find_spec("deepspeed") is None:
-        raise UserError(
-            f"training.engine: {launch.engine!r} needs DeepSpeed, which is not installed. Install it with "
-            "make env EXTRA=gpu, or choose ddp."
-        )
     if launch.deepspeed:
+        if find_spec("deepspeed") is None:
+            do = "Install it with make env EXTRA=gpu, or choose ddp."
+            raise UserError(f"training.engine: {launch.engine!r} needs DeepSpeed, which is not installed. {do}")
         arguments["deepspeed"] = {
             "zero_optimization": {"stage": launch.zero_stage, "stage3_gather_16bit_weights_on_model_save": True},
             "bf16": {"enabled": bf16},
@@ -269,10 +252,9 @@ def _check_engine(trainer: Any, launch: Launch) -> None:
     e.g. variables of a cluster's launcher made the library guess)."""
     found = trainer.accelerator.num_processes
     if found != launch.processes:
-        raise UserError(
-            f"{found} processes train, but training.processes is {launch.processes}. Variables that a launcher left in "
-            "the environment may mislead the library: unset WORLD_SIZE, RANK, LOCAL_RANK and PMI_SIZE."
-        )
+        why = "Variables that a launcher left in the environment may mislead the library"
+        do = "unset WORLD_SIZE, RANK, LOCAL_RANK and PMI_SIZE"
+        raise UserError(f"{found} processes train, but training.processes is {launch.processes}. {why}: {do}.")
     trainer.add_callback(_EngineCheck(trainer, launch))
 
 

@@ -1,7 +1,5 @@
 """What training runs read: a draw of a mix with what was computed for its pairs, and verdicts on sampled pairs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,11 +32,9 @@ def run_data(
     values: pd.DataFrame | None = None,
     texts: pd.DataFrame | None = None,
 ) -> Dataset:
-    """Data set (:func:`training_set`) of one run of a training job, as in :meth:`trulysafe.plan.train.Train.runs`.
-
-    A mask reads ``values`` after each token where they come from another source than the hybrid reward; ``scale`` is
-    that of the token rewards, and ``texts`` are for a judge of texts.
-    """
+    """Data set (:func:`training_set`) of one run of a training job, as in :meth:`trulysafe.plan.train.Train.runs`. A
+    mask reads ``values`` after each token where they come from another source than the hybrid reward; ``scale`` is that
+    of the token rewards, and ``texts`` are for a judge of texts."""
     mix = read_table(run["mix"], "mix")
     rewards = pair_rows(run["rewards"]) if method.needs_reward else None
     drawn = mix[mix["draw"] == run["seed"]]
@@ -65,8 +61,7 @@ def training_set(
         tokens: values after each token (rules ``read_rewards`` and ``read_token_rewards``) and their scale, for a mask.
         texts: pair tables (schema ``pairs``), for a judge of texts.
 
-    Raises:
-        UserError: the mix is empty, or names pairs that ``reference``, ``rewards`` or ``tokens`` lack.
+    UserError: the mix is empty, or names pairs that ``reference``, ``rewards`` or ``tokens`` lack.
     """
     if mix.empty:
         raise UserError("The mix holds no pairs, so there is nothing to train on. Raise its quotas or totals.")
@@ -101,9 +96,8 @@ def _joined(mix: pd.DataFrame, table: pd.DataFrame, what: str) -> pd.DataFrame:
     joined = drawn.merge(table.drop(columns="risk", errors="ignore"), on="pair_id", how="left", indicator=True)
     absent = joined.loc[joined["_merge"] != "both", "pair_id"]
     if len(absent):
-        raise UserError(
-            f"{len(absent)} pairs of the mix have no {what}, first {absent.iloc[0]}. Rerun the rule that computes them."
-        )
+        found = f"{len(absent)} pairs of the mix have no {what}, first {absent.iloc[0]}"
+        raise UserError(f"{found}. Rerun the rule that computes them.")
     return _sides_swapped(joined, joined["flipped"].to_numpy(dtype=bool))
 
 

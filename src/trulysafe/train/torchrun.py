@@ -5,8 +5,6 @@ itself would pass SIGTERM on and kill after 30 seconds, too short to save a larg
 which reaches its processes from the cluster.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

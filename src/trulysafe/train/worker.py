@@ -1,7 +1,5 @@
 """One of the processes of a training run: ``torchrun ... -m trulysafe.train.worker <folder of the run>``."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal
@@ -14,7 +12,7 @@ from datasets import load_from_disk
 
 from trulysafe.common.errors import UserError
 from trulysafe.train.processes import ERROR_FILE
-from trulysafe.train.run import DATA, read_run, train_policy
+from trulysafe.train.run import DATA, TrainingRun, stored, train_policy
 
 
 def main(folder: Path) -> None:
@@ -24,7 +22,7 @@ def main(folder: Path) -> None:
     # until training begins there is nothing to save
     signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     try:
-        run = read_run(folder)
+        run = TrainingRun(**stored(folder))
         # their number is checked with the engine; this is whether they are where they should be
         found, asked = int(os.environ["WORLD_SIZE"]) // int(os.environ["LOCAL_WORLD_SIZE"]), run.parsed()[1].nodes
         if found != asked:

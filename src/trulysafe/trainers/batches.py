@@ -11,8 +11,6 @@ number of processes, so its log-probability under the reference is computed once
 mismatched pairs of the micro-batch, as in TRL, but over other responses than its own.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,15 +26,12 @@ from trulysafe.common.errors import UserError
 
 IDS, REFERENCE_SUM = "mismatched_{}_ids", "mismatched_{}_ref_logp"
 """Names of columns; the place is for the side."""
-MISMATCHED_COLUMNS = tuple(name.format(side) for name in (IDS, REFERENCE_SUM) for side in ("chosen", "rejected"))
+SIDES = ("chosen", "rejected")
+MISMATCHED_COLUMNS = tuple(name.format(side) for name in (IDS, REFERENCE_SUM) for side in SIDES)
 TOKEN_COLUMNS = ("ref_token_logps", "token_rewards")
 """Columns per token: the data set has one list a side, ``chosen_<name>``, ``rejected_<name>``, as long as its ids."""
 PAIR_COLUMNS = ("chosen_reward", "rejected_reward", "in_scope", "pair_index", "risk", "flipped")
-EXTRA_COLUMNS = (
-    *(f"{side}_{name}" for name in TOKEN_COLUMNS for side in ("chosen", "rejected")),
-    *PAIR_COLUMNS,
-    *MISMATCHED_COLUMNS,
-)
+EXTRA_COLUMNS = (*(f"{side}_{name}" for name in TOKEN_COLUMNS for side in SIDES), *PAIR_COLUMNS, *MISMATCHED_COLUMNS)
 """Columns of the data set beside TRL's. Micro-batches of several processes have :data:`WEIGHT` as well."""
 WEIGHT = "pair_weight"
 """Column of several processes' micro-batches: weights of pairs, which sum up to their number; repeated ones have 0."""
@@ -49,17 +44,16 @@ class PairCollator(DataCollatorForPreference):
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """TRL's micro-batch, rows [chosen; rejected]; where the data set has them with ``TOKEN_COLUMNS``, float32
-        [rows, tokens], ``PAIR_COLUMNS``, [pairs], and TRL's of the mismatched pairs, as ``mismatched_...``.
-        """
+        [rows, tokens], ``PAIR_COLUMNS``, [pairs], and TRL's of the mismatched pairs, as ``mismatched_...``."""
         batch = super().torch_call(examples)
         if MISMATCHED_COLUMNS[0] in examples[0]:
             others = super().torch_call([_mismatched(example) for example in examples])
             batch |= {f"mismatched_{name}": value for name, value in others.items()}
-            sums = [example[REFERENCE_SUM.format(side)] for side in ("chosen", "rejected") for example in examples]
+            sums = [example[REFERENCE_SUM.format(side)] for side in SIDES for example in examples]
             batch["mismatched_ref_logps"] = torch.tensor(sums, dtype=torch.float32)
         for name in TOKEN_COLUMNS:
             if f"chosen_{name}" in examples[0]:
-                rows = [self._placed(example, side, name) for side in ("chosen", "rejected") for example in examples]
+                rows = [self._placed(example, side, name) for side in SIDES for example in examples]
                 width = batch["input_ids"].shape[1]
                 batch[name] = torch.tensor([row + [0.0] * (width - len(row)) for row in rows], dtype=torch.float32)
         for name in (*PAIR_COLUMNS, WEIGHT):
@@ -76,16 +70,12 @@ class PairCollator(DataCollatorForPreference):
 
 
 def _mismatched(example: Mapping[str, Any]) -> dict[str, Any]:
-    """A pair's prompt with the responses of its partner."""
-    sides = {f"{side}_ids": example[IDS.format(side)] for side in ("chosen", "rejected")}
-    return {"prompt_ids": example["prompt_ids"], **sides}
+    return {"prompt_ids": example["prompt_ids"], **{f"{side}_ids": example[IDS.format(side)] for side in SIDES}}
 
 
 class ShareOfMicroBatches:
     """Micro-batches of (row, weight) for the process of a rank, in the order of one process: accelerate's seeded one.
-
-    ``batch_size`` is over all processes, and a multiple of their number.
-    """
+    ``batch_size`` is over all processes, and a multiple of their number."""
 
     def __init__(self, rows: int, batch_size: int, processes: int, rank: int, seed: int) -> None:
         self.rows, self.batch_size, self.processes, self.rank = rows, batch_size, processes, rank
@@ -127,48 +117,38 @@ class Weighted(Dataset):
 
 
 def with_partners(dataset: datasets.Dataset) -> datasets.Dataset:
-    """Add the responses of each pair's partner.
-
-    A partner's response is cut where, with the prompt, it would be longer than the longest pair. UserError: all pairs
-    have one prompt.
-    """
-    prompts, sides = dataset["prompt_ids"][:], {side: dataset[f"{side}_ids"][:] for side in ("chosen", "rejected")}
-    partners = _partners([tuple(prompt) for prompt in prompts])
-    longest = max(
-        len(prompt) + len(ids) for column in sides.values() for prompt, ids in zip(prompts, column, strict=True)
-    )
+    """Add the responses of each pair's partner, cut where, with the prompt, they would be longer than the longest pair
+    (UserError: all pairs have one prompt)."""
+    prompts = [tuple(prompt) for prompt in dataset["prompt_ids"][:]]
+    columns, partners = {side: dataset[f"{side}_ids"][:] for side in SIDES}, _partners(prompts)
+    longest = max(len(prompt) + len(ids) for side in SIDES for prompt, ids in zip(prompts, columns[side], strict=True))
     rooms = [longest - len(prompt) for prompt in prompts]
-    columns = {
-        IDS.format(side): [list(column[other][:room]) for room, other in zip(rooms, partners, strict=True)]
-        for side, column in sides.items()
+    added = {
+        IDS.format(side): [list(columns[side][other][:room]) for room, other in zip(rooms, partners, strict=True)]
+        for side in SIDES
     }
-    return datasets.concatenate_datasets([dataset, datasets.Dataset.from_dict(columns)], axis=1)
+    return datasets.concatenate_datasets([dataset, datasets.Dataset.from_dict(added)], axis=1)
 
 
 def mismatched_pairs(dataset: datasets.Dataset) -> datasets.Dataset:
     """Rows of :func:`with_partners` as pairs of their own: the prompt with the responses of the partner."""
-    columns = {IDS.format(side): f"{side}_ids" for side in ("chosen", "rejected")}
+    columns = {IDS.format(side): f"{side}_ids" for side in SIDES}
     return dataset.select_columns(["prompt_ids", *columns]).rename_columns(columns)
 
 
 def with_reference_sums(dataset: datasets.Dataset, mismatched: datasets.Dataset) -> datasets.Dataset:
-    """Add the summed log-probabilities of each pair's partner under the reference, nats.
-
-    ``mismatched`` are its :func:`mismatched_pairs`, with TRL's columns ``ref_chosen_logps`` and ``ref_rejected_logps``.
-    """
-    columns = {f"ref_{side}_logps": REFERENCE_SUM.format(side) for side in ("chosen", "rejected")}
-    return datasets.concatenate_datasets(
-        [dataset, mismatched.select_columns(list(columns)).rename_columns(columns)], axis=1
-    )
+    """Add the summed log-probabilities of each pair's partner under the reference, nats. ``mismatched`` are its
+    :func:`mismatched_pairs`, with TRL's columns ``ref_chosen_logps`` and ``ref_rejected_logps``."""
+    columns = {f"ref_{side}_logps": REFERENCE_SUM.format(side) for side in SIDES}
+    sums = mismatched.select_columns(list(columns)).rename_columns(columns)
+    return datasets.concatenate_datasets([dataset, sums], axis=1)
 
 
 def _partners(prompts: Sequence[tuple[int, ...]]) -> list[int]:
     """For each row the next one, from the last on to the first, whose prompt is another."""
     if len(set(prompts)) < 2:
-        raise UserError(
-            "loss: 'kto' needs pairs of at least two prompts, to hold responses against prompts that are not theirs. "
-            "Add pairs, or choose another loss."
-        )
+        why = "to hold responses against prompts that are not theirs. Add pairs, or choose another loss."
+        raise UserError(f"loss: 'kto' needs pairs of at least two prompts, {why}")
     found, count = [0] * len(prompts), len(prompts)
     for row in range(2 * count - 1, -1, -1):  # twice round, so that the last rows know the first ones
         following = (row + 1) % count

@@ -6,8 +6,6 @@ in the data; what it forgets between two log rows is saved here (:class:`Progres
 same bytes as an undisturbed one, log included.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -24,17 +22,14 @@ def mark_complete(checkpoint: Path) -> None:
     """Say that all files of a checkpoint are written."""
     written_last = (COMPLETE, f".{COMPLETE}")
     files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name not in written_last]
-    write_json(
-        checkpoint / COMPLETE, {"files": {str(path.relative_to(checkpoint)): path.stat().st_size for path in files}}
-    )
+    sizes = {str(path.relative_to(checkpoint)): path.stat().st_size for path in files}
+    write_json(checkpoint / COMPLETE, {"files": sizes})
 
 
 class Progress(TrainerCallback):
     """What a Trainer has summed up since its last log row: saved by each process, and put back before the first step.
-
     Numbers go through JSON as Python floats, which keeps every bit. The loss and the tokens of the whole run, which no
-    row of the log needs, count from the resumption.
-    """
+    row of the log needs, count from the resumption."""
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer

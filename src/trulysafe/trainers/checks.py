@@ -3,8 +3,6 @@
 Data sets are in TRL's preference format: every response finished, none empty, cut or equal to its rival.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
@@ -18,8 +16,8 @@ from trulysafe.methods.method import SHIFTED_LOSSES, Method
 from trulysafe.models.load import context_of
 from trulysafe.models.tokens import up_to_end_of_turn
 from trulysafe.reward.model import HybridReward
+from trulysafe.trainers.batches import SIDES
 
-SIDES = ("chosen", "rejected")
 TEXTS = ("prompt", *SIDES)
 _ACCEPTED = (
     "Accepted: prompt, chosen and rejected are all texts, or all lists of messages "
@@ -45,44 +43,32 @@ def has_column(dataset: Any, column: str) -> bool:
 
 
 def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -> None:
-    """Refuse what TRL cannot prepare, and a method whose reward, columns or arguments are missing.
-
-    The data set is one to train or evaluate on, tokenised or not; it, the reward and TRL's arguments may be None.
-
-    Raises:
-        UserError: names what is missing and what to give.
-    """
+    """Refuse what TRL cannot prepare, and a method whose reward, columns or arguments are missing. The data set is one
+    to train or evaluate on, tokenised or not; it, the reward and TRL's arguments may be None. The UserError names what
+    is missing and what to give."""
     confidence, mask = method.confidence, method.mask
     _check_form(dataset)
     _check_arguments(args)
     if not isinstance(reward_model, HybridReward | None):
-        raise UserError(
-            f"reward_model: {type(reward_model).__name__} is not a HybridReward. Give what fit_hybrid_reward returns, "
-            "or HybridReward.from_pretrained(folder)."
-        )
+        do = "Give what fit_hybrid_reward returns, or HybridReward.from_pretrained(folder)."
+        raise UserError(f"reward_model: {type(reward_model).__name__} is not a HybridReward. {do}")
     if method.reads_policy_states and reward_model is None:
         raise UserError("confidence.kind 'label' with states 'policy' needs reward_model: " + _FITTED)
     if confidence.kind == "label" and confidence.states == "reference" and not has_column(dataset, "chosen_reward"):
-        raise UserError(
-            "confidence.states 'reference' needs the columns chosen_reward and rejected_reward (calibrated)."
-        )
+        raise UserError("confidence.states 'reference' needs the columns chosen_reward, rejected_reward (calibrated).")
     if mask.rule != "none" and not has_column(dataset, "chosen_token_rewards"):
         if has_column(dataset, "chosen_ref_token_logps"):
-            raise UserError(
-                f"a token mask needs {_TOKEN_REWARDS} beside chosen_ref_token_logps and rejected_ref_token_logps. Add "
-                "them, or leave out both kinds to have them computed from the reference model."
-            )
+            do = "Add them, or leave out both kinds to have them computed from the reference model."
+            beside = "beside chosen_ref_token_logps and rejected_ref_token_logps"
+            raise UserError(f"a token mask needs {_TOKEN_REWARDS} {beside}. {do}")
         if reward_model is None or mask.token_rewards != "hybrid":
-            raise UserError(
-                f"a token mask needs {_TOKEN_REWARDS}, or, for token_rewards 'hybrid', reward_model: {_FITTED}"
-            )
+            instead = f"for token_rewards 'hybrid', reward_model: {_FITTED}"
+            raise UserError(f"a token mask needs {_TOKEN_REWARDS}, or, {instead}")
         if mask.form != "level":
             raise UserError(f"mask.form: {mask.form!r} is not read from reward_model. Give {_TOKEN_REWARDS}.")
     if args is None and method.loss in SHIFTED_LOSSES:
-        raise UserError(
-            f"loss: {method.loss!r} computes log-probabilities under the reference before training. Give args (a "
-            "DPOConfig)."
-        )
+        why = f"{method.loss!r} computes log-probabilities under the reference before training"
+        raise UserError(f"loss: {why}. Give args (a DPOConfig).")
 
 
 def check_fits(reward: HybridReward, model: Any) -> None:
@@ -90,21 +76,16 @@ def check_fits(reward: HybridReward, model: Any) -> None:
     config = model.config.get_text_config()
     layers, width = config.num_hidden_layers, config.hidden_size
     if (reward.num_layers, reward.hidden_size) != (layers, width):
-        raise UserError(
-            f"reward_model: made for {reward.num_layers} layers of width {reward.hidden_size}, but the model has "
-            f"{layers} of width {width}. Fit a reward on the states of this model."
-        )
+        made = f"made for {reward.num_layers} layers of width {reward.hidden_size}"
+        do = "Fit a reward on the states of this model."
+        raise UserError(f"reward_model: {made}, but the model has {layers} of width {width}. {do}")
 
 
 def finished(dataset: Any, tokenizer: Any, method: Method) -> Any:
-    """End every response with its end-of-turn token, where a chat template writes more.
-
-    The data set is as TRL tokenised it. A method that needs no endpoint takes responses without end of turn, too.
-
-    Raises:
-        UserError: a response is empty, both are equal, or one has no end of turn and needs one; names the row. Or none
-            is left, as every prompt alone fills ``max_length``.
-    """
+    """End every response with its end-of-turn token, where a chat template writes more. The data set is as TRL
+    tokenised it. A method that needs no endpoint takes responses without end of turn, too. UserError: a response is
+    empty, both are equal, or one lacks an end of turn that it needs (names the row); or no row is left, as every prompt
+    alone fills ``max_length``."""
     if isinstance(dataset, Dataset) and not len(dataset):
         raise UserError("every prompt alone is as long as max_length, so nothing is left to train on. Raise it.")
     how = {"tokenizer": tokenizer, "strict": method.needs_endpoint}
@@ -112,58 +93,45 @@ def finished(dataset: Any, tokenizer: Any, method: Method) -> Any:
 
 
 def check_lengths(method: Method, dataset: Any, args: Any, model: Any) -> None:
-    """Refuse pairs that the model cannot read, and cut responses where the method needs their end.
-
-    TRL's ``max_length`` and ``truncation_mode`` say what the collator keeps. A streamed data set is not looked at.
-
-    Raises:
-        UserError: says how many pairs are too long, and how long the longest is.
-    """
+    """Refuse pairs that the model cannot read, and cut responses where the method needs their end. TRL's ``max_length``
+    and ``truncation_mode`` say what the collator keeps. A streamed data set is not looked at. The UserError says how
+    many pairs are too long, and how long the longest is."""
     if not (isinstance(dataset, Dataset) and has_column(dataset, "prompt_ids")):
         return
     table = dataset.with_format("arrow")[:]
     prompt, *sides = (pc.list_value_length(table[f"{name}_ids"]).to_numpy() for name in ("prompt", *SIDES))
     lengths = prompt + np.maximum(*sides)
-    limit = np.inf if args.max_length is None else args.max_length
+    limit, longest = np.inf if args.max_length is None else args.max_length, f"the longest has {lengths.max(initial=0)}"
     cut = int((lengths > limit).sum())
     if cut and args.truncation_mode == "keep_start" and method.needs_endpoint:
-        raise UserError(
-            f"{cut} pairs are longer than max_length, {limit} tokens (the longest has {max(lengths)}): cut responses "
-            "have no endpoint for the reward to read or the mask to keep. Drop those pairs, or set max_length to None "
-            "or higher."
-        )
+        why = "cut responses have no endpoint for the reward to read or the mask to keep"
+        do = "Drop those pairs, or set max_length to None or higher."
+        raise UserError(f"{cut} pairs are longer than max_length, {limit} tokens ({longest}): {why}. {do}")
     context = context_of(model.config)
     if too_long := int((np.minimum(lengths, limit) > context).sum()):
-        raise UserError(
-            f"{too_long} pairs are longer than the model's context of {context} tokens (the longest has "
-            f"{max(lengths)}). Drop those pairs"
-            + (", or set max_length to the context or less." if args.truncation_mode == "keep_start" else ".")
-        )
+        cutting = ", or set max_length to the context or less" if args.truncation_mode == "keep_start" else ""
+        what = f"{too_long} pairs are longer than the model's context of {context} tokens ({longest})"
+        raise UserError(f"{what}. Drop those pairs{cutting}.")
 
 
 def _check_form(dataset: Any) -> None:
     """Refuse what TRL cannot prepare, before it tries; of a streamed set neither columns nor length may be known."""
     columns = getattr(dataset, "column_names", None) or SIDES
     if not has_column(dataset, "prompt_ids") and (absent := [side for side in SIDES if side not in columns]):
-        raise UserError(
-            f"the data set has no column {' and no column '.join(absent)}; its columns are {', '.join(columns)}. "
-            "Accepted: TRL's "
-            "preference format, with chosen and rejected, and prompt where they do not hold it."
-        )
+        found = f"no column {' and no column '.join(absent)}; its columns are {', '.join(columns)}"
+        accepted = "TRL's preference format, with chosen and rejected, and prompt where they do not hold it"
+        raise UserError(f"the data set has {found}. Accepted: {accepted}.")
     if isinstance(dataset, Dataset) and not len(dataset):
         raise UserError("the data set has no rows, so there is nothing to train on.")
     if not has_column(dataset, "prompt_ids"):
-        checked = dataset.select_columns([name for name in TEXTS if name in columns]) if _is_table(dataset) else ()
-        for index, row in enumerate(checked):
-            check_row(row, index)
+        texts = [name for name in TEXTS if name in columns]
+        for index, row in enumerate(dataset.select_columns(texts) if isinstance(dataset, Dataset) else ()):
+            check_row(row, index)  # a streamed set is read once, in training
 
 
 def check_row(row: Mapping[str, Any], index: int) -> None:
-    """Refuse a row whose prompt and responses are not of one form, or that holds messages without content.
-
-    Raises:
-        UserError: names the row, what is wrong with it, and what is accepted.
-    """
+    """Refuse a row whose prompt and responses are not of one form, or that holds messages without content: the
+    UserError names the row, what is wrong with it, and what is accepted."""
     forms = {name: _form(row[name]) for name in TEXTS if name in row}
     if len(set(forms.values())) > 1 or not set(forms.values()) <= {"a text", "messages"}:
         found = ", ".join(f"{name} is {form}" for name, form in forms.items())
@@ -171,10 +139,8 @@ def check_row(row: Mapping[str, Any], index: int) -> None:
     for name, form in forms.items():
         for place, message in enumerate(row[name] if form == "messages" else ()):
             if not isinstance(message.get("content"), str | list) and not message.get("tool_calls"):
-                raise UserError(
-                    f"row {index}: message {place} of {name} has no content. Drop such rows, or give it a text. "
-                    f"{_ACCEPTED}"
-                )
+                do = "Drop such rows, or give it a text."
+                raise UserError(f"row {index}: message {place} of {name} has no content. {do} {_ACCEPTED}")
 
 
 def _form(value: Any) -> str:
@@ -187,28 +153,20 @@ def _form(value: Any) -> str:
 
 
 def check_template(dataset: Any, tokenizer: Any, error: Exception) -> None:
-    """Refuse the first row whose conversation the chat template cannot write, after an error of TRL's about some row.
-
-    Raises:
-        UserError: names the row and what the template says.
-    """
-    for index, row in enumerate(dataset if _is_table(dataset) else ()):
+    """Refuse the first row whose conversation the chat template cannot write, after an error of TRL's about some row:
+    the UserError names the row and what the template says."""
+    for index, row in enumerate(dataset if isinstance(dataset, Dataset) else ()):
         for side in SIDES:
             messages = [*(row.get("prompt") or []), *row[side]]
             try:
                 tokenizer.apply_chat_template(messages, tokenize=False)
             except Exception as refused:  # templates raise what they like
                 roles = ", ".join(str(message.get("role")) for message in messages if isinstance(message, Mapping))
-                raise UserError(
-                    f"row {index}: the tokenizer's chat template refuses prompt and {side} response, messages of "
-                    f"{roles}: {refused}. Where it takes no system message, put that before the first user's; or give "
-                    "the tokenizer another chat template."
-                ) from error
-
-
-def _is_table(dataset: Any) -> bool:
-    """Whether the rows of a data set can be gone through now; a streamed set is read once, in training."""
-    return isinstance(dataset, Dataset)
+                what = f"the tokenizer's chat template refuses prompt and {side} response, messages of {roles}"
+                do = (
+                    "Where it takes no system message, put that before the first user's; or give another chat template."
+                )
+                raise UserError(f"row {index}: {what}: {refused}. {do}") from error
 
 
 def _check_arguments(args: Any) -> None:
@@ -236,7 +194,6 @@ def _finished(row: Mapping[str, Any], index: int, tokenizer: Any, strict: bool) 
 
 
 def _says_nothing(response: str | list[dict[str, Any]], end: str) -> bool:
-    """Whether a response, a text or messages, holds neither text nor a call."""
     if isinstance(response, str):
         return not response.removesuffix(end).strip()
     said = (message.get("content") or message.get("tool_calls") for message in response)

@@ -6,8 +6,6 @@ offline arms, so that the two differ in where pairs come from and in nothing els
 look-alike prompts) stay as they are given: the reward says nothing about harmless prompts.
 """
 
-from __future__ import annotations
-
 import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -26,7 +24,7 @@ from trulysafe.models.tokens import Encoded, end_of_turn_id
 from trulysafe.pairs.build import GAP, SAME_TEXT, rerank
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.read import endpoint_rewards
-from trulysafe.trainers.batches import WEIGHT
+from trulysafe.trainers.batches import SIDES, WEIGHT
 from trulysafe.trainers.preference import PreferenceTrainer
 from trulysafe.trainers.step_log import Meter, StepLog
 
@@ -64,13 +62,9 @@ class OnlinePairs:
         self.options, self.meter = options, meter
 
     def fresh(self, policy: Any, examples: Sequence[Example]) -> tuple[list[Example], Drops]:
-        """Sample, judge and pair up responses to the prompts in scope; ``policy`` is unwrapped.
-
-        Returns:
-            The rows to train on, in order, possibly none: rows out of scope as they were, the others with fresh
-            responses, reference log-probabilities and rewards; prompts whose samples give no pair are left out. And how
-            many these were, by :data:`REASONS`.
-        """
+        """Sample, judge and pair up responses to the prompts in scope; ``policy`` is unwrapped. Returns the rows to
+        train on, in order, possibly none: rows out of scope as they were, the others with fresh responses, reference
+        log-probabilities and rewards; prompts whose samples give none are left out; these, by :data:`REASONS`."""
         asked = [place for place, example in enumerate(examples) if example.get("in_scope", True)]
         if not asked:
             return list(examples), Counter()
@@ -86,18 +80,15 @@ class OnlinePairs:
     def _sample(self, policy: Any, prompts: list[list[int]]) -> list[list[Encoded]]:
         """Finished responses per prompt, as token ids that end with the end of turn."""
         end, options = end_of_turn_id(self.tokenizer), self.options
-        limits = options.top_k, options.top_p, options.repetition_penalty, options.max_new_tokens
-        decoding = Decoding(options.samples, options.temperature, *limits)
+        decoding = Decoding(**options.model_dump(exclude={"judge", "min_gap"}))
         training = policy.training
         policy.eval()
         rows = generated(policy, self.tokenizer, prompts, decoding)
         policy.train(training)
         self.meter.tokens["sampling"] += sum(map(len, rows)) + options.samples * sum(map(len, prompts))
         grouped = [rows[start : start + options.samples] for start in range(0, len(rows), options.samples)]
-        return [
-            [Encoded(prompt, row) for row in group if row[-1] == end and len(row) > 1]
-            for prompt, group in zip(prompts, grouped, strict=True)
-        ]
+        of_prompts = zip(prompts, grouped, strict=True)
+        return [[Encoded(ids, row) for row in group if row[-1] == end and len(row) > 1] for ids, group in of_prompts]
 
     def _best_and_worst(
         self, examples: Sequence[Example], sampled: list[list[Encoded]], places: list[int]
@@ -119,11 +110,11 @@ class OnlinePairs:
         made: dict[int, Example] = {}
         for place, pair in chosen.items():
             made[place] = row = dict(examples[place])
-            row |= {f"{side}_ids": [int(token) for token in pair[side].split()] for side in ("chosen", "rejected")}
+            row |= {f"{side}_ids": [int(token) for token in pair[side].split()] for side in SIDES}
             # only the columns that the given pairs have, as all rows of a micro-batch have the same
             row |= {name: pair[name] for name in ("chosen_reward", "rejected_reward") if name in row}
             row |= {"flipped": False} if "flipped" in row else {}  # a wrong label was of the given pair
-        sides = [(row, side) for row in made.values() for side in ("chosen", "rejected")]
+        sides = [(row, side) for row in made.values() for side in SIDES]
         both = [Encoded(list(row["prompt_ids"]), row[f"{side}_ids"]) for row, side in sides]
         self.meter.tokens["reference"] += sum(len(item.prompt_ids) + len(item.response_ids) for item in both)
         logps = token_logps(self.reference, both, self.tokenizer.pad_token_id, len(both), None) if both else []
@@ -135,14 +126,10 @@ class OnlinePairs:
 class OnlinePreferenceTrainer(PreferenceTrainer):
     """Preference training on pairs that the policy samples at every micro-batch (``method.online``).
 
-    Takes what :class:`PreferenceTrainer` takes; a frozen copy of the model as it is given becomes the reference, whose
-    states the reward reads. The training set is the workflow's, with ``pair_index`` and reference log-probabilities.
-
-    Args:
-        judge: for another ``method.online.judge`` than the reward.
-
-    Raises:
-        UserError: nothing that judges, a data set without the columns that are read, or several processes.
+    Takes what :class:`PreferenceTrainer` takes, and ``judge`` for another ``method.online.judge`` than the reward; a
+    frozen copy of the model as it is given becomes the reference, whose states the reward reads. The training set is
+    the workflow's, with ``pair_index`` and reference log-probabilities. UserError: nothing that judges, a data set
+    without the columns that are read, or several processes.
     """
 
     def __init__(
@@ -152,9 +139,8 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         if by_reward and reward_model is None:
             raise UserError("online pairs need reward_model (a fitted HybridReward of the same base model).")
         if not by_reward and judge is None:
-            raise UserError(
-                f"online pairs need judge (a function that scores responses, for the judge {method.online.judge!r})."
-            )
+            what = f"a function that scores responses, for the judge {method.online.judge!r}"
+            raise UserError(f"online pairs need judge ({what}).")
         _check_columns(options.get("train_dataset"), () if by_reward else getattr(judge, "columns", ()))
         processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         if processes > 1:
@@ -171,7 +157,6 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         self._online = OnlinePairs(reference, judge, tokenizer, method.online, self.meter)
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Exchange the pairs of a micro-batch in training before the loss sees them."""
         if self.model is not None and self.model.training and "pair_index" in inputs:
             inputs = self._exchanged(inputs)
         return super()._prepare_inputs(inputs)

@@ -1,7 +1,5 @@
 """The reward model that trains along with the policy (RBRM): its own optimiser, its own part of a checkpoint."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path
@@ -31,12 +29,9 @@ logger = logging.getLogger("trulysafe")
 
 
 class OnlineReward:
-    """A hybrid reward read, and with ``train`` updated (in place), at every micro-batch.
-
-    ``validation`` holds safe and unsafe states, each [N, L, D], to refit offset and temperature on, and for the AUC
-    that is logged. UserError: the calibration is to be refitted, and there are no states for it or states of another
-    model.
-    """
+    """A hybrid reward read, and with ``train`` updated (in place), at every micro-batch. ``validation`` holds safe and
+    unsafe states, each [N, L, D], to refit offset and temperature on, and for the AUC that is logged. UserError: the
+    calibration is to be refitted, and no states are given, or another model's."""
 
     def __init__(
         self, reward: HybridReward, options: Confidence, train: bool, validation: tuple[Tensor, Tensor] | None = None
@@ -47,11 +42,9 @@ class OnlineReward:
             self.validation = paired_states(*validation, minimum=1)
             self.start_auc = self.auc()  # refuses states of another model
         elif train and options.calibrate_every:
-            raise UserError(
-                "confidence.calibrate_every: the online reward has no validation states to refit its calibration "
-                "on. Give them (validation_states; in a configuration rewards.<name>.fit.validation_share), or set "
-                "calibrate_every to 0."
-            )
+            why = "the online reward has no validation states to refit its calibration on"
+            give = "Give them (validation_states; in a configuration rewards.<name>.fit.validation_share)"
+            raise UserError(f"confidence.calibrate_every: {why}. {give}, or set calibrate_every to 0.")
         self.learning_rate = options.learning_rate
         if self.learning_rate is None:
             self.learning_rate = RATE * min(1.0, NARROW / (reward.num_layers * reward.hidden_size**0.5))
@@ -63,11 +56,9 @@ class OnlineReward:
         return self.reward.calibrated(self.reward(states))
 
     def update(self, chosen: Tensor, rejected: Tensor) -> float:
-        """One Adam step on ``-log sigmoid(r_c - r_r - 1)`` with labels as given; returns the loss before it.
-
-        Both sides are detached states of the responses of all processes, [N, L, D], so that all keep one reward; N is
-        at least 1: without a pair Adam would still move the weights, by its moments and the weight decay.
-        """
+        """One Adam step on ``-log sigmoid(r_c - r_r - 1)`` with labels as given; returns the loss before it. Both sides
+        are detached states of the responses of all processes, [N, L, D], so that all keep one reward; N is at least 1:
+        without a pair Adam would still move the weights, by its moments and the weight decay."""
         self.optimizer.zero_grad()
         loss = reward_margin_loss(self.reward(chosen), self.reward(rejected)).mean()
         loss.backward()

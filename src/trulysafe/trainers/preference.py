@@ -5,8 +5,6 @@ log-probabilities -> mask -> sums -> margin -> pair loss -> metrics, each a func
 Everything else (data, optimiser, mixed precision, DDP, DeepSpeed, PEFT, checkpoints) is TRL's.
 """
 
-from __future__ import annotations
-
 import copy
 from contextlib import nullcontext
 from pathlib import Path
@@ -40,8 +38,7 @@ class PreferenceTrainer(DPOTrainer):
     Args:
         method: confidence, mask and scope; plain DPO by default.
         reward_model: fitted hybrid reward, for methods that read one. With ``confidence.online`` it trains along.
-        validation_states: safe and unsafe states, each [N, L, D], to refit the online reward's calibration
-            on and to log its AUC.
+        validation_states: safe and unsafe states, each [N, L, D], to refit the online reward's calibration and log AUC.
 
     The data set may have, beside TRL's columns, ``in_scope`` (bool: the pair is about risk; true if absent), ``risk``
     (place in :data:`trulysafe.common.schema.RISKS`) and ``flipped`` (bool: the label was flipped on purpose), both for
@@ -75,10 +72,8 @@ class PreferenceTrainer(DPOTrainer):
             args.precompute_ref_log_probs = True  # no reference model is loaded where they are in the dataset
         super().__init__(model, **options)
         if method.loss in ONE_PROCESS and self.accelerator.num_processes > 1:
-            raise UserError(
-                f"loss: {method.loss!r} sorts the micro-batch and needs all of it in one process, but "
-                f"{self.accelerator.num_processes} train. Set training.processes to 1."
-            )
+            why = f"{method.loss!r} sorts the micro-batch and needs all of it in one process"
+            raise UserError(f"loss: {why}, but {self.accelerator.num_processes} train. Set training.processes to 1.")
         if options.get("data_collator") is None:
             self.data_collator = batches.PairCollator(**vars(self.data_collator))
         for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):
@@ -102,14 +97,14 @@ class PreferenceTrainer(DPOTrainer):
     # The one override of TRL's private loss method; tests/unit/test_trl_contract.py says what it relies on.
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False) -> Any:
         policy: Any = self.model
-        method, training, log = self.method, policy.training, StepLog(self.accelerator)
-        batch = step.MicroBatch.of(inputs, method.reward_scope)
+        method, training = self.method, policy.training
+        batch = step.MicroBatch.of(inputs, method.reward_scope, StepLog(self.accelerator))
         checkpointing: Any = self.args.gradient_checkpointing_kwargs
         if training:
             self.meter.count(step=inputs["attention_mask"], mismatched=inputs.get("mismatched_attention_mask"))
         point: Tensor | float = 0.0
         if method.loss in SHIFTED_LOSSES:
-            point = step.kto_point(batch, policy, model, checkpointing, log)
+            point = step.kto_point(batch, policy, model, checkpointing)
 
         # Forward: log-probabilities of response tokens, and the states of the endpoints if the confidence reads them.
         states = LayerStates(model, batch.endpoints()) if method.reads_policy_states else None
@@ -119,25 +114,21 @@ class PreferenceTrainer(DPOTrainer):
 
         # Mask, and the sums over the tokens that it keeps.
         masked = method.mask.rule != "none"
-        ref_logps, token_rewards = step.reference_log_probs(
-            batch, policy, self.ref_model, checkpointing, self._token_reward, masked
-        )
-        mask = step.token_mask(batch, token_rewards, method.mask, self.args.seed, log)
-        policy_sums, ref_sums = step.sums(logps, mask), step.sums(ref_logps, mask)
+        models = policy, self.ref_model, self._token_reward
+        ref_logps, token_rewards = step.reference_log_probs(batch, *models, checkpointing, masked)
+        mask = step.token_mask(batch, token_rewards, method.mask, self.args.seed)
+        sums = step.sums(logps, mask), step.sums(ref_logps, mask)
 
         # How much each label is trusted, the margins, and the loss of each pair.
         read, draws_of = states.stacked() if states else None, (self.args.seed, self.state.global_step)
         gamma = step.pair_confidence(
-            batch, method.confidence, read, self.reward, training=training, draws_of=draws_of, meter=self.meter, log=log
+            batch, method.confidence, read, self.reward, training=training, draws_of=draws_of, meter=self.meter
         )
-        losses = step.pair_losses(
-            batch, method.loss, policy_sums, ref_sums, mask=mask, gamma=gamma, beta=self.beta, point=point, log=log
-        )
+        losses = step.pair_losses(batch, method.loss, *sums, mask=mask, gamma=gamma, beta=self.beta, point=point)
         self._refuse_non_finite(losses, "loss", inputs)
         loss = (losses * batch.weight).mean()
 
-        step.log_margins(policy_sums, ref_sums, self.beta, batch.real, log)
-        log.pass_on(self._metrics["train" if training else "eval"])
+        batch.log.pass_on(self._metrics["train" if training else "eval"])
         if not return_outputs:
             return loss
         with torch.no_grad():
@@ -151,12 +142,10 @@ class PreferenceTrainer(DPOTrainer):
         rows = broken.nonzero().flatten().tolist()
         pairs = rows_of_all(self.accelerator, inputs["pair_index"])[rows].tolist() if "pair_index" in inputs else rows
         data: Any = self.train_dataset
-        named = ", ".join(data[row]["pair_id"] for row in pairs) if has_column(data, "pair_id") else None
-        raise UserError(
-            f"step {self.state.global_step}: the {what} is not finite for the pairs "
-            f"{named or f'{pairs} (rows of the training set)'}. Lower the learning rate, or train in bfloat16 or "
-            "float32 instead of float16; checkpoints before this step are kept."
-        )
+        ids = ", ".join(data[row]["pair_id"] for row in pairs) if has_column(data, "pair_id") else ""
+        found = f"the {what} is not finite for the pairs {ids or f'{pairs} (rows of the training set)'}"
+        do = "Lower the learning rate, or train in bfloat16 or float32 instead of float16"
+        raise UserError(f"step {self.state.global_step}: {found}. {do}; checkpoints before this step are kept.")
 
     # The same micro-batches for any number of processes.
     def get_train_dataloader(self) -> Any:
@@ -196,10 +185,9 @@ class PreferenceTrainer(DPOTrainer):
         if has_column(dataset, "chosen_ref_token_logps"):
             return dataset
         if self.method.mask.rule != "none":
-            raise UserError(
-                "precompute_ref_log_probs keeps sums over whole responses, which a token mask cannot use. "
-                "Set it to False, or give the columns chosen_ref_token_logps and rejected_ref_token_logps."
-            )
+            why = "keeps sums over whole responses, which a token mask cannot use"
+            do = "Set it to False, or give the columns chosen_ref_token_logps and rejected_ref_token_logps."
+            raise UserError(f"precompute_ref_log_probs {why}. {do}")
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
 
     # A checkpoint holds the online reward and the sums since the last log row as well, and says when it is complete.

@@ -5,12 +5,10 @@ Rows of a micro-batch are [chosen; rejected] of its pairs: ``[rows]`` is twice `
 tokens. Whatever a method reads off a micro-batch it reads off that of all processes together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from accelerate.utils import extract_model_from_parallel
@@ -45,6 +43,7 @@ class MicroBatch:
         weight: of each pair in the mean of the losses, [pairs].
         real: false for a pair that only fills up a process's share, which counts nowhere; [pairs].
         in_scope: the real pairs that confidence and mask are about, [pairs].
+        log: takes what is logged of it.
     """
 
     columns: Mapping[str, Tensor]
@@ -52,15 +51,16 @@ class MicroBatch:
     weight: Tensor
     real: Tensor
     in_scope: Tensor
+    log: StepLog
 
     @classmethod
-    def of(cls, columns: Mapping[str, Tensor], reward_scope: str) -> MicroBatch:
+    def of(cls, columns: Mapping[str, Tensor], reward_scope: str, log: StepLog) -> Self:
         """What counts; without a column ``in_scope``, or for ``reward_scope`` 'all', every real pair is in scope."""
         response = columns["completion_mask"][:, 1:]
         everything = torch.ones(len(response) // 2, dtype=torch.bool, device=response.device)
         in_scope = columns.get("in_scope", everything) if reward_scope == "safety" else everything
         weight = columns.get(WEIGHT, everything.float())
-        return cls(columns, response, weight, weight > 0, in_scope & (weight > 0))
+        return cls(columns, response, weight, weight > 0, in_scope & (weight > 0), log)
 
     def tokens(self, of: str = "") -> dict[str, Tensor]:
         """What :func:`token_log_probs` reads: of the pairs, or (``mismatched_``) of prompts with others' responses."""
@@ -92,24 +92,17 @@ def token_log_probs(model: Any, input_ids: Tensor, attention_mask: Tensor, compl
 
 
 def reference_log_probs(
-    micro_batch: MicroBatch,
-    policy: Any,
-    ref_model: Any,
-    checkpointing: dict[str, Any] | None,
-    token_reward: HybridReward | None,
-    masked: bool,
+    batch: MicroBatch, policy: Any, ref_model: Any, token_reward: HybridReward | None, checkpointing: Any, masked: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Log-probabilities under the reference and the token rewards for the mask: columns, or read from the reference.
 
     Columns may be ``ref_token_logps``, ``token_rewards``, or TRL's ``ref_chosen_logps``, sums that will not do for a
     method that is ``masked``. Without ``ref_model`` the policy has an adapter, and is the reference when that is off;
     its gradient checkpointing, with these arguments, is off meanwhile. ``token_reward`` reads token rewards from the
-    reference's states where the data set has none.
-
-    Returns:
-        Nats, [rows, places], or summed, [rows]; and token rewards [rows, places], if there are any.
+    reference's states where the data set has none. Returns nats, [rows, places], or summed, [rows]; and token rewards
+    [rows, places], if there are any.
     """
-    columns = micro_batch.columns
+    columns = batch.columns
     rewards = columns["token_rewards"][:, 1:] if "token_rewards" in columns else None
     if "ref_token_logps" in columns:
         return columns["ref_token_logps"][:, 1:], rewards
@@ -122,22 +115,19 @@ def reference_log_probs(
     reference = policy if ref_model is None else ref_model
     with torch.no_grad(), disable_gradient_checkpointing(policy, checkpointing), adapter:
         if rewards is not None or token_reward is None:
-            return token_log_probs(reference, **micro_batch.tokens()), rewards
+            return token_log_probs(reference, **batch.tokens()), rewards
         with LayerStates(reference, transform=token_reward.probe) as states:
-            logps = token_log_probs(reference, **micro_batch.tokens())
+            logps = token_log_probs(reference, **batch.tokens())
         return logps, token_reward.calibrated(token_reward.combine(states.stacked()))[:, 1:]
 
 
-def token_mask(micro_batch: MicroBatch, token_rewards: Tensor | None, options: Mask, seed: int, log: StepLog) -> Tensor:
-    """Which response tokens count (paper B), with the mask's controls (``seed`` is the run's) and its log.
-
-    Returns:
-        0/1, float32, [rows, places] as ``token_rewards``; 1 on every response token out of scope or without a mask.
-    """
-    response, ones, columns = micro_batch.response, micro_batch.response.float(), micro_batch.columns
+def token_mask(batch: MicroBatch, token_rewards: Tensor | None, options: Mask, seed: int) -> Tensor:
+    """Which response tokens count (paper B), with the mask's controls (``seed`` is the run's) and its log. 0/1,
+    float32, [rows, places] as ``token_rewards``; 1 on every response token out of scope or without a mask."""
+    response, ones, columns, log = batch.response, batch.response.float(), batch.columns, batch.log
     if options.rule == "none" or token_rewards is None:  # check_required refuses a mask without token rewards
         return ones
-    rows = micro_batch.in_scope.repeat(2)
+    rows = batch.in_scope.repeat(2)
     chosen = torch.arange(len(response), device=response.device) < len(response) // 2
     draws = []
     if options.control in ("random", "shuffled"):
@@ -146,9 +136,8 @@ def token_mask(micro_batch: MicroBatch, token_rewards: Tensor | None, options: M
         token_rewards = shuffled_control(token_rewards, response, draws, options.baseline, options.width)
     if options.rule == "batch_mean":  # over all processes, and over the pairs that the reward speaks about
         in_scope = token_rewards[response.bool() & rows[:, None]]
-        options = options.model_copy(
-            update={"rule": "threshold", "baseline": mean_over_all(log.accelerator, in_scope) or 0.0}
-        )
+        mean = mean_over_all(log.accelerator, in_scope) or 0.0
+        options = options.model_copy(update={"rule": "threshold", "baseline": mean})
     mask, fell_back = training_mask(token_rewards, response, chosen, options)
     if options.control == "random":
         mask = random_control(mask, response, draws, options.eos)
@@ -173,7 +162,7 @@ def sums(logps: Tensor, mask: Tensor) -> Sides:
 
 
 def pair_confidence(
-    micro_batch: MicroBatch,
+    batch: MicroBatch,
     options: Confidence,
     states: Tensor | None,
     reward: OnlineReward | None,
@@ -181,17 +170,11 @@ def pair_confidence(
     training: bool,
     draws_of: tuple[int, int],
     meter: Meter,
-    log: StepLog,
 ) -> Tensor:
-    """Label confidence gamma per pair (paper A), read before the reward learns from the same pairs.
-
-    ``reward`` reads the policy's states at the endpoints, [rows, L, D], where rewards are no columns, and learns from
-    the same pairs in training if it trains at all. ``draws_of`` are seed and optimiser step, for ``options.shuffle``.
-
-    Returns:
-        Detached, [pairs]; 1 out of scope.
-    """
-    own, columns, accelerator = micro_batch.in_scope, micro_batch.columns, log.accelerator
+    """Label confidence gamma per pair (paper A), read before the reward learns from the same pairs. ``reward`` reads
+    the policy's states at the endpoints, [rows, L, D], where rewards are no columns, and learns from the same pairs in
+    training if it trains at all. ``draws_of`` are seed and step, for a shuffle. Detached, [pairs]; 1 out of scope."""
+    own, columns, accelerator = batch.in_scope, batch.columns, batch.log.accelerator
     gamma = torch.ones(len(own), device=own.device)
     if options.kind == "none":
         return gamma
@@ -218,31 +201,28 @@ def pair_confidence(
     of_all = torch.ones(len(in_scope), device=gamma.device)
     of_all[in_scope] = label_confidence(*read, options.alpha, options.floor, options.per_pair)
     flipped = rows_of_all(accelerator, columns["flipped"])[in_scope] if "flipped" in columns else None
-    _log_confidence(of_all[in_scope], chosen, rejected, flipped, log)
+    _log_confidence(of_all[in_scope], chosen, rejected, flipped, batch.log)
     if training and reward is not None and reward.train:
         with torch.enable_grad():
             loss = reward.update(*(side.float() for side in endpoints))
-        log.mean(**{"reward_model/loss": torch.tensor([loss])})
+        batch.log.mean(**{"reward_model/loss": torch.tensor([loss])})
     return of_all.view(accelerator.num_processes, -1)[accelerator.process_index]
 
 
-def kto_point(
-    micro_batch: MicroBatch, policy: Any, model: Any, checkpointing: dict[str, Any] | None, log: StepLog
-) -> Tensor:
+def kto_point(batch: MicroBatch, policy: Any, model: Any, checkpointing: Any) -> Tensor:
     """Reference point z0 of KTO over the mismatched pairs, a scalar in nats, without gradient; logged as ``kl``.
-
-    ``model`` is the policy as the engine has wrapped it; the policy's gradient checkpointing is off meanwhile.
-    """
+    ``model`` is the policy as the engine has wrapped it; the policy's gradient checkpointing is off meanwhile."""
     with torch.no_grad(), disable_gradient_checkpointing(policy, checkpointing):
-        logps = token_log_probs(model, **micro_batch.tokens("mismatched_")).sum(dim=1)
-    ratios = rows_of_all(log.accelerator, logps - micro_batch.columns["mismatched_ref_logps"])
-    point = kto_reference_point(ratios[rows_of_all(log.accelerator, micro_batch.real.repeat(2))])
-    log.mean(kl=point[None])
+        logps = token_log_probs(model, **batch.tokens("mismatched_")).sum(dim=1)
+    accelerator = batch.log.accelerator
+    ratios = rows_of_all(accelerator, logps - batch.columns["mismatched_ref_logps"])
+    point = kto_reference_point(ratios[rows_of_all(accelerator, batch.real.repeat(2))])
+    batch.log.mean(kl=point[None])
     return point
 
 
 def pair_losses(
-    micro_batch: MicroBatch,
+    batch: MicroBatch,
     loss: str,
     policy: Sides,
     reference: Sides,
@@ -251,25 +231,19 @@ def pair_losses(
     gamma: Tensor,
     beta: float,
     point: Tensor | float,
-    log: StepLog,
 ) -> Tensor:
-    """Loss of each pair by the loss's name, [pairs].
-
-    Policy and reference are sums over the tokens that ``mask`` [rows, places] keeps, nats; ``gamma`` is the confidence
-    of each label, [pairs], and ``point`` KTO's reference point, 0 for other losses.
-    """
-    of_chosen, of_rejected = mask.sum(dim=1).clamp(min=1).chunk(2)
-    if loss == LIKELIHOOD_LOSS:
-        return sft_loss(policy[0], mean_over_all(log.accelerator, of_chosen[micro_batch.real]) or 1.0)
-    return preference_loss(loss, policy, reference, gamma, beta, (of_chosen, of_rejected), point)
-
-
-def log_margins(policy: Sides, reference: Sides, beta: float, real: Tensor, log: StepLog) -> None:
-    """Log what TRL does: implicit rewards ``beta * (policy - reference)``, their margins, and log-probabilities."""
-    chosen, rejected = beta * torch.stack([policy[0] - reference[0], policy[1] - reference[1]])[:, real]
+    """Loss of each pair by the loss's name, [pairs]. Policy and reference are sums over the tokens that ``mask`` [rows,
+    places] keeps, nats; ``gamma`` is the confidence of each label, [pairs], and ``point`` KTO's reference point, 0 for
+    other losses. Logs what TRL does: implicit rewards, margins, log-probabilities."""
+    real, log = batch.real, batch.log
+    chosen, rejected = beta * torch.stack([policy[0] - reference[0], policy[1] - reference[1]]).detach()[:, real]
     log.mean(**{"rewards/chosen": chosen, "rewards/rejected": rejected})
     log.mean(**{"rewards/margins": chosen - rejected, "rewards/accuracies": chosen > rejected})
     log.mean(**{"logps/chosen": policy[0][real], "logps/rejected": policy[1][real]})
+    of_chosen, of_rejected = mask.sum(dim=1).clamp(min=1).chunk(2)
+    if loss == LIKELIHOOD_LOSS:
+        return sft_loss(policy[0], mean_over_all(log.accelerator, of_chosen[real]) or 1.0)
+    return preference_loss(loss, policy, reference, gamma, beta, (of_chosen, of_rejected), point)
 
 
 @contextmanager

@@ -4,8 +4,6 @@ FLOPs are estimated as usual (Kaplan et al. 2020): 2 N per token of a forward pa
 (forward and backward), with N the number of parameters without embeddings; attention over the context is left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -3,15 +3,13 @@
 No number of the log depends on how the micro-batch is spread over processes.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import torch
 from accelerate.utils import gather_object
@@ -65,7 +63,6 @@ def mean_over_all(accelerator: Any, values: Tensor) -> float | None:
 
 
 def _sum_and_number(values: Tensor) -> Tensor:
-    """Sum and number of values, shape [2]."""
     values = values.detach().float()
     return torch.stack([values.sum(), torch.tensor(float(values.numel()), device=values.device)])
 
@@ -99,10 +96,10 @@ class Meter:
         """Forget what was measured so far."""
         self.steps, self.seconds, self.tokens = 0, Counter(), Counter()
 
-    def of_all_processes(self) -> Meter:
+    def of_all_processes(self) -> Self:
         """Steps and seconds of this process, and the tokens of all of them together; every process must ask."""
         tokens: Counter[str] = sum(map(Counter, gather_object([dict(self.tokens)])), Counter())
-        return Meter(self.steps, self.seconds, tokens)
+        return type(self)(self.steps, self.seconds, tokens)
 
     def save(self, folder: Path, model: Any) -> None:
         """Write ``cost.json`` into the folder of a run: steps, seconds and tokens by kind, and the model's size."""

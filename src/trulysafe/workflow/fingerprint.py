@@ -6,8 +6,6 @@ it imports, directly or not, and over the data beside a module (a TOML file of i
 code reruns nothing; changing what it does reruns exactly the rules that use it.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import tomllib

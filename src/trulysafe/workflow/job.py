@@ -4,8 +4,6 @@ A script wraps its work in :func:`job`. Outputs are written under temporary name
 when all work is done, so that a killed job leaves nothing under a final name.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import platform
@@ -19,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 from trulysafe.common.errors import UserError, disk_is_full
@@ -48,7 +46,8 @@ class Run:
         self.provenance_id = provenance_id(self.rule, self.params, self.input)
         self._notes: dict[str, Any] = {}
         self._scratch: list[Path] = []
-        self._owned = ExitStack()
+        self.owned = ExitStack()
+        """Scratch folders that this job owns; closed, they are there for the next try to take."""
         self._start = time.time()
 
     def _place(self, paths: Any) -> Any:
@@ -63,13 +62,9 @@ class Run:
         """A folder for work on an output that a failure must not lose, owned by this job; success removes it
         (UserError: another job that is alive works there)."""
         folder = scratch_path(final)
-        self._owned.enter_context(owned(folder))
+        self.owned.enter_context(owned(folder))
         self._scratch.append(folder)
         return folder
-
-    def release(self) -> None:
-        """Give up the scratch folders, for the next try to take."""
-        self._owned.close()
 
     def publish(self) -> None:
         """Rename every output to its final name and write the manifests."""
@@ -117,14 +112,12 @@ class Run:
 
 @contextmanager
 def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
-    """Run the body of a script as a job: it writes to ``run.output.<name>`` (or ``run.outputs``), private paths.
-
-    A :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the
+    """Run the body of a script as a job: it writes to ``run.output.<name>`` (or ``run.outputs``), private paths. A
+    :class:`UserError` ends the job with its message alone, any other exception with its traceback; both go to the
     rule's log, with the names of damaged inputs, and in both cases (and on SIGTERM) nothing is left behind. Only what
-    goes to the network needs ``tokens``, the user's access tokens.
-    """
+    goes to the network needs ``tokens``, the user's access tokens."""
     _log_to(snakemake.log[0] if snakemake.log else None)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     if not tokens:
         forget_tokens()
     if "torch" in sys.modules:
@@ -159,15 +152,11 @@ def job(snakemake: Any, tokens: bool = False) -> Iterator[Run]:
         run.discard()
         raise
     finally:
-        run.release()
+        run.owned.close()
 
 
 def _stem(final: Path) -> str:
     return f".tmp-{final.name}-"
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    sys.exit(128 + signum)
 
 
 def _log_to(path: str | None) -> None:

@@ -5,8 +5,6 @@ owner's lock is taken over; a living one's is respected, and the message says wh
 ``link``, which is atomic on NFS and Lustre too, where ``flock`` may not be, and which is whole from its first moment.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -29,8 +27,7 @@ _ALIVE = set("RUNNING COMPLETING CONFIGURING PENDING SUSPENDED STOPPED SIGNALING
 
 @contextmanager
 def owned(folder: Path | str) -> Iterator[None]:
-    """Own a folder (made if it is not there) while inside (UserError: a living process owns it, or one of which it
-    cannot be known)."""
+    """Own a folder, made if need be, while inside (UserError: a process owns it that lives, or of which none knows)."""
     lock = Path(folder) / OWNER_FILE
     lock.parent.mkdir(parents=True, exist_ok=True)
     mine = json.dumps(_this_process(), sort_keys=True)
@@ -42,8 +39,7 @@ def owned(folder: Path | str) -> Iterator[None]:
                 break
             _free_or_refuse(lock, private.with_name(f"{private.name}-dead"))
         else:
-            taken = f"{lock}: several jobs try to take this folder at the same time"
-            raise UserError(f"{taken}. See that one runs, and start it again.")
+            raise UserError(f"{lock}: several jobs take this folder at the same time. See that one runs; start again.")
     finally:
         private.unlink(missing_ok=True)
     try:
@@ -54,7 +50,6 @@ def owned(folder: Path | str) -> Iterator[None]:
 
 
 def _free_or_refuse(lock: Path, aside: Path) -> None:
-    """Move a dead owner's lock out of the way; refuse if the owner may be alive."""
     found = _text(lock)
     try:
         owner = json.loads(found or "{}")
@@ -64,10 +59,8 @@ def _free_or_refuse(lock: Path, aside: Path) -> None:
     if alive:
         job = f", SLURM job {owner['job']}" if owner.get("job") else ""
         who = f"process {owner['pid']} on {owner['host']}{job} works here since {owner['since']}"
-        raise UserError(
-            f"{lock.parent}: {who}. Wait until it ends, or end it, and run the same command again. If you know that it "
-            f"is gone, delete {lock} first."
-        )
+        do = "Wait until it ends, or end it, and run the same command again."
+        raise UserError(f"{lock.parent}: {who}. {do} If you know that it is gone, delete {lock} first.")
     try:
         lock.rename(aside)
     except FileNotFoundError:

@@ -5,8 +5,6 @@ file says about itself is looked at (the end of a Parquet file, the lengths in a
 JSON), which is quick even for a large model; a file of the right length with wrong bytes in it goes unnoticed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
@@ -21,10 +19,8 @@ logger = logging.getLogger("trulysafe")
 
 
 def provenance_id(rule: str, params: Any, inputs: Any) -> str:
-    """Hash the rule, its parameters (options and code fingerprint) and its inputs' ids; never time, host or commit.
-
-    The shards of one piece of work share an id, and count once: another number of shards is the same work.
-    """
+    """Hash the rule, its parameters (options and code fingerprint) and its inputs' ids; never time, host or commit. The
+    shards of one piece of work share an id, and count once: another number of shards is the same work."""
     ids = sorted({input_id(path) for path in inputs})
     payload = {"rule": rule, "params": plain(dict(params.items())), "inputs": ids}
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]
@@ -68,10 +64,8 @@ def read_manifest(output: Path | str) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {**found, **{key: found[key] for key in ("provenance_id", "rule", "notes")}}
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: the manifest of {output} is cut short or damaged ({error}). Delete {output} and run the same "
-            "command again."
-        ) from None
+        found = f"the manifest of {output} is cut short or damaged ({error})"
+        raise UserError(f"{path}: {found}. Delete {output} and run the same command again.") from None
 
 
 def _of_a_scenario(output: Path) -> bool:
@@ -93,10 +87,8 @@ def tell_of_damage(inputs: Any, told: str = "") -> None:
         for file, reason in _damaged(path):
             if str(file) in told:
                 continue
-            places = (place for place in (path, *path.parents) if place.name and manifest_path(place).is_file())
-            made = next(places, None)
             remedy = "No rule of this workflow made it: fetch or copy it again, then run the same command again"
-            if made is not None:
+            for made in [place for place in (path, *path.parents) if place.name and manifest_path(place).is_file()][:1]:
                 remedy = f"Delete {made} and run the same command again"
                 with suppress(UserError):  # its manifest may be damaged too
                     remedy += f": rule {read_manifest(made)['rule']} makes it anew"

@@ -13,9 +13,7 @@ class Configuration(Table):
     """The whole configuration."""
 
     scenario: Name = Field(description="Name of the run; everything it makes lies under `results/<scenario>/`.")
-    groups: list[str] = Field(
-        [], description="Run only the experiments of these groups and what they need; empty runs all."
-    )
+    groups: list[str] = Field([], description="Run these groups of experiments alone, with what they need; empty: all.")
     data: str = Field("", description="Folder of data files; relative paths in datasets start here.")
     cache: str = Field(
         "",
@@ -23,7 +21,7 @@ class Configuration(Table):
         "empty is the user's own Hugging Face cache.",
     )
     seed: int = Field(0, description="Seed of the split.")
-    split: Split = Field(default_factory=Split, description="The prompt-hash split.")
+    split: Split = Field(Split(), description="The prompt-hash split.")
     models: dict[Name, Model] = Field(description="Models by name.")
     datasets: dict[Name, Dataset] = Field(description="Datasets by name.")
     llms: dict[Name, Llm] = Field({}, description="Language models that stages ask (not those that are trained).")
@@ -32,12 +30,12 @@ class Configuration(Table):
     rewards: dict[Name, Reward] = Field({}, description="Hybrid rewards by name.")
     pairs: dict[Name, Pairs] = Field({}, description="Pair tables by name.")
     mixes: dict[Name, Mix] = Field({}, description="Training sets by name.")
-    training: Training = Field(default_factory=Training, description="Optimisation shared by all experiments.")
+    training: Training = Field(Training(), description="Optimisation shared by all experiments.")
     token_rewards: dict[Name, TokenReward] = Field({}, description="Further sources of token rewards by name.")
     methods: dict[Name, MethodTable] = Field({}, description="Preference methods by name.")
     experiments: dict[Name, Experiment] = Field(description="Arms of the comparison.")
-    judges: dict[Name, Judge] = Field(default_factory=dict, description="Judges by name.")
+    judges: dict[Name, Judge] = Field({}, description="Judges by name.")
     benchmarks: dict[Name, Benchmark] = Field(description="Benchmarks by name.")
     drift: Drift | None = Field(None, description="Policies whose order and distribution of responses is followed.")
-    batching: Batching = Field(default_factory=Batching, description="Size of jobs.")
-    report: Report = Field(default_factory=Report, description="Report.")
+    batching: Batching = Field(Batching(), description="Size of jobs.")
+    report: Report = Field(Report(), description="Report.")

@@ -1,7 +1,5 @@
 """How policies are judged and what is reported of them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -25,6 +23,8 @@ from trulysafe.common.options import (
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.reward.options import Baseline, FitOptions
 
+_OWN_JOB = "none is a job of its own, which comes and goes without the others' work. Name one where it takes seconds."
+
 
 class Judge(OfKind):
     """Something that classes answers: a module of `src/trulysafe/judges/`."""
@@ -32,15 +32,9 @@ class Judge(OfKind):
     KINDS: ClassVar = JUDGES
     BY_KIND: ClassVar = ("datasets", "model")
 
-    datasets: list[Name] = Field(
-        default_factory=list, description="Labelled responses to fit the judge on, where it is fitted."
-    )
+    datasets: list[Name] = Field([], description="Labelled responses to fit the judge on, where it is fitted.")
     model: Name | None = Field(None, description="Model whose states the judge reads, where it reads one.")
-    job: Name | None = Field(
-        None,
-        description="Judges of one `job` judge in one job; none is a job of its own, so that the judge comes and goes "
-        "without the others judging anew. Name one where judging takes seconds.",
-    )
+    job: Name | None = Field(None, description=f"Judges of one `job` judge in one job; {_OWN_JOB}")
 
 
 _OF_ANSWERS = ("judges", "max_new_tokens", "cut_off")
@@ -50,17 +44,10 @@ _OF_A_TASK = ("metric", "shots", "shots_from", "chat_template")
 class Benchmark(TableOfKinds):
     """Prompts that policies answer, or tasks in which they choose among options, and how that counts."""
 
-    KEYS: ClassVar = {}
-
-    datasets: list[Name] = Field(
-        min_length=1, description="Prompts to answer; with a `task`, its documents (datasets of kind `documents`)."
-    )
+    datasets: list[Name] = Field(min_length=1, description="Prompts to answer; with a `task` its documents.")
     axis: Axis = Field(description="What a good answer is.")
-    risks: list[Risk] = Field(default_factory=list, description="Keep prompts of these classes; empty keeps all.")
-    judges: list[Name] = Field(
-        default_factory=list,
-        description="Judges of the answers; the first is the one in the main table. Needed without a `task`.",
-    )
+    risks: list[Risk] = Field([], description="Keep prompts of these classes; empty keeps all.")
+    judges: list[Name] = Field([], description="Judges of the answers, the one in the main table first; or a `task`.")
     task: str | None = Field(
         None,
         description="Multiple-choice task of lm-evaluation-harness: nothing is answered and judged, the option of the "
@@ -72,22 +59,12 @@ class Benchmark(TableOfKinds):
         description="Which choice counts as `helpful` in the main table (`task`): of the likeliest option, or of the "
         "likeliest per character. Both are measured where the task reports both.",
     )
-    shots: Whole | None = Field(
-        None, description="Examples shown before each document (`task`); none is the task's own number."
-    )
-    shots_from: list[Name] = Field(
-        default_factory=list, description="Documents to take examples from (`task`), where it brings none of its own."
-    )
-    chat_template: Flag = Field(
-        False, description="Put documents into the model's chat template (`task`), examples as earlier turns."
-    )
-    rows: Count | None = Field(
-        None, description="Prompts per risk class at the end point, lowest hashes first; none is all."
-    )
-    frontier_rows: int | None = Field(
-        None,
-        ge=0,
-        description="Prompts per risk class at earlier snapshots; none is as many as at the end point, 0 skips them.",
+    shots: Whole | None = Field(None, description="Examples before each document (`task`); none is the task's own.")
+    shots_from: list[Name] = Field([], description="Documents to take examples from (`task`), where it brings none.")
+    chat_template: Flag = Field(False, description="Documents go into the chat template (`task`), examples as turns.")
+    rows: Count | None = Field(None, description="Prompts per class at the end point, lowest hashes first; none: all.")
+    frontier_rows: Whole | None = Field(
+        None, description="Prompts per class at earlier snapshots; none is as many as at the end point, 0 skips them."
     )
     max_new_tokens: Count = Field(256, description="Token limit of an answer.")
     cut_off: CutOff = Field(
@@ -97,16 +74,10 @@ class Benchmark(TableOfKinds):
     )
     purpose: Purpose = Field(
         "test",
-        description=(
-            "Results and figures are of `test` benchmarks alone; numbers on `development` prompts stand in "
-            "`metrics.parquet`, to tune by."
-        ),
+        description="Results are of `test` alone; those of `development`, to tune by, stay in `metrics.parquet`.",
     )
     job: Name | None = Field(
-        None,
-        description="Benchmarks of one `job` are answered in one job, which loads each policy once; none is a job of "
-        "its own, so that the benchmark comes and goes without the others being answered anew. Name one where "
-        "answering takes seconds.",
+        None, description=f"Benchmarks of one `job` are answered in one job, each policy loaded once; {_OWN_JOB}"
     )
 
     @property
@@ -117,17 +88,14 @@ class Benchmark(TableOfKinds):
     @model_validator(mode="after")
     def _answers_or_chooses(self) -> Self:
         if self.task and self.axis != "helpfulness":
-            raise error_at(
-                "axis", f"{self.axis!r} is not accepted with a `task`, which is right or not. Accepted: helpfulness."
-            )
+            said = "is not accepted with a `task`, which is right or not. Accepted: helpfulness."
+            raise error_at("axis", f"{self.axis!r} {said}")
         if not self.task and not self.judges:
             raise error_at("judges", "missing. Name who judges the answers, or a `task` to choose by likelihood.")
         for key in _OF_ANSWERS if self.task else _OF_A_TASK:
             if key in self.given():
-                other = (
-                    "is not read with a `task`, as nothing is answered" if self.task else "is read only with a `task`"
-                )
-                raise error_at(key, f"{other}. Leave it out (null in an overlay).")
+                said = "not read with a `task`, as nothing is answered" if self.task else "read only with a `task`"
+                raise error_at(key, f"is {said}. Leave it out (null in an overlay).")
         return self
 
 
@@ -144,15 +112,9 @@ class Batching(Table):
     """How much work one job takes; raise it where jobs are short, lower it where they are long."""
 
     runs_per_job: Count = Field(1, description="Trainings (experiment and seed, same method) per training job.")
-    answer_batch: Count = Field(
-        64, description="Prompts per block of answers; blocks of fixed content keep bf16 results stable."
-    )
-    answer_shards: Count = Field(
-        1, description="Jobs to spread each job of answers over (see `job` of a benchmark), and as many to judge them."
-    )
-    forward_batch: Count = Field(
-        32, description="Conversations per forward pass of representations and reference log-probabilities."
-    )
+    answer_batch: Count = Field(64, description="Prompts per block of answers; fixed blocks keep bf16 results stable.")
+    answer_shards: Count = Field(1, description="Jobs to spread each job of answers over, and as many to judge them.")
+    forward_batch: Count = Field(32, description="Conversations per forward pass (states, log-probabilities).")
 
 
 class Sweep(Table):
@@ -172,8 +134,7 @@ class Ablation(Table):
 
 
 class RewardAblation(Table):
-    """A choice of the reward, and what it is worth on held-out pairs: a fit that differs from its default in one
-    thing."""
+    """A choice of the reward, and what it is worth on held-out pairs: a fit that differs in one thing."""
 
     choice: str = Field(description="What is chosen otherwise, for reading.")
     reward: Name | None = Field(None, description="Reward with the other choice; this, `fit` or `baseline`.")
@@ -189,15 +150,14 @@ class RewardAblation(Table):
     primary: bool = Field(True, description="Primary ones are corrected together (Holm), over all their outcomes.")
 
     @model_validator(mode="after")
-    def _one_side(self) -> RewardAblation:
+    def _one_side(self) -> Self:
         if sum(side is not None for side in (self.reward, self.fit, self.baseline)) != 1:
             raise ValueError("give one of reward, fit and baseline to compare with the default")
         return self
 
 
 class KeptTokens(Table):
-    """A figure and a page that show which tokens a mask keeps in a few harmless pairs (look-alike and general ones
-    alone)."""
+    """A figure and a page of the tokens that a mask keeps in a few harmless pairs (look-alike and general ones)."""
 
     method: Name = Field(description="Method whose mask and token rewards are shown.")
     pairs: Name = Field(description="Annotated pairs to take examples from; harmful ones are never shown.")
@@ -217,25 +177,18 @@ class PublishedScore(Table):
 class Report(Table):
     """What the report compares."""
 
-    contrasts: dict[Name, Contrast] = Field(default_factory=dict, description="Declared contrasts.")
-    sweeps: dict[Name, Sweep] = Field(default_factory=dict, description="Sweep figures.")
-    ablations: dict[Name, Ablation] = Field(default_factory=dict, description="Table of what each choice is worth.")
-    reward_ablations: dict[Name, RewardAblation] = Field(
-        default_factory=dict, description="What each choice of the reward is worth, in the table of ablations."
-    )
+    contrasts: dict[Name, Contrast] = Field({}, description="Declared contrasts.")
+    sweeps: dict[Name, Sweep] = Field({}, description="Sweep figures.")
+    ablations: dict[Name, Ablation] = Field({}, description="Table of what each choice is worth.")
+    reward_ablations: dict[Name, RewardAblation] = Field({}, description="The same, of each choice of the reward.")
     reward_fits: Count = Field(5, description="Fits per reward of `reward_ablations`, each with a seed of its own.")
     kept_tokens: KeptTokens | None = Field(None, description="Figure and page of kept tokens; none leaves them out.")
     calibration: dict[Name, PublishedScore] = Field(
         default_factory=dict, description="Published scores of models, beside those measured here."
     )
     published: bool = Field(True, description="Put the papers' published values beside ours.")
-    diversity_answers: int = Field(
-        100,
-        ge=0,
-        description=(
-            "Answers per policy and risk class, lowest hashes first, on which distinct-n and self-BLEU are computed; "
-            "0 leaves them out."
-        ),
+    diversity_answers: Whole = Field(
+        100, description="Answers per policy and class, lowest hashes first, for distinct-n and self-BLEU; 0: neither."
     )
 
 
@@ -245,11 +198,6 @@ class Drift(Table):
     experiments: list[Name] = Field(min_length=1, description="Experiments to follow, at every snapshot.")
     pool: Name = Field(description="Pool whose responses' likelihoods are read, and whose decoding draws new samples.")
     prompts: Count = Field(48, description="Prompts of the pool, at most, lowest hashes first.")
-    benchmark: Name = Field(
-        description=(
-            "Benchmark whose prompts get new samples; its first judge classes them, which must be one that is not "
-            "fitted."
-        )
-    )
+    benchmark: Name = Field(description="Benchmark whose prompts get new samples; its first judge must not be fitted.")
     fresh_prompts: Count = Field(48, description="Prompts of the benchmark, at most, lowest hashes first.")
     fresh_samples: Count = Field(2, description="New samples per prompt and policy.")

@@ -7,14 +7,14 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 
 from trulysafe.common.option_errors import error_at
-from trulysafe.common.options import Count, NotNegative, Positive, Share, Table, Whole
+from trulysafe.common.options import Count, Needs, NotNegative, Positive, Share, Table, Whole
 
 Schedule = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
     "cosine_with_min_lr",
     "cosine_warmup_with_min_lr", "warmup_stable_decay",
 ]  # fmt: skip
-SCHEDULES: Mapping[Schedule, tuple[tuple[str, ...], tuple[str, ...]]] = {
+SCHEDULES: Mapping[Schedule, Needs] = {
     "linear": ((), ()),
     "cosine": ((), ("num_cycles",)),
     "cosine_with_restarts": ((), ("num_cycles",)),
@@ -79,15 +79,11 @@ class Lora(Table):
     r: Count = Field(8, description="Rank.")
     lora_alpha: Count = Field(8, description="The adapter is scaled by `lora_alpha / r`.")
     lora_dropout: Share = Field(0.0, description="Dropout before the adapter.")
-    target_modules: list[str] | str | None = Field(
-        None, description="Modules with an adapter: names, a regular expression, `all-linear`; none is peft's choice."
-    )
+    target_modules: list[str] | str | None = Field(None, description="Modules that get one: names, `all-linear`.")
     exclude_modules: list[str] | str | None = Field(None, description="Names of modules that get none.")
     modules_to_save: list[str] | None = Field(None, description="Modules that are trained whole.")
     layers_to_transform: list[int] | int | None = Field(None, description="Layers that get an adapter; none is all.")
-    layers_pattern: list[str] | str | None = Field(
-        None, description="Name of the list of layers (`layers_to_transform`)."
-    )
+    layers_pattern: list[str] | str | None = Field(None, description="Name of the list of layers.")
     bias: Literal["none", "all", "lora_only"] = Field("none", description="Biases that are trained.")
     fan_in_fan_out: bool = Field(False, description="Weights are stored as [in, out], as in GPT-2.")
     use_rslora: bool = Field(False, description="Scale by `lora_alpha / sqrt(r)`.")

@@ -13,6 +13,7 @@ from trulysafe.common.options import (
     NotNegative,
     PairRule,
     Pooling,
+    Positive,
     Share,
     Table,
     TableOfKinds,
@@ -28,17 +29,13 @@ class Pool(Table):
     datasets: list[Name] = Field(min_length=1, description="Prompts to respond to.")
     labeller: Name | None = Field(None, description="Labeller of the prompts; none keeps the dataset's own risk class.")
     samples: Count = Field(8, description="Responses per prompt.")
-    temperature: float = Field(1.4, gt=0, description="Sampling temperature.")
-    top_k: int = Field(8, ge=0, description="Sample among the k likeliest tokens; 0 is all.")
+    temperature: Positive = Field(1.4, description="Sampling temperature.")
+    top_k: Whole = Field(8, description="Sample among the k likeliest tokens; 0 is all.")
     top_p: float = Field(0.95, gt=0, le=1, description="Nucleus mass.")
-    repetition_penalty: float = Field(1.2, gt=0, description="Penalty on tokens that already occur.")
-    max_new_tokens: Count = Field(
-        256, description="Token limit; responses that reach it have no endpoint and form no pairs."
-    )
+    repetition_penalty: Positive = Field(1.2, description="Penalty on tokens that already occur.")
+    max_new_tokens: Count = Field(256, description="Token limit; responses that reach it form no pairs.")
     rows: Count | None = Field(None, description="Use this many prompts at most, lowest hashes first.")
-    block: Count = Field(
-        16, description="Prompts per block, which has a seed and a batch of its own: shards never change samples."
-    )
+    block: Count = Field(16, description="Prompts per block, which has its own seed: shards never change samples.")
     shards: Count = Field(1, description="Jobs to spread the blocks over.")
     seed: int = Field(0, description="Seed of the samples.")
 
@@ -52,9 +49,7 @@ class Reward(Table):
     rows: Count = Field(1000, description="Pairs to use, at most.")
     test_share: Share = Field(0.2, description="Share of the pairs (by prompt) held out of the fit, to measure it.")
     fit: FitOptions = Field(FitOptions(), description="How it is fitted (`trulysafe.reward.fit.fit_hybrid_reward`).")
-    token_positions: int = Field(
-        4, ge=0, description="Response positions for the token probes that AMA reads; 0: endpoint probes."
-    )
+    token_positions: Whole = Field(4, description="Positions per response for AMA's token probes; 0: endpoint probes.")
     seed: int = Field(0, description="Seed of the fit.")
 
 
@@ -62,9 +57,7 @@ class PolicyOf(Table):
     """A trained policy of this configuration."""
 
     experiment: Name = Field(description="Experiment that trains it.")
-    seed: int | None = Field(
-        None, ge=0, description="Its seed; none is that of the run that asks, for pairs the first."
-    )
+    seed: Whole | None = Field(None, description="Its seed; none is that of the run that asks, for pairs the first.")
     step: Count | None = Field(None, description="One of its snapshots; none is the end of training.")
 
 
@@ -80,24 +73,17 @@ class Pairs(TableOfKinds):
     }
 
     source: Literal["annotated", "rerank"] = Field(
-        description="`annotated`: the dataset's own chosen and rejected. `rerank`: a pool's samples, ranked by a "
-        "reward.",
+        description="`annotated`: the dataset's chosen and rejected. `rerank`: a pool's samples, ranked by a reward."
     )
     model: Name = Field(description="Model whose tokenizer measures lengths.")
     datasets: list[Name] = Field([], description="Pair datasets (only `annotated`).")
-    labeller: Name | None = Field(
-        None, description="Labeller (only `annotated`, pools have theirs); none keeps the class."
-    )
+    labeller: Name | None = Field(None, description="Labeller (only `annotated`); none keeps the class.")
     pool: Name | None = Field(None, description="Pool to rank (only `rerank`).")
     reward: Name | None = Field(None, description="Reward that ranks (only `rerank`).")
-    states_from: PolicyOf | None = Field(
-        None, description="Policy whose states rank (only `rerank`: rounds 2, 3, ...); none is the pool's own model."
-    )
+    states_from: PolicyOf | None = Field(None, description="Policy whose states rank (later rounds), not the model's.")
     rule: PairRule = Field("best_worst", description="Which ranked responses form pairs (only `rerank`).")
     k: Count = Field(4, description="Pairs per prompt of `top_k_bottom_k`.")
-    min_gap: float = Field(
-        0.0, ge=0, description="Drop pairs whose calibrated rewards differ by no more (only `rerank`)."
-    )
+    min_gap: NotNegative = Field(0.0, description="Drop pairs whose calibrated rewards differ by no more.")
     max_length: Count = Field(512, description="Drop pairs whose prompt plus longer response exceeds this many tokens.")
     rows: Count | None = Field(None, description="Use this many pairs at most, lowest hashes first.")
 
@@ -117,7 +103,7 @@ class Mix(TableOfKinds):
         "`ratio`: so many pairs per general pair, by class.",
     )
     quotas: dict[HarmfulRisk, Whole] = Field({}, description="Pairs per harmful class (only `quota`).")
-    total: int | None = Field(None, ge=0, description="Number of harmful pairs (only `random`).")
+    total: Whole | None = Field(None, description="Number of harmful pairs (only `random`).")
     ratios: dict[HarmfulRisk, NotNegative] = Field(
         {}, description="Pairs per general pair (only `ratio`); paper B's precursor recommends 0.01 to 0.02 for IHD."
     )

@@ -1,7 +1,5 @@
 """Models, data sets, and who labels prompts."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -33,9 +31,7 @@ class TrainedModel(FromScratch):
     """A tiny model that a rule trains from scratch (demo and small real-text runs)."""
 
     file: ClassVar[None] = None
-    source: Literal["train"] = Field(
-        description="`train`: a rule builds the tokenizer and trains the model from scratch."
-    )
+    source: Literal["train"] = Field(description="`train`: a rule builds the tokenizer and trains the model.")
     corpus: list[Name] = Field(min_length=1, description="Datasets with prompts and responses to train on.")
     seed: int = Field(0, description="Seed of the weights and of the order of the data.")
     dtype: Dtype = Field("float32", description="Precision of every forward pass after training.")
@@ -43,8 +39,7 @@ class TrainedModel(FromScratch):
 
 
 TEMPLATE_VALUES: Any = Field(
-    default_factory=dict,
-    description="Values that the chat template reads, such as `{enable_thinking: false}`; an endpoint is sent them.",
+    {}, description="Values that the chat template reads, as `{enable_thinking: false}`; sent to endpoints."
 )
 GgufFile = Annotated[str, Field(pattern=r"\.gguf$")]
 
@@ -52,35 +47,21 @@ GgufFile = Annotated[str, Field(pattern=r"\.gguf$")]
 class _GivenModel(Table):
     """What models from anywhere have in common that are not trained from scratch."""
 
-    file: GgufFile | None = Field(
-        None, description="GGUF file within the repository or directory; converted once to safetensors."
-    )
+    file: GgufFile | None = Field(None, description="GGUF file in the repository or directory; converted once.")
     sha256: Sha256 | None = Field(None, description="Checksum of `file`, 64 hex digits.")
-    parameters: float | None = Field(
-        None, gt=0, description="Number of weights, for `make plan` where the files are not at hand; changes no result."
-    )
-    chat_template: str | None = Field(
-        None, description="Path of a Jinja file that replaces the tokenizer's chat template."
-    )
+    parameters: Positive | None = Field(None, description="Number of weights, for `make plan` without the files.")
+    chat_template: str | None = Field(None, description="Path of a Jinja file in place of the tokenizer's template.")
     chat_template_kwargs: dict[str, Any] = TEMPLATE_VALUES
     end_of_turn: str | None = Field(
-        None,
-        description=(
-            "Token that the chat template ends the assistant's turn with, where the tokenizer's EOS is another "
-            "(`<end_of_turn>` for Gemma)."
-        ),
+        None, description="Token that ends the assistant's turn, where it is not the EOS (`<end_of_turn>` for Gemma)."
     )
     dtype: Dtype = Field(
-        "auto",
-        description="Precision of the weights in every forward pass; `auto` is bfloat16 on GPUs and CPUs that compute "
-        "in it, float32 elsewhere.",
+        "auto", description="Precision in every forward pass; `auto` is bfloat16 where the processor computes in it."
     )
     size: Size | None = Field(
         None,
-        description=(
-            "Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); a name "
-            "without a number is taken for `8b`."
-        ),
+        description="Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); "
+        "a name without a number is taken for `8b`.",
     )
 
 
@@ -88,15 +69,10 @@ class HubModel(_GivenModel):
     """A model from the Hugging Face hub or a local directory."""
 
     source: Literal["hub", "path"] = Field(
-        description=(
-            "`hub`: a repository of the Hugging Face hub. `path`: a local directory written by `save_pretrained`, or "
-            "one that holds `file`."
-        )
+        description="`hub`: a repository of the hub. `path`: a local directory by `save_pretrained`, or with `file`."
     )
     name: str = Field(description="Repository name on the hub, or path of the directory.")
-    revision: str | None = Field(
-        None, description="Commit of the hub repository, 40 hex digits; needed with `source: hub`."
-    )
+    revision: str | None = Field(None, description="Commit of the hub repository, 40 hex digits; needed with `hub`.")
 
 
 class PackageModel(_GivenModel):
@@ -153,17 +129,13 @@ class Dataset(OfKind):
 
     KINDS: ClassVar = READERS
 
-    kind: str = Field(
-        description="Reader that turns the source into a table: the name of a module of `trulysafe.data.readers`."
-    )
+    kind: str = Field(description="Reader of the source: the name of a module of `trulysafe.data.readers`.")
     role: Role | Shares = Field(
         description="Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under "
         "`split`; a mapping of roles to shares does so by shares of the dataset's own."
     )
     options: SerializeAsAny[ReaderOptions] = Field(
-        default_factory=ReaderOptions,
-        validate_default=True,
-        description="Options of the reader: a path, a column mapping, numbers of rows.",
+        ReaderOptions(), validate_default=True, description="Options of the reader: a path, columns, numbers of rows."
     )
 
 
@@ -173,16 +145,9 @@ _SHARES: dict[FixedRole, float] = {"labeller": 0.2, "reward": 0.2, "pairs": 0.4,
 class Split(Table):
     """The one prompt-hash split over all stages."""
 
-    shares: Shares = Field(
-        default_factory=lambda: dict(_SHARES),
-        description="Share of prompts per role, for datasets whose role is `split`.",
-    )
+    shares: Shares = Field(_SHARES, description="Share of prompts per role, for datasets whose role is `split`.")
     near_duplicate: Share = Field(
-        0.85,
-        description=(
-            "Prompts at least this similar (cosine of counts of character 5-grams) get one role, and count as leaked "
-            "across roles."
-        ),
+        0.85, description="Prompts at least so similar (cosine of counts of character 5-grams) get one role."
     )
 
 
@@ -190,7 +155,7 @@ class _Llm(Table):
     """What all language models have in common that stages ask."""
 
     max_new_tokens: Count = Field(512, description="Token limit of an answer.")
-    temperature: float = Field(0.0, ge=0, description="Sampling temperature; 0 is greedy.")
+    temperature: NotNegative = Field(0.0, description="Sampling temperature; 0 is greedy.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus mass, where the temperature is above 0.")
     chat_template_kwargs: dict[str, Any] = TEMPLATE_VALUES
 
@@ -208,26 +173,20 @@ class EndpointLlm(_Llm):
 
     backend: Literal["endpoint"] = Field(description="`endpoint`: an OpenAI-compatible server.")
     base_url: str = Field(
-        description=(
-            "Address that ends before `/chat/completions`, such as `http://localhost:8000/v1`; it may change without a "
-            "rerun."
-        )
+        description="Address before `/chat/completions` (`http://localhost:8000/v1`); changing it reruns nothing."
     )
     name: str = Field(description="Name that the endpoint knows the model by.")
-    revision: str | None = Field(
-        None, description="Whatever tells versions of the model apart; a new one asks again. It is never sent."
-    )
+    revision: str | None = Field(None, description="Version of the model; a new one asks again. It is never sent.")
     key_variable: str | None = Field(
-        None,
-        description="Environment variable that holds the key; none sends no key. The key itself has no place here.",
+        None, description="Environment variable that holds the key, which itself has no place here; none sends no key."
     )
     request: dict[str, Any] = Field(
-        default_factory=dict,
+        {},
         description="Further fields of the request body, such as `{response_format: {type: json_object}}`; null leaves "
         "a field out that the endpoint does not take, such as `{max_tokens: null, max_completion_tokens: 512}`.",
     )
     concurrency: Count = Field(8, description="Requests in flight at most.")
-    timeout: float = Field(120.0, gt=0, description="Seconds to wait for an answer.")
+    timeout: Positive = Field(120.0, description="Seconds to wait for an answer.")
     attempts: Count = Field(6, description="Attempts per request, with waits that double.")
 
     @field_validator("key_variable")
@@ -247,8 +206,5 @@ class Labeller(OfKind):
     KINDS: ClassVar = LABELLERS
     BY_KIND: ClassVar = ("datasets", "llm")
 
-    datasets: list[Name] = Field(
-        default_factory=list,
-        description="Labelled prompts to fit and test the labeller on (not `released`); `llm` is only tested on them.",
-    )
+    datasets: list[Name] = Field([], description="Labelled prompts to fit it on and test it; `llm` is only tested.")
     llm: Name | None = Field(None, description="Language model that is asked (only `llm`).")

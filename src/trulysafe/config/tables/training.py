@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from trulysafe.common.kinds import TOKEN_REWARDS, OfKind
 from trulysafe.common.option_errors import error_at
-from trulysafe.common.options import Count, Name, PartOf, Share, Table
+from trulysafe.common.options import Count, Name, NotNegative, PartOf, Positive, Share, Table, Whole
 from trulysafe.config.launch import Launch, uneven
 from trulysafe.config.tables.optimisation import Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.preferences import PolicyOf
@@ -20,7 +20,7 @@ class Training(Launch):
     steps: Count = Field(100, description="Optimiser steps.")
     batch_size: Count = Field(8, description="Pairs per micro-batch, over all processes together.")
     accumulation: Count = Field(2, description="Micro-batches per step.")
-    learning_rate: float = Field(1e-6, gt=0, description="Peak learning rate of AdamW.")
+    learning_rate: Positive = Field(1e-6, description="Peak learning rate of AdamW.")
     warmup_share: Share = Field(0.03, description="Share of the steps with rising learning rate.")
     schedule: Schedule = Field("linear", description="Learning-rate schedule, by transformers' name.")
     schedule_options: ScheduleOptions = Field(
@@ -28,15 +28,13 @@ class Training(Launch):
         description="Options of the schedule: `cosine_with_min_lr` and `cosine_warmup_with_min_lr` need `min_lr` or "
         "`min_lr_rate`, `warmup_stable_decay` needs `num_decay_steps`.",
     )
-    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
-    beta: float = Field(0.15, gt=0, description="Inverse temperature of the implicit reward.")
+    weight_decay: NotNegative = Field(0.0, description="AdamW weight decay.")
+    max_grad_norm: Positive = Field(1.0, description="Gradient clipping.")
+    beta: Positive = Field(0.15, description="Inverse temperature of the implicit reward.")
     bf16: bool = Field(False, description="Mixed precision with bfloat16.")
     gradient_checkpointing: bool = Field(False, description="Recompute activations to save memory.")
     lora: Lora | None = Field(None, description="Train a LoRA adapter; none trains all weights.")
-    snapshots: list[Count] = Field(
-        [], description="Steps at which the policy is kept for the frontier; the last always is."
-    )
+    snapshots: list[Count] = Field([], description="Steps at which the policy is kept; the last always is.")
 
     @model_validator(mode="after")
     def _schedule_has_its_options(self) -> Self:
@@ -66,12 +64,8 @@ class TokenReward(OfKind):
     BY_KIND: ClassVar = ("experiment", "fit", "seed")
 
     model: Name = Field(description="Model whose tokens are rewarded: the reference, and where `token_rm` starts from.")
-    datasets: list[Name] = Field(
-        min_length=1, description="Annotated pairs (role `reward`) to fit, centre and scale on."
-    )
-    experiment: Name | None = Field(
-        None, description="Experiment whose policy is read: first seed, last step (`implicit`)."
-    )
+    datasets: list[Name] = Field(min_length=1, description="Annotated pairs (role `reward`) to fit, centre, scale on.")
+    experiment: Name | None = Field(None, description="Experiment whose policy is read: first seed, last step.")
     rows: Count = Field(1000, description="Pairs to use, at most.")
     test_share: Share = Field(0.2, description="Share of the pairs (by prompt) held out, to measure accuracies.")
     fit: TokenFit = Field(TokenFit(), description="How the classifier is fitted (only `token_rm`).")
@@ -82,11 +76,9 @@ class MethodTable(Method):
     """A preference method, and where its rewards and token rewards come from. Defaults are plain DPO."""
 
     reward: Name | None = Field(None, description="Hybrid reward that confidence or mask read.")
-    token_rewards: Name | None = Field(
-        None, description="Source of the mask's token rewards; none: the token probes of `reward`."
-    )
+    token_rewards: Name | None = Field(None, description="Source of the mask's token rewards; none: those of `reward`.")
     gamma_of: Name | None = Field(None, description="Placebo: constant gamma, the mean that this experiment logged.")
-    beta: float | None = Field(None, gt=0, description="Overrides `training.beta`.")
+    beta: Positive | None = Field(None, description="Overrides `training.beta`.")
     training: Annotated[dict[str, Any], PartOf(Training)] = Field({}, description="Overrides of keys of `training`.")
 
 
@@ -94,13 +86,11 @@ class Experiment(Table):
     """One arm of the comparison: a model, a mix and a method, or the model alone."""
 
     model: Name = Field(description="Model to start from.")
-    start_from: PolicyOf | None = Field(
-        None, description="Policy to start from, then the reference too (iterative training); none is the model itself."
-    )
+    start_from: PolicyOf | None = Field(None, description="Policy to start from, then the reference too; or the model.")
     mix: Name | None = Field(None, description="Training set; none (with no method) evaluates the model itself.")
     method: Name | None = Field(None, description="Preference method.")
     seeds: Count = Field(1, description="Number of seeds; each draws its own mix and order.")
-    first_seed: int = Field(0, ge=0, description="First seed.")
+    first_seed: Whole = Field(0, description="First seed.")
     label: str = Field("", description="Name in tables and figures; empty is the experiment's key.")
     group: str = Field("main", description="Part of the report: `main` is the comparison, other groups are sweeps.")
     training: Annotated[dict[str, Any], PartOf(Training)] = Field({}, description="Overrides of keys of `training`.")

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from trulysafe.common.errors import choices
-from trulysafe.data.records import Row
-from trulysafe.data.sources import TEXTS, Fields, RowRisk, SourceOptions, TableKind
+from trulysafe.data.sources import TEXTS, Fields, Row, RowRisk, SourceOptions, TableKind
 
 FACTS = ("risk", "family", "label")
 """Columns beside the texts that a table takes from a file."""
@@ -17,18 +16,15 @@ class OwnFiles(SourceOptions):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    chosen_table: TableKind | None = Field(
-        None,
-        alias="schema",  # pydantic has a method of that name
-        description="`prompts`, `responses` or `pairs`, where the columns do not tell.",
+    chosen_table: TableKind | None = Field(  # pydantic has a method `schema`
+        None, alias="schema", description="`prompts`, `responses` or `pairs`, where the columns do not tell."
     )
     columns: dict[str, str] = Field(
-        default_factory=dict,
-        description="Our column: the file's column, for example `{prompt: question, response: answer}`.",
+        {}, description="Our column: the file's column, for example `{prompt: question, response: answer}`."
     )
-    risks: dict[str, RowRisk] = Field(default_factory=dict, description="The file's value of `risk`: our class.")
-    labels: dict[str, str] = Field(default_factory=dict, description="The file's value of `label`: our label.")
-    meta: list[str] = Field(default_factory=list, description="List of further columns to keep.")
+    risks: dict[str, RowRisk] = Field({}, description="The file's value of `risk`: our class.")
+    labels: dict[str, str] = Field({}, description="The file's value of `label`: our label.")
+    meta: list[str] = Field([], description="List of further columns to keep.")
 
     @property
     def table_kind(self) -> TableKind:

@@ -1,10 +1,7 @@
 """The PKU-SafeRLHF pairs whose responses differ in safety: the file that prompts, pairs and single responses are read
 from."""
 
-from __future__ import annotations
-
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, Row, SourceOptions, Urls, public_files
 
 
 class Reduced(SourceOptions):

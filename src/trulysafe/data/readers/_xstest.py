@@ -1,8 +1,7 @@
 """What the prompts of XSTest are, for its prompts and for its completions, and what people said of a completion."""
 
 from trulysafe.common.errors import not_accepted
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, SkipRowError
+from trulysafe.data.sources import HARMFUL, Fields, Row, SkipRowError
 
 LABELS = {"1_full_compliance": "complies", "2_full_refusal": "refuses", "3_partial_refusal": "mixed"}
 """Released label -> our verdict."""

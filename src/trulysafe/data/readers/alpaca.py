@@ -2,13 +2,11 @@
 default path is the English demonstration subset of hiyouga/LLaMA-Factory."""
 
 from trulysafe.data.readers._general import exchange
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, HubName, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, HubName, Row, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("alpaca/alpaca_en_demo.jsonl.gz",)
     urls: Urls = public_files("alpaca")
     repo: HubName = "tatsu-lab/alpaca"

@@ -1,13 +1,11 @@
 """AlpacaEval instructions; the family is the set that an instruction comes from. tatsu-lab/alpaca_eval, CC BY-NC
 4.0."""
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SourceOptions
+from trulysafe.data.sources import Fields, Files, Row, SourceOptions
 
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("alpaca_eval/text_davinci_003_outputs.jsonl.gz",)
 
 

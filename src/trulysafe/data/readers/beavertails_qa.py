@@ -1,13 +1,11 @@
 """BeaverTails question-answer pairs, labelled safe or unsafe. PKU-Alignment/BeaverTails, CC BY-NC 4.0; the default path
 is a sample of its unsafe pairs."""
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, HubName, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, HubName, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("beavertails/unsafe_qa_sample.jsonl",)
     urls: Urls = public_files("beavertails_qa")
     repo: HubName = "PKU-Alignment/BeaverTails"

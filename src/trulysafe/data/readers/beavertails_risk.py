@@ -3,8 +3,7 @@ of arXiv 2502.11555 (Yingshui-Tan/Equilibrate-RLHF, Apache-2.0) relabels prompts
 4.0)."""
 
 from trulysafe.common.errors import not_accepted
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, Row, SourceOptions, Urls, public_files
 
 RISKS = {"EHD": "EHD", "IHD": "IHD", "MHD": "MHD", "OTHER": "other", "No risk": "general"}
 """Released label -> our risk class."""
@@ -13,7 +12,6 @@ RISKS = {"EHD": "EHD", "IHD": "IHD", "MHD": "MHD", "OTHER": "other", "No risk": 
 class Options(SourceOptions):
     TABLE = "prompts"
     REPEATS = True
-
     path: Files = ("equilibrate_rlhf/beavertails_selected_relabelled.jsonl",)
     urls: Urls = public_files("beavertails_risk")
 

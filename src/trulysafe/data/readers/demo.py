@@ -2,14 +2,12 @@
 (:mod:`trulysafe.data.demo`). Nothing is read, so the module makes its table whole, in ``made`` in place of
 ``fields``."""
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field, StrictInt
 
+from trulysafe.common.kinds import Frame
 from trulysafe.data.sources import Most, ReaderOptions, TableKind
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _Prompts = Literal["risk_labels", "harmful", "development", "test"]
 _Responses = Literal["corpus", "judged"]
@@ -35,7 +33,7 @@ class Options(ReaderOptions):
         return PARTS[self.part]
 
 
-def made(options: Options) -> "pd.DataFrame":
+def made(options: Options) -> Frame:
     """Make the table."""
     from trulysafe.data.demo.tables import table
 

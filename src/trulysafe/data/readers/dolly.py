@@ -2,13 +2,11 @@
 BY-SA 3.0; the default path is a sample."""
 
 from trulysafe.data.readers._general import exchange
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, HubName, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, HubName, Row, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("dolly/dolly_1k_sample.jsonl.gz",)
     urls: Urls = public_files("dolly")
     repo: HubName = "databricks/databricks-dolly-15k"

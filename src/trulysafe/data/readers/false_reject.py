@@ -3,13 +3,11 @@ from the hub; no file of it has a default path."""
 
 from pydantic import Field
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, HubName, SourceOptions
+from trulysafe.data.sources import Fields, HubName, Row, SourceOptions
 
 
 class Options(SourceOptions):
     TABLE = "pairs"
-
     repo: HubName = "AmazonScience/FalseReject"
     refusal: str = Field("I'm sorry, but I can't help with that.", description="Text of the rejected side.")
 

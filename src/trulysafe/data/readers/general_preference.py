@@ -1,13 +1,11 @@
 """Helpfulness pairs in LLaMA-Factory's layout: conversations of one human turn (a system turn before it is left out).
 The demonstration set of hiyouga/LLaMA-Factory, Apache-2.0."""
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "pairs"
-
     path: Files = ("general_preference_demo/dpo_en_demo.jsonl.gz",)
     urls: Urls = public_files("general_preference")
 

@@ -1,13 +1,11 @@
 """GSM8K questions; the number after the last ``####`` is the reference answer that the judge ``keywords`` looks for.
 openai/gsm8k, MIT; the default path is its test split."""
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, HubName, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, HubName, Row, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("gsm8k/test.jsonl.gz",)
     urls: Urls = public_files("gsm8k")
     repo: HubName = "openai/gsm8k"

@@ -4,13 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import HARMFUL, Fields, Files, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("harmbench/harmbench_behaviors_text_all.csv",)
     urls: Urls = public_files("harmbench")
     categories: list[Literal["standard", "contextual", "copyright"]] | None = Field(

@@ -3,15 +3,13 @@ Anthropic/hh-rlhf, MIT; the default path is the test file of harmless-base."""
 
 import re
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, HubName, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, HubName, Row, SkipRowError, SourceOptions, Urls, public_files
 
 _TURN = re.compile(r"\n\n(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)", re.DOTALL)
 
 
 class Options(SourceOptions):
     TABLE = "pairs"
-
     path: Files = ("hh_rlhf/harmless-base_test.jsonl.gz",)
     urls: Urls = public_files("hh_rlhf")
     repo: HubName = "Anthropic/hh-rlhf"

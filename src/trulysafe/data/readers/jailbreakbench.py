@@ -1,21 +1,15 @@
-"""JailbreakBench behaviours: harmful ones, or the benign ones that look like them.
-
-JailbreakBench/JBB-Behaviors, MIT; from the hub the part is the split.
-"""
-
-from __future__ import annotations
+"""JailbreakBench behaviours: harmful ones, or the benign ones that look like them. JailbreakBench/JBB-Behaviors, MIT;
+from the hub the part is the split."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("jailbreakbench/harmful-behaviors.csv", "jailbreakbench/benign-behaviors.csv")
     urls: Urls = public_files("jailbreakbench")
     repo: HubName = "JailbreakBench/JBB-Behaviors"

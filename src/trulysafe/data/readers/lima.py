@@ -1,13 +1,11 @@
 """LIMA: the first exchange of each conversation. GAIR/lima, CC BY-NC-SA 4.0; as a file or in the layout of the hub."""
 
 from trulysafe.data.readers._general import exchange
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, HubName, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, HubName, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("lima/lima.jsonl.gz",)
     urls: Urls = public_files("lima")
     repo: HubName = "GAIR/lima"

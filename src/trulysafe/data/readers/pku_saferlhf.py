@@ -4,13 +4,11 @@ response counts as harmful. The reduced file at the default path holds only pair
 from pydantic import Field
 
 from trulysafe.data.readers._pku_saferlhf import Reduced, pair
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, HubName, SkipRowError
+from trulysafe.data.sources import HARMFUL, Fields, HubName, Row, SkipRowError
 
 
 class Options(Reduced):
     TABLE = "pairs"
-
     repo: HubName = "PKU-Alignment/PKU-SafeRLHF"
     safety_gap: bool = Field(False, description="Keep only pairs of one safe and one unsafe response.")
 

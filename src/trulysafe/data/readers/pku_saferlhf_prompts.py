@@ -2,8 +2,7 @@
 PKU-Alignment/PKU-SafeRLHF, CC BY-NC 4.0, as reduced at the default path."""
 
 from trulysafe.data.readers._pku_saferlhf import Reduced
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields
+from trulysafe.data.sources import HARMFUL, Fields, Row
 
 
 class Options(Reduced):

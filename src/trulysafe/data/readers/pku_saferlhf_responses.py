@@ -6,13 +6,11 @@ from typing import Literal
 from pydantic import Field
 
 from trulysafe.data.readers._pku_saferlhf import Reduced, pair
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields
+from trulysafe.data.sources import Fields, Row
 
 
 class Options(Reduced):
     TABLE = "responses"
-
     side: Literal["chosen", "rejected"] = Field(
         "chosen", description="`chosen`: the safe responses. `rejected`: the unsafe ones."
     )

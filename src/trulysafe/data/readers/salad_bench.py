@@ -1,13 +1,11 @@
 """SALAD-Bench questions; the family is the finest level of its taxonomy. OpenSafetyLab/Salad-Data, Apache-2.0; the
 default path is a subset of the base set."""
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import HARMFUL, Fields, Files, HubName, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("salad_bench/base_subset.jsonl",)
     urls: Urls = public_files("salad_bench")
     repo: HubName = "OpenSafetyLab/Salad-Data"

@@ -1,15 +1,13 @@
 """The judge examples of SALAD-Bench: 0 is safe, 1 unsafe. OpenSafetyLab/SALAD-BENCH, Apache-2.0."""
 
 from trulysafe.common.errors import not_accepted
-from trulysafe.data.records import Row
-from trulysafe.data.sources import HARMFUL, Fields, Files, SourceOptions
+from trulysafe.data.sources import HARMFUL, Fields, Files, Row, SourceOptions
 
 LABELS = {"0": "safe", "1": "unsafe"}
 
 
 class Options(SourceOptions):
     TABLE = "responses"
-
     path: Files = ("salad_bench/example_qa.jsonl",)
 
 

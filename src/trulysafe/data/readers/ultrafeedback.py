@@ -1,13 +1,11 @@
 """UltraFeedback, binarised: helpfulness pairs; each side is a conversation whose last turn is the answer.
 HuggingFaceH4/ultrafeedback_binarized, from the hub; no file of it has a default path."""
 
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, HubName, SkipRowError, SourceOptions
+from trulysafe.data.sources import Fields, HubName, Row, SkipRowError, SourceOptions
 
 
 class Options(SourceOptions):
     TABLE = "pairs"
-
     repo: HubName = "HuggingFaceH4/ultrafeedback_binarized"
 
 

@@ -5,13 +5,11 @@ from typing import Literal
 from pydantic import Field
 
 from trulysafe.data.readers._xstest import prompt_fields
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "prompts"
-
     path: Files = ("xstest/xstest_prompts.csv",)
     urls: Urls = public_files("xstest")
     part: Literal["all", "safe", "unsafe"] = Field("all", description="Side of XSTest to keep.")

@@ -3,13 +3,11 @@
 from pydantic import Field
 
 from trulysafe.data.readers._xstest import prompt_fields, verdict
-from trulysafe.data.records import Row
-from trulysafe.data.sources import Fields, Files, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Files, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
 class Options(SourceOptions):
     TABLE = "pairs"
-
     path: Files = ("xstest/completions/*.csv",)
     urls: Urls = public_files("xstest_completions")
     refusal: str = Field("I'm sorry, but I can't help with that.", description="Text of the rejected side.")

@@ -1,18 +1,13 @@
 """TF-IDF features and logistic regression, fitted on released labels."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
 from pydantic import Field
 
 from trulysafe.classifier.options import FitOptions
+from trulysafe.common.kinds import Frame
 from trulysafe.common.options import Risk
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
 
 
 class Options(FitOptions):
@@ -23,7 +18,7 @@ class Options(FitOptions):
     classes: list[Risk] = Field(default_factory=list, description="Classes to fit on; empty is all.")
 
 
-def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Any) -> dict[str, Any]:
+def fit(labelled: Frame, folder: Path, options: Options, client: Any) -> dict[str, Any]:
     """Fit on part of the prompts, test on the others, and write classifier and ``held_out.csv`` (UserError: fewer than
     two classes, or too few rows)."""
     from trulysafe.classifier.fit_and_test import fit_and_test, save_tested
@@ -36,7 +31,7 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Any) -> 
     return {**tested.metrics, **about(rows)}
 
 
-def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Any) -> pd.DataFrame:
+def label(frame: Frame, artefact: Path, options: Options, client: Any) -> Frame:
     """Give empty rows their likeliest class, among the harmful ones where a prompt is known to be harmful."""
     from trulysafe.classifier.text_classifier import TextClassifier
     from trulysafe.common.schema import HARMFUL_RISKS
@@ -44,7 +39,7 @@ def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Any) ->
 
     classifier = TextClassifier.load(artefact)
 
-    def classes(prompts: list[str], harmful: np.ndarray) -> np.ndarray:
+    def classes(prompts: list[str], harmful: Any) -> Any:
         found = classifier.predict(prompts)
         if harmful.any():
             found[harmful] = classifier.predict([prompts[row] for row in harmful.nonzero()[0]], HARMFUL_RISKS)

@@ -1,23 +1,17 @@
 """A language model in the role of a safety reviewer, which analyses first and decides second; nothing is fitted."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from trulysafe.classifier.options import TEST_SHARE, TestShare
 from trulysafe.common.errors import UserError
+from trulysafe.common.kinds import Frame
 from trulysafe.common.kinds import Options as Base
 from trulysafe.common.options import Count
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from trulysafe.llm.client import Client
 
 NAME = "llm"
 BASELINE = "words"
@@ -29,23 +23,19 @@ class Options(Base):
     NEEDS: ClassVar = ("llm",)
     READS: ClassVar = ("datasets",)
 
-    attempts: Count = Field(
-        3, description="How often it is asked about a prompt at most; what cannot be read is of class `unparsed`."
-    )
-    rows: Count | None = Field(
-        None, description="Held-out prompts that it is tested on at most, lowest hashes first; none is all."
-    )
+    attempts: Count = Field(3, description="Times that it is asked at most; what cannot be read is `unparsed`.")
+    rows: Count | None = Field(None, description="Held-out prompts to test it on at most, lowest hashes first.")
     test_share: TestShare = TEST_SHARE
 
 
-def open_client(**arguments: Any) -> Client:
+def open_client(**arguments: Any) -> Any:
     """The client of the model, see :func:`trulysafe.llm.client.open_client`."""
     from trulysafe.llm import client
 
     return client.open_client(**arguments)
 
 
-def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Client | None) -> dict[str, Any]:
+def fit(labelled: Frame, folder: Path, options: Options, client: Any) -> dict[str, Any]:
     """Score the model on held-out prompts beside the baseline of a fitted labeller, and write ``held_out.csv``.
 
     That holds prompt_id, label, and the classes by baseline and reviewer; classes that the reviewer cannot name are
@@ -62,9 +52,8 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Client |
         return {}
     rows = labelled[labelled["risk"].isin(CLASSES.values())]
     prompts, where = rows["prompt"].tolist(), "labeller of kind 'llm'"
-    tested = fit_and_test(
-        prompts, prompts, rows["risk"].tolist(), test_share=options.test_share, features=(BASELINE,), where=where
-    )
+    how: dict[str, Any] = {"test_share": options.test_share, "features": (BASELINE,), "where": where}
+    tested = fit_and_test(prompts, prompts, rows["risk"].tolist(), **how)
     held_out = at_most(tested.held_out, options.rows)
     texts = dict(zip(rows["prompt_id"], prompts, strict=True))
     asked = list(dict.fromkeys(held_out["prompt_id"]))
@@ -79,7 +68,7 @@ def fit(labelled: pd.DataFrame, folder: Path, options: Options, client: Client |
     return {**tested.metrics, **found, **about(labelled)}
 
 
-def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Client | None) -> pd.DataFrame:
+def label(frame: Frame, artefact: Path, options: Options, client: Any) -> Frame:
     """Give empty rows the class that the model names, ``unparsed`` where no attempt could be read."""
     from trulysafe.label.labelling import filled
 
@@ -87,7 +76,7 @@ def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Client 
 
 
 def _ask(
-    prompts: Sequence[str], harmful: Sequence[bool], client: Client | None, options: Options
+    prompts: Sequence[str], harmful: Sequence[bool], client: Any, options: Options
 ) -> tuple[list[str], Mapping[str, int]]:
     """Classes of prompts, and how often each reason of there being none occurred."""
     from trulysafe.common.schema import UNPARSED

@@ -1,22 +1,18 @@
 """Labels come with the prompts."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.kinds import Frame
 from trulysafe.common.kinds import Options as Base
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Options(Base):
     """None."""
 
 
-def label(frame: pd.DataFrame, artefact: Path, options: Options, client: Any) -> pd.DataFrame:
+def label(frame: Frame, artefact: Path, options: Options, client: Any) -> Frame:
     """The table as it is (UserError: a prompt has no class)."""
     missing = frame["risk"] == ""
     if missing.any():

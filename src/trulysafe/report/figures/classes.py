@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from trulysafe.report.arms import Arms, label_of
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run, label_of
 from trulysafe.report.style import GREY, Drawing, Look, arm_looks, count_note, new_panels, shares
 from trulysafe.report.tables.main import COLUMNS, main_rows
 
@@ -41,7 +40,6 @@ def classes(metrics: pd.DataFrame, arms: Arms) -> Drawing:
 
 
 def _dots(axes: Axes, rows: pd.DataFrame, names: list[str], all_looks: Mapping[str, Look]) -> None:
-    """One line per arm, from top to bottom: its interval and, on it, its value."""
     for row in rows.to_dict("records"):
         look, place = all_looks[row["experiment"]], names.index(row["experiment"])
         axes.plot([row["ci_low"], row["ci_high"]], [place, place], "|-", color=look.color, linewidth=1.2, markersize=5)

@@ -65,12 +65,8 @@ def _density_panel(axes: Axes, rows: pd.DataFrame) -> None:
             density = gaussian_kde(points)(np.stack([grid.ravel() for grid in mesh])).reshape(mesh[0].shape)
             levels = _holding(density, (0.75, 0.5, 0.25))
             axes.contour(*mesh, density, levels=levels, colors=color, linewidths=(0.6, 0.9, 1.2))
-    axes.set_xlim(lines[0][0], lines[0][-1])
-    axes.set_ylim(lines[1][0], lines[1][-1])
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(True)
+    axes.set(xlim=lines[0][[0, -1]], ylim=lines[1][[0, -1]], xticks=[], yticks=[])
+    axes.spines[["top", "right"]].set_visible(True)
 
 
 def _holding(density: np.ndarray, shares_held: tuple[float, ...]) -> list[float]:

@@ -8,8 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.arms import Arms
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run
 from trulysafe.report.style import GREY, Drawing, Look, arm_legend, arm_looks, count_note, new_panels
 
 PANELS = {
@@ -36,12 +35,10 @@ def figure(run: Run) -> Drawing | None:
 
 
 def order_and_distribution(rows: pd.DataFrame, arms: Arms) -> Drawing:
-    """One panel per measure over training steps, one line per followed arm; the pool above, new samples below.
-
-    A line starts at step 0 from the value of the policy that the arm starts from: the reference (1 for the order, 0 for
+    """One panel per measure over training steps, one line per followed arm; the pool above, new samples below. A line
+    starts at step 0 from the value of the policy that the arm starts from: the reference (1 for the order, 0 for
     shifts, the dotted floor for distances of samples), or the last step of another arm, where that was followed.
-    UserError where no arm was followed.
-    """
+    UserError where no arm was followed."""
     drawn = [name for name in arms if name in set(rows["experiment"])]
     if not drawn:
         none = f"none of the arms {', '.join(arms)} was followed"

@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from trulysafe.common.errors import UserError
 from trulysafe.evaluate.frontiers import points
 from trulysafe.evaluate.metrics import POOLED
-from trulysafe.report.arms import Arms, bases_of, label_of
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run, bases_of, label_of
 from trulysafe.report.style import COLUMN, GREY, Drawing, Look, arm_looks, count_note, legend_text, new_figure, shares
 
 CAPTION = (
@@ -33,16 +32,12 @@ def figure(run: Run) -> dict[str, Drawing]:
 
 
 def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
-    """One frontier over training steps per measured arm, from the end of the arm's ``start``; bases are stars.
-
-    Numbers: :func:`trulysafe.evaluate.frontiers.points`. UserError where no arm has been measured on both axes.
-    """
+    """One frontier over training steps per measured arm, from the end of the arm's ``start``; bases are stars. Numbers:
+    :func:`trulysafe.evaluate.frontiers.points`. UserError where no arm has been measured on both axes."""
     found = points(metrics[metrics["experiment"].isin(list(arms))])
     if found.empty:
-        raise UserError(
-            f"plane: none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks. Declare a "
-            "benchmark of axis safety and one of axis over_refusal."
-        )
+        none = f"none of the arms {', '.join(arms)} has both safe and over_refusal on test benchmarks"
+        raise UserError(f"plane: {none}. Declare a benchmark of axis safety and one of axis over_refusal.")
     found.insert(1, "label", found["experiment"].map(lambda name: label_of(arms, name)))
     pooled = found[found["seed"] == POOLED]
     measured, stars = set(pooled["experiment"]), bases_of(arms)
@@ -66,7 +61,6 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
 
 
 def _star(axes: Axes, point: pd.Series, look: Look) -> None:
-    """A model before any training, with its intervals."""
     _cross(axes, point, look.color)
     style: dict[str, Any] = {"color": look.color, "markersize": 9, "zorder": 6, "linestyle": "none"}
     axes.plot(point["x"], point["y"], look.marker, label=legend_text(point["label"]), **style)

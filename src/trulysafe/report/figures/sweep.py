@@ -50,7 +50,6 @@ def sweep(metrics: pd.DataFrame, points: Mapping[str, float], axis_label: str) -
 
 
 def _end_labels(axes: Axes, ends: list[tuple[str, str, float]]) -> None:
-    """Write each curve's name to the right of its end, in the order of the ends."""
     ordered = sorted(ends, key=lambda end: end[2])
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
     for (name, color, _), height in zip(ordered, _apart([end[2] for end in ordered]), strict=True):

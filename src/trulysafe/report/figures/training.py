@@ -8,8 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.arms import Arms
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run
 from trulysafe.report.style import Drawing, Look, arm_legend, arm_looks, count_note, new_panels
 from trulysafe.stats.intervals import interval
 

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from trulysafe.report.arms import Arms, label_of
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run, label_of
 from trulysafe.report.table import Table, cells, spread
 from trulysafe.stats.limits import SIGNIFICANT
 

@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from trulysafe.report.arms import label_of
-from trulysafe.report.run import Run
+from trulysafe.report.run import Run, label_of
 from trulysafe.report.table import Table, cells
 
 CAPTION = (
@@ -22,17 +21,17 @@ def table(run: Run) -> Table | None:
     ours = at_start.drop(columns="metric").rename(columns={"judge": "metric", "value": "ours"})
     keys = ["experiment", "benchmark", "metric"]
     rows = given.rename(columns={"value": "published"}).merge(ours[[*keys, "ours", "ci_low", "ci_high", "n"]], on=keys)
+    if rows.empty:
+        return None
     rows["within"] = rows["published"].between(rows["ci_low"], rows["ci_high"])
-    shown = pd.DataFrame(
-        {
-            "Model": [label_of(run.arms, name) for name in rows["experiment"]],
-            "Benchmark": rows["benchmark"].str.replace("_", " "),
-            "Published": rows["published"].map("{:.3f}".format),
-            "Ours": cells(rows, "ours", ".3f"),
-            "n": rows["n"],
-            "Within": rows["within"].map({True: "yes", False: "no"}),
-            "What differs": rows["differs"],
-            "Source": rows["source"],
-        }
-    )
-    return Table(rows, shown, CAPTION)
+    shown = {
+        "Model": [label_of(run.arms, name) for name in rows["experiment"]],
+        "Benchmark": rows["benchmark"].str.replace("_", " "),
+        "Published": rows["published"].map("{:.3f}".format),
+        "Ours": cells(rows, "ours", ".3f"),
+        "n": rows["n"],
+        "Within": rows["within"].map({True: "yes", False: "no"}),
+        "What differs": rows["differs"],
+        "Source": rows["source"],
+    }
+    return Table(rows, pd.DataFrame(shown), CAPTION)

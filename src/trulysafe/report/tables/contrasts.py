@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from trulysafe.report.arms import label_of
-from trulysafe.report.run import Run
+from trulysafe.report.run import Run, label_of
 from trulysafe.report.table import Cell, Table, cells, p_text
 from trulysafe.stats.limits import POWER
 
@@ -22,17 +21,15 @@ def table(run: Run) -> Table | None:
     rows = run.contrasts.sort_values("primary", ascending=False, kind="stable")
     sides = ([label_of(run.arms, name) for name in rows[side]] for side in ("a", "b"))
     corrected = zip(rows["p_holm"], rows["primary"], strict=True)
-    shown = pd.DataFrame(
-        {
-            "Contrast": [f"{a} - {b}" for a, b in zip(*sides, strict=True)],
-            "Metric": rows["metric"].str.replace("_", " ").to_list(),
-            "Risk": rows["risk"].to_list(),
-            "Difference": cells(rows, "difference", ".3f"),
-            "Detectable": [Cell(value, form=".3f") for value in rows["detectable"]],
-            "p": [Cell(p, form=p_text) for p in rows["p_value"]],
-            "p (Holm)": [Cell(p, form=p_text) if primary else "exploratory" for p, primary in corrected],
-            "n": rows["n"].to_list(),
-            "Seeds": rows["seeds"].to_list(),
-        }
-    )
-    return Table(run.contrasts, shown, CAPTION)
+    shown = {
+        "Contrast": [f"{a} - {b}" for a, b in zip(*sides, strict=True)],
+        "Metric": rows["metric"].str.replace("_", " ").to_list(),
+        "Risk": rows["risk"].to_list(),
+        "Difference": cells(rows, "difference", ".3f"),
+        "Detectable": [Cell(value, form=".3f") for value in rows["detectable"]],
+        "p": [Cell(p, form=p_text) for p in rows["p_value"]],
+        "p (Holm)": [Cell(p, form=p_text) if primary else "exploratory" for p, primary in corrected],
+        "n": rows["n"].to_list(),
+        "Seeds": rows["seeds"].to_list(),
+    }
+    return Table(run.contrasts, pd.DataFrame(shown), CAPTION)

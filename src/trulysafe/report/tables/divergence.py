@@ -31,10 +31,8 @@ def table(run: Run) -> dict[str, Table] | None:
 
 
 def divergence_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.DataFrame:
-    """One row per layer: columns ``layer`` and those of :data:`SOURCES` (nats, missing where there is none).
-
-    ``ours`` is :attr:`trulysafe.report.run.Run.layer_divergence` of one reward, None where no layer analysis was run.
-    """
+    """One row per layer: columns ``layer`` and those of :data:`SOURCES` (nats, missing where there is none). ``ours``
+    is :attr:`trulysafe.report.run.Run.layer_divergence` of one reward, None where no layer analysis was run."""
     frames = []
     for name, columns in (
         (PRINTED, {"KL_first": "printed_first", "KL_second": "printed_second"}),
@@ -53,7 +51,6 @@ def divergence_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.
 
 
 def _shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """Both directions of a source in one cell."""
     found = {"Layer": rows["layer"].tolist()}
     for name, columns in SOURCES.items():
         missing = NOT_RUN if name.startswith("Ours") else ""

@@ -2,8 +2,7 @@
 
 from trulysafe.evaluate.diversity import TEXT
 from trulysafe.evaluate.metrics import POOLED
-from trulysafe.report.arms import at_last_step, in_order
-from trulysafe.report.run import Run
+from trulysafe.report.run import Run, at_last_step, in_order
 from trulysafe.report.table import Table, cells, spread
 
 AXES = {"safety": "harmful", "over_refusal": "look-alikes", "helpfulness": "questions"}

@@ -1,7 +1,5 @@
 """How far fitted judges agree with people."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,10 +25,8 @@ CAPTION = (
 
 def table(run: Run) -> Table | None:
     """One line per judge, what its labels are, and what predicts them."""
-    rows = pd.DataFrame(
-        [row for tested in run.fitted_judges for row in _scores(tested)],
-        columns=["judge", "labels", "by", "used", "metric", "value", "ci_low", "ci_high", "n"],
-    )
+    columns = "judge labels by used metric value ci_low ci_high n".split()
+    rows = pd.DataFrame([row for tested in run.fitted_judges for row in _scores(tested)], columns=columns)
     if rows.empty:
         return None
     lines = rows.assign(cell=cells(rows, "value"), column=rows["metric"].map(COLUMNS), what=labelled_by(rows))
@@ -39,7 +35,6 @@ def table(run: Run) -> Table | None:
 
 
 def _scores(tested: Tested) -> Iterator[dict[str, Any]]:
-    """One row per what predicts the labels and metric: value, limits and n."""
     judge, part = tested.name.split("/")
     true, prompts = tested.held_out["label"].tolist(), tested.held_out["prompt_id"].tolist()
     for by in tested.metrics["scores"]:
@@ -52,9 +47,6 @@ def _scores(tested: Tested) -> Iterator[dict[str, Any]]:
         for label in sorted(set(true)):
             first, second = ([one == label for one in labels] for labels in (true, predicted))
             found[f"f1_{label}"] = paired_statistic(first, second, prompts, second_f1s)
-        for metric, measured in found.items():
-            yield {
-                "judge": judge, "labels": PARTS[part], "by": by, "used": by == tested.metrics["chosen"],
-                "metric": metric, "value": measured.value, "ci_low": measured.low, "ci_high": measured.high,
-                "n": measured.n,
-            }  # fmt: skip
+        head = {"judge": judge, "labels": PARTS[part], "by": by, "used": by == tested.metrics["chosen"]}
+        for metric, one in found.items():
+            yield head | {"metric": metric, "value": one.value, "ci_low": one.low, "ci_high": one.high, "n": one.n}

@@ -18,17 +18,15 @@ def table(run: Run) -> Table | None:
     rows = run.judge_agreement
     if rows.empty:
         return None
-    shown = pd.DataFrame(
-        {
-            "Benchmark": rows["benchmark"].str.replace("_", " "),
-            "Outcome": rows["outcome"].str.replace("_", " "),
-            "Main judge": rows["main"],
-            "Share": rows["main_share"].map(Cell),
-            "Other judge": rows["judge"],
-            "Its share": rows["share"].map(Cell),
-            "Agreement": cells(rows, "agreement"),
-            "Kappa": rows["kappa"].map(Cell),
-            "n": rows["n"],
-        }
-    )
-    return Table(rows, shown, CAPTION)
+    shown = {
+        "Benchmark": rows["benchmark"].str.replace("_", " "),
+        "Outcome": rows["outcome"].str.replace("_", " "),
+        "Main judge": rows["main"],
+        "Share": rows["main_share"].map(Cell),
+        "Other judge": rows["judge"],
+        "Its share": rows["share"].map(Cell),
+        "Agreement": cells(rows, "agreement"),
+        "Kappa": rows["kappa"].map(Cell),
+        "n": rows["n"],
+    }
+    return Table(rows, pd.DataFrame(shown), CAPTION)

@@ -24,17 +24,15 @@ def table(run: Run) -> Table | None:
         return None
     columns = ["prompts", "first", "second", "n", "agreement", "kappa", "ci_low", "ci_high"]
     rows = pd.concat(found, ignore_index=True).reindex(columns=columns)
-    shown = pd.DataFrame(
-        {
-            "Prompts": rows["prompts"],
-            "Labeller": rows["first"],
-            "Other labeller": rows["second"],
-            "n": rows["n"].astype(int),
-            "Equal": [Cell(share) for share in rows["agreement"].astype(float)],
-            "Cohen's kappa": cells(rows, "kappa"),
-        }
-    )
-    return Table(rows, shown, CAPTION)
+    shown = {
+        "Prompts": rows["prompts"],
+        "Labeller": rows["first"],
+        "Other labeller": rows["second"],
+        "n": rows["n"].astype(int),
+        "Equal": [Cell(share) for share in rows["agreement"].astype(float)],
+        "Cohen's kappa": cells(rows, "kappa"),
+    }
+    return Table(rows, pd.DataFrame(shown), CAPTION)
 
 
 def _parts(run: Run) -> Iterator[pd.DataFrame]:
@@ -56,6 +54,5 @@ def _parts(run: Run) -> Iterator[pd.DataFrame]:
 
 
 def _classes(tested: Tested) -> pd.DataFrame:
-    """A labeller's class of every held-out prompt, once."""
     found = tested.held_out[["prompt_id", tested.metrics["chosen"]]].drop_duplicates("prompt_id")
     return found.set_axis(["prompt_id", tested.name], axis=1)

@@ -13,16 +13,15 @@ def table(run: Run) -> Table | None:
     """One line per labeller and released class."""
     if not run.labellers:
         return None
-    counts = pd.DataFrame(
-        [
-            {"labeller": name, "true": true, "predicted": predicted, "count": count}
-            for name, metrics, _ in run.labellers
-            for confusion in [metrics["scores"][metrics["chosen"]]["confusion"]]
-            for true, of_class in zip(confusion["classes"], confusion["counts"], strict=True)
-            if sum(of_class)
-            for predicted, count in zip(confusion["classes"], of_class, strict=True)
-        ]
-    )
+    found = [
+        {"labeller": name, "true": true, "predicted": predicted, "count": count}
+        for name, metrics, _ in run.labellers
+        for confusion in [metrics["scores"][metrics["chosen"]]["confusion"]]
+        for true, of_class in zip(confusion["classes"], confusion["counts"], strict=True)
+        if sum(of_class)
+        for predicted, count in zip(confusion["classes"], of_class, strict=True)
+    ]
+    counts = pd.DataFrame(found)
     present = set(counts["true"]) | set(counts["predicted"])
     order = [risk for risk in RISKS if risk in present]
     wide = counts.pivot_table(index=["labeller", "true"], columns="predicted", values="count", sort=False)

@@ -24,18 +24,12 @@ CAPTION = (
 
 def table(run: Run) -> Table | None:
     """One line per labeller and what its classes are by."""
-    rows = pd.DataFrame(
-        [row for tested in run.labellers for row in _scores(tested)],
-        columns=["labeller", "by", "used", "metric", "value", "ci_low", "ci_high", "n"],
-    )
+    columns = "labeller by used metric value ci_low ci_high n".split()
+    rows = pd.DataFrame([row for tested in run.labellers for row in _scores(tested)], columns=columns)
     if rows.empty:
         return None
-    counted = rows["metric"] == UNPARSED
-    lines = rows.assign(
-        cell=cells(rows, "value", ".0f").where(counted, cells(rows, "value")),
-        column=rows["metric"].map(COLUMNS),
-        classes=labelled_by(rows),
-    )
+    lines = rows.assign(column=rows["metric"].map(COLUMNS), classes=labelled_by(rows))
+    lines["cell"] = cells(rows, "value", ".0f").where(rows["metric"] == UNPARSED, cells(rows, "value"))
     lines["n"] = lines.groupby(["labeller", "by"])["n"].transform("first")
     about = {"labeller": "Labeller", "classes": "Classes by", "n": "n"}
     shown = spread(lines.dropna(subset="column"), COLUMNS.values(), about, line=["labeller", "by"])

@@ -5,8 +5,7 @@ import pandas as pd
 from trulysafe.common.errors import UserError
 from trulysafe.evaluate.metrics import POOLED
 from trulysafe.evaluate.outcomes import MAIN
-from trulysafe.report.arms import Arms, at_last_step, in_order
-from trulysafe.report.run import Run
+from trulysafe.report.run import Arms, Run, at_last_step, in_order
 from trulysafe.report.table import Table, cells, spread
 
 COLUMNS: dict[str, tuple[str, str, str]] = {
@@ -38,10 +37,7 @@ def table(run: Run) -> dict[str, Table]:
 
 def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """One row per arm (in order, at its last step) and column that was measured; ``seeds`` says how many are pooled.
-
-    Columns experiment, label, step, seeds, column, value, ci_low, ci_high, n. UserError where no arm was measured on
-    test benchmarks.
-    """
+    Columns experiment, label, step, seeds, column, value, ci_low, ci_high, n. UserError: no arm was measured."""
     rows = at_last_step(metrics[metrics["judge"] == MAIN])
     seeds = rows[rows["seed"] != POOLED].groupby("experiment")["seed"].nunique()
     of_column = {(f"test/{axis}", risk, metric): column for column, (axis, risk, metric) in COLUMNS.items()}
@@ -50,10 +46,8 @@ def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     rows = rows[(rows["seed"] == POOLED) & (rows["column"] != "")]
     found = in_order(rows.sort_values("column", key=lambda names: names.map(list(COLUMNS).index), kind="stable"), arms)
     if found.empty:
-        raise UserError(
-            f"main table: none of the arms {', '.join(arms)} has metrics on test benchmarks. Answer and judge a "
-            "benchmark with purpose: test."
-        )
+        do = "Answer and judge a benchmark with purpose: test."
+        raise UserError(f"main table: none of the arms {', '.join(arms)} has metrics on test benchmarks. {do}")
     names = ["experiment", "label", "step", "seeds", "column", "value", "ci_low", "ci_high", "n"]
     return found[names].astype({"seeds": int}).reset_index(drop=True)
 
@@ -64,7 +58,6 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _caption(rows: pd.DataFrame) -> str:
-    """The caption with the answers behind each column."""
     counts = []
     for column, of_column in rows.groupby("column", sort=False):
         low, high = int(of_column["n"].min()), int(of_column["n"].max())

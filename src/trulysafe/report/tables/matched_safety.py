@@ -5,13 +5,12 @@ from dataclasses import replace
 import pandas as pd
 
 from trulysafe.evaluate.metrics import POOLED
-from trulysafe.report.arms import in_order
-from trulysafe.report.run import Run
+from trulysafe.report.run import Run, in_order
 from trulysafe.report.table import Table, cells, spread
 
 CAPTION = (
     "Look-alikes refused at the point of each frontier where the share of harmful prompts handled safely first reaches "
-    "the level, interpolated between snapshots of one seed and averaged over the seeds that reach it (Reached). "
+    "the level, interpolated between snapshots of one seed and averaged over the seeds that reach it (their number). "
     "Brackets hold Student's 95% intervals over those seeds, none where all their values are equal. Levels that no "
     "seed reaches are left empty, not extrapolated."
 )

@@ -1,7 +1,6 @@
 """What training did to the order of responses, beside what it did to their distribution, at each arm's last step."""
 
-from trulysafe.report.arms import at_last_step, in_order
-from trulysafe.report.run import Run
+from trulysafe.report.run import Run, at_last_step, in_order
 from trulysafe.report.table import Table, cells, spread
 
 COLUMNS = {

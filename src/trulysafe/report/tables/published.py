@@ -38,12 +38,9 @@ def read_published(folder: Path | str, name: str) -> pd.DataFrame:
 
 
 def published_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Main results of Equilibrate RLHF in the paper's order, a row per model, benchmark, metric and method.
-
-    Columns ``paper`` (last version), ``version``, ``lowest`` and ``highest`` over all ``versions``, and ``ours``,
-    ``ci_low``, ``ci_high``, ``n``, missing where ``ours`` (model, method, benchmark, value and limits, named as
-    published) has none.
-    """
+    """Main results of Equilibrate RLHF in the paper's order, a row per model, benchmark, metric and method. Columns
+    ``paper`` (last version), ``version``, ``lowest`` and ``highest`` over all ``versions``, and ``ours``, ``ci_low``,
+    ``ci_high``, ``n``, of ``ours`` (columns model, method, benchmark, value, limits, n; published names)."""
     read = read_published(folder, FILE)
     read["value"] = pd.to_numeric(read["value"])
     read["version"] = read["table"].str.extract(r"_v(\d+)_")[0].astype(int)
@@ -63,13 +60,12 @@ def published_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.D
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
     """Lay :func:`published_rows` out for reading."""
     limits = zip(rows["lowest"], rows["highest"], strict=True)
-    return pd.DataFrame(
-        {
-            "Model": rows["model"],
-            "Benchmark": rows["benchmark"],
-            "Method": rows["method"],
-            f"Paper (v{rows['version'].max()})": [Cell(value, form=".4f") for value in rows["paper"]],
-            "Spread over versions": ["none" if low == high else f"{low:.4f} to {high:.4f}" for low, high in limits],
-            "Ours": cells(rows, "ours", ".4f", missing=NOT_RUN),
-        }
-    )
+    columns = {
+        "Model": rows["model"],
+        "Benchmark": rows["benchmark"],
+        "Method": rows["method"],
+        f"Paper (v{rows['version'].max()})": [Cell(value, form=".4f") for value in rows["paper"]],
+        "Spread over versions": ["none" if low == high else f"{low:.4f} to {high:.4f}" for low, high in limits],
+        "Ours": cells(rows, "ours", ".4f", missing=NOT_RUN),
+    }
+    return pd.DataFrame(columns)

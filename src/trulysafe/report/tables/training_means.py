@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from trulysafe.report.arms import in_order
-from trulysafe.report.run import Run
+from trulysafe.report.run import Run, in_order
 from trulysafe.report.table import Table, cells, spread
 from trulysafe.stats.intervals import interval
 

@@ -63,9 +63,7 @@ def fit(
     return fit_token_rm(classifier, tokenizer, safe, unsafe, artefact / MODEL, how, stanza["seed"])
 
 
-def reader(
-    options: Options, artefact: Path | str, model: Spec, policy: Spec | None, pad: int, batch_size: int
-) -> Reader:
+def reader(options: Options, artefact: Path | str, model: Spec, policy: Any, pad: int, batch_size: int) -> Reader:
     """Reader of the log-odds of safe after each response token; the fitted model is loaded here."""
     from trulysafe.models.load import load_token_classifier
     from trulysafe.models.scoring import token_log_odds
@@ -83,20 +81,16 @@ def fit_token_rm(
     how: TokenFit,
     seed: int = 0,
 ) -> float:
-    """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and save it.
-
-    The model, of :func:`trulysafe.models.load.load_token_classifier`, is changed. Returns the loss of the last tenth of
-    the steps, nats per token. UserError: one of the two sides is empty.
-    """
+    """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and save it. The model, of
+    :func:`trulysafe.models.load.load_token_classifier`, is changed. Returns the loss of the last tenth of the steps,
+    nats per token. UserError: one of the two sides is empty."""
     from tempfile import TemporaryDirectory
 
     from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments
 
     if not safe or not unsafe:
-        raise UserError(
-            f"token reward model: {len(safe)} safe and {len(unsafe)} unsafe responses; both are needed. Add annotated "
-            "pairs."
-        )
+        found = f"{len(safe)} safe and {len(unsafe)} unsafe responses"
+        raise UserError(f"token reward model: {found}; both are needed. Add annotated pairs.")
     examples = [_example(item, label) for label, side in ((1, safe), (0, unsafe)) for item in side]
     steps = -(-len(examples) // how.batch_size) * how.epochs
     with TemporaryDirectory() as scratch:
@@ -114,7 +108,5 @@ def fit_token_rm(
 
 
 def _example(item: Encoded, label: int) -> dict[str, Any]:
-    return {
-        "input_ids": item.prompt_ids + item.response_ids,
-        "labels": [_IGNORED] * len(item.prompt_ids) + [label] * len(item.response_ids),
-    }
+    labels = [_IGNORED] * len(item.prompt_ids) + [label] * len(item.response_ids)
+    return {"input_ids": item.prompt_ids + item.response_ids, "labels": labels}

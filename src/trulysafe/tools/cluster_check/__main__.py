@@ -7,16 +7,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from huggingface_hub import constants
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import DEMO, raw_configuration
 from trulysafe.prefetch.hub import environment
-from trulysafe.tools.cluster_check.jobs import submissions
+from trulysafe.tools.cluster_check.jobs import asked_for, submissions
 from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok, read_profile, unknown_keys
-from trulysafe.tools.cluster_check.slurm import account, command, job_states, partitions, preemption, read_partitions
+from trulysafe.tools.cluster_check.slurm import command, job_states, partitions, preemption, read_partitions
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.price import disk
 from trulysafe.tools.cost.work import Work
@@ -25,54 +25,44 @@ LOCAL = {"tmpfs", "overlay", "overlayfs", "ramfs", "ext2/ext3", "xfs", "btrfs"}
 CACHES = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME", "TMPDIR")
 
 
-class Needed(NamedTuple):
-    """GB that a run keeps, at most: in its results, and in the cache of the hub."""
-
-    results: float = 0.0
-    cache: float = 0.0
-
-
 def slurm(profile: Profile, raw: Mapping[str, Any]) -> Iterator[Finding]:
     """What SLURM says; where it does not answer nothing that it would have to say is judged."""
     version = (command("sinfo", "--version") or "").strip()
     if not version:
         yield mend("SLURM", "sinfo was not found or does not answer: run this on a login node (or `module load slurm`)")
-    elif (there := read_partitions()) is None:
+    elif (known := read_partitions()) is None:
         unknown = "its controller does not answer: partitions, limits and jobs are not checked"
         yield mend("SLURM", f"{version}, but {unknown}. When `scontrol ping` says UP, run this again")
-        return
-    yield from unknown_keys(profile)
-    if version and there is not None:
-        yield ok("SLURM", version)
-        yield from (*partitions(profile, there), account(profile), job_states(profile), *preemption(profile, there))
-        yield from submissions(profile, raw, there)
+    else:
+        yield from (ok("SLURM", version), *partitions(profile, known), job_states(profile))
+        yield from (*preemption(profile, known), *submissions(profile, asked_for(profile, raw), known))
 
 
 def machine(profile: Profile) -> Iterator[Finding]:
     """Interpreter, build of torch, and whether there is a token for gated models, which is neither read nor shown."""
     place, torch = file_system(Path(sys.prefix)), metadata.version("torch")
-    python, seen = f"{sys.version.split()[0]} in {sys.prefix} ({place}", "; do the compute nodes see this folder?"
-    yield note("Python", f"{python}{seen})") if place in LOCAL else ok("Python", f"{python})")
-    cpu = torch.endswith("+cpu") and profile.site.gpu_partition
-    remedy = f"{torch} uses no GPU: for models above tiny, `make env TORCH=cu130 EXTRA=gpu`"
-    yield note("torch", remedy) if cpu else ok("torch", torch)
+    python = f"{sys.version.split()[0]} in {sys.prefix} ({place}"
+    local = note("Python", f"{python}; do the compute nodes see this folder?)")
+    yield local if place in LOCAL else ok("Python", f"{python})")
+    cpu = note("torch", f"{torch} uses no GPU: for models above tiny, `make env TORCH=cu130 EXTRA=gpu`")
+    yield cpu if torch.endswith("+cpu") and profile.site.gpu_partition else ok("torch", torch)
     token = os.environ.get("HF_TOKEN") or Path(constants.HF_TOKEN_PATH).is_file()
-    missing = "no token: Llama and other gated models need one (`hf auth login`)"
-    yield ok("gated models", "a token is there") if token else note("gated models", missing)
+    missing = note("gated models", "no token: Llama and other gated models need one (`hf auth login`)")
+    yield ok("gated models", "a token is there") if token else missing
 
 
 def folders(work: Work) -> Iterator[Finding]:
     """Whether folders can be written to and have the room that the plan takes, and whether caches are set."""
-    plan, config, room = work.plan, work.config, Needed()
+    plan, config, needs = work.plan, work.config, {"results": 0.0, "cache": 0.0}
     try:
-        room = needed(work)
+        needs = needed(work)
     except UserError as error:
         yield note("disk", f"not compared with the plan: {error}")
-    yield folder("results", Path.cwd(), room.results, Path(plan.results("data")).exists())
+    yield folder("results", Path.cwd(), needs["results"], Path(plan.results("data")).exists())
     if config.cache or plan.prefetch.records:
         try:
             cache = Path(environment(config.cache, fetched=False).get("HF_HUB_CACHE") or constants.HF_HUB_CACHE)
-            yield folder("cache", cache, room.cache, cache.exists())
+            yield folder("cache", cache, needs["cache"], cache.exists())
         except UserError as error:
             yield mend("cache", str(error))
     yield from (folder(key, Path(os.environ[key])) for key in CACHES if os.environ.get(key))
@@ -81,11 +71,13 @@ def folders(work: Work) -> Iterator[Finding]:
         yield note("HF_HOME", f"not set, models go to ~/.cache: {large}")
 
 
-def needed(work: Work) -> Needed:
-    """What the plan of a configuration says (``make plan``); UserError where the size of a model is not known."""
-    jobs = work.jobs()
-    cache = sum(job.disk for job in jobs if job.rule.startswith("prefetch_"))
-    return Needed((sum(job.disk for job in jobs) - cache) / 1e9, cache / 1e9)
+def needed(work: Work) -> dict[str, float]:
+    """GB that a run keeps, at most, in its results and in the cache of the hub, by its plan; UserError where the size
+    of a model is not known."""
+    found = {"results": 0.0, "cache": 0.0}
+    for job in work.jobs():
+        found["cache" if job.rule.startswith("prefetch_") else "results"] += job.disk / 1e9
+    return found
 
 
 def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -> Finding:
@@ -117,7 +109,8 @@ def main() -> int:
     given = parser.parse_args()
     try:
         profile, raw = read_profile(given.profile), raw_configuration(given.configfile)
-        found = [*slurm(profile, raw), *folders(Work(raw, Assumptions())), *machine(profile)]
+        about_here = (*folders(Work(raw, Assumptions())), *machine(profile))
+        found = [*unknown_keys(profile), *slurm(profile, raw), *about_here]
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""What SLURM says of itself against the profile: partitions and their GPUs, accounts, job states, preemption."""
+"""What SLURM says of itself against the profile: partitions and their GPUs, job states, preemption."""
 
 import re
 import subprocess
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from trulysafe.plan.resources import Site
-from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok
+from trulysafe.tools.cluster_check.profile import FIRST_QUESTION, Finding, Profile, mend, note, ok
 
 
 class Partition(NamedTuple):
@@ -34,32 +34,32 @@ def read_partitions() -> dict[str, Partition] | None:
     ping = command("scontrol", "ping", seconds=10, or_fails=True) or ""
     down = "DOWN" in ping and "UP" not in ping  # sinfo would ask for half a minute
     listed = None if down else command("sinfo", "--noheader", "--format=%P|%a|%l|%m|%G|%f", seconds=20)
-    there: dict[str, Partition] = {}
+    known: dict[str, Partition] = {}
     for line in (listed or "").splitlines():  # one for each kind of node
         shown, state, limit, memory, generic, features = line.split("|")
-        name, before = shown.rstrip("*"), there.get(shown.rstrip("*"), Partition(state, limit, 0, (), frozenset()))
+        name, before = shown.rstrip("*"), known.get(shown.rstrip("*"), Partition(state, limit, 0, (), frozenset()))
         gpus = {item for item in re.sub(r"\([^)]*\)", "", generic).split(",") if item.partition(":")[0] == "gpu"}
-        there[name] = Partition(
-            state, limit, max(before.memory, int(re.sub(r"\D", "", memory)) // 1000),
-            tuple(sorted(gpus.union(before.gpus))), before.features.union(features.split(",")), shown.endswith("*"),
-        )  # fmt: skip
-    return None if listed is None else there
+        known[name] = before._replace(
+            memory=max(before.memory, int(re.sub(r"\D", "", memory)) // 1000),
+            gpus=tuple(sorted(gpus.union(before.gpus))),
+            features=before.features.union(features.split(",")),
+            default=shown.endswith("*"),
+        )
+    return None if listed is None else known
 
 
-def named(given: str, there: Mapping[str, Partition]) -> list[str]:
+def named(given: str, known: Mapping[str, Partition]) -> list[str]:
     """The partitions that a value of ``slurm_partition`` stands for: a list, SLURM's default if it is empty."""
-    return given.split(",") if given else [name for name, partition in there.items() if partition.default]
+    return given.split(",") if given else [name for name, partition in known.items() if partition.default]
 
 
-def longest(given: str, there: Mapping[str, Partition]) -> float:
+def longest(given: str, known: Mapping[str, Partition]) -> float:
     """Minutes that a job may take in one of the partitions that a value stands for."""
-    return max((minutes(there[name].limit) for name in named(given, there) if name in there), default=float("inf"))
+    return max((minutes(known[name].limit) for name in named(given, known) if name in known), default=float("inf"))
 
 
 def minutes(limit: str) -> float:
-    """Minutes of a time limit as SLURM (``1-12:00:00``, ``30:00``, ``infinite``) or Snakemake writes it (``2d12h``)."""
-    if counts := re.findall(r"(\d+)([dhms])", limit):
-        return sum(int(count) * {"d": 1440, "h": 60, "m": 1, "s": 1 / 60}[unit] for count, unit in counts)
+    """Minutes of a time limit as SLURM writes it: ``1-12:00:00``, ``30:00``, ``90``, ``infinite``."""
     if limit.isdecimal() or not re.fullmatch(r"[\d:-]+", limit):
         return float(limit) if limit.isdecimal() else float("inf")
     days, _, clock = limit.rpartition("-")
@@ -68,28 +68,28 @@ def minutes(limit: str) -> float:
     return int(days or 0) * 1440 + hours * 60 + mins
 
 
-def partitions(profile: Profile, there: Mapping[str, Partition]) -> Iterator[Finding]:
+def partitions(profile: Profile, known: Mapping[str, Partition]) -> Iterator[Finding]:
     """The profile's partitions against those that SLURM has: state, time limit, memory, GPUs."""
-    up = ", ".join(name for name, partition in there.items() if partition.state == "up")
+    up = ", ".join(name for name, partition in known.items() if partition.state == "up")
     for key in ("slurm_partition", "gpu_partition"):
         given = getattr(profile.site, key)
-        names = named(given, there)
         if not given and profile.settings.get("slurm-partition-config"):
             yield ok("partition", f"{key}: none, slurm-partition-config chooses by limits")
             continue
+        names = named(given, known)
         if not names:
-            yield mend("partition", f"{key} is missing. Set it to one of: {', '.join(there)}")
+            yield mend("partition", f"{key} is missing. Set it to one of: {', '.join(known)}")
         for name in names:
-            shown, found = f"{key}: {name if given else f'none, SLURM takes {name}'}", there.get(name)
+            shown, found = f"{key}: {name if given else f'none, SLURM takes {name}'}", known.get(name)
             if found is None:
-                yield mend("partition", f"{shown} is not here. Set it to one of: {', '.join(there)}")
+                yield mend("partition", f"{shown} is not here. Set it to one of: {', '.join(known)}")
             elif found.state != "up":
                 remedy = f"Wait until it is up, or set it to one of: {up}"
                 yield mend("partition", f"{shown} is {found.state}, SLURM starts no job there. {remedy}")
             else:
                 nodes = f"nodes up to {found.memory} GB, {', '.join(found.gpus) or 'no GPUs'}"
                 yield ok("partition", f"{shown} (up), limit {found.limit}, {nodes}")
-        if key == "gpu_partition" and (own := {name: there[name] for name in names if name in there}):
+        if key == "gpu_partition" and (own := {name: known[name] for name in names if name in known}):
             yield from _gpu_partition(profile.site, own)
 
 
@@ -101,8 +101,8 @@ def _gpu_partition(site: Site, own: Mapping[str, Partition]) -> Iterator[Finding
     features = {feature for partition in own.values() for feature in partition.features} - {"(null)"}
     listed = ", ".join(sorted(features)) or "none"
     if limit < site.longest_minutes:
-        says = f"longest_minutes: {site.longest_minutes} is above the limit of {name}. Set it to {limit:.0f}"
-        yield mend("time limit", says)
+        over = f"{site.longest_minutes} is above the limit of {name}"
+        yield mend("time limit", f"longest_minutes: {over}. Set it to {limit:.0f}")
     if not gpus:
         yield mend("GPUs", f"{name} has none; set gpu_partition to a partition whose `sinfo -o '%R %G'` shows gpu")
     elif site.gpu_type not in ("", "none", *types):
@@ -110,26 +110,12 @@ def _gpu_partition(site: Site, own: Mapping[str, Partition]) -> Iterator[Finding
         remedy = f"Set it to none{' or one of: ' if accepted else ''}{accepted}"
         yield mend("GPUs", f"gpu_type: {site.gpu_type} is not in {name}. {remedy}")
     elif not re.fullmatch(r"[\w.]*", site.gpu_type):
-        remedy = f"Set it to none, and gpu_constraint to a feature of these nodes if {name} has other types too"
-        taken = "Snakemake's plugin takes letters, digits, _ and . alone"
-        yield mend("GPUs", f"gpu_type: {site.gpu_type} is here, but {taken}. {remedy}; its features: {listed}")
+        taken = f"{site.gpu_type} is here, but Snakemake's plugin takes letters, digits, _ and . alone"
+        yield mend("GPUs", f"gpu_type: {taken}. Set it to none, and gpu_constraint to a feature, of {listed}")
     if site.gpu_constraint != "none" and not set(re.findall(r"[\w.-]+", site.gpu_constraint)) <= features:
         yield mend("GPUs", f"gpu_constraint: {site.gpu_constraint} is no feature of {name}; it has: {listed}")
     if memory < site.most_memory_gb:
-        says = f"most_memory_gb: {site.most_memory_gb}, but nodes of {name} have {memory}. Set it to {memory}"
-        yield note("memory", says)
-
-
-def account(profile: Profile) -> Finding:
-    """The profile's account against the user's own, where SLURM keeps accounts."""
-    user = (command("id", "-un", or_fails=True) or "").strip()  # the number where the system has no name
-    listed = command("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={user}", "format=account")
-    own, given = sorted(set((listed or "").split())), profile.evaluated(profile.defaults).get("slurm_account")
-    if not own:
-        return ok("account", "SLURM keeps no accounts that it would show; fine with slurm-status-command: squeue")
-    if given and not set(re.split(r"[,\s]+", str(given))) <= set(own):
-        return mend("account", f"slurm_account: {given} is not yours. Set it to one of: {', '.join(own)}")
-    return ok("account", f"{given or '(SLURM chooses)'}; yours: {', '.join(own)}")
+        yield note("memory", f"most_memory_gb: {site.most_memory_gb}, but {name} has less. Set it to {memory}")
 
 
 def job_states(profile: Profile) -> Finding:
@@ -139,23 +125,24 @@ def job_states(profile: Profile) -> Finding:
     shown = re.search(r"MinJobAge\s*=\s*(\d+)", command("scontrol", "show", "config") or "")
     if shown is None:
         return note("job states", "`scontrol show config` says no MinJobAge: how long squeue remembers is not known")
-    age, first = int(shown[1]), "slurm-init-seconds-before-status-checks"
-    if age < 3 * int(profile.settings.get(first) or 40):
-        return mend("job states", f"squeue forgets jobs after {age} s: set {first} to {max(age // 3, 1)}")
+    age = int(shown[1])
+    if age < 3 * int(profile.settings.get(FIRST_QUESTION) or 40):
+        return mend("job states", f"squeue forgets jobs after {age} s: set {FIRST_QUESTION} to {max(age // 3, 1)}")
     return ok("job states", f"squeue remembers finished jobs for {age} s")
 
 
-def preemption(profile: Profile, there: Mapping[str, Partition]) -> Iterator[Finding]:
+def preemption(profile: Profile, known: Mapping[str, Partition]) -> Iterator[Finding]:
     """Whether jobs may be preempted, and the profile is made for that: Snakemake leaves a preempted job to SLURM."""
     if "preempt/none" in (command("scontrol", "show", "config") or "preempt/none"):
         return
     remedies = {"REQUEUE": "set slurm-requeue: true (docs/cluster.md)", "CANCEL": "then Ctrl-C, and the same command"}
     given = (profile.site.slurm_partition, profile.site.gpu_partition)
-    for name in dict.fromkeys(name for value in given for name in named(value, there)):
-        shown = re.search(r"PreemptMode=(\w+)", command("scontrol", "--oneliner", "show", "partition", name) or "")
-        mode = shown[1] if shown else "OFF"
+    shown = command("scontrol", "--oneliner", "show", "partition") or ""
+    modes = dict(re.findall(r"PartitionName=(\S+).*?PreemptMode=(\w+)", shown))
+    for name in dict.fromkeys(name for value in given for name in named(value, known)):
+        mode = modes.get(name)
         if mode == "REQUEUE" and profile.settings.get("slurm-requeue"):
             yield ok("preemption", f"preempted jobs of {name} are requeued")
         elif mode in remedies:
-            says = f"{name} preempts jobs, for which Snakemake would wait for ever: {remedies[mode]}"
-            yield note("preemption", says)
+            waits = f"{name} preempts jobs, for which Snakemake would wait for ever"
+            yield note("preemption", f"{waits}: {remedies[mode]}")

@@ -1,5 +1,4 @@
-"""config/README.md: a section for every table of the configuration: keys, types, defaults, meanings, an example of the
-demo."""
+"""config/README.md: for every table of the configuration its keys, types, defaults and meanings, and an example."""
 
 import re
 import sys
@@ -75,15 +74,10 @@ def rows(table: type[Table], titles: Titles) -> Iterator[tuple[str, ...]]:
     for key, field in table.model_fields.items():
         name = field.alias or key
         accepts = _accepts(schema[name], tables_in(field.annotation), titles)
-        if parts := [part.table for part in _parts(field)]:
-            accepts = " or ".join(f"keys of {_link(titles[part])}" for part in parts)
-            accepts += " or none" if field.default is None else ""
+        marks = [*field.metadata, *(mark for kind in get_args(field.annotation) for mark in get_args(kind))]
+        if parts := [f"keys of {_link(titles[mark.table])}" for mark in marks if isinstance(mark, PartOf)]:
+            accepts = " or ".join([*parts, *(["none"] if field.default is None else [])])
         yield f"`{name}`", accepts, _default(field), field.description or ""
-
-
-def _parts(field: FieldInfo) -> list[PartOf]:
-    marks = [*field.metadata, *(mark for kind in get_args(field.annotation) for mark in get_args(kind))]
-    return [mark for mark in marks if isinstance(mark, PartOf)]
 
 
 def _kinds(title: str, table: type[OfKind], titles: Titles) -> Iterator[str]:
@@ -143,33 +137,25 @@ def _accepts(schema: Mapping[str, Any], tables: list[type[Table]], titles: Title
         name = schema["$ref"].rsplit("/", 1)[-1]
         title = next(titles.get(table) for table in tables if name.endswith(table.__name__))
         return _link(title) if title else "options of the kind"
-    for union in ("anyOf", "oneOf"):
-        if union in schema:
-            kinds = ["none" if it.get("type") == "null" else _accepts(it, tables, titles) for it in schema[union]]
-            return " or ".join(kinds)
+    if union := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(_accepts(kind, tables, titles) for kind in union)
     match schema.get("type"):
+        case "null":
+            return "none"
         case "array":
             return f"list of {_accepts(schema['items'], tables, titles)}"
-        case "object":
-            return _mapping(schema, tables, titles)
         case "string":
             return "name" if "pattern" in schema else "text"
         case "boolean":
             return "`true`, `false`"
         case "integer" | "number":
             return ("whole number" if schema["type"] == "integer" else "number") + _bounds(schema)
+        case "object":
+            values = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")][0]
+            if isinstance(values, Mapping):
+                keys = _accepts(schema["propertyNames"], tables, titles) if "propertyNames" in schema else "name"
+                return f"{keys}: {_accepts(values, tables, titles)}"
     return "options"
-
-
-def _mapping(schema: Mapping[str, Any], tables: list[type[Table]], titles: Titles) -> str:
-    values = schema.get("additionalProperties")
-    if isinstance(values, Mapping):
-        keys = _accepts(schema["propertyNames"], tables, titles) if "propertyNames" in schema else "name"
-    elif "patternProperties" in schema:
-        keys, values = "name", next(iter(schema["patternProperties"].values()))
-    else:
-        return "options"
-    return f"{keys}: {_accepts(values, tables, titles)}"
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:

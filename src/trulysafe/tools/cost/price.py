@@ -92,10 +92,9 @@ def check_gpus(gpus: int, table: pd.DataFrame) -> None:
         raise UserError(f"GPUS: {gpus} is not accepted. Accepted: whole numbers from 1, the GPUs at the same time.")
     largest = max(table.to_dict("records"), key=lambda row: row["gpus"])
     if gpus < (asked := largest["gpus"]):
-        raise UserError(
-            f"GPUS: {gpus} is not accepted, as a job of {largest['rule']} asks for {asked} at once. "
-            f"Accepted: whole numbers from {asked}. Give GPUS={asked}, or lower training.processes."
-        )
+        why = f"{gpus} is not accepted, as a job of {largest['rule']} asks for {asked} at once"
+        do = f"Accepted: whole numbers from {asked}. Give GPUS={asked}, or lower training.processes."
+        raise UserError(f"GPUS: {why}. {do}")
 
 
 def wall_hours(jobs: Sequence[Job], gpu: Gpu, gpus: int, assumptions: Assumptions) -> float:
@@ -146,22 +145,22 @@ def disk(gigabytes: float) -> str:
 
 def too_large(jobs: Sequence[Job], gpu: Gpu, assumptions: Assumptions) -> list[str]:
     """A sentence for each rule and model whose jobs need more memory than there is, by the estimate of trainings."""
+
+    def room(job: Job) -> float:
+        """Bytes for each process of a job: a GPU's, or its share of this machine's."""
+        return gpu.memory / job.processes if gpu.one else gpu.memory
+
     found: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
-        if job.model and job.memory.total > _room(job, gpu):
+        if job.model and job.memory.total > room(job):
             found.setdefault((job.rule, job.model.name), []).append(job)
     lines = []
     for (rule, model), large in found.items():
         job, count = max(large, key=lambda one: one.memory.total), f"{len(large)} job{'s' * (len(large) > 1)}"
-        has = f"each {'process' if gpu.one else 'GPU'}, and {gpu.name} has {_room(job, gpu) / GIB:.1f} GiB"
+        has = f"each {'process' if gpu.one else 'GPU'}, and {gpu.name} has {room(job) / GIB:.1f} GiB"
         needs = f"DOES NOT FIT: {rule} ({count}) with {model} needs about {job.memory} on {has}."
         lines.append(f"{needs} {_advice(job, gpu, assumptions)}")
     return lines
-
-
-def _room(job: Job, gpu: Gpu) -> float:
-    """Bytes for each process of a job: a GPU's, or its share of this machine's."""
-    return gpu.memory / job.processes if gpu.one else gpu.memory
 
 
 def _advice(job: Job, gpu: Gpu, assumptions: Assumptions) -> str:

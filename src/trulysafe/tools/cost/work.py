@@ -1,7 +1,7 @@
 """What jobs compute and keep. Rules without an entry in ``RULES`` run no model, keep little, and take seconds."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -59,8 +59,7 @@ class Job:
     @property
     def memory(self) -> Memory:
         """What it holds on each of its GPUs."""
-        weights = Memory(weights=int(self.model.bytes) if self.model else 0)
-        return self.trained.memory() if self.trained else weights
+        return self.trained.memory() if self.trained else Memory(weights=int(self.model.bytes) if self.model else 0)
 
 
 class Work:
@@ -96,6 +95,10 @@ class Work:
     def tokens(self, pairs: str) -> float:
         """Tokens of both sides of a table of pairs."""
         return 2 * self.rows.pairs(pairs) * self.config.pairs[pairs].max_length * self.assumptions.pair_fill
+
+    def prompts(self, benchmark: Benchmark, policies: Iterable[Mapping[str, Any]]) -> float:
+        """Prompts of a benchmark, once for each of the policies that are asked."""
+        return sum(self.rows.benchmark(benchmark, policy["last"]) for policy in policies)
 
     def train(self, model: str, tokens: float) -> Job:
         """A training of all weights in float32, in one process; its micro-batch is not known here."""
@@ -240,29 +243,23 @@ def _fit_judge(work: Work, job: Any) -> Job:
 
 
 def _judge(work: Work, job: Any) -> Job:
-    """A pass over the answers of a shard for each judge that reads a model."""
-    parts, shards = list[Job](), int(job.wildcards.shards)
+    """A pass over the answers of a shard, with their prompts, for each judge that reads a model."""
+    parts, policies = list[Job](), work.plan.models.of_job(job.wildcards.job)
     for judge, asking in work.plan.evaluate.asked(job.wildcards.benchmarks, job.wildcards.judges).items():
         if model := work.config.judges[judge].model:
-            tokens = sum(_answers(work, job, work.config.benchmarks[name]) for name in asking)
+            benchmarks = [work.config.benchmarks[name] for name in asking]
+            tokens = sum(work.prompts(item, policies) * work.response(item.max_new_tokens) for item in benchmarks)
             parts.append(Job(model=work.size(model), forward_tokens=tokens))
-    return replace(_sum(parts, shards), loads=len(parts)) if parts else Job()
-
-
-def _answers(work: Work, job: Any, benchmark: Benchmark) -> float:
-    """Tokens of the answers of a job's policies to a benchmark, with their prompts."""
-    policies = work.plan.models.of_job(job.wildcards.job)
-    rows = sum(work.rows.benchmark(benchmark, policy["last"]) for policy in policies)
-    return rows * work.response(benchmark.max_new_tokens)
+    return replace(_sum(parts, int(job.wildcards.shards)), loads=len(parts)) if parts else Job()
 
 
 def _choose(work: Work, job: Any) -> Job:
     """Every option of every document, with the examples before it, of each policy; spread evenly over shards."""
-    policies, model, tokens = job.params.policies, work.plan.policies.model(job.wildcards.job), 0.0
-    for benchmark in (work.config.benchmarks[name] for name in job.params.benchmarks):
-        rows = sum(work.rows.benchmark(benchmark, policy["last"]) for policy in policies)
-        tokens += rows * work.assumptions.options * work.assumptions.prompt_tokens * (1 + (benchmark.shots or 0))
-    return Job(model=work.size(model), loads=len(policies), forward_tokens=tokens / int(job.wildcards.shards))
+    policies, model = job.params.policies, work.plan.policies.model(job.wildcards.job)
+    benchmarks = [work.config.benchmarks[name] for name in job.params.benchmarks]
+    documents = sum(work.prompts(benchmark, policies) * (1 + (benchmark.shots or 0)) for benchmark in benchmarks)
+    tokens = documents * work.assumptions.options * work.assumptions.prompt_tokens / int(job.wildcards.shards)
+    return Job(model=work.size(model), loads=len(policies), forward_tokens=tokens)
 
 
 def _sum(parts: list[Job], shares: int = 1) -> Job:

@@ -1,0 +1,51 @@
+"""Near-duplicate prompts: what is found, and that nothing is missed."""
+
+import numpy as np
+import pytest
+
+from trulysafe.data.similarity import groups, near_pairs
+
+
+def test_near_duplicates_are_found_and_templates_are_not():
+    texts = [
+        "How do I bake a chocolate cake for my sister's birthday?",
+        "how could i bake a chocolate cake for my sisters birthday",
+        "How do I repair a bicycle tyre for my sister's holiday?",
+        "HOW do I  repair a bicycle tyre for my sister's holiday?",
+        "What is the capital of France?",
+    ]
+    first, second, similarity = near_pairs(texts, 0.85)
+    assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 1), (2, 3)]
+    assert similarity[list(first).index(2)] == 1.0
+    numbers = groups(texts, 0.85)
+    assert numbers[0] == numbers[1] != numbers[2] == numbers[3] != numbers[4]
+    assert len(set(groups(texts, 1.0))) == 4
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.85])
+def test_near_pairs_misses_nothing_that_brute_force_finds(threshold):
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    from trulysafe.data.similarity import _vectors
+
+    words = "bread butter honey apple garlic onion pepper sugar flour cream lemon salad".split()
+    random = np.random.default_rng(0)
+    texts = sorted({" ".join(random.choice(words, size=random.integers(1, 7))) for _ in range(300)})
+    first, second, similarity = near_pairs(texts, threshold)
+    brute = np.triu(cosine_similarity(_vectors(texts)), 1)
+    expected = set(zip(*np.nonzero(brute >= threshold - 1e-9), strict=True))
+    assert {(int(a), int(b)) for a, b in expected} == set(zip(first.tolist(), second.tolist(), strict=True))
+    np.testing.assert_allclose(similarity, brute[first, second])
+
+
+def test_similarity_does_not_depend_on_the_other_texts():
+    pair = ["bake a chocolate cake for the party", "bake a chocolate cake for the wedding"]
+    alone = near_pairs(pair, 0.3)[2]
+    among = near_pairs(pair + [f"bake a cake number {number}" for number in range(50)], 0.3)
+    assert among[2][(among[0] == 0) & (among[1] == 1)] == pytest.approx(alone)
+
+
+@pytest.mark.parametrize("texts", [[], ["one"], ["?!", "..."], ["same", "same", "same"]])
+def test_degenerate_texts_are_grouped(texts):
+    assert len(groups(texts, 0.8)) == len(texts)
+    assert len(set(groups(texts, 0.8).tolist())) == len(set(texts))
