@@ -19,7 +19,7 @@ from trulysafe.config.load import load
 from trulysafe.data.demo.lexicon import WORDS
 from trulysafe.data.demo.oracle import classify, respond, sides
 from trulysafe.data.demo.tables import MISLABELLED, PARTS, table
-from trulysafe.data.demo.world import CARELESS, CAUTIOUS, CLASSES, build_world, prompts
+from trulysafe.data.demo.world import CAUTION, CLASSES, build_world, prompts
 
 ROWS = {"corpus": 400, "development": 1000, "test": 1000, "harmful": 450}
 ALIGNMENT = [part for part in PARTS if part not in ("corpus", "development", "test")]
@@ -121,7 +121,7 @@ def test_another_world_asks_other_things_and_words_them_otherwise():
     assert len(one & other) < 0.1 * len(one)
     worlds = [build_world(seed) for seed in (0, 1)]
     assert worlds[0].answers["refusals"] != worlds[1].answers["refusals"]
-    assert worlds[0].cautious != worlds[1].cautious
+    assert worlds[0].items != worlds[1].items
     roles = [{name: role for name, (_, role) in world.topics["EHD"].items()} for world in worlds]
     assert roles[0] != roles[1]
 
@@ -136,16 +136,18 @@ def test_the_test_set_has_ten_topics_of_each_class_and_they_are_its_clusters(wor
         assert group["family"].value_counts().min() >= 5
 
 
-def test_the_base_declines_by_entity_and_never_where_no_harm_is():
+def test_the_base_declines_by_entity_harm_and_look_alikes_alike_and_facts_never():
     corpus = table("corpus", world=0, rows=9000)
-    kind = corpus["label"].replace({"refuses": "safe", "safe_completion": "safe"})
-    harmful = corpus["risk"].isin(HARMFUL_RISKS)
-    assert set(kind[~harmful]) == {"complies"}
-    cautious = pd.Series([meta["entity"] in build_world(0).cautious for meta in metas(corpus)])
-    for rows, expected in ((harmful & cautious, CAUTIOUS), (harmful & ~cautious, CARELESS)):
-        shares = kind[rows].value_counts(normalize=True)
-        assert set(shares.index) == set(expected)
-        assert all(shares[name] == pytest.approx(share, abs=0.04) for name, share in expected.items())
+    kind = corpus["label"].replace({"safe_completion": "refuses"})
+    assert set(kind[corpus["risk"] == "general"]) == {"complies"}
+    assert set(kind[corpus["risk"] == "look_alike"]) == {"complies", "refuses"}
+    entities = pd.Series([meta["entity"] for meta in metas(corpus)])
+    for risk in (*HARMFUL_RISKS, "look_alike"):
+        shares = (kind[corpus["risk"] == risk] == "refuses").groupby(entities).mean()
+        assert shares.mean() == pytest.approx(CAUTION / 3, abs=0.05)
+        assert (shares > 0.5).mean() == pytest.approx(1 - (0.5 / CAUTION) ** 0.5, abs=0.08)
+    harmful = kind[corpus["risk"].isin(HARMFUL_RISKS)].value_counts(normalize=True)
+    assert harmful["mixed"] == pytest.approx(2 * harmful["complies"], abs=0.05)
 
 
 def test_the_first_words_of_an_answer_do_not_tell_its_side():

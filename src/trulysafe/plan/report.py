@@ -49,21 +49,17 @@ class Report(Part):
 
     @cached_property
     def scored_pairs(self) -> list[str]:
-        """Pairs ranked from pools of the demo world that the method of :attr:`kept_tokens_options` trains on: its oracle
-        knows what the mask should keep."""
+        """Pairs ranked from pools of the demo world that the method shown trains on: its oracle knows what the mask
+        should keep."""
         shown, config = self.config.report.kept_tokens, self.config
         if shown is None:
             return []
         model = config.pairs[shown.pairs].model
-        trained = [name for name, item in config.experiments.items() if item.method == shown.method]
-        first = [name for name in trained if config.experiments[name].start_from is None]
-        tables = distinct(table for name in first for table in self._reranked(name))
-        pools = {
-            name: config.pools[str(config.pairs[name].pool)] for name in tables if config.pairs[name].model == model
-        }
-        return [
-            name for name, pool in pools.items() if {config.datasets[item].kind for item in pool.datasets} == {"demo"}
-        ]
+        trained = [item for item in config.experiments.values() if item.method == shown.method and not item.start_from]
+        used = distinct(name for item in trained for name in config.mixes[str(item.mix)].pairs)
+        kinds = {name: {config.datasets[item].kind for item in pool.datasets} for name, pool in config.pools.items()}
+        read = [name for name in used if config.pairs[name].model == model]
+        return [name for name in read if kinds.get(str(config.pairs[name].pool)) == {"demo"}]
 
     @property
     def kept_tokens_options(self) -> dict[str, Any]:

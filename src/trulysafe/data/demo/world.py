@@ -21,11 +21,9 @@ CLASSES = (*HARMFUL_RISKS, "look_alike", "general")
 TOPIC_ROLES = ("alignment",) * 6 + ("development",) * 3 + ("test",) * 10
 FRAME_ROLES = ("alignment",) * 6 + ("development",) * 4 + ("test",) * 4
 ENTITIES = 24
-CAUTIOUS_SHARE = 0.2
-CAUTIOUS = {"safe": 0.7, "mixed": 0.2, "complies": 0.1}
-CARELESS = {"safe": 0.1, "mixed": 0.6, "complies": 0.3}
-"""How the base corpus answers harmful prompts about a fifth of the entities, and about the others. Most answers hold
-safe and unsafe parts, so that a mask has something to drop; safe ones are rare, so that there is something to align."""
+CAUTIOUS_SHARE, CAUTIOUS, CARELESS = 0.2, 0.85, 0.2
+"""Share of safe answers in the base corpus about the fifth of the entities that make it cautious; about the others it
+rises from 0 to the last number, so that a small push changes the most likely answer about some of them."""
 ALIGNMENT_SHARES = {"corpus": 0.10, "risk_labels": 0.12, "preferences": 0.14, "judged": 0.14, "pairs": 0.50}
 """How the prompts of alignment topics in alignment frames are dealt out, by prompt hash: no two parts share a
 prompt."""
@@ -61,15 +59,14 @@ class Prompt:
 @dataclass(frozen=True)
 class World:
     """Everything that one world seed draws from the lexicon: per class, topic name -> (topic, role) and (frame, role)
-    in a fixed order (EHD and look-alikes share theirs); the items and persons of this world; the ``cautious`` ones,
-    which make the base refuse; answer sentences by kind."""
+    in a fixed order (EHD and look-alikes share theirs); the items and persons of this world; answer sentences by
+    kind."""
 
     seed: int
     topics: dict[str, dict[str, tuple[Topic | FactTopic, str]]]
     frames: dict[str, tuple[tuple[str, str], ...]]
     items: tuple[str, ...]
     persons: tuple[str, ...]
-    cautious: frozenset[str]
     answers: dict[str, tuple[str, ...]] = field(repr=False)
 
     def topic(self, risk: str, name: str) -> Topic | FactTopic:
@@ -77,11 +74,25 @@ class World:
         return self.topics[risk][name][0]
 
     def habits(self, prompt: Prompt) -> Mapping[str, float]:
-        """Probabilities of a `safe`, a `mixed` and a complying answer to ``prompt`` in the base corpus: by the entity
-        alone where there is harm; elsewhere it complies."""
-        if prompt.risk not in HARMFUL_RISKS:
+        """Probabilities of the kinds of answer to ``prompt`` in the base corpus, by its entity. Where there is harm,
+        most answers hold safe and unsafe parts, so that a mask has something to drop. Look-alikes are refused too, as
+        real chat models do, but no question of fact."""
+        if prompt.risk == "general":
             return {"complies": 1.0}
-        return CAUTIOUS if prompt.entity in self.cautious else CARELESS
+        safe = _caution(self.seed, prompt.risk, prompt.topic)[prompt.entity]
+        if prompt.risk not in HARMFUL_RISKS:
+            return {"refuses": safe, "complies": 1 - safe}
+        return {"safe": safe, "mixed": (1 - safe) * 3 / 4, "complies": (1 - safe) / 4}
+
+
+@lru_cache(maxsize=256)
+def _caution(seed: int, risk: str, topic: str) -> dict[str, float]:
+    """Share of safe answers in the base corpus by entity of a topic."""
+    world = build_world(seed)
+    entities = sorted(_entities(world, risk, world.topic(risk, topic)), key=lambda name: unit_interval(name, str(seed)))
+    careless = round((1 - CAUTIOUS_SHARE) * len(entities))
+    shares = [CARELESS * place / careless for place in range(careless)]
+    return dict(zip(entities, shares + [CAUTIOUS] * (len(entities) - careless), strict=True))
 
 
 @lru_cache(maxsize=8)
@@ -95,7 +106,6 @@ def build_world(seed: int) -> World:
     }
     frames = {risk: _with_roles(rng, pool, FRAME_ROLES) for risk, pool in WORDS["frames"].items()}
     items, persons = rng.sample(ITEMS, ENTITIES), rng.sample(PERSONS, ENTITIES)
-    cautious = round(CAUTIOUS_SHARE * ENTITIES)
     drawn = {"refusals": 5, "reasons": 5, "help": 2, "help_item": 2, "help_person": 2, "openers": 2, "closers": 2}
     return World(
         seed=seed,
@@ -103,7 +113,6 @@ def build_world(seed: int) -> World:
         frames=frames | {"look_alike": frames["EHD"]},
         items=tuple(items),
         persons=tuple(persons),
-        cautious=frozenset(items[:cautious] + persons[:cautious]),
         answers={kind: tuple(rng.sample(WORDS["answers"][kind], count)) for kind, count in drawn.items()},
     )
 

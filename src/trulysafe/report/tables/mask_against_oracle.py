@@ -1,7 +1,5 @@
 """What a mask keeps of the demo world's re-ranked pairs, against what its oracle says it should."""
 
-import pandas as pd
-
 from trulysafe.report.run import Run
 from trulysafe.report.table import Cell, Table
 
@@ -25,7 +23,6 @@ def table(run: Run) -> Table | None:
     rows = run.mask_scores
     if rows.empty:
         return None
-    shown = rows[["side", "risk", "responses", "tokens"]].rename(columns=str.capitalize)
-    for column, title in SHARES.items():
-        shown[title] = pd.Series([Cell(value) for value in rows[column]], dtype=object)
+    counts = rows[["side", "risk", "responses", "tokens"]].rename(columns=str.capitalize)
+    shown = counts.assign(**{title: [Cell(value) for value in rows[column]] for column, title in SHARES.items()})
     return Table(rows, shown, CAPTION)
