@@ -56,7 +56,7 @@ def test_small_configuration_by_hand():
 def test_demo_by_hand():
     jobs = jobs_of(DEMO)
     assert sum(map(len, jobs.values())) <= 60
-    assert jobs["train_base"][0].trained_tokens == 1400 * 32 * 64
+    assert jobs["train_base"][0].trained_tokens == 1500 * 24 * 64
     # 480 prompts x 4 samples x 40 tokens in 15 blocks of 32
     assert [job.steps * job.sequences for job in jobs["sample"]] == [15 * 40 * 128]
     policies = 5 + 3 + 5 + 3 + 5 + 3 + 5 + 5 + 3 + 2 + 2

@@ -19,7 +19,7 @@ from trulysafe.config.load import load
 from trulysafe.data.demo.lexicon import WORDS
 from trulysafe.data.demo.oracle import classify, respond, sides
 from trulysafe.data.demo.tables import MISLABELLED, PARTS, table
-from trulysafe.data.demo.world import CAUTION, CLASSES, build_world, prompts
+from trulysafe.data.demo.world import CARELESS, CAUTIOUS, CAUTIOUS_SHARE, CLASSES, build_world, prompts
 
 ROWS = {"corpus": 400, "development": 1000, "test": 1000, "harmful": 450}
 ALIGNMENT = [part for part in PARTS if part not in ("corpus", "development", "test")]
@@ -143,11 +143,12 @@ def test_the_base_declines_by_entity_harm_and_look_alikes_alike_and_facts_never(
     assert set(kind[corpus["risk"] == "look_alike"]) == {"complies", "refuses"}
     entities = pd.Series([meta["entity"] for meta in metas(corpus)])
     for risk in (*HARMFUL_RISKS, "look_alike"):
-        shares = (kind[corpus["risk"] == risk] == "refuses").groupby(entities).mean()
-        assert shares.mean() == pytest.approx(CAUTION / 3, abs=0.05)
-        assert (shares > 0.5).mean() == pytest.approx(1 - (0.5 / CAUTION) ** 0.5, abs=0.08)
+        shares = (kind[corpus["risk"] == risk] == "refuses").groupby(entities).mean().sort_values()
+        cautious = round(CAUTIOUS_SHARE * len(shares))
+        assert shares.iloc[-cautious:].mean() == pytest.approx(CAUTIOUS, abs=0.08)
+        assert shares.iloc[:-cautious].mean() == pytest.approx(CARELESS / 2, abs=0.05)
     harmful = kind[corpus["risk"].isin(HARMFUL_RISKS)].value_counts(normalize=True)
-    assert harmful["mixed"] == pytest.approx(2 * harmful["complies"], abs=0.05)
+    assert harmful["mixed"] == pytest.approx(3 * harmful["complies"], abs=0.05)
 
 
 def test_the_first_words_of_an_answer_do_not_tell_its_side():
@@ -158,7 +159,7 @@ def test_the_first_words_of_an_answer_do_not_tell_its_side():
     declines = answers["label"] != "complies"
     opened = start.isin([" ".join(text.split()[:3]) for text in build_world(0).answers["openers"]])
     assert 0.4 < opened.mean() < 0.7
-    assert 0.4 < declines[opened].mean() < 0.8
+    assert declines[opened].mean() == pytest.approx(declines.mean(), abs=0.03)
     safe = answers["label"].isin(["refuses", "safe_completion"])
     beginnings = safe.groupby(start).agg(["mean", "size"])
     common = beginnings[(beginnings["size"] >= 30) & (beginnings["mean"] > 0)]
