@@ -29,7 +29,6 @@ ALIGNMENT_SHARES = {"corpus": 0.10, "risk_labels": 0.12, "preferences": 0.14, "j
 prompt."""
 
 _T = TypeVar("_T")
-_ANY = (Topic, FactTopic)
 
 
 @dataclass(frozen=True)
