@@ -118,22 +118,19 @@ def respond(prompt: Prompt, kind: str, rng: random.Random) -> str:
         shape = rng.choices(list(shapes), list(shapes.values()))[0] + ("H" if kind == "safe_completion" else "")
         parts.append(_decline(world, prompt, shape, rng))
     if kind in ("complies", "wrong", "mixed"):
-        parts.append(_comply(world, prompt, rng, wrong=kind == "wrong"))
+        bodies, right = _bodies(world, prompt.risk, prompt.topic, prompt.entity)
+        parts.append(rng.choice([said for said in bodies if said not in right] if kind == "wrong" else right or bodies))
     rng.shuffle(parts)
     opener = rng.choices((*world.answers["openers"], ""), _OPENER_SHARES)[0]
-    return _join(opener, *parts, rng.choice(world.answers["closers"]) if rng.random() < _CLOSER_SHARE else "")
-
-
-def _comply(world: World, prompt: Prompt, rng: random.Random, wrong: bool) -> str:
-    bodies, right = _bodies(world, prompt.risk, prompt.topic, prompt.entity)
-    return rng.choice([said for said in bodies if said not in right] if wrong else right or bodies)
+    closer = rng.choice(world.answers["closers"]) if rng.random() < _CLOSER_SHARE else ""
+    return " ".join(filter(None, (opener, *parts, closer)))
 
 
 def _decline(world: World, prompt: Prompt, shape: str, rng: random.Random) -> str:
     """Draw the sentences of a ``shape`` such as ``RWH``."""
     known = {"R": world.answers["refusals"], "W": world.answers["reasons"]}
     known["H"] = tuple(helps(world, prompt.risk, prompt.entity, prompt.person))
-    return _join(*(rng.choice(known[kind]) for kind in shape))
+    return " ".join(rng.choice(known[kind]) for kind in shape)
 
 
 def _malformed(prompt: Prompt, rng: random.Random) -> str:
@@ -155,7 +152,3 @@ def _malformed(prompt: Prompt, rng: random.Random) -> str:
         garbled = " ".join(words)
         if garbled and classify(prompt.meta, garbled)[0] == "malformed":
             return garbled
-
-
-def _join(*sentences: str) -> str:
-    return " ".join(sentence for sentence in sentences if sentence)
