@@ -57,8 +57,8 @@ def test_demo_by_hand():
     jobs = jobs_of(DEMO)
     assert sum(map(len, jobs.values())) <= 60
     assert jobs["train_base"][0].trained_tokens == 1500 * 24 * 64
-    # 480 prompts x 4 samples x 40 tokens in 15 blocks of 32
-    assert [job.steps * job.sequences for job in jobs["sample"]] == [15 * 40 * 128]
+    # 640 prompts x 4 samples x 40 tokens in 20 blocks of 32
+    assert [job.steps * job.sequences for job in jobs["sample"]] == [20 * 40 * 128]
     policies = 5 + 3 + 5 + 3 + 5 + 3 + 5 + 5 + 3 + 2 + 2
     assert sum(job.trained_tokens for job in jobs["train"]) == policies * 48 * 16 * 2 * 48
     one = llama_parameters({**raw(DEMO)["models"]["tiny"]["architecture"]}) * 4
