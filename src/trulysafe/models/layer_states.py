@@ -89,6 +89,11 @@ class LayerStates:
         self._states: dict[int, Tensor] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
+    @property
+    def per_token(self) -> bool:
+        """Whether every position is collected: axis 1 of :meth:`stacked` is then that of the tokens."""
+        return self._positions is None
+
     def __enter__(self) -> Self:
         self._states.clear()
         modules = [*list(self._layers)[:-1], self._norm]
