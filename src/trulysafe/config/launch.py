@@ -33,6 +33,11 @@ class Launch(PublicTable):
         description="Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. "
         "Changing it reruns nothing.",
     )
+    threads: Count | None = Field(
+        None,
+        description="Processor threads of a training job on a CPU; without it 1 for tiny models, 2 for others. With 1, "
+        "jobs train side by side and need the memory of both. Changing it reruns nothing.",
+    )
     checkpoint_steps: Whole = Field(
         0,
         description="Optimiser steps between checkpoints under `results/<scenario>/checkpoints/`, from which a failed "
