@@ -4,38 +4,23 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import constants
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import DEMO, raw_configuration
 from trulysafe.prefetch.hub import environment
-from trulysafe.tools.cluster_check.jobs import asked_for, submissions
 from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok, read_profile, unknown_keys
-from trulysafe.tools.cluster_check.slurm import command, job_states, partitions, preemption, read_partitions
+from trulysafe.tools.cluster_check.slurm import command, slurm
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.price import disk
 from trulysafe.tools.cost.work import Work
 
 LOCAL = {"tmpfs", "overlay", "overlayfs", "ramfs", "ext2/ext3", "xfs", "btrfs"}
 CACHES = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME", "TMPDIR")
-
-
-def slurm(profile: Profile, raw: Mapping[str, Any]) -> Iterator[Finding]:
-    """What SLURM says; where it does not answer nothing that it would have to say is judged."""
-    version = (command("sinfo", "--version") or "").strip()
-    if not version:
-        yield mend("SLURM", "sinfo was not found or does not answer: run this on a login node (or `module load slurm`)")
-    elif (known := read_partitions()) is None:
-        unknown = "its controller does not answer: partitions, limits and jobs are not checked"
-        yield mend("SLURM", f"{version}, but {unknown}. When `scontrol ping` says UP, run this again")
-    else:
-        yield from (ok("SLURM", version), *partitions(profile, known), job_states(profile))
-        yield from (*preemption(profile, known), *submissions(profile, asked_for(profile, raw), known))
 
 
 def machine(profile: Profile) -> Iterator[Finding]:
@@ -67,8 +52,8 @@ def folders(work: Work) -> Iterator[Finding]:
             yield mend("cache", str(error))
     yield from (folder(key, Path(os.environ[key])) for key in CACHES if os.environ.get(key))
     if not os.environ.get("HF_HOME") and not config.cache:
-        large = "`export HF_HOME=<large shared folder>` if your home has a quota"
-        yield note("HF_HOME", f"not set, models go to ~/.cache: {large}")
+        unset = "not set, models go to ~/.cache: `export HF_HOME=<large shared folder>` if your home has a quota"
+        yield note("HF_HOME", unset)
 
 
 def needed(work: Work) -> dict[str, float]:
@@ -98,7 +83,7 @@ def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -
 
 def file_system(path: Path) -> str:
     """Kind of file system that a path is on, as `stat` names it."""
-    return (command("stat", "--file-system", "--format=%T", str(path)) or "unknown").strip()
+    return command("stat", "--file-system", "--format=%T", str(path)).strip() or "unknown"
 
 
 def main() -> int:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from snakemake.profiles import ProfileConfigFileParser
 from snakemake.resources import Resource, Resources
 
@@ -63,8 +62,7 @@ def read_profile(folder: Path) -> Profile:
     file, of_rules = max(sorted(versions), key=versions.__getitem__), dict[str, list[str]]()
     try:
         with file.open(encoding="utf-8") as stream:
-            lines = ProfileConfigFileParser().parse(stream)
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+            lines = ProfileConfigFileParser().parse(stream)  # as texts; paths that lie beside it are below its folder
         for key, given in ((key, lines.get(key, [])) for key in ("default-resources", "set-resources")):
             if wrong := [line for line in (given if isinstance(given, list) else [given]) if "=" not in str(line)]:
                 raise ValueError(f"{key}: {wrong[0]!r} is not accepted. Accepted: lines `name: value` below it")
@@ -79,24 +77,23 @@ def read_profile(folder: Path) -> Profile:
         said = " ".join(str(error).split()).rstrip(".")
         raise UserError(f"{file}: Snakemake cannot read it: {said}. Mend it there.") from None
     for key in ("retries", FIRST_QUESTION):
-        if not re.fullmatch(r"\d+|None", str(settings.get(key))):
-            raise UserError(f"{key}: {settings[key]!r} is no whole number. Mend it in {file}.")
+        if not str(lines.get(key, 0)).isdecimal():
+            raise UserError(f"{key}: {lines[key]!r} is no whole number. Mend it in {file}.")
     site = Site.from_defaults({name: resource.raw for name, resource in defaults.items()})
-    return Profile(file, settings, defaults, parsed, int(settings.get("retries") or 0) + 1, site)
+    settings = {key: value for key, value in lines.items() if value not in ("", "False")}
+    return Profile(file, settings, defaults, parsed, int(settings.get("retries", 0)) + 1, site)
 
 
 def unknown_keys(profile: Profile) -> Iterator[Finding]:
     """Rules that there are not, and resources that nothing reads; options that there are not Snakemake refuses."""
-    texts = [file.read_text("utf-8") for file in (SOURCE.parent / "workflow" / "rules").glob("*.smk")]
-    rules = {rule for text in texts for rule in re.findall(r"^rule (\w+):", text, re.MULTILINE)}
-    for rule in sorted(profile.of_rules.keys() - rules):
-        yield mend("profile", f"set-resources: there is no rule {rule}.{_near(rule, rules)}")
+    texts = "".join(file.read_text("utf-8") for file in (SOURCE.parent / "workflow" / "rules").glob("*.smk"))
+    rules = set(re.findall(r"^rule (\w+):", texts, re.MULTILINE))
+    unknown = sorted(profile.of_rules.keys() - rules)
+    wrong = [(mend, f"set-resources: there is no rule {rule}.", rule, rules) for rule in unknown]
     of_rules = {f"set-resources.{rule}": own for rule, own in profile.of_rules.items()}
-    for where, resources in {"default-resources": profile.defaults, **of_rules}.items():
-        for key in sorted(resources.keys() - RESOURCES):
-            yield note("profile", f"{where}.{key}: nothing here reads it.{_near(key, RESOURCES)}")
-
-
-def _near(key: str, known: set[str]) -> str:
-    near = get_close_matches(key, sorted(known), n=1)
-    return f" Did you mean {near[0]}?" if near else " Remove it."
+    for where, own in {"default-resources": profile.defaults, **of_rules}.items():
+        unread = sorted(own.keys() - RESOURCES)
+        wrong += [(note, f"{where}.{key}: nothing here reads it.", key, RESOURCES) for key in unread]
+    for found, said, key, known in wrong:
+        near = get_close_matches(key, sorted(known), n=1)
+        yield found("profile", f"{said} {f'Did you mean {near[0]}?' if near else 'Remove it.'}")
