@@ -102,9 +102,8 @@ class OfKind(TableOfKinds):
     """Keys beside ``options`` that not every kind reads; a kind's ``Options`` says whether it does."""
 
     kind: str = Field(description="Kind.")
-    options: SerializeAsAny[Options] = Field(
-        default_factory=Options, validate_default=True, description="Options of the kind."
-    )
+    options: SerializeAsAny[Options] = Field(default_factory=Options, validate_default=True)
+    """Options of the kind."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -97,9 +97,10 @@ Shares = Annotated[dict[FixedRole, Share], AfterValidator(_sum_to_a_share)]
 
 
 class Table(BaseModel):
-    """A group of keys; unknown keys are errors, as are numbers that are not finite."""
+    """A group of keys; unknown keys are errors, as are numbers that are not finite. A key's description stands in its
+    field, or where it is longer as a text below it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     @model_validator(mode="wrap")
     @classmethod

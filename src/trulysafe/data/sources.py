@@ -133,17 +133,14 @@ class SourceOptions(ReaderOptions):
     revision: str = Field("", description="Commit or tag of the hub dataset; a branch is refused.")
     split: str = Field("train", description="Split of the hub dataset.")
     subset: str | None = Field(None, description="Subset (configuration name) of the hub dataset.")
-    files: list[str] = Field(
-        [], description="Files or patterns of the hub dataset to read as `split`, where it does not say itself."
-    )
+    files: list[str] = Field([])
+    """Files or patterns of the hub dataset to read as `split`, where it does not say itself."""
     max_characters: Most | None = Field(None, description="Leave out rows with a longer prompt plus response.")
-    keep: dict[TextColumn, Pattern] = Field(
-        {}, description="Keep rows whose texts match regular expressions: `{response: '^(Sorry|I cannot)'}`."
-    )
+    keep: dict[TextColumn, Pattern] = Field({})
+    """Keep rows whose texts match regular expressions: `{response: '^(Sorry|I cannot)'}`."""
     risk: RowRisk | None = Field(None, description="Risk class of every row, in place of the source's own.")
-    harmful: StrictBool | None = Field(
-        None, description="True: prompts are known to be harmful, a labeller chooses among EHD, IHD and MHD."
-    )
+    harmful: StrictBool | None = None
+    """True: prompts are known to be harmful, a labeller chooses among EHD, IHD and MHD."""
 
     @model_validator(mode="before")
     @classmethod

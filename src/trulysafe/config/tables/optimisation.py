@@ -88,8 +88,7 @@ class Lora(Table):
     fan_in_fan_out: bool = Field(False, description="Weights are stored as [in, out], as in GPT-2.")
     use_rslora: bool = Field(False, description="Scale by `lora_alpha / sqrt(r)`.")
     use_dora: bool = Field(False, description="Learn the size of the weights apart from their direction (DoRA).")
-    init_lora_weights: bool | Literal["gaussian", "olora", "pissa", "orthogonal"] = Field(
-        True, description="How the adapter starts; `true` starts as the model itself."
-    )
+    init_lora_weights: bool | Literal["gaussian", "olora", "pissa", "orthogonal"] = True
+    """How the adapter starts; `true` starts as the model itself."""
     rank_pattern: dict[str, Count] = Field({}, description="Module (or a pattern) -> rank of its own.")
     alpha_pattern: dict[str, Count] = Field({}, description="Module (or a pattern) -> `lora_alpha` of its own.")

@@ -77,7 +77,7 @@ def rows(table: type[Table], titles: Titles) -> Iterator[tuple[str, ...]]:
         marks = [*field.metadata, *(mark for kind in get_args(field.annotation) for mark in get_args(kind))]
         if parts := [f"keys of {_link(titles[mark.table])}" for mark in marks if isinstance(mark, PartOf)]:
             accepts = " or ".join([*parts, *(["none"] if field.default is None else [])])
-        yield f"`{name}`", accepts, _default(field), field.description or ""
+        yield f"`{name}`", accepts, _default(field), " ".join((field.description or "").split())
 
 
 def _kinds(title: str, table: type[OfKind], titles: Titles) -> Iterator[str]:

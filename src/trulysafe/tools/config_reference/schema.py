@@ -33,6 +33,9 @@ def _of_a_layer(part: Any) -> Any:
     for key, value in part.items():
         if key in ("properties", "$defs"):
             found[key] = {name: _of_a_layer(item) for name, item in value.items()}
+            for item in found[key].values() if key == "properties" else ():
+                if "description" in item:  # of a key, which may stand on several lines
+                    item["description"] = " ".join(item["description"].split())
         elif key == "patternProperties":
             found[key] = {name: _or_null(_of_a_layer(item)) for name, item in value.items()}
         elif key in ("if", "default"):  # a condition on the kind of a component keeps what it requires
