@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trulysafe.common.errors import UserError
-from trulysafe.common.options import HarmfulRisk, Risk
+from trulysafe.common.vocabulary import HarmfulRisk, Risk
 
 UNPARSED = "unparsed"
 """Risk class of a prompt whose labeller gave no answer that could be read; no mix draws it."""

@@ -22,7 +22,8 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_valida
 
 from trulysafe.common.errors import UserError, choices
 from trulysafe.common.kinds import Kinds, Options
-from trulysafe.common.options import Pattern, Risk, Sha256
+from trulysafe.common.options import Pattern, Sha256
+from trulysafe.common.vocabulary import Risk
 from trulysafe.data.records import Row, file_rows, find_files, hub_rows
 
 READERS = Kinds("trulysafe.data.readers", "a dataset")

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.common.options import Axis, ContrastMetric, Purpose
 from trulysafe.common.schema import VERDICTS, check_table, read_table
+from trulysafe.common.vocabulary import Axis, ContrastMetric, Purpose
 
 CHOSEN = "chosen"
 """Verdict where no answer was written, as the policy chose among given options."""

@@ -13,7 +13,8 @@ from pydantic import Field
 from trulysafe.classifier.options import TEST_SHARE, Strength, TestShare
 from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Frame
-from trulysafe.common.options import Count, Pooling
+from trulysafe.common.options import Count
+from trulysafe.common.vocabulary import Pooling
 from trulysafe.judges._fitted import FittedJudge, Read, artefact_of, fit_parts, judge_parts
 from trulysafe.models.load import Spec
 

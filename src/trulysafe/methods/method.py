@@ -4,21 +4,11 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from trulysafe.common import options
 from trulysafe.common.errors import choices
 from trulysafe.common.kinds import TOKEN_REWARDS
 from trulysafe.common.option_errors import error_at, value_error
-from trulysafe.common.options import (
-    NO_FLAG,
-    Count,
-    Flag,
-    NotNegative,
-    Number,
-    Positive,
-    PublicTable,
-    Share,
-    TableOfKinds,
-    Whole,
-)
+from trulysafe.common.options import Count, Flag, NotNegative, Number, Positive, PublicTable, Share, TableOfKinds, Whole
 
 Loss = Literal[
     "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair",
@@ -64,7 +54,7 @@ class Confidence(TableOfKinds, PublicTable):
     """`none` is plain DPO, `fixed` conservative DPO, `label` reads gamma from the hybrid reward."""
     value: Share = Field(0.9, description="Gamma of `fixed`.")
     alpha: Positive = Field(7.5, description="Slope of `label`.")
-    floor: Annotated[float, Field(ge=0, le=0.5), NO_FLAG] = 0.5
+    floor: Annotated[float, Field(ge=0, le=0.5), options.NO_FLAG] = 0.5
     """Smallest gamma; 0.5 never flips a label, 0 lets it."""
     per_pair: Flag = Field(False, description="One gamma per pair, not one per micro-batch (over all processes).")
     states: Literal["policy", "reference"] = "policy"
@@ -134,7 +124,7 @@ class Online(PublicTable):
     given."""
     temperature: Positive = Field(1.0, description="Of the samples.")
     top_k: Whole = Field(0, description="Sample among the k likeliest tokens; 0 is all.")
-    top_p: Annotated[float, Field(gt=0, le=1), NO_FLAG] = Field(1.0, description="Nucleus mass.")
+    top_p: Annotated[float, Field(gt=0, le=1), options.NO_FLAG] = Field(1.0, description="Nucleus mass.")
     repetition_penalty: Positive = Field(1.0, description="Penalty on tokens that already occur.")
     max_new_tokens: Count = Field(256, description="Token limit; a response that reaches it is not judged.")
     min_gap: NotNegative = Field(0.0, description="Pairs whose calibrated rewards differ by no more are dropped.")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import stable_seed
-from trulysafe.common.options import Pooling
+from trulysafe.common.vocabulary import Pooling
 from trulysafe.models.layer_states import LayerStates, find_decoder
 from trulysafe.models.load import context_of
 from trulysafe.models.tokens import Encoded, encode, end_of_turn_id, length, padded

@@ -13,8 +13,8 @@ import pandas as pd
 
 from trulysafe.common.errors import not_accepted
 from trulysafe.common.ids import pair_id, stable_seed
-from trulysafe.common.options import PairRule
 from trulysafe.common.schema import UNLABELLED
+from trulysafe.common.vocabulary import PairRule
 from trulysafe.data.roles import at_most, rows_of_role
 
 SAME_TEXT, GAP = "same text", "gap"

@@ -18,8 +18,8 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import unit_interval
-from trulysafe.common.options import MixRule
 from trulysafe.common.schema import HARMFUL_RISKS, RISKS, UNPARSED
+from trulysafe.common.vocabulary import MixRule
 
 RULES = get_args(MixRule)
 Counts = Mapping[str, int]

@@ -20,6 +20,7 @@ PLUMBING = (
     "trulysafe.common.kinds",
     "trulysafe.common.option_errors",
     "trulysafe.common.options",
+    "trulysafe.common.vocabulary",
     "trulysafe.config",
     "trulysafe.plan",
     "trulysafe.prefetch",

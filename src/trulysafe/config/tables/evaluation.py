@@ -6,20 +6,8 @@ from pydantic import Field, model_validator
 
 from trulysafe.common.kinds import OfKind
 from trulysafe.common.option_errors import error_at
-from trulysafe.common.options import (
-    Axis,
-    ContrastMetric,
-    Count,
-    CutOff,
-    Flag,
-    Name,
-    PartOf,
-    Purpose,
-    Risk,
-    Table,
-    TableOfKinds,
-    Whole,
-)
+from trulysafe.common.options import Count, Flag, Name, PartOf, Table, TableOfKinds, Whole
+from trulysafe.common.vocabulary import Axis, ContrastMetric, CutOff, Purpose, Risk
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.reward.options import Baseline, FitOptions
 

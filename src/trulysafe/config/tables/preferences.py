@@ -4,21 +4,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from trulysafe.common.options import (
-    Count,
-    HarmfulRisk,
-    HarmlessRisk,
-    MixRule,
-    Name,
-    NotNegative,
-    PairRule,
-    Pooling,
-    Positive,
-    Share,
-    Table,
-    TableOfKinds,
-    Whole,
-)
+from trulysafe.common.options import Count, Name, NotNegative, Positive, Share, Table, TableOfKinds, Whole
+from trulysafe.common.vocabulary import HarmfulRisk, HarmlessRisk, MixRule, PairRule, Pooling
 from trulysafe.reward.options import FitOptions
 
 

@@ -6,22 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny, field_validator
 
 from trulysafe.common.kinds import LABELLERS, OfKind
-from trulysafe.common.options import (
-    Count,
-    Dtype,
-    FixedRole,
-    Flag,
-    Name,
-    NotNegative,
-    PlainPaths,
-    Positive,
-    Role,
-    Sha256,
-    Share,
-    Shares,
-    Size,
-    Table,
-)  # fmt: skip
+from trulysafe.common.options import Count, Flag, Name, NotNegative, PlainPaths, Positive, Sha256, Share, Shares, Table
+from trulysafe.common.vocabulary import Dtype, FixedRole, Role, Size
 from trulysafe.config.tables.optimisation import Lora
 from trulysafe.data.sources import READERS, ReaderOptions
 from trulysafe.models.options import FromScratch
