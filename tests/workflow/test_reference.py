@@ -15,9 +15,8 @@ from trulysafe.common.kinds import Kinds, OfKind
 from trulysafe.common.options import Table
 from trulysafe.config.load import _numbers
 from trulysafe.config.tables.configuration import Configuration
-from trulysafe.tools.config_reference.__main__ import written
+from trulysafe.tools.config_reference.__main__ import schema, written
 from trulysafe.tools.config_reference.page import anchor, reference, sections
-from trulysafe.tools.config_reference.schema import schema
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = [Configuration, *sections(Configuration)]

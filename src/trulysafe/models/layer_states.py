@@ -92,10 +92,8 @@ class LayerStates:
 
     def __enter__(self) -> Self:
         self._states.clear()
-        modules = [*list(self._layers)[:-1], self._norm]
-        self._handles = [
-            each.register_forward_hook(partial(self._collect, layer)) for layer, each in enumerate(modules)
-        ]
+        modules = enumerate([*list(self._layers)[:-1], self._norm])
+        self._handles = [each.register_forward_hook(partial(self._collect, layer)) for layer, each in modules]
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -53,10 +53,8 @@ class ScheduleOptions(Table):
         known, given = (*needed, *further), self.model_dump(exclude_none=True)
         for key in given:
             if key not in known:
-                accepted = ", ".join(known) or "no options"
-                raise error_at(
-                    f"schedule_options.{key}", f"the schedule {schedule!r} does not read it. Accepted: {accepted}."
-                )
+                said = f"the schedule {schedule!r} does not read it. Accepted: {', '.join(known) or 'no options'}."
+                raise error_at(f"schedule_options.{key}", said)
         if needed and not given.keys() & set(needed):
             said = f"missing. The schedule {schedule!r} needs {' or '.join(needed)}."
             raise error_at(f"schedule_options.{needed[0]}", said)

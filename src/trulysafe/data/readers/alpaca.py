@@ -1,7 +1,6 @@
 """Alpaca: the prompt is the instruction, followed by its input if it has one. tatsu-lab/alpaca, CC BY-NC 4.0; the
 default path is the English demonstration subset of hiyouga/LLaMA-Factory."""
 
-from trulysafe.data.readers._general import exchange
 from trulysafe.data.sources import Fields, Files, HubName, Row, SourceOptions, Urls, public_files
 
 
@@ -14,4 +13,4 @@ class Options(SourceOptions):
 
 def fields(row: Row, options: Options) -> Fields:
     prompt = "\n\n".join(filter(None, [row.text("instruction"), row.optional("input")]))
-    return exchange(prompt, row.text("output"))
+    return {"prompt": prompt, "response": row.text("output"), "risk": "general"}

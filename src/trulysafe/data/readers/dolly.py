@@ -1,7 +1,6 @@
 """Dolly: the prompt is the instruction, followed by its context if it has one. databricks/databricks-dolly-15k, CC
 BY-SA 3.0; the default path is a sample."""
 
-from trulysafe.data.readers._general import exchange
 from trulysafe.data.sources import Fields, Files, HubName, Row, SourceOptions, Urls, public_files
 
 
@@ -14,4 +13,5 @@ class Options(SourceOptions):
 
 def fields(row: Row, options: Options) -> Fields:
     prompt = "\n\n".join(filter(None, [row.text("instruction"), row.optional("context")]))
-    return exchange(prompt, row.text("response"), category=row.optional("category"))
+    meta = {"category": row.optional("category")}
+    return {"prompt": prompt, "response": row.text("response"), "risk": "general", "meta": meta}
