@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
 
 import pydantic
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WrapValidator, model_validator
-from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from trulysafe.common.errors import UserError, choices
 from trulysafe.common.option_errors import again, error_at, explain, value_error
@@ -76,15 +76,12 @@ class Table(BaseModel):
         try:
             return handler(_with_text_keys(given))
         except ValidationError as error:
-            raise again(map(cls._with_known_keys, error.errors())) from None
-
-    @classmethod
-    def _with_known_keys(cls, item: ErrorDetails) -> ErrorDetails:
-        if item["type"] != "extra_forbidden" or len(item["loc"]) > 1:
-            return item
-        known = sorted(field.alias or key for key, field in cls.model_fields.items())
-        said = f"unknown key.{choices(item['loc'][0], known)} config/README.md explains them."
-        return {**item, "ctx": {"said": said}}
+            known = sorted(field.alias or key for key, field in cls.model_fields.items())
+            for item in (found := error.errors()):
+                if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
+                    said = f"unknown key.{choices(item['loc'][0], known)} config/README.md explains them."
+                    item["ctx"] = {"said": said}
+            raise again(found) from None
 
 
 def _with_text_keys(given: Any, under: str = "") -> Any:

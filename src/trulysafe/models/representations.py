@@ -131,7 +131,7 @@ def prompt_and_response(conversation: Conversation) -> tuple[Any, str]:
     prompt, response = parts if len(parts) == 2 else (None, None)
     if len(parts) > 1 and _is_message(parts[-1]) and parts[-1]["role"] == "assistant":
         prompt, response = parts[:-1], parts[-1]["content"]
-    messages = _is_list(prompt) and all(map(_is_message, prompt))
+    messages = _is_list(prompt) and all(map(_is_message, prompt or ()))
     if isinstance(response, str) and (messages or isinstance(prompt, str)):
         return prompt, response
     types = ", ".join(type(part).__name__ for part in parts)  # not what a prompt says

@@ -57,7 +57,7 @@ class Look(NamedTuple):
     dash: Any
 
 
-RISK_LOOKS = {name: Look(*look, "-") for name, look in _LOOKS["risks"].items()}
+RISK_LOOKS = {name: Look(color, marker, "-") for name, (color, marker) in _LOOKS["risks"].items()}
 """Looks of risk classes and of the metrics of one curve, the same in every figure."""
 
 

@@ -23,7 +23,9 @@ def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
     """Write the summary of a run as Markdown that also reads well in a terminal. Its metrics, contrasts and matched
     safety are read, each arm is held against its ``base``; ``facts`` are sentences such as :func:`measured_facts`."""
     rows = main.main_rows(run.metrics, run.arms)
-    parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(_short(rows)), NOTE]
+    bare = rows["column"].isin(("Safe EHD", "Safe IHD", "Safe MHD", "Malformed", "Truly safe"))
+    short = main.shown(rows.assign(**rows[["ci_low", "ci_high"]].mask(bare)))  # so that it fits a terminal
+    parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(short), NOTE]
     if declared := contrasts.table(run):
         parts += ["## Declared contrasts", to_markdown(declared.shown), _counted(run.contrasts)]
     if matched := matched_safety.table(run):
@@ -31,12 +33,6 @@ def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
     against = [*_against(run.contrasts, run.arms), *_costs(rows, run.arms)]
     found = "\n".join(f"- {line}" for line in against or ["None of the checks found one."])
     return "\n\n".join([*parts, "## Findings against, as measured", found]) + "\n"
-
-
-def _short(rows: pd.DataFrame) -> pd.DataFrame:
-    """The main table with intervals for the three axes alone, so that it fits a terminal."""
-    bare = rows["column"].isin(("Safe EHD", "Safe IHD", "Safe MHD", "Malformed", "Truly safe"))
-    return main.shown(rows.assign(**rows[["ci_low", "ci_high"]].mask(bare)))
 
 
 def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:

@@ -149,19 +149,16 @@ def _accepts(schema: Mapping[str, Any], tables: list[type[Table]], titles: Title
         case "boolean":
             return "`true`, `false`"
         case "integer" | "number":
-            return ("whole number" if schema["type"] == "integer" else "number") + _bounds(schema)
+            words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+            bounds = [f"{sign} {schema[key]:g}" for key, sign in words.items() if key in schema]
+            number = "whole number" if schema["type"] == "integer" else "number"
+            return f"{number} {' and '.join(bounds)}" if bounds else number
         case "object":
             values = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")][0]
             if isinstance(values, Mapping):
                 keys = _accepts(schema["propertyNames"], tables, titles) if "propertyNames" in schema else "name"
                 return f"{keys}: {_accepts(values, tables, titles)}"
     return "options"
-
-
-def _bounds(schema: Mapping[str, Any]) -> str:
-    words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {schema[key]:g}" for key, sign in words.items() if key in schema]
-    return f" {' and '.join(bounds)}" if bounds else ""
 
 
 def _link(title: str) -> str:
