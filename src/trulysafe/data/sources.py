@@ -163,6 +163,15 @@ class SourceOptions(ReaderOptions):
         return self if self.folder else self.model_copy(update={"folder": folder})
 
 
+def source_options(module: str, table: TableKind, path: str = "", repo: str = "", **about: Any) -> type[SourceOptions]:
+    """The ``Options`` of a reader, by its ``__name__``, which takes those of every source: the table that it
+    gives, its default path, its data set on the hub, further class attributes such as ``REPEATS``. Addresses are
+    those of the reader's name in ``public_files.csv``."""
+    types = {"path": Files, "urls": Urls, "repo": HubName}
+    own = {"path": (path,) if path else (), "urls": public_files(module.rpartition(".")[2]), "repo": repo, **about}
+    return type("Options", (SourceOptions,), {"__module__": module, "__annotations__": types, "TABLE": table, **own})
+
+
 def files_of(options: SourceOptions) -> list[Path]:
     """Files to read, in order; UserError where no path is given, or one does not exist."""
     if not options.path:

@@ -1,16 +1,11 @@
 """LIMA: the first exchange of each conversation. GAIR/lima, CC BY-NC-SA 4.0; as a file or in the layout of the hub."""
 
-from trulysafe.data.sources import Fields, Files, HubName, Row, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Row, SkipRowError, SourceOptions, source_options
+
+Options = source_options(__name__, "responses", "lima/lima.jsonl.gz", "GAIR/lima")
 
 
-class Options(SourceOptions):
-    TABLE = "responses"
-    path: Files = ("lima/lima.jsonl.gz",)
-    urls: Urls = public_files("lima")
-    repo: HubName = "GAIR/lima"
-
-
-def fields(row: Row, options: Options) -> Fields:
+def fields(row: Row, options: SourceOptions) -> Fields:
     turns = row.values.get("conversations") or [turn for pair in row.values.get("history") or [] for turn in pair]
     if len(turns) == 1:
         raise SkipRowError("no response")
