@@ -1,7 +1,5 @@
 """The written schemas of the tables that pass between stages, and the one reader and writer for them."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -97,8 +95,3 @@ def read_table(path: Path | str, kind: str) -> pd.DataFrame:
         do = "Delete it and rerun the rule that makes it."
         raise UserError(f"{path}: not a readable Parquet file ({error}). {do}") from error
     return check_table(frame, kind, str(path))
-
-
-def meta_of(row: Mapping[str, object]) -> dict:
-    """Decode the JSON object in a row's ``meta`` column."""
-    return json.loads(str(row["meta"]))

@@ -146,7 +146,7 @@ def _safe_or_not(verdicts: Iterable[str]) -> list[str]:
 def _harmful(answers: kinds.Frame) -> Any:
     import numpy as np
 
-    from trulysafe.common.schema import HARMFUL_RISKS, meta_of
+    from trulysafe.common.schema import HARMFUL_RISKS
 
-    known = [meta_of({"meta": meta}).get("harmful") is True for meta in answers["meta"]]
+    known = [json.loads(meta).get("harmful") is True for meta in answers["meta"]]
     return answers["risk"].isin(HARMFUL_RISKS).to_numpy() | np.array(known, dtype=bool)

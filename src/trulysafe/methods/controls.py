@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.methods.masks import hysteresis_state, keep_eos
-from trulysafe.methods.method import REWARD_SHUFFLES
+from trulysafe.methods.method import RewardShuffle
 
 
 def row_generators(seed: int, ids: Tensor, attention: Tensor) -> list[torch.Generator]:
@@ -59,15 +59,15 @@ def shuffled_control(
     return shuffled
 
 
-def shuffled_rewards(chosen: Tensor, rejected: Tensor, how: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def shuffled_rewards(
+    chosen: Tensor, rejected: Tensor, how: RewardShuffle, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Endpoint rewards of a micro-batch, [pairs], that no longer belong to their pairs; ``generator`` is on the CPU.
 
     ``pairs`` gives each pair the rewards of a random pair (the spread of per-pair confidence stays, what it knows of
     the pair goes); ``responses`` permutes all rewards (nothing is left of the order either); ``none`` does nothing.
-    UserError: unknown ``how``, or shapes that differ.
+    UserError: shapes that differ.
     """
-    if how not in REWARD_SHUFFLES:
-        raise not_accepted("confidence.shuffle", how, REWARD_SHUFFLES)
     if chosen.shape != rejected.shape or chosen.dim() != 1:
         shapes = f"shapes {tuple(chosen.shape)} and {tuple(rejected.shape)}"
         raise UserError(f"shuffled rewards: {shapes}; give two tensors of shape [pairs].")

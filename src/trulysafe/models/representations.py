@@ -20,6 +20,9 @@ POOLINGS = get_args(Pooling)
 Conversation = Sequence[Any]
 """A (prompt, response) pair, the prompt being a text or the messages so far; or all messages, the assistant's answer
 last."""
+Blocks = Sequence[Any] | None
+Pool = Callable[[list[int], Tensor], dict[str, Any]]
+"""Rows of a batch and their attention mask -> options of :class:`LayerStates` for it."""
 
 
 def extract(
@@ -29,7 +32,7 @@ def extract(
     pooling: str = "eos",
     batch_size: int = 16,
     *,
-    blocks: Sequence[Any] | None = None,
+    blocks: Blocks = None,
     padding_side: str = "right",
 ) -> Tensor:
     """States of every layer for each conversation.
@@ -62,7 +65,7 @@ def extract_batches(
     pooling: str = "eos",
     batch_size: int = 16,
     *,
-    blocks: Sequence[Any] | None = None,
+    blocks: Blocks = None,
     padding_side: str = "right",
 ) -> Iterator[tuple[list[int], Tensor]]:
     """The same as :func:`extract`, batch by batch as they come: yields (rows, states [batch, L, D]).
@@ -96,7 +99,7 @@ def extract_tokens(
     seed: int = 0,
     batch_size: int = 16,
     *,
-    blocks: Sequence[Any] | None = None,
+    blocks: Blocks = None,
 ) -> Tensor:
     """States of k = ``positions_per_response`` response tokens, for fitting token-level probes.
 
@@ -172,15 +175,8 @@ def _encode_all(model: Any, tokenizer: Any, conversations: Sequence[Conversation
 
 @torch.no_grad()
 def _forwards(
-    model: Any,
-    tokenizer: Any,
-    encoded: list[Encoded],
-    pool: Callable[[list[int], Tensor], dict[str, Any]],
-    batch_size: int,
-    blocks: Sequence[Any] | None,
-    padding_side: str,
+    model: Any, tokenizer: Any, encoded: list[Encoded], pool: Pool, batch_size: int, blocks: Blocks, padding_side: str
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Run the batches; ``pool(rows, attention_mask)`` gives the options of :class:`LayerStates` for a batch."""
     if padding_side not in ("left", "right"):
         raise not_accepted("representations padding_side", padding_side, ("left", "right"))
     decoder = find_decoder(model)[0]
@@ -201,7 +197,7 @@ def _forwards(
         model.train(training)
 
 
-def _batches(lengths: list[int], batch_size: int, blocks: Sequence[Any] | None) -> Iterator[list[int]]:
+def _batches(lengths: list[int], batch_size: int, blocks: Blocks) -> Iterator[list[int]]:
     """Rows of each batch: like lengths together, within a block."""
     if batch_size < 1:
         raise UserError(f"representations batch_size: {batch_size}; it must be at least 1.")

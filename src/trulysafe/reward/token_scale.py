@@ -14,7 +14,6 @@ import numpy as np
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.files import write_json
-from trulysafe.methods.method import FORMS
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,6 @@ class TokenScale:
 
 def prefix_form(values: Sequence[float], form: str) -> list[float]:
     """Turn prefix values v_1..v_T into ``level`` (v_t) or ``difference`` (v_t - v_{t-1}, the first one 0)."""
-    if form not in FORMS:
-        raise not_accepted("mask.form", form, FORMS)
     if form == "level":
         return list(values)
     return [0.0, *(after - before for before, after in itertools.pairwise(values))]
