@@ -57,7 +57,7 @@ def test_bad_input(tmp_path: Path) -> None:
     for bad in ([], [[]], [[1.0, float("nan")]], [[float("inf")]]):
         with pytest.raises(UserError, match="empty or not finite"):
             fit_scale(bad, "level")
-    with pytest.raises(UserError, match="2 log-probabilities of the policy"):
+    with pytest.raises(ValueError, match="zip"):
         implicit([-1.0, -2.0], [-1.0])
     with pytest.raises(UserError, match="not the constants"):
         load_scale(tmp_path / "missing.json", "level")

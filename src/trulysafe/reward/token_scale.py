@@ -37,11 +37,7 @@ def prefix_form(values: Sequence[float], form: str) -> list[float]:
 
 
 def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) -> list[float]:
-    """Implicit rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats (UserError: unlike lengths)."""
-    if len(policy_logps) != len(reference_logps):
-        found = f"{len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of the reference"
-        do = "compute both with the same tokenizer on the same response"
-        raise UserError(f"implicit token rewards: {found}; {do}.")
+    """Implicit rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats, of the tokens of one response."""
     return [policy - reference for policy, reference in zip(policy_logps, reference_logps, strict=True)]
 
 
