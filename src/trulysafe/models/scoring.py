@@ -15,11 +15,7 @@ Result = TypeVar("Result")
 
 
 def token_logps(
-    model: Any,
-    conversations: Sequence[Encoded],
-    pad: int,
-    batch_size: int,
-    label: str | None = "Reference log-probabilities",
+    model: Any, conversations: Sequence[Encoded], pad: int, batch_size: int, label: str | None = "Log-probabilities"
 ) -> list[list[float]]:
     """Log-probability of each response token under a causal language model in evaluation mode, nats, computed in
     float32: one list per conversation, as long as its response ids. Arguments as for :func:`in_buckets`."""

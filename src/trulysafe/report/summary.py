@@ -15,6 +15,7 @@ from trulysafe.report.table import cells, p_text, to_markdown
 from trulysafe.report.tables import contrasts, main, matched_safety
 from trulysafe.stats.limits import SIGNIFICANT
 
+Paths = Mapping[str, Path | str]
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "cut_off", "complies", "mixed")
 NOTE = "Shares of prompts; brackets: 95% intervals over seeds and prompt families. The main table has all of them."
 
@@ -88,11 +89,7 @@ def _costs(rows: pd.DataFrame, arms: Arms) -> list[str]:
 
 
 def measured_facts(
-    *,
-    rewards: Mapping[str, Path | str],
-    labellers: Mapping[str, Path | str],
-    judges: Mapping[str, Path | str],
-    pairs: Mapping[str, Mapping[str, Any]],
+    *, rewards: Paths, labellers: Paths, judges: Paths, pairs: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
     """Sentences about the parts of a run that stand behind its numbers: how good the fitted parts are on held-out data
     (name -> ``metrics.json``), and what was dropped while pairs were built (name -> notes of the pair stage)."""

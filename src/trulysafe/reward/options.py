@@ -47,8 +47,13 @@ class FitOptions(PublicTable):
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
-        if self.moves == "none":
-            self._refuse_training()
+        if self.moves == "none" and self.initialise == "random":
+            raise error_at("trained", "'none' would leave random weights. Set initialise to stack or probes.")
+        of_training = ("epochs", "learning_rate", "weight_decay", "margin", "pairing", "early_stopping", "batch_size")
+        for key in of_training if self.moves == "none" else ():
+            if getattr(self, key) != type(self).model_fields[key].default:
+                why = f"has no effect, since initialise: {self.initialise} is not trained on"
+                raise error_at(key, f"{why}. Leave it out, or set trained to all, or initialise to random.")
         if self.two_stage and self.trained not in (None, "all"):
             why = f"{self.trained!r} with two_stage: two stages train probes and gates in turn"
             raise error_at("trained", f"{why}. Set trained to all.")
@@ -66,11 +71,3 @@ class FitOptions(PublicTable):
     def closed(self) -> bool:
         """Whether the reward is a stack as it stands, with a zero and a temperature of its own."""
         return (self.initialise, self.moves) == ("stack", "none")
-
-    def _refuse_training(self) -> None:
-        if self.initialise == "random":
-            raise error_at("trained", "'none' would leave random weights. Set initialise to stack or probes.")
-        for key in ("epochs", "learning_rate", "weight_decay", "margin", "pairing", "early_stopping", "batch_size"):
-            if getattr(self, key) != type(self).model_fields[key].default:
-                why = f"has no effect, since initialise: {self.initialise} is not trained on"
-                raise error_at(key, f"{why}. Leave it out, or set trained to all, or initialise to random.")
