@@ -14,6 +14,8 @@ from trulysafe.common.ids import stable_seed
 from trulysafe.methods.masks import hysteresis_state, keep_eos
 from trulysafe.methods.method import RewardShuffle
 
+Generators = Sequence[torch.Generator]
+
 
 def row_generators(seed: int, ids: Tensor, attention: Tensor) -> list[torch.Generator]:
     """One generator per row, by the run's seed and the row's ids, [rows, tokens]; ``attention`` is 0 on padding."""
@@ -21,9 +23,7 @@ def row_generators(seed: int, ids: Tensor, attention: Tensor) -> list[torch.Gene
     return [torch.Generator().manual_seed(stable_seed("control", seed, *row)) for row in kept]
 
 
-def random_control(
-    mask: Tensor, response_mask: Tensor, generators: Sequence[torch.Generator], eos: str = "keep"
-) -> Tensor:
+def random_control(mask: Tensor, response_mask: Tensor, generators: Generators, eos: str = "keep") -> Tensor:
     """As many tokens of each response as ``mask`` (0/1, [rows, tokens]) keeps, but random ones. ``response_mask`` is 1
     on response tokens, ``generators`` are :func:`row_generators`. Unless the mask's option ``eos`` is ``rule``, the
     end-of-turn token keeps its fate."""
@@ -38,11 +38,7 @@ def random_control(
 
 
 def shuffled_control(
-    token_rewards: Tensor,
-    response_mask: Tensor,
-    generators: Sequence[torch.Generator],
-    baseline: float = 0.0,
-    width: float = 0.3,
+    token_rewards: Tensor, response_mask: Tensor, generators: Generators, baseline: float = 0.0, width: float = 0.3
 ) -> Tensor:
     """Token rewards with the segments (runs of one hysteresis state) of each response in random order. The rewards,
     their number and their order within a segment stay; where they fall in the text does not. Arguments and errors as

@@ -26,7 +26,7 @@ EndOfTurn = Literal["keep", "rule", "drop"]
 Form = Literal["level", "difference"]
 RewardShuffle = Literal["none", "pairs", "responses"]
 LOSSES, MASK_RULES, MASK_CONTROLS = get_args(Loss), get_args(MaskRule), get_args(MaskControl)
-EOS_OPTIONS, FORMS, REWARD_SHUFFLES = get_args(EndOfTurn), get_args(Form), get_args(RewardShuffle)
+EOS_OPTIONS, FORMS = get_args(EndOfTurn), get_args(Form)
 TOKEN_SOURCES = ("hybrid", *TOKEN_REWARDS.names)
 REWARD_JUDGE = "reward"
 """Name of the hybrid reward among the judges of online pairs."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trulysafe.common.errors import UserError
 
+Transform = Callable[[int, Tensor], Tensor]
 FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
 
 
@@ -79,11 +80,7 @@ class LayerStates:
     """
 
     def __init__(
-        self,
-        model: Any,
-        positions: Tensor | None = None,
-        transform: Callable[[int, Tensor], Tensor] | None = None,
-        detach: bool = True,
+        self, model: Any, positions: Tensor | None = None, transform: Transform | None = None, detach: bool = True
     ) -> None:
         _, self._layers, self._norm = find_decoder(model)
         self._positions, self._transform, self._detach = positions, transform, detach

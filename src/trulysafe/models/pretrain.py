@@ -26,13 +26,7 @@ _ADAM_BETA2 = 0.95
 
 
 def train_base(
-    corpus: pd.DataFrame,
-    out: Path,
-    *,
-    architecture: Mapping[str, Any],
-    training: Mapping[str, Any],
-    seed: int,
-    threads: int | None = None,
+    corpus: pd.DataFrame, out: Path, *, architecture: Mapping, training: Mapping, seed: int, threads: int | None = None
 ) -> dict[str, float]:
     """Train tokenizer and model on ``corpus`` and save them as a Hugging Face directory ``out`` (safetensors, tokenizer
     with chat template, model card).

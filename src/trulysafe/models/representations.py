@@ -20,6 +20,7 @@ POOLINGS = get_args(Pooling)
 Conversation = Sequence[Any]
 """A (prompt, response) pair, the prompt being a text or the messages so far; or all messages, the assistant's answer
 last."""
+Dialogues = Sequence[Conversation]
 Blocks = Sequence[Any] | None
 Pool = Callable[[list[int], Tensor], dict[str, Any]]
 """Rows of a batch and their attention mask -> options of :class:`LayerStates` for it."""
@@ -28,7 +29,7 @@ Pool = Callable[[list[int], Tensor], dict[str, Any]]
 def extract(
     model: Any,
     tokenizer: Any,
-    conversations: Sequence[Conversation],
+    conversations: Dialogues,
     pooling: str = "eos",
     batch_size: int = 16,
     *,
@@ -54,19 +55,17 @@ def extract(
         conversation of neither form, an empty response, a response without endpoint, or a conversation that is longer
         than the model's context.
     """
-    options: dict[str, Any] = {"blocks": blocks, "padding_side": padding_side}
-    return _collect(extract_batches(model, tokenizer, conversations, pooling, batch_size, **options))
+    how: dict[str, Any] = {"blocks": blocks, "side": padding_side}
+    return _collect(extract_batches(model, tokenizer, conversations, pooling, batch_size, **how))
 
 
 def extract_batches(
     model: Any,
     tokenizer: Any,
-    conversations: Sequence[Conversation],
+    conversations: Dialogues,
     pooling: str = "eos",
     batch_size: int = 16,
-    *,
-    blocks: Blocks = None,
-    padding_side: str = "right",
+    **how: Any,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """The same as :func:`extract`, batch by batch as they come: yields (rows, states [batch, L, D]).
 
@@ -88,18 +87,16 @@ def extract_batches(
         share = taken / taken.sum(dim=1, keepdim=True)
         return {"transform": lambda _, hidden: torch.einsum("btd,bt->bd", hidden.float(), share.to(hidden.device))}
 
-    return _forwards(model, tokenizer, encoded, pool, batch_size, blocks, padding_side)
+    return _forwards(model, tokenizer, encoded, pool, batch_size, **how)
 
 
 def extract_tokens(
     model: Any,
     tokenizer: Any,
-    conversations: Sequence[Conversation],
+    conversations: Dialogues,
     positions_per_response: int,
-    seed: int = 0,
+    seed: int,
     batch_size: int = 16,
-    *,
-    blocks: Blocks = None,
 ) -> Tensor:
     """States of k = ``positions_per_response`` response tokens, for fitting token-level probes.
 
@@ -116,7 +113,7 @@ def extract_tokens(
         begins = [start + len(encoded[row].prompt_ids) for row, start in zip(rows, _starts(mask), strict=True)]
         return {"positions": torch.tensor([places[row] for row in rows]) + torch.tensor(begins)[:, None]}
 
-    return _collect(_forwards(model, tokenizer, encoded, pool, batch_size, blocks, "right"))
+    return _collect(_forwards(model, tokenizer, encoded, pool, batch_size))
 
 
 def token_positions(response_tokens: int, count: int, seed: int, *key: object) -> list[int]:
@@ -153,7 +150,7 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, Mapping) and {"role", "content"} <= value.keys()
 
 
-def _encode_all(model: Any, tokenizer: Any, conversations: Sequence[Conversation]) -> list[Encoded]:
+def _encode_all(model: Any, tokenizer: Any, conversations: Dialogues) -> list[Encoded]:
     if not len(conversations):
         raise UserError("representations: no conversations were given.")
     end, encoded = end_of_turn_id(tokenizer), []
@@ -175,10 +172,10 @@ def _encode_all(model: Any, tokenizer: Any, conversations: Sequence[Conversation
 
 @torch.no_grad()
 def _forwards(
-    model: Any, tokenizer: Any, encoded: list[Encoded], pool: Pool, batch_size: int, blocks: Blocks, padding_side: str
+    model: Any, tokenizer: Any, talks: list[Encoded], pool: Pool, size: int, blocks: Blocks = None, side: str = "right"
 ) -> Iterator[tuple[list[int], Tensor]]:
-    if padding_side not in ("left", "right"):
-        raise not_accepted("representations padding_side", padding_side, ("left", "right"))
+    if side not in ("left", "right"):
+        raise not_accepted("representations padding_side", side, ("left", "right"))
     decoder = find_decoder(model)[0]
     if any(getattr(config, "is_prompt_learning", False) for config in getattr(model, "peft_config", {}).values()):
         raise UserError("representations: prompt-learning adapters add tokens to the input; use a LoRA adapter.")
@@ -186,8 +183,8 @@ def _forwards(
     device, training = next(decoder.parameters()).device, model.training
     model.eval()
     try:
-        for rows in _batches([length(one) for one in encoded], batch_size, blocks):
-            ids, mask = padded([encoded[row].ids for row in rows], pad, padding_side)
+        for rows in _batches([length(one) for one in talks], size, blocks):
+            ids, mask = padded([talks[row].ids for row in rows], pad, side)
             positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
             inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
             with LayerStates(decoder, **pool(rows, mask)) as states:

@@ -3,7 +3,6 @@
 import builtins
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -40,8 +39,7 @@ class Finding(NamedTuple):
 ok, note, mend = (partial(Finding, state) for state in ("ok", "note", "mend"))
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """A profile: its lines, its resources not yet evaluated, how often a job is started at most, the site block."""
 
     file: Path

@@ -2,7 +2,9 @@
 
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import yaml
@@ -12,18 +14,7 @@ from trulysafe.common.kinds import OfKind, Options
 from trulysafe.common.options import PartOf, Table, tables_in
 from trulysafe.config.tables.configuration import Configuration
 
-INTRO = """\
-# Configuration keys
-
-Generated from the classes of the package by `make docs`; edit the descriptions there. [schema.json](schema.json), made
-from the same classes, tells editors what they may complete and what is wrong.
-
-A configuration is one YAML file of component tables. Components are named once and refer to each other by name; what
-two experiments share is computed once. Unknown keys are refused. Without `--configfile` the demo,
-[demo.yaml](demo.yaml), is used; `--config key=value` changes single keys, for example `--config scenario=try1
-'methods={dpo: {beta: 0.3}}'`. The configuration as it was used, all defaults filled in, is written to
-`results/<scenario>/config.yaml`.
-"""
+INTRO = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["intro"]
 HEADER = ("Key", "Accepts", "Default", "Meaning")
 Titles = dict[type[Table], str]
 
