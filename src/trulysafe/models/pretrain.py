@@ -86,23 +86,12 @@ def build_tokenizer(corpus: pd.DataFrame, vocab_size: int, max_length: int) -> A
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
+    how: dict[str, Any] = {"special_tokens": [*SPECIAL_TOKENS], "initial_alphabet": pre_tokenizers.ByteLevel.alphabet()}
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, show_progress=False, **how)
     core.train_from_iterator(chain(corpus["prompt"], corpus["response"]), trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        bos_token=BOS,
-        eos_token=END,
-        pad_token=PAD,
-        additional_special_tokens=[USER, ASSISTANT],
-        chat_template=_TEXTS["chat_template"],
-        model_max_length=max_length,
-        clean_up_tokenization_spaces=False,
-    )
+    special = {"bos_token": BOS, "eos_token": END, "pad_token": PAD, "additional_special_tokens": [USER, ASSISTANT]}
+    about = {"chat_template": _TEXTS["chat_template"], "model_max_length": max_length}
+    return PreTrainedTokenizerFast(tokenizer_object=core, clean_up_tokenization_spaces=False, **special, **about)
 
 
 def _examples(
@@ -126,15 +115,9 @@ def _model(tokenizer: Any, shape: Mapping[str, Any]) -> Any:
     down."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = LlamaConfig(
-        **{**shape, "vocab_size": len(tokenizer)},
-        tie_word_embeddings=True,
-        initializer_range=shape["hidden_size"] ** -0.5,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return LlamaForCausalLM(config)
+    own = {f"{role}_token_id": getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "pad")}
+    own |= {"vocab_size": len(tokenizer), "initializer_range": shape["hidden_size"] ** -0.5}
+    return LlamaForCausalLM(LlamaConfig(**{**shape, **own}, tie_word_embeddings=True))
 
 
 def _fit(
