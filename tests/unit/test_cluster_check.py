@@ -8,13 +8,14 @@ from snakemake_interface_common.exceptions import WorkflowError
 from tests.workflow.project import SMALL
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
+from trulysafe.plan.profile import read_profile
 from trulysafe.tools.cluster_check import __main__ as check
 from trulysafe.tools.cluster_check import slurm
 from trulysafe.tools.cluster_check.__main__ import folders
-from trulysafe.tools.cluster_check.profile import read_profile, unknown_keys
+from trulysafe.tools.cluster_check.findings import unknown_keys
 from trulysafe.tools.cluster_check.slurm import Partition, asked_for, flags, minutes, preemption, read_partitions
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.work import Work
+from trulysafe.tools.cost.work import Job, Work
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,9 @@ def test_keys_that_nothing_reads(tmp_path):
 def found_on_disk(monkeypatch, cache, room=None):
     raw = raw_configuration([SMALL]) | {"scenario": "not_begun", "cache": cache}
     if room:
-        monkeypatch.setattr(check, "needed", lambda work: room)
+        rules = {"results": "sample", "cache": "prefetch_model"}
+        jobs = [Job(rule=rules[place], disk=size * 1e9) for place, size in room.items()]
+        monkeypatch.setattr(Work, "jobs", lambda work: jobs)
     return {finding.what: finding for finding in folders(Work(raw, Assumptions()))}
 
 

@@ -12,8 +12,9 @@ from huggingface_hub import constants
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import DEMO, raw_configuration
+from trulysafe.plan.profile import Profile, read_profile
 from trulysafe.prefetch.hub import environment
-from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok, read_profile, unknown_keys
+from trulysafe.tools.cluster_check.findings import Finding, mend, note, ok, unknown_keys
 from trulysafe.tools.cluster_check.slurm import command, slurm
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.price import disk
@@ -40,8 +41,9 @@ def folders(work: Work) -> Iterator[Finding]:
     """Whether folders can be written to and have the room that the plan takes, and whether caches are set."""
     plan, config, needs = work.plan, work.config, {"results": 0.0, "cache": 0.0}
     try:
-        needs = needed(work)
-    except UserError as error:
+        for job in work.jobs():
+            needs["cache" if job.rule.startswith("prefetch_") else "results"] += job.disk / 1e9
+    except UserError as error:  # the size of a model is not known
         yield note("disk", f"not compared with the plan: {error}")
     yield folder("results", Path.cwd(), needs["results"], Path(plan.results("data")).exists())
     if config.cache or plan.prefetch.records:
@@ -52,17 +54,7 @@ def folders(work: Work) -> Iterator[Finding]:
             yield mend("cache", str(error))
     yield from (folder(key, Path(os.environ[key])) for key in CACHES if os.environ.get(key))
     if not os.environ.get("HF_HOME") and not config.cache:
-        unset = "not set, models go to ~/.cache: `export HF_HOME=<large shared folder>` if your home has a quota"
-        yield note("HF_HOME", unset)
-
-
-def needed(work: Work) -> dict[str, float]:
-    """GB that a run keeps, at most, in its results and in the cache of the hub, by its plan; UserError where the size
-    of a model is not known."""
-    found = {"results": 0.0, "cache": 0.0}
-    for job in work.jobs():
-        found["cache" if job.rule.startswith("prefetch_") else "results"] += job.disk / 1e9
-    return found
+        yield note("HF_HOME", "unset: models go to ~/.cache; `export HF_HOME=<large shared folder>` if it has a quota")
 
 
 def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -> Finding:
@@ -73,9 +65,10 @@ def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -
     free = shutil.disk_usage(near).free / 1e9
     says, takes = f"{path}: {free:.0f} GB free, {file_system(near)}", f"; the plan takes up to {disk(gigabytes)}"
     if free < gigabytes:
-        there = " less what is there already" if begun else ""
-        remedy = "Use a larger file system, or keep less (docs/cluster.md, quotas)"
-        return (note if begun else mend)(name, f"{says}{takes}{there}. {remedy}")
+        full = f"{says}{takes}{' less what is there already' if begun else ''}"
+        return (note if begun else mend)(
+            name, f"{full}. Use a larger file system, or keep less (docs/cluster.md, quotas)"
+        )
     if free < 50 and name != "TMPDIR" and not gigabytes:
         return note(name, f"{says} (an 8B model takes 16 GB, each trained policy again)")
     return ok(name, says + takes if gigabytes else says)

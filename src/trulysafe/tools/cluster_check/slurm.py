@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from snakemake_interface_common.exceptions import WorkflowError
 
+from trulysafe.plan.profile import FIRST_QUESTION, Profile
 from trulysafe.plan.resources import Site
-from trulysafe.tools.cluster_check.profile import ASKED, FIRST_QUESTION, Finding, Profile, mend, note, ok
+from trulysafe.tools.cluster_check.findings import ASKED, Finding, mend, note, ok
 from trulysafe.tools.cost.dag import dag_jobs
 
 
@@ -153,8 +154,7 @@ def job_states(profile: Profile) -> Finding:
     shown = re.search(r"MinJobAge\s*=\s*(\d+)", command("scontrol", "show", "config"))
     if shown is None:
         return note("job states", "`scontrol show config` says no MinJobAge: how long squeue remembers is not known")
-    age = int(shown[1])
-    if age < 3 * int(profile.settings.get(FIRST_QUESTION) or 40):
+    if (age := int(shown[1])) < 3 * int(profile.settings.get(FIRST_QUESTION) or 40):
         return mend("job states", f"squeue forgets jobs after {age} s: set {FIRST_QUESTION} to {max(age // 3, 1)}")
     return ok("job states", f"squeue remembers finished jobs for {age} s")
 
@@ -183,9 +183,8 @@ def submissions(profile: Profile, jobs: list[Asked], known: Mapping[str, Partiti
         attempt, refused = next(((attempt, said) for attempt, said in answers if said), (len(attempts), None))
         taken = ok("jobs", f"{name}: SLURM would take it, at attempt {attempt} too")
         yield mend("jobs", f"{name}, attempt {attempt}: {refused}") if refused else taken
-    if unasked := profile.of_rules.keys() - {rule for job in jobs for rule in job.rules}:
-        listed = ", ".join(sorted(unasked))
-        yield note("jobs", f"set-resources of {listed}: not asked about, give CONFIG=config/mine.yaml")
+    if unasked := ", ".join(sorted(profile.of_rules.keys() - {rule for job in jobs for rule in job.rules})):
+        yield note("jobs", f"set-resources of {unasked}: not asked about, give CONFIG=config/mine.yaml")
 
 
 def asked_for(profile: Profile, raw: Mapping[str, Any]) -> list[Asked]:

@@ -1,10 +1,8 @@
-"""A Snakemake profile as Snakemake reads it, and the lines in it that nothing reads."""
+"""A Snakemake profile as Snakemake reads it, and the site block in it (:class:`trulysafe.plan.resources.Site`)."""
 
 import builtins
 import re
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,30 +11,8 @@ from snakemake.resources import Resource, Resources
 
 from trulysafe.common.errors import UserError
 from trulysafe.plan.resources import Site
-from trulysafe.workflow.fingerprint import SOURCE
 
-ASKED = set(
-    "slurm_partition slurm_account slurm_cluster slurm_extra qos constraint cluster clusters gpu gpu_model gres nodes "
-    "tasks tasks_per_node tasks_per_gpu mpi cpus_per_task cpus_per_gpu mem_mb mem_mb_per_cpu runtime".split()
-)
-"""Resources that decide what SLURM is asked for."""
-RESOURCES = ASKED.union(Site.model_fields, "mem mem_mib disk disk_mb disk_mib tmpdir".split())
-"""Resources that the workflow, Snakemake or its plugin for SLURM reads."""
 FIRST_QUESTION = "slurm-init-seconds-before-status-checks"
-
-
-class Finding(NamedTuple):
-    """One line: ``state`` is ``ok``, ``note`` (may be right) or ``mend`` (jobs will fail)."""
-
-    state: str
-    what: str
-    says: str
-
-    def __str__(self) -> str:
-        return f"{self.state:<5} {self.what:<14} {self.says}"
-
-
-ok, note, mend = (partial(Finding, state) for state in ("ok", "note", "mend"))
 
 
 class Profile(NamedTuple):
@@ -80,18 +56,3 @@ def read_profile(folder: Path) -> Profile:
     site = Site.from_defaults({name: resource.raw for name, resource in defaults.items()})
     settings = {key: value for key, value in lines.items() if value not in ("", "False")}
     return Profile(file, settings, defaults, parsed, int(settings.get("retries", 0)) + 1, site)
-
-
-def unknown_keys(profile: Profile) -> Iterator[Finding]:
-    """Rules that there are not, and resources that nothing reads; options that there are not Snakemake refuses."""
-    texts = "".join(file.read_text("utf-8") for file in (SOURCE.parent / "workflow" / "rules").glob("*.smk"))
-    rules = set(re.findall(r"^rule (\w+):", texts, re.MULTILINE))
-    unknown = sorted(profile.of_rules.keys() - rules)
-    wrong = [(mend, f"set-resources: there is no rule {rule}.", rule, rules) for rule in unknown]
-    of_rules = {f"set-resources.{rule}": own for rule, own in profile.of_rules.items()}
-    for where, own in {"default-resources": profile.defaults, **of_rules}.items():
-        unread = sorted(own.keys() - RESOURCES)
-        wrong += [(note, f"{where}.{key}: nothing here reads it.", key, RESOURCES) for key in unread]
-    for found, said, key, known in wrong:
-        near = get_close_matches(key, sorted(known), n=1)
-        yield found("profile", f"{said} {f'Did you mean {near[0]}?' if near else 'Remove it.'}")
