@@ -66,9 +66,7 @@ def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -
     says, takes = f"{path}: {free:.0f} GB free, {file_system(near)}", f"; the plan takes up to {disk(gigabytes)}"
     if free < gigabytes:
         full = f"{says}{takes}{' less what is there already' if begun else ''}"
-        return (note if begun else mend)(
-            name, f"{full}. Use a larger file system, or keep less (docs/cluster.md, quotas)"
-        )
+        return (note if begun else mend)(name, f"{full}. Use a larger disk, or keep less (docs/cluster.md, quotas)")
     if free < 50 and name != "TMPDIR" and not gigabytes:
         return note(name, f"{says} (an 8B model takes 16 GB, each trained policy again)")
     return ok(name, says + takes if gigabytes else says)
