@@ -97,7 +97,10 @@ def file_rows(paths: list[Path], form: str = "") -> Iterator[Row]:
     """Rows of the files, in order; ``form`` overrules the format that a file's name ends in. UserError: a file is
     missing, has an unknown ending, holds a byte that is not UTF-8, or a row that cannot be parsed."""
     for path in paths:
-        yield from FORMATS[form or file_format(path)](path)
+        suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+        if (format_of := form or suffix.lstrip(".")) not in FORMATS:
+            raise not_accepted(str(path), path.suffix, [f".{name}" for name in FORMATS], do="Convert the file.")
+        yield from FORMATS[format_of](path)
 
 
 def hub_rows(
@@ -146,14 +149,6 @@ def _matches(folder: str, pattern: str) -> list[Path]:
     return [full] if full.is_file() else sorted(full.parent.glob(full.name))
 
 
-def file_format(path: Path) -> str:
-    """Format that the file's name ends in, ``.gz`` left out."""
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix.lstrip(".") not in FORMATS:
-        raise not_accepted(str(path), path.suffix, [f".{name}" for name in FORMATS], do="Convert the file.")
-    return suffix.lstrip(".")
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
@@ -187,20 +182,17 @@ def _jsonl(path: Path) -> Iterator[Row]:
         for number, content in enumerate(file, start=1):
             line = _decoded(path, content, number - 1, offset)
             offset += len(content)
-            if line.strip():
-                where = f"{path}: row {number}"
-                yield Row(_json_object(line, where), where)
-
-
-def _json_object(text: str, where: str) -> dict[str, Any]:
-    try:
-        value = _loaded(text)
-    except json.JSONDecodeError as error:
-        found = f"not valid JSON ({error.msg}, column {error.colno})"
-        raise UserError(f"{where}: {found}. One JSON object per line is needed.") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: a JSON object is needed, found {type(value).__name__}.")
-    return value
+            if not line.strip():
+                continue
+            where = f"{path}: row {number}"
+            try:
+                value = _loaded(line)
+            except json.JSONDecodeError as error:
+                found = f"not valid JSON ({error.msg}, column {error.colno})"
+                raise UserError(f"{where}: {found}. One JSON object per line is needed.") from error
+            if not isinstance(value, dict):
+                raise UserError(f"{where}: a JSON object is needed, found {type(value).__name__}.")
+            yield Row(value, where)
 
 
 def _loaded(text: str) -> Any:

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import content_id, unit_interval
 from trulysafe.common.schema import check_table
 from trulysafe.data.similarity import groups
@@ -32,12 +31,8 @@ def assign(
     Returns a table of schema ``split``, one row per prompt, ordered by prompt id. ``tables`` holds by name the columns
     ``prompt_id`` and ``prompt`` of a dataset, and its role; the order of datasets changes nothing. ``shares`` of
     prompts per role, scaled to a sum of 1, are for datasets whose role is ``split``; another ``seed`` divides them
-    anew. Prompts at least as similar as ``threshold`` are one group; 1 groups equal prompts alone. UserError for an
-    unknown role, or shares that are negative or all zero.
+    anew. Prompts at least as similar as ``threshold`` are one group; 1 groups equal prompts alone.
     """
-    for name, (_, role) in tables.items():
-        _check_role(f"dataset {name!r}, `role`", role)
-    _check_role("split, `shares`", shares)
     held = pd.concat([frame[["prompt_id", "prompt"]].assign(dataset=name) for name, (frame, _) in tables.items()])
     prompts = held.sort_values("prompt_id").drop_duplicates("prompt_id", ignore_index=True)
     prompts["group"] = groups(prompts["prompt"].tolist(), threshold)
@@ -55,21 +50,6 @@ def digest(frame: pd.DataFrame, table: pd.DataFrame) -> str:
     """Fingerprint of the roles of a dataset's prompts: other datasets change it only where they change a role."""
     roles = table.loc[table["prompt_id"].isin(frame["prompt_id"]), ["prompt_id", "role"]].sort_values("prompt_id")
     return content_id(*roles["prompt_id"], *roles["role"])
-
-
-def _check_role(where: str, role: Role) -> None:
-    if isinstance(role, str):
-        if role not in (*ROLES, "split"):
-            raise not_accepted(where, role, (*ROLES, "split"))
-        return
-    for name, share in role.items():
-        if name not in ROLES:
-            raise not_accepted(where, name, ROLES)
-        if share < 0:
-            raise UserError(f"{where}.{name}: {share} is negative; a share of at least 0 is needed.")
-    if sum(role.values()) <= 0:
-        do = f"Give at least one of {', '.join(ROLES)} a share."
-        raise UserError(f"{where}: no share is above 0, so no prompt could get a role. {do}")
 
 
 def _group_role(group: str, roles: list[Role], seed: int) -> str:

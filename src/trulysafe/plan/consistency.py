@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.order import seeds
-from trulysafe.config.resolved import method_of
+from trulysafe.config.resolved import method_of, uses
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import Dataset
-from trulysafe.config.uses import uses
 
 
 def consistency_problems(config: Configuration) -> Iterator[str]:

@@ -23,11 +23,9 @@ class Training(Launch):
     learning_rate: Positive = Field(1e-6, description="Peak learning rate of AdamW.")
     warmup_share: Share = Field(0.03, description="Share of the steps with rising learning rate.")
     schedule: Schedule = Field("linear", description="Learning-rate schedule, by transformers' name.")
-    schedule_options: ScheduleOptions = Field(
-        ScheduleOptions(),
-        description="Options of the schedule: `cosine_with_min_lr` and `cosine_warmup_with_min_lr` need `min_lr` or "
-        "`min_lr_rate`, `warmup_stable_decay` needs `num_decay_steps`.",
-    )
+    schedule_options: ScheduleOptions = ScheduleOptions()
+    """Options of the schedule: `cosine_with_min_lr` and `cosine_warmup_with_min_lr` need `min_lr` or `min_lr_rate`,
+    `warmup_stable_decay` needs `num_decay_steps`."""
     weight_decay: NotNegative = Field(0.0, description="AdamW weight decay.")
     max_grad_norm: Positive = Field(1.0, description="Gradient clipping.")
     beta: Positive = Field(0.15, description="Inverse temperature of the implicit reward.")

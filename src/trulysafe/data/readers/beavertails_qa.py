@@ -1,17 +1,12 @@
 """BeaverTails question-answer pairs, labelled safe or unsafe. PKU-Alignment/BeaverTails, CC BY-NC 4.0; the default path
 is a sample of its unsafe pairs."""
 
-from trulysafe.data.sources import Fields, Files, HubName, Row, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Row, SkipRowError, SourceOptions, source_options
+
+Options = source_options(__name__, "responses", "beavertails/unsafe_qa_sample.jsonl", "PKU-Alignment/BeaverTails")
 
 
-class Options(SourceOptions):
-    TABLE = "responses"
-    path: Files = ("beavertails/unsafe_qa_sample.jsonl",)
-    urls: Urls = public_files("beavertails_qa")
-    repo: HubName = "PKU-Alignment/BeaverTails"
-
-
-def fields(row: Row, options: Options) -> Fields:
+def fields(row: Row, options: SourceOptions) -> Fields:
     if "flag" in row.values:  # the original: mixed into another data set, each prompt within a template
         if row.text("flag") != "unsafe":
             raise SkipRowError("not of BeaverTails")

@@ -1,15 +1,12 @@
 """UltraFeedback, binarised: helpfulness pairs; each side is a conversation whose last turn is the answer.
 HuggingFaceH4/ultrafeedback_binarized, from the hub; no file of it has a default path."""
 
-from trulysafe.data.sources import Fields, HubName, Row, SkipRowError, SourceOptions
+from trulysafe.data.sources import Fields, Row, SkipRowError, SourceOptions, source_options
+
+Options = source_options(__name__, "pairs", repo="HuggingFaceH4/ultrafeedback_binarized")
 
 
-class Options(SourceOptions):
-    TABLE = "pairs"
-    repo: HubName = "HuggingFaceH4/ultrafeedback_binarized"
-
-
-def fields(row: Row, options: Options) -> Fields:
+def fields(row: Row, options: SourceOptions) -> Fields:
     sides = {side: row.get(side) for side in ("chosen", "rejected")}
     if any(len(turns) != 2 for turns in sides.values()):
         raise SkipRowError("more than one exchange")
