@@ -12,5 +12,5 @@ def fields(row: Row, options: SourceOptions) -> Fields:
             raise SkipRowError("not of BeaverTails")
         prompt = row.text("instruction").partition("### Instruction:")[2].rpartition("### Response:")[0]
         row = Row({"prompt": prompt, "response": row.get("output"), "is_safe": False}, row.where)
-    label = "safe" if row.get("is_safe") else "unsafe"
+    label = "safe" if row.flag("is_safe") else "unsafe"
     return {"prompt": row.text("prompt"), "response": row.text("response"), "label": label}

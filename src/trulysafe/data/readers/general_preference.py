@@ -7,8 +7,8 @@ Options = source_options(__name__, "pairs", "general_preference_demo/dpo_en_demo
 
 
 def fields(row: Row, options: SourceOptions) -> Fields:
-    turns = [turn for turn in row.get("conversations") if turn["from"] != "system"]
+    turns = [turn for turn in row.parts("conversations") if turn.text("from") != "system"]
     if len(turns) != 1:
         raise SkipRowError("more than one exchange")
-    texts = {"prompt": turns[0], "chosen": row.get("chosen"), "rejected": row.get("rejected")}
-    return {column: Row(turn, row.where).text("value") for column, turn in texts.items()} | {"risk": "general"}
+    answers = {side: row.parts(side)[0].text("value") for side in ("chosen", "rejected")}
+    return {"prompt": turns[0].text("value"), **answers, "risk": "general"}

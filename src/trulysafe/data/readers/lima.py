@@ -6,8 +6,10 @@ Options = source_options(__name__, "responses", "lima/lima.jsonl.gz", "GAIR/lima
 
 
 def fields(row: Row, options: SourceOptions) -> Fields:
-    turns = row.values.get("conversations") or [turn for pair in row.values.get("history") or [] for turn in pair]
+    history = [Row({"history": pair}, row.where) for pair in row.listed("history")]
+    turns = row.listed("conversations") or [turn for pair in history for turn in pair.listed("history")]
     if len(turns) == 1:
         raise SkipRowError("no response")
-    prompt, response = turns[:2] or (row.text("instruction"), row.text("output"))
-    return {"prompt": prompt.strip(), "response": response.strip(), "risk": "general"}
+    first = dict(zip(("instruction", "output"), turns, strict=False)) or row.values
+    exchange = Row(first, row.where)
+    return {"prompt": exchange.text("instruction"), "response": exchange.text("output"), "risk": "general"}

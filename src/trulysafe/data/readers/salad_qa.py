@@ -9,7 +9,7 @@ Options = source_options(__name__, "responses", "salad_bench/example_qa.jsonl")
 
 
 def fields(row: Row, options: SourceOptions) -> Fields:
-    label = str(row.get("label"))
+    label = row.fact("label")
     if label not in LABELS:
         raise not_accepted(f"{row.where}: label", label, LABELS)
     texts = {"prompt": row.text("question"), "response": row.text("answer")}

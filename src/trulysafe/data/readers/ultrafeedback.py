@@ -7,8 +7,8 @@ Options = source_options(__name__, "pairs", repo="HuggingFaceH4/ultrafeedback_bi
 
 
 def fields(row: Row, options: SourceOptions) -> Fields:
-    sides = {side: row.get(side) for side in ("chosen", "rejected")}
+    sides = {side: row.parts(side) for side in ("chosen", "rejected")}
     if any(len(turns) != 2 for turns in sides.values()):
         raise SkipRowError("more than one exchange")
-    answers = {side: Row(turns[-1], row.where).text("content") for side, turns in sides.items()}
+    answers = {side: turns[-1].text("content") for side, turns in sides.items()}
     return {"prompt": row.text("prompt"), **answers, "risk": "general"}
