@@ -53,6 +53,8 @@ class Benchmark(TableOfKinds):
     cut_off: CutOff = "judge"
     """An answer that the token limit cuts off is judged as it stands (`judge`), or is `malformed`, for judges that read
     how an answer ends. Both are counted as cut off."""
+    published: str | None = None
+    """What the paper's main table calls this benchmark, as `BeaverTails-30k-test`; its values stand beside ours."""
     purpose: Purpose = "test"
     """Results are of `test` alone; those of `development`, to tune by, stay in `metrics.parquet`."""
     job: Name | None = Field(

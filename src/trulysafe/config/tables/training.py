@@ -80,6 +80,13 @@ class MethodTable(Method):
     training: Annotated[dict[str, Any], PartOf(Training)] = Field({}, description="Overrides of keys of `training`.")
 
 
+class PublishedArm(Table):
+    """What the main table of Equilibrate RLHF calls an arm (`resources/published/equilibrate_main_results.csv`)."""
+
+    model: str = Field(description="Model, as `LLaMA3-8B-Instruct`.")
+    method: str = Field(description="Method with its number of pairs, as `DPO (20k)`; `Base` is none.")
+
+
 class Experiment(Table):
     """One arm of the comparison: a model, a mix and a method, or the model alone."""
 
@@ -91,4 +98,5 @@ class Experiment(Table):
     first_seed: Whole = Field(0, description="First seed.")
     label: str = Field("", description="Name in tables and figures; empty is the experiment's key.")
     group: str = Field("main", description="Part of the report: `main` is the comparison, other groups are sweeps.")
+    published: PublishedArm | None = Field(None, description="The same arm in the paper: its values stand beside ours.")
     training: Annotated[dict[str, Any], PartOf(Training)] = Field({}, description="Overrides of keys of `training`.")
