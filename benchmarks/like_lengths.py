@@ -36,7 +36,7 @@ def micro_batch(draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torc
 def step(model: LlamaForCausalLM, columns: tuple[torch.Tensor, ...], spared: int) -> float:
     """Processor seconds of one forward and backward pass, parted where that spares so many tokens."""
     start = time.process_time()
-    with mock.patch.object(forward, "PASS", spared):
+    with mock.patch.object(forward, "TOKENS_OF_A_PASS", spared):
         (-forward.token_log_probs(model, *columns).sum()).backward()
     model.zero_grad()
     return time.process_time() - start
@@ -49,7 +49,7 @@ def main() -> None:
     for name, shape in SHAPES.items():
         model = LlamaForCausalLM(LlamaConfig(vocab_size=2304, **shape)).train()
         add_fused_lm_head(model, outputs=("log_probs",))
-        ways = {10**9: "padded", forward.PASS: "like lengths"}
+        ways = {10**9: "padded", forward.TOKENS_OF_A_PASS: "like lengths"}
         times: dict[int, list[float]] = {spared: [] for spared in ways}
         draw = torch.Generator().manual_seed(0)
         for _ in range(ROUNDS):

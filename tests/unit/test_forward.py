@@ -11,7 +11,7 @@ from trl.trainer.utils import add_fused_lm_head
 from tests.unit import tiny
 from trulysafe.models.layer_states import LayerStates
 from trulysafe.trainers import forward as room
-from trulysafe.trainers.forward import PASS, forward, of_like_length
+from trulysafe.trainers.forward import TOKENS_OF_A_PASS, forward, of_like_length
 
 LENGTHS = [90, 6, 41, 88, 7, 40]
 
@@ -48,8 +48,8 @@ def lengths_of_forwards(model, *columns, **options):
 def test_log_probabilities_gradients_and_states_are_those_of_one_forward(monkeypatch, family, lora):
     model, columns, found = scored_model(family, lora), padded(LENGTHS), []
     ends = torch.tensor(LENGTHS) - 1
-    for tokens in (10**9, PASS):
-        monkeypatch.setattr(room, "PASS", tokens)
+    for tokens in (10**9, TOKENS_OF_A_PASS):
+        monkeypatch.setattr(room, "TOKENS_OF_A_PASS", tokens)
         model.zero_grad()
         seen, (logps, states) = lengths_of_forwards(model, *columns, listen=lambda rows: LayerStates(model, ends[rows]))
         with torch.no_grad():
@@ -88,9 +88,9 @@ def test_groups_hold_every_row_once_and_spare_what_a_pass_costs(lengths):
     assert [max(rows) for rows in own] == longest == sorted(longest, reverse=True)
     assert all(min(rows) >= following for rows, following in zip(own, longest[1:], strict=False))
     spared = len(lengths) * max(lengths) - sum(len(rows) * longest for rows, longest in zip(own, longest, strict=True))
-    assert spared >= PASS * (len(groups) - 1)
+    assert spared >= TOKENS_OF_A_PASS * (len(groups) - 1)
     place = 0
     for rows, first in zip(own, longest, strict=True):  # no row would better begin another group
         for length in rows:
-            assert (first - length) * (len(lengths) - place) < PASS
+            assert (first - length) * (len(lengths) - place) < TOKENS_OF_A_PASS
             place += 1

@@ -68,7 +68,9 @@ def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
     frame = frame.assign(**absent)
     if missing := [column for column in schema if column not in frame]:
         has = f"a {kind} table has {', '.join(schema)}. Found: {', '.join(map(str, frame.columns))}."
-        raise UserError(f"{where}: column {missing[0]!r} is missing; {has}")
+        raise UserError(
+            f"{where}: column {missing[0]!r} is missing; {has} Delete the file and rerun the rule that makes it."
+        )
     for column, column_type in schema.items():
         nulls = frame[column].isna()
         if column_type in (_TEXT, _INT) and nulls.any():

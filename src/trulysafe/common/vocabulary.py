@@ -1,4 +1,4 @@
-"""The words that keys of a configuration and columns of tables choose among, each set in one place."""
+"""The words that keys of a configuration and columns of tables choose among."""
 
 from typing import Literal
 

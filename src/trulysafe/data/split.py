@@ -18,13 +18,16 @@ from trulysafe.data.similarity import groups
 
 ROLES = ("evaluation", "judge", "labeller", "reward", "pairs", "corpus")
 """Who may see a prompt, the winner of a conflict first."""
-Role = str | Mapping[str, float]
+RoleOrShares = str | Mapping[str, float]
 """A role, ``split`` (divided by the configuration's shares), or shares of the dataset's own, such as ``{judge: 0.4,
 evaluation: 0.6}``."""
 
 
 def assign(
-    tables: Mapping[str, tuple[pd.DataFrame, Role]], shares: Mapping[str, float], threshold: float, seed: int = 0
+    tables: Mapping[str, tuple[pd.DataFrame, RoleOrShares]],
+    shares: Mapping[str, float],
+    threshold: float,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Give every prompt of every dataset one role.
 
@@ -52,7 +55,7 @@ def digest(frame: pd.DataFrame, table: pd.DataFrame) -> str:
     return content_id(*roles["prompt_id"], *roles["role"])
 
 
-def _group_role(group: str, roles: list[Role], seed: int) -> str:
+def _group_role(group: str, roles: list[RoleOrShares], seed: int) -> str:
     """The first of ROLES among fixed roles, else among the shares' choices; the corpus gives way to both."""
     position = unit_interval(group, salt=f"split {seed}")
     fixed = [role for role in roles if isinstance(role, str) and role != "corpus"]

@@ -54,7 +54,9 @@ def fit_parts(
         labelled: responses with ``label``: a verdict, ``safe`` or ``unsafe``; rows without a label are left out.
         folder: gets one folder per classifier and ``judge.json``.
         settings: how ``read`` reads the responses, kept in ``judge.json``.
+        read: rows and part (``verdicts`` or ``safety``) to what the classifier reads, a row each.
         of_fit: part to its options of :func:`trulysafe.classifier.fit_and_test.fit_and_test`.
+        safe_threshold: probability of ``safe`` from which a response is called safe.
     """
     import numpy as np
 

@@ -118,7 +118,7 @@ class Run:
         self.published: str | Path | None = known.get("published")
         """Folder of the published numbers."""
         self.published_names: Mapping[str, Mapping[str, Any]] = known.get("published_names") or {}
-        """The paper's names of our ``arms`` and ``benchmarks`` (:attr:`trulysafe.plan.report.Report.published_names`)."""
+        """Our ``arms`` and ``benchmarks`` in the paper (:attr:`trulysafe.plan.report.Report.published_names`)."""
         self._labeller_of: Mapping[str, str] = known.get("labelled_pools") or {}
 
     def given(self, name: str) -> list[Path]:

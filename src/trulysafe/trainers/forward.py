@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from trulysafe.models.layer_states import LayerStates
 
-PASS = 64
+TOKENS_OF_A_PASS = 64
 """Tokens whose forward and backward take about as long on a CPU as what one more pass costs beside its tokens."""
 
 
@@ -39,8 +39,8 @@ def forward(
     of response places alone, and rows of like length go through the model together. The values are the same.
     """
     width, all_rows = input_ids.shape[1], torch.arange(len(input_ids), device=input_ids.device)
-    groups, longest = [all_rows], [width]
-    if input_ids.device.type == "cpu" and extract_model_from_parallel(model) is model:  # engines count the forwards
+    groups, longest = [all_rows], [width]  # DDP and DeepSpeed expect one forward a step
+    if input_ids.device.type == "cpu" and extract_model_from_parallel(model) is model:
         groups, longest = of_like_length((attention_mask * torch.arange(1, width + 1)).amax(dim=1))
     logps, heard = [], []
     for rows, length in zip(groups, longest, strict=True):
@@ -49,20 +49,20 @@ def forward(
             logps.append(pad(_log_probs(model, *part), (0, width - length)))
         if states is not None:
             of_rows = states.stacked()
-            missing = (0, 0) * (of_rows.dim() - 2) + (0, width - length)
-            heard.append(pad(of_rows, missing) if states.per_token else of_rows)
-    back = torch.cat(groups).argsort()
-    return torch.cat(logps)[back], torch.cat(heard)[back] if heard else torch.empty(0)
+            padding = (0, 0) * (of_rows.dim() - 2) + (0, width - length)
+            heard.append(pad(of_rows, padding) if states.per_token else of_rows)
+    in_order = torch.cat(groups).argsort()
+    return torch.cat(logps)[in_order], torch.cat(heard)[in_order] if heard else torch.empty(0)
 
 
 def of_like_length(lengths: Tensor) -> tuple[list[Tensor], list[int]]:
     """Part rows of these lengths, [rows], into groups, the longest first: another begins where that spares at least
-    :data:`PASS` tokens of padding. Returns the rows of each group and its longest length."""
+    :data:`TOKENS_OF_A_PASS` tokens of padding. Returns the rows of each group and its longest length."""
     order = lengths.argsort(descending=True, stable=True)
     starts: list[int] = []
     found = lengths[order].tolist()
     for place, length in enumerate(found):
-        if not starts or (found[starts[-1]] - length) * (len(found) - place) >= PASS:
+        if not starts or (found[starts[-1]] - length) * (len(found) - place) >= TOKENS_OF_A_PASS:
             starts.append(place)
     return list(order.tensor_split(starts[1:])), [found[start] for start in starts]
 

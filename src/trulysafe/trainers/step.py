@@ -16,6 +16,7 @@ from torch import Tensor
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
+from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.common.schema import RISKS, UNLABELLED
 from trulysafe.methods.confidence import label_confidence
@@ -108,8 +109,11 @@ def token_mask(batch: MicroBatch, token_rewards: Tensor | None, options: Mask, s
     """Which response tokens count (paper B), with the mask's controls (``seed`` is the run's) and its log. 0/1,
     float32, [rows, places] as ``token_rewards``; 1 on every response token out of scope or without a mask."""
     response, ones, columns, log = batch.response, batch.response.float(), batch.columns, batch.log
-    if options.rule == "none" or token_rewards is None:  # check_required refuses a mask without token rewards
+    if options.rule == "none":
         return ones
+    if token_rewards is None:
+        do = "Give the data set chosen_token_rewards and rejected_token_rewards, or the trainer a reward_model."
+        raise UserError(f"mask.rule {options.rule!r} reads token rewards, and there are none. {do}")
     rows = batch.in_scope.repeat(2)
     chosen = torch.arange(len(response), device=response.device) < len(response) // 2
     draws = []
