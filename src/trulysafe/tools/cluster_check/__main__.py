@@ -32,9 +32,9 @@ def machine(profile: Profile) -> Iterator[Finding]:
     yield local if place in LOCAL else ok("Python", f"{python})")
     cpu = note("torch", f"{torch} uses no GPU: for models above tiny, `make env TORCH=cu130 EXTRA=gpu`")
     yield cpu if torch.endswith("+cpu") and profile.site.gpu_partition else ok("torch", torch)
-    token = os.environ.get("HF_TOKEN") or Path(constants.HF_TOKEN_PATH).is_file()
+    has_token = bool(os.environ.get("HF_TOKEN")) or Path(constants.HF_TOKEN_PATH).is_file()
     missing = note("gated models", "no token: Llama and other gated models need one (`hf auth login`)")
-    yield ok("gated models", "a token is there") if token else missing
+    yield ok("gated models", "a token is there") if has_token else missing
 
 
 def folders(work: Work) -> Iterator[Finding]:
