@@ -34,7 +34,7 @@ from trulysafe.trainers.preference import PreferenceTrainer
 logger = logging.getLogger("trulysafe")
 RUN_FILE, LOG_FILE = "run.json", "log.csv"
 POLICY, CHECKPOINTS, DATA = "policy", "trainer", "data"
-_AS_TRL = ("learning_rate", "weight_decay", "max_grad_norm", "beta", "bf16", "gradient_checkpointing")
+_AS_TRL = ("learning_rate", "weight_decay", "max_grad_norm", "beta", "bf16")
 """Training options that TRL knows by the same names."""
 
 
@@ -211,6 +211,7 @@ def _arguments(options: Mapping[str, Any], seed: int, work: Path, launch: Launch
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
         disable_tqdm=True,
+        activation_checkpointing=options["gradient_checkpointing"],
         **{name: options[name] for name in _AS_TRL},
         **_engine_arguments(launch, bf16=options["bf16"]),
     )
