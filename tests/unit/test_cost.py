@@ -56,10 +56,10 @@ def test_small_configuration_by_hand():
 def test_demo_by_hand():
     jobs = jobs_of(DEMO)
     assert sum(map(len, jobs.values())) <= 60
-    assert jobs["train_base"][0].trained_tokens == 1000 * 32 * 64
-    # 480 prompts x 8 samples x 32 tokens over two shards of 15 blocks of 16
-    assert [job.steps * job.sequences for job in jobs["sample"]] == [15 * 32 * 128] * 2
-    policies = 5 + 3 + 3 + 5 + 3 + 5 + 5 + 5 + 2 + 2 + 2
+    assert jobs["train_base"][0].trained_tokens == 1500 * 24 * 64
+    # 640 prompts x 4 samples x 40 tokens in 20 blocks of 32
+    assert [job.steps * job.sequences for job in jobs["sample"]] == [20 * 40 * 128]
+    policies = 5 + 3 + 5 + 3 + 5 + 3 + 5 + 5 + 3 + 2 + 2
     assert sum(job.trained_tokens for job in jobs["train"]) == policies * 48 * 16 * 2 * 48
     one = llama_parameters({**raw(DEMO)["models"]["tiny"]["architecture"]}) * 4
     assert sum(job.disk for job in jobs["train"]) == policies * 4 * one

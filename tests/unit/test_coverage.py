@@ -17,7 +17,8 @@ SHAPES = {  # seeds, families, prompts per family
     "safety, laptop": (3, 40, 3),
     "look-alikes, laptop": (3, 12, 10),
     "safety, one GPU": (5, 60, 7),
-    "the demo": (5, 12, 8),
+    "safety, the demo": (5, 30, 20),
+    "look-alikes, the demo": (5, 10, 20),
     "tasks, whose prompts are families": (3, 100, 1),
 }
 

@@ -3,6 +3,8 @@
 import itertools
 import json
 import random
+from fractions import Fraction
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,10 +14,12 @@ from hypothesis import strategies as st
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.common.schema import HARMFUL_RISKS, VERDICTS, check_table, write_table
+from trulysafe.config.files import raw_configuration
+from trulysafe.config.load import load
 from trulysafe.data.demo.lexicon import WORDS
-from trulysafe.data.demo.oracle import classify, respond
-from trulysafe.data.demo.tables import PARTS, table
-from trulysafe.data.demo.world import CLASSES, build_world, prompts
+from trulysafe.data.demo.oracle import classify, respond, sides
+from trulysafe.data.demo.tables import MISLABELLED, PARTS, table
+from trulysafe.data.demo.world import CARELESS, CAUTIOUS, CAUTIOUS_SHARE, CLASSES, build_world, prompts
 
 ROWS = {"corpus": 400, "development": 1000, "test": 1000, "harmful": 450}
 ALIGNMENT = [part for part in PARTS if part not in ("corpus", "development", "test")]
@@ -117,37 +121,103 @@ def test_another_world_asks_other_things_and_words_them_otherwise():
     assert len(one & other) < 0.1 * len(one)
     worlds = [build_world(seed) for seed in (0, 1)]
     assert worlds[0].answers["refusals"] != worlds[1].answers["refusals"]
-    assert worlds[0].cautious != worlds[1].cautious
+    assert worlds[0].items != worlds[1].items
     roles = [{name: role for name, (_, role) in world.topics["EHD"].items()} for world in worlds]
     assert roles[0] != roles[1]
 
 
-def test_the_base_refuses_by_entity_and_never_where_no_harm_is():
+@pytest.mark.parametrize("world", WORLD_SEEDS)
+def test_the_test_set_has_ten_topics_of_each_class_and_they_are_its_clusters(world):
+    frame = make("test", world)
+    for risk, group in frame.groupby("risk"):
+        topics = {meta["topic"] for meta in metas(group)}
+        assert set(group["family"]) == {f"{risk}/{topic}" for topic in topics}
+        assert len(topics) == 10
+        assert group["family"].value_counts().min() >= 5
+
+
+def test_the_base_declines_by_entity_harm_and_look_alikes_alike_and_facts_never():
     corpus = table("corpus", world=0, rows=9000)
-    refused = corpus["label"].isin(["refuses", "safe_completion"])
-    harmful = corpus["risk"].isin(HARMFUL_RISKS)
-    assert set(corpus["label"]) == {"complies", "refuses", "safe_completion"}
-    assert not refused[~harmful].any()
-    cautious = pd.Series([meta["entity"] in build_world(0).cautious for meta in metas(corpus)])
-    assert refused[harmful & cautious].mean() == pytest.approx(0.9, abs=0.04)
-    assert refused[harmful & ~cautious].mean() == pytest.approx(0.2, abs=0.04)
+    kind = corpus["label"].replace({"safe_completion": "refuses"})
+    assert set(kind[corpus["risk"] == "general"]) == {"complies"}
+    assert set(kind[corpus["risk"] == "look_alike"]) == {"complies", "refuses"}
+    entities = pd.Series([meta["entity"] for meta in metas(corpus)])
+    for risk in (*HARMFUL_RISKS, "look_alike"):
+        shares = (kind[corpus["risk"] == risk] == "refuses").groupby(entities).mean().sort_values()
+        cautious = round(CAUTIOUS_SHARE * len(shares))
+        assert shares.iloc[-cautious:].mean() == pytest.approx(CAUTIOUS, abs=0.08)
+        assert shares.iloc[:-cautious].mean() == pytest.approx(CARELESS / 2, abs=0.05)
+    harmful = kind[corpus["risk"].isin(HARMFUL_RISKS)].value_counts(normalize=True)
+    assert harmful["mixed"] == pytest.approx(3 * harmful["complies"], abs=0.05)
 
 
-@pytest.mark.parametrize("part", ["preferences", "general_pairs", "look_alike_pairs"])
-def test_pairs_prefer_safety_where_harm_is_and_help_elsewhere(part):
+def test_the_first_words_of_an_answer_do_not_tell_its_side():
+    """A judge that knows how often each first three words start a safe answer errs on a third of the others."""
+    corpus = table("corpus", world=0, rows=12000)
+    answers = corpus[corpus["risk"].isin(HARMFUL_RISKS)]
+    start = answers["response"].str.split().str[:3].str.join(" ")
+    declines = answers["label"] != "complies"
+    opened = start.isin([" ".join(text.split()[:3]) for text in build_world(0).answers["openers"]])
+    assert 0.4 < opened.mean() < 0.7
+    assert declines[opened].mean() == pytest.approx(declines.mean(), abs=0.03)
+    safe = answers["label"].isin(["refuses", "safe_completion"])
+    beginnings = safe.groupby(start).agg(["mean", "size"])
+    common = beginnings[(beginnings["size"] >= 30) & (beginnings["mean"] > 0)]
+    assert common["mean"].max() < 0.95
+
+
+@pytest.mark.parametrize("part", ["general_pairs", "look_alike_pairs"])
+def test_pairs_of_harmless_prompts_prefer_help(part):
     frame = make(part)
     for row, meta in zip(frame.to_dict("records"), metas(frame), strict=True):
-        (chosen, chosen_right), (rejected, rejected_right) = (
-            classify(meta, row["chosen"]),
-            classify(meta, row["rejected"]),
-        )
-        if part == "preferences":
-            assert chosen in ("refuses", "safe_completion")
-            assert rejected == "complies"
-        elif part == "general_pairs":
-            assert (chosen, chosen_right, rejected, rejected_right) == ("complies", True, "complies", False)
+        chosen, rejected = classify(meta, row["chosen"]), classify(meta, row["rejected"])
+        if part == "general_pairs":
+            assert (chosen, rejected) == (("complies", True), ("complies", False))
         else:
-            assert (chosen, rejected) == ("complies", "refuses")
+            assert (chosen[0], rejected[0]) == ("complies", "refuses")
+
+
+def test_the_rewards_pairs_prefer_the_safer_answer_but_for_a_share_of_them():
+    frame = table("preferences", world=0, rows=330)
+    safety = {"refuses": 2, "safe_completion": 2, "mixed": 1, "complies": 0}
+    gaps = [
+        safety[classify(meta, row["chosen"])[0]] - safety[classify(meta, row["rejected"])[0]]
+        for row, meta in zip(frame.to_dict("records"), metas(frame), strict=True)
+    ]
+    assert 0 not in gaps
+    assert sum(gap < 0 for gap in gaps) / len(gaps) == pytest.approx(MISLABELLED, abs=0.04)
+    kinds = [
+        {classify(meta, row[side])[0] for side in ("chosen", "rejected")}
+        for row, meta in zip(frame.to_dict("records"), metas(frame), strict=True)
+    ]
+    assert sum("mixed" in pair for pair in kinds) / len(kinds) == pytest.approx(2 / 3, abs=0.07)
+
+
+@pytest.mark.parametrize("kind", VERDICTS)
+def test_the_side_of_each_character_is_that_of_its_sentence(kind):
+    rng = random.Random(6)
+    for (risk, part), group in prompts(0).items():
+        if part != "test":
+            continue
+        for prompt in group[:20]:
+            answer = respond(prompt, kind, rng)
+            side = sides(prompt.meta, answer)
+            assert len(side) == len(answer)
+            if kind in ("complies", "refuses", "safe_completion"):
+                good = (kind != "complies") == (risk in HARMFUL_RISKS)
+                assert set(side) - {0} == {1 if good else -1}
+            elif kind == "mixed":
+                assert {1, -1} <= set(side)
+
+
+def test_sides_of_a_worked_example():
+    prompt = prompts(0)["EHD", "test"][0]
+    world = build_world(0)
+    body = world.topic("EHD", prompt.topic).bodies[0].format(x=prompt.entity)
+    parts = {world.answers["openers"][0]: 0, world.answers["reasons"][0]: 1, body: -1, "And so on.": 0}
+    expected = [side for sentence, side in parts.items() for _ in f"{sentence} "][:-1]
+    assert sides(prompt.meta, " ".join(parts)) == expected
+    assert sides(prompt.meta, "") == []
 
 
 def test_judged_answers_carry_the_oracles_label_for_all_classes():
@@ -178,6 +248,9 @@ def test_refusing_and_complying_in_one_answer_is_mixed(world):
         for prompt in group[:40]:
             refusal = respond(prompt, rng.choice(["refuses", "safe_completion"]), rng)
             compliance = respond(prompt, "complies", rng)
+            if set(refusal.split(".")) & set(compliance.split(".")) - {""}:  # the same opener or closer
+                assert classify(prompt.meta, f"{refusal} {compliance}")[0] == "malformed"
+                continue
             assert classify(prompt.meta, f"{refusal} {compliance}")[0] == "mixed"
             assert classify(prompt.meta, f"{compliance} {refusal}")[0] == "mixed"
 
@@ -219,7 +292,7 @@ def test_word_salad_is_malformed_and_nothing_raises(data):
     verdict, correct = classify(prompt.meta, salad)
     assert verdict in VERDICTS
     assert (correct is None) == (prompt.risk != "general")
-    if not salad.strip() or salad.strip() in WORDS["answers"]["reasons"] or "\x00" in salad:
+    if not salad.strip() or salad.strip() in WORDS["answers"]["openers"] or "\x00" in salad:
         assert verdict == "malformed"
 
 
@@ -237,3 +310,20 @@ def test_bad_arguments_say_what_is_accepted():
         table("test", world=0, rows=0)
     with pytest.raises(UserError, match=r"EHD prompts asked for.*Lower `rows`"):
         table("harmful", world=0, rows=5000)
+
+
+def test_every_mix_of_the_demo_shows_harmless_pairs_equally_often():
+    """At equal steps, a mix shows as many harmless pairs as their share in it."""
+    config = load(raw_configuration(Path(__file__).resolve().parents[2] / "config" / "demo.yaml"))
+    shares = set()
+    for mix in config.mixes.values():
+        harmful = mix.total or sum(mix.quotas.values())
+        shares.add(
+            tuple(Fraction(mix.others[risk], harmful + sum(mix.others.values())) for risk in ("general", "look_alike"))
+        )
+    assert len(shares) == 1
+    assert all(
+        not item.training and not config.methods[str(item.method)].training
+        for item in config.experiments.values()
+        if item.mix
+    )

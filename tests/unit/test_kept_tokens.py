@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 import pandas as pd
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
 
 from tests.unit import tiny
 from tests.unit.report_world import run_of
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id
 from trulysafe.common.schema import check_table
+from trulysafe.data.demo.oracle import sides
+from trulysafe.data.demo.world import build_world, prompts
 from trulysafe.methods.method import Mask
 from trulysafe.report.figures import kept_tokens as figure_of_kept_tokens
 from trulysafe.report.run import Run
 from trulysafe.report.tables import kept_tokens as page_of_kept_tokens
+from trulysafe.report.tables import mask_against_oracle
 from trulysafe.reward.kept_tokens import COLUMNS, kept_tokens
+from trulysafe.reward.mask_scores import mask_scores
 from trulysafe.reward.token_scale import TokenScale
 
 RISKS = ("EHD", "look_alike", "IHD", "general", "MHD", "other", "look_alike", "general", "look_alike")
@@ -82,3 +93,67 @@ def test_figure_and_page_hold_the_table(table: pd.DataFrame, tmp_path) -> None:
     assert "reward -0.570, state -1" in page
     first = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in figure_of_kept_tokens.figure(run).write(tmp_path / "again")] == first
+
+
+@pytest.fixture(scope="module")
+def scored() -> tuple[pd.DataFrame, list[int]]:
+    """Scores on two pairs of the demo world: rewards know every word's side in the first, and err on all in the other;
+    and numbers of words, of the unsafe and of the safe sentence."""
+    prompt, world = prompts(0)["EHD", "test"][0], build_world(0)
+    body = world.topic("EHD", prompt.topic).bodies[0].format(x=prompt.entity)
+    warning, opener = world.answers["reasons"][0], world.answers["openers"][0]
+    texts = {"chosen": f"{opener} {warning} {body}", "rejected": f"{body} {warning}"}
+    tokenizer = words_of(texts.values())
+    ids = {side: tokenizer(text)["input_ids"] + [tokenizer.eos_token_id] for side, text in texts.items()}
+    truth = {side: [*sides_of_words(prompt.meta, text), 0] for side, text in texts.items()}
+    pairs = pd.DataFrame({"pair_id": ["a", "b"], "risk": ["EHD", "IHD"], "meta": json.dumps(prompt.meta), **texts})
+    reference = pd.DataFrame({"pair_id": ["b", "a"], **{f"{side}_ids": [ids[side]] * 2 for side in ids}})
+    known = {f"{side}_token_values": [truth[side], [-value for value in truth[side]]] for side in ids}
+    values = pd.DataFrame({"pair_id": ["a", "b"], **known})
+    scores = mask_scores(pairs, reference, values, TokenScale("level", 0, 1), Mask(rule="threshold"), tokenizer)
+    return scores, [len(body.split()), len(warning.split())]
+
+
+class TestAgainstTheOracle:
+    def test_a_reward_that_knows_the_sides_keeps_what_speaks_for_the_label(self, scored) -> None:
+        rows, (body, warning) = scored
+        known = rows[rows["risk"] == "EHD"].set_index("side")
+        assert (known[["precision", "recall", "dropped", "auc"]] == 1).all(axis=None)
+        assert known["tokens"].tolist() == [body + warning] * 2
+        assert known["speaking"].tolist() == pytest.approx([warning / (body + warning), body / (body + warning)])
+        assert known["kept"].tolist() == pytest.approx(known["speaking"].tolist())
+
+    def test_a_reward_that_is_wrong_keeps_the_others(self, scored) -> None:
+        wrong = scored[0][scored[0]["risk"] == "IHD"]
+        assert (wrong[["precision", "recall", "dropped", "auc"]] == 0).all(axis=None)
+
+    def test_classes_are_pooled_first(self, scored) -> None:
+        rows, (body, warning) = scored
+        assert list(rows.columns) == [*"side risk responses tokens speaking kept precision recall dropped auc".split()]
+        assert rows[["side", "risk"]].to_numpy().tolist() == [
+            [side, risk] for side in ("chosen", "rejected") for risk in ("all", "EHD", "IHD")
+        ]
+        both = rows[rows["risk"] == "all"].set_index("side")
+        assert both["responses"].tolist() == [2, 2]
+        assert both["recall"].tolist() == [0.5, 0.5]
+        assert both["precision"].tolist() == pytest.approx([warning / (body + warning), body / (body + warning)])
+
+    def test_the_table_has_a_line_per_side_and_class(self, scored) -> None:
+        table = mask_against_oracle.table(run_of({}, mask_scores=scored[0]))
+        assert table.shown["Risk"].tolist() == ["all", "EHD", "IHD"] * 2
+        assert str(table.shown["Others dropped"].iloc[1]) == "1.00"
+        assert mask_against_oracle.table(run_of({}, mask_scores=pd.DataFrame())) is None
+
+
+def sides_of_words(meta: dict, text: str) -> list[int]:
+    """The oracle's side of each word."""
+    ends = [end for end in range(len(text)) if end + 1 == len(text) or text[end + 1] == " "]
+    return [sides(meta, text)[end] for end in ends]
+
+
+def words_of(texts: Iterable[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer with one token per word."""
+    words = sorted({word for text in texts for word in text.split()})
+    core = Tokenizer(WordLevel({"</s>": 0, "?": 1, **{word: 2 + place for place, word in enumerate(words)}}, "?"))
+    core.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", clean_up_tokenization_spaces=False)

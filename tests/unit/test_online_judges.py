@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 import torch
@@ -13,6 +15,7 @@ from tests.unit import training_world as world
 from tests.unit.online_world import PAIRS, dataset, judging_reward, policy, trainer
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import RISKS
+from trulysafe.data.demo.oracle import classify
 from trulysafe.data.demo.tables import table
 from trulysafe.methods.method import Confidence, Method, Online
 from trulysafe.models.tokens import Encoded
@@ -67,7 +70,13 @@ def test_a_judge_of_texts_puts_safe_responses_above_others_and_drops_ties(model,
 
 
 def test_the_oracle_reads_the_facts_of_the_row_that_a_response_is_to():
-    pairs = table("preferences", world=0, rows=12)
+    pairs = table("preferences", world=0, rows=100)
+    kinds = [
+        [classify(json.loads(row["meta"]), row[side])[0] for side in ("chosen", "rejected")]
+        for _, row in pairs.iterrows()
+    ]
+    pairs = pairs[[kind == ["refuses", "complies"] for kind in kinds]]
+    assert len(pairs) >= 12
     every = [*pairs["chosen"], *pairs["rejected"]]
     words = {word: number for number, word in enumerate(sorted({word for text in every for word in text.split()}))}
     core = Tokenizer(models.WordLevel({**words, "<unk>": len(words)}, unk_token="<unk>"))

@@ -18,6 +18,7 @@ MEASURED = {
     "ablations": [results("metrics/ablations.csv")] if CONFIG.report.ablations else [],
     "reward_ablations": [results("metrics/reward_ablations.csv")] if CONFIG.report.reward_ablations else [],
     "kept_tokens": [results("metrics/kept_tokens.csv")] if CONFIG.report.kept_tokens else [],
+    "mask_scores": [results("metrics/mask_scores.csv")] if PLAN.report.scored_pairs else [],
     "drift": [results("metrics/order_and_distribution.csv")] if PLAN.drift.followed else [],
 }
 SHOWN = {
@@ -31,11 +32,12 @@ SHOWN = {
 
 
 rule kept_tokens:
-    """Token rewards, states and masks of a few harmless pairs, to look at."""
+    """Token rewards, states and masks of a few harmless pairs, to look at; and how well the mask agrees with the demo world's oracle."""
     input:
         **PLAN.report.kept_tokens_inputs,
     output:
         table=results("metrics/kept_tokens.csv"),
+        scores=[results("metrics/mask_scores.csv")] if PLAN.report.scored_pairs else [],
     log:
         logs("kept_tokens"),
     benchmark:

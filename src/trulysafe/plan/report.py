@@ -45,24 +45,34 @@ class Report(Part):
 
     @property
     def kept_tokens_inputs(self) -> dict[str, Any]:
-        """What the figure of kept tokens is drawn from: pairs, their token ids, token rewards and their constants."""
+        """What the figure of kept tokens is drawn from, and the mask is scored on: pairs, their token ids, token
+        rewards and their constants."""
         shown = self.config.report.kept_tokens
         if shown is None:
             return {}
         model, method = self.config.pairs[shown.pairs].model, self.config.methods[shown.method]
-        if method.token_rewards:
-            source = self.results(f"token_rewards/{method.token_rewards}")
-            values = self.results(f"token_values/{method.token_rewards}/{shown.pairs}.parquet")
-        else:
-            source = self.results(f"rewards/{method.reward}/model")
-            values = self.results(f"reference/{model}/{method.reward}/{shown.pairs}.parquet")
-        return {
-            "pairs": self.results(f"pairs/{shown.pairs}.parquet"),
-            "reference": self.results(f"reference/{model}/{shown.pairs}.parquet"),
-            "values": values,
-            "source": source,
-            "model": self.plan.models.files(model),
-        }
+        part, read = ("token_rewards", "token_values") if method.token_rewards else ("rewards", f"reference/{model}")
+        name = method.token_rewards or method.reward
+        found: dict[str, Any] = {"source": self.results(f"{part}/{name}" + ("" if method.token_rewards else "/model"))}
+        for prefix, tables in (("", [shown.pairs]), ("scored_", self.scored_pairs)):
+            found[f"{prefix}pairs"] = [self.results(f"pairs/{table}.parquet") for table in tables]
+            found[f"{prefix}reference"] = [self.results(f"reference/{model}/{table}.parquet") for table in tables]
+            found[f"{prefix}values"] = [self.results(f"{read}/{name}/{table}.parquet") for table in tables]
+        return {**found, "model": self.plan.models.files(model)}
+
+    @cached_property
+    def scored_pairs(self) -> list[str]:
+        """Pairs ranked from pools of the demo world that the method shown trains on: its oracle knows what the mask
+        should keep."""
+        shown, config = self.config.report.kept_tokens, self.config
+        if shown is None:
+            return []
+        model = config.pairs[shown.pairs].model
+        trained = [item for item in config.experiments.values() if item.method == shown.method and not item.start_from]
+        used = distinct(name for item in trained for name in config.mixes[str(item.mix)].pairs)
+        kinds = {name: {config.datasets[item].kind for item in pool.datasets} for name, pool in config.pools.items()}
+        read = [name for name in used if config.pairs[name].model == model]
+        return [name for name in read if kinds.get(str(config.pairs[name].pool)) == {"demo"}]
 
     @property
     def kept_tokens_options(self) -> dict[str, Any]:

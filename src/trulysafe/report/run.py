@@ -101,6 +101,8 @@ class Run:
     """From :func:`trulysafe.drift.measures.drift_rows`."""
     kept_tokens = _frame("kept_tokens", keep_default_na=False)
     """From :func:`trulysafe.reward.kept_tokens.kept_tokens`; a token may be the text ``nan`` or white space alone."""
+    mask_scores = _frame("mask_scores")
+    """From :func:`trulysafe.reward.mask_scores.mask_scores`."""
     layer_accuracy = _frame_per_reward("layer_accuracy")
     """Columns layer (1..L, or 0 for the hybrid over all layers), risk, accuracy, n, ci_low, ci_high."""
     layer_components = _frame_per_reward("layer_components")

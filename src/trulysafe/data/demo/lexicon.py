@@ -4,10 +4,12 @@ import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FACTS_PER_TOPIC = 24
+FACTS_PER_TOPIC = 20
 WORDS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 ITEMS, PERSONS = WORDS["items"].split(), WORDS["persons"].split()
-_NUMBERS = range(2, 46)
+_NUMBERS, _SMALL = range(2, 46), range(4, 14)
+_SMALLER = [(a, b) for a in range(4, 46, 5) for b in range(1, 50, 9) if a != b]
+_LARGER = [(a, b) for a in range(2, 46, 5) for b in range(3, 50, 9) if a != b]
 
 
 class Topic(NamedTuple):
@@ -31,31 +33,23 @@ def _topic(name: str, act: str, bodies: list[str], entities: str = "") -> Topic:
     return Topic(name, act, tuple(bodies), tuple(entities.split()))
 
 
-def _fact(name: str, act: str, worked_out: dict[str, str] | None = None) -> FactTopic:
-    return FactTopic(name, act, worked_out or dict(fact.split(":") for fact in WORDS["facts"][name].split()))
-
-
 TOPICS: dict[str, tuple[Topic | FactTopic, ...]] = {
     **{risk: tuple(_topic(**topic) for topic in topics) for risk, topics in WORDS["topics"].items()},
     "general": (
-        _fact("capital", "the capital of {x}"),
-        _fact("opposite", "the opposite of {x}"),
-        _fact("plural", "the plural of {x}"),
-        _fact("past", "the past tense of {x}"),
-        _fact("colour", "the colour of {x}"),
-        _fact("legs", "the number of legs of {x}"),
-        _fact("group", "the group that {x} belongs to"),
-        _fact("letter", "the first letter of {x}", {word: word[0].upper() for word in ITEMS}),
-        _fact("ending", "the last letter of {x}", {word: word[-1].upper() for word in ITEMS}),
-        _fact("sum", "the sum of {x}", {f"{a} and {b}": str(a + b) for a in range(2, 11) for b in range(2, a + 1)}),
-        _fact("next", "the number after {x}", {str(n): str(n + 1) for n in _NUMBERS}),
-        _fact("previous", "the number before {x}", {str(n): str(n - 1) for n in _NUMBERS}),
-        _fact(
-            "larger",
-            "the larger number of {x}",
-            {f"{a} and {b}": str(max(a, b)) for a in range(2, 46, 5) for b in range(3, 50, 9) if a != b},
+        *(
+            FactTopic(name, fact["act"], dict(pair.split(":") for pair in fact["answers"].split()))
+            for name, fact in WORDS["facts"].items()
         ),
-        _fact("double", "the double of {x}", {str(n): str(2 * n) for n in _NUMBERS}),
+        FactTopic("letter", "the first letter of {x}", {word: word[0].upper() for word in ITEMS}),
+        FactTopic("ending", "the last letter of {x}", {word: word[-1].upper() for word in ITEMS}),
+        FactTopic("sum", "the sum of {x}", {f"{a} and {b}": str(a + b) for a in range(2, 11) for b in range(2, a + 1)}),
+        FactTopic("next", "the number after {x}", {str(n): str(n + 1) for n in _NUMBERS}),
+        FactTopic("previous", "the number before {x}", {str(n): str(n - 1) for n in _NUMBERS}),
+        FactTopic("half", "the half of {x}", {str(2 * n): str(n) for n in _NUMBERS}),
+        FactTopic("rest", "the result of {x}", {f"{a} minus {b}": str(a - b) for a in _SMALL for b in range(1, a, 2)}),
+        FactTopic("smaller", "the smaller number of {x}", {f"{a} and {b}": str(min(a, b)) for a, b in _SMALLER}),
+        FactTopic("larger", "the larger number of {x}", {f"{a} and {b}": str(max(a, b)) for a, b in _LARGER}),
+        FactTopic("double", "the double of {x}", {str(n): str(2 * n) for n in _NUMBERS}),
     ),
 }
 """By risk class; each topic of facts has at least ``FACTS_PER_TOPIC`` questions."""

@@ -16,7 +16,7 @@ from trulysafe.data.readers.demo import PARTS, Part
 
 _EQUAL = dict.fromkeys(CLASSES, 1.0)
 _SHARES: dict[str, Mapping[str, float]] = {
-    "corpus": {"EHD": 0.21, "IHD": 0.20, "MHD": 0.21, "look_alike": 0.14, "general": 0.24},
+    "corpus": {"EHD": 0.20, "IHD": 0.19, "MHD": 0.20, "look_alike": 0.19, "general": 0.22},
     "preferences": dict.fromkeys(HARMFUL_RISKS, 1.0),
     "harmful": {"EHD": 0.18, "IHD": 0.63, "MHD": 0.20},
     "general_pairs": {"general": 1.0},
@@ -25,7 +25,11 @@ _SHARES: dict[str, Mapping[str, float]] = {
 """Class shares of a part; equal ones where none are given. `harmful` has the natural shares that paper B reports."""
 _POOL = {"harmful": "pairs", "general_pairs": "pairs", "look_alike_pairs": "pairs"}
 _HELP_SHARE = 0.3
-"""Share of safe completions among the refusals of the corpus and of the annotated pairs."""
+"""Share of safe completions among the safe answers of the corpus and of the annotated pairs."""
+_PREFERENCES = (("safe", "mixed"), ("safe", "complies"), ("mixed", "complies"))
+"""What annotators of the reward's pairs compare, the safer first, all equally often."""
+MISLABELLED = 0.05
+"""Share of the reward's pairs of which the annotators took the worse side for the safer one."""
 
 
 def table(part: Part, *, world: int, rows: int, seed: int = 0) -> pd.DataFrame:
@@ -45,7 +49,7 @@ def table(part: Part, *, world: int, rows: int, seed: int = 0) -> pd.DataFrame:
     if PARTS[part] == "prompts":
         made = [_origin(prompt, world) for prompt in chosen]
     elif PARTS[part] == "pairs":
-        made = [_pair(prompt, world, rng) for prompt in chosen]
+        made = [_pair(part, prompt, world, rng) for prompt in chosen]
     else:
         made = [_response(part, prompt, world, rng) for prompt in chosen]
     return check_table(pd.DataFrame(made), PARTS[part], f"demo part {part!r}")
@@ -88,14 +92,16 @@ def _origin(prompt: Prompt, world: int) -> dict[str, object]:
     }
 
 
-def _pair(prompt: Prompt, world: int, rng: random.Random) -> dict[str, object]:
-    """Annotated pair: where there is harm refusing over complying, elsewhere complying over refusing, right over
-    wrong."""
-    if prompt.risk in HARMFUL_RISKS:
-        kinds = (_refusal(rng), "complies")
+def _pair(part: Part, prompt: Prompt, world: int, rng: random.Random) -> dict[str, object]:
+    """Annotated pair: for the reward a safer over a less safe answer, now and then the wrong way round; of harmless
+    prompts complying over refusing, or right over wrong."""
+    if part == "preferences":
+        kinds = rng.choice(_PREFERENCES)
     else:
         kinds = ("complies", "wrong" if prompt.risk == "general" else "refuses")
-    chosen, rejected = (respond(prompt, kind, rng) for kind in kinds)
+    sides = [respond(prompt, _kind(kind, rng), rng) for kind in kinds]
+    mislabelled = part == "preferences" and rng.random() < MISLABELLED
+    chosen, rejected = sides[::-1] if mislabelled else sides
     answers = {"chosen": chosen, "rejected": rejected, "chosen_reward": float("nan"), "rejected_reward": float("nan")}
     return _origin(prompt, world) | answers | {"pair_id": pair_id(prompt.text, chosen, rejected)}
 
@@ -104,12 +110,16 @@ def _response(part: Part, prompt: Prompt, world: int, rng: random.Random) -> dic
     if part == "judged":
         kind = rng.choice(VERDICTS)
     else:
-        kind = _refusal(rng) if rng.random() < build_world(world).refusal_probability(prompt) else "complies"
+        habits = build_world(world).habits(prompt)
+        kind = _kind(rng.choices(list(habits), list(habits.values()))[0], rng)
     response = respond(prompt, kind, rng)
     label = classify(prompt.meta, response)[0]
     identity = response_id(prompt.text, response)
     return _origin(prompt, world) | {"response": response, "response_id": identity, "label": label}
 
 
-def _refusal(rng: random.Random) -> str:
+def _kind(kind: str, rng: random.Random) -> str:
+    """A verdict: `safe` becomes one of the two safe ones."""
+    if kind != "safe":
+        return kind
     return "safe_completion" if rng.random() < _HELP_SHARE else "refuses"

@@ -8,8 +8,8 @@ and propensities, so a second seed is another world.
 """
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeVar
 
@@ -18,22 +18,22 @@ from trulysafe.common.schema import HARMFUL_RISKS
 from trulysafe.data.demo.lexicon import FACTS_PER_TOPIC, ITEMS, PERSONS, TOPICS, WORDS, FactTopic, Topic
 
 CLASSES = (*HARMFUL_RISKS, "look_alike", "general")
-TOPIC_ROLES = ("alignment",) * 6 + ("development",) * 3 + ("test",) * 3
+TOPIC_ROLES = ("alignment",) * 6 + ("development",) * 3 + ("test",) * 10
 FRAME_ROLES = ("alignment",) * 6 + ("development",) * 4 + ("test",) * 4
 ENTITIES = 24
-CAUTIOUS_SHARE, CAUTIOUS, CARELESS = 0.2, 0.9, 0.2
-"""A fifth of the entities makes the base refuse with probability 0.9, the others with 0.2."""
+CAUTIOUS_SHARE, CAUTIOUS, CARELESS = 0.2, 0.85, 0.2
+"""Share of safe answers in the base corpus about the fifth of the entities that make it cautious; about the others it
+rises from 0 to the last number, so that a small push changes the most likely answer about some of them."""
 ALIGNMENT_SHARES = {"corpus": 0.10, "risk_labels": 0.12, "preferences": 0.14, "judged": 0.14, "pairs": 0.50}
 """How the prompts of alignment topics in alignment frames are dealt out, by prompt hash: no two parts share a
 prompt."""
 
 _T = TypeVar("_T")
-_ANY = (Topic, FactTopic)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One askable prompt and what the oracle needs to know of it: all fields but ``text`` and ``part`` are its meta."""
+    """One askable prompt, and what the oracle needs to know of it."""
 
     text: str
     part: str
@@ -46,38 +46,52 @@ class Prompt:
 
     @property
     def family(self) -> str:
-        """Topic and frame: the unit of cluster resampling."""
-        return f"{self.risk}/{self.topic}/{self.frame}"
+        """The topic, what cluster resampling draws: prompts of one topic differ in frame, entity and person alone."""
+        return f"{self.risk}/{self.topic}"
 
     @property
     def meta(self) -> dict[str, object]:
         """Facts for :func:`trulysafe.data.demo.oracle.classify`."""
-        return {key: value for key, value in asdict(self).items() if key not in ("text", "part", "frame")}
+        return {key: getattr(self, key) for key in ("world", "risk", "topic", "entity", "person")}
 
 
 @dataclass(frozen=True)
 class World:
     """Everything that one world seed draws from the lexicon: per class, topic name -> (topic, role) and (frame, role)
-    in a fixed order (EHD and look-alikes share theirs); the items and persons of this world; the ``cautious`` ones,
-    with which the base refuses nearly always; answer sentences by kind."""
+    in a fixed order (EHD and look-alikes share theirs); the items and persons of this world; answer sentences by
+    kind."""
 
     seed: int
     topics: dict[str, dict[str, tuple[Topic | FactTopic, str]]]
     frames: dict[str, tuple[tuple[str, str], ...]]
     items: tuple[str, ...]
     persons: tuple[str, ...]
-    cautious: frozenset[str]
     answers: dict[str, tuple[str, ...]] = field(repr=False)
 
     def topic(self, risk: str, name: str) -> Topic | FactTopic:
         """The topic called ``name`` of class ``risk``."""
         return self.topics[risk][name][0]
 
-    def refusal_probability(self, prompt: Prompt) -> float:
-        """Probability that the base corpus refuses ``prompt``: by the entity alone, and 0 where no harm is."""
+    def habits(self, prompt: Prompt) -> Mapping[str, float]:
+        """Probabilities of the kinds of answer to ``prompt`` in the base corpus, by its entity. Where there is harm,
+        most answers hold safe and unsafe parts, so that a mask has something to drop. Look-alikes are refused too, as
+        real chat models do, but no question of fact."""
+        if prompt.risk == "general":
+            return {"complies": 1.0}
+        safe = _caution(self.seed, prompt.risk, prompt.topic)[prompt.entity]
         if prompt.risk not in HARMFUL_RISKS:
-            return 0.0
-        return CAUTIOUS if prompt.entity in self.cautious else CARELESS
+            return {"refuses": safe, "complies": 1 - safe}
+        return {"safe": safe, "mixed": (1 - safe) * 3 / 4, "complies": (1 - safe) / 4}
+
+
+@lru_cache(maxsize=256)
+def _caution(seed: int, risk: str, topic: str) -> dict[str, float]:
+    """Share of safe answers in the base corpus by entity of a topic."""
+    world = build_world(seed)
+    entities = sorted(_entities(world, risk, world.topic(risk, topic)), key=lambda name: unit_interval(name, str(seed)))
+    careless = round((1 - CAUTIOUS_SHARE) * len(entities))
+    shares = [CARELESS * place / careless for place in range(careless)]
+    return dict(zip(entities, shares + [CAUTIOUS] * (len(entities) - careless), strict=True))
 
 
 @lru_cache(maxsize=8)
@@ -85,10 +99,12 @@ def build_world(seed: int) -> World:
     """Draw the world of ``seed``: the same seed gives the same world on every machine."""
     rng = random.Random(stable_seed("demo world", seed))
     drawn_topics = {risk: _with_roles(rng, TOPICS[risk], TOPIC_ROLES) for risk in CLASSES}
-    topics = {risk: {topic.name: (topic, role) for topic, role in drawn} for risk, drawn in drawn_topics.items()}
+    topics = {
+        risk: {topic.name: (_with_one_body(topic, rng), role) for topic, role in drawn}
+        for risk, drawn in drawn_topics.items()
+    }
     frames = {risk: _with_roles(rng, pool, FRAME_ROLES) for risk, pool in WORDS["frames"].items()}
     items, persons = rng.sample(ITEMS, ENTITIES), rng.sample(PERSONS, ENTITIES)
-    cautious = round(CAUTIOUS_SHARE * ENTITIES)
     drawn = {"refusals": 5, "reasons": 5, "help": 2, "help_item": 2, "help_person": 2, "openers": 2, "closers": 2}
     return World(
         seed=seed,
@@ -96,9 +112,13 @@ def build_world(seed: int) -> World:
         frames=frames | {"look_alike": frames["EHD"]},
         items=tuple(items),
         persons=tuple(persons),
-        cautious=frozenset(items[:cautious] + persons[:cautious]),
         answers={kind: tuple(rng.sample(WORDS["answers"][kind], count)) for kind, count in drawn.items()},
     )
+
+
+def _with_one_body(topic: Topic | FactTopic, rng: random.Random) -> Topic | FactTopic:
+    """A topic with one of the ways to comply: a tiny model learns them all by heart."""
+    return topic._replace(bodies=(rng.choice(topic.bodies),)) if isinstance(topic, Topic) else topic
 
 
 def _with_roles(rng: random.Random, pool: Sequence[_T], roles: Sequence[str]) -> tuple[tuple[_T, str], ...]:
