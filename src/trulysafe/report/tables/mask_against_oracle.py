@@ -1,5 +1,7 @@
 """What a mask keeps of the demo world's re-ranked pairs, against what its oracle says it should."""
 
+import pandas as pd
+
 from trulysafe.report.run import Run
 from trulysafe.report.table import Cell, Table
 
@@ -24,5 +26,5 @@ def table(run: Run) -> Table | None:
     if rows.empty:
         return None
     counts = rows[["side", "risk", "responses", "tokens"]].rename(columns=str.capitalize)
-    shown = counts.assign(**{title: [Cell(value) for value in rows[column]] for column, title in SHARES.items()})
-    return Table(rows, shown, CAPTION)
+    shares = rows[list(SHARES)].map(Cell).rename(columns=SHARES)
+    return Table(rows, pd.concat([counts, shares], axis=1), CAPTION)
