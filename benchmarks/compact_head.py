@@ -12,7 +12,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
-from trulysafe.trainers.step import token_log_probs
+from trulysafe.trainers.forward import token_log_probs
 
 ROWS, LENGTH, RESPONSE, ROUNDS = 32, 44, range(18, 36), 15
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.unit.report_world import BENCHMARKS, run_of, texts, verdict_table
+from tests.unit.small_configuration import refused
 from trulysafe.common.errors import UserError
 from trulysafe.config.load import load, without_removed
 from trulysafe.evaluate.contrasts import METRICS, ablation_rows, contrast_rows
@@ -56,10 +57,9 @@ def test_outcomes_that_no_benchmark_measures_are_left_out(verdicts: pd.DataFrame
     assert set(found["metric"]) == {"safe", "over_refusal"}
 
 
-def test_an_unknown_arm_is_refused(verdicts: pd.DataFrame) -> None:
-    wrong = {"one": {"choice": "First", "arm": "arm_9", "default": "arm_0"}}
-    with pytest.raises(UserError, match="Did you mean 'arm_2'"):
-        ablation_rows(verdicts, wrong, BENCHMARKS)
+def test_an_unknown_arm_is_refused_at_load() -> None:
+    wrong = {"one": {"choice": "First", "arm": "dpo_9", "default": "base"}}
+    assert any("'dpo_9' is not accepted. Did you mean 'dpo'" in line for line in refused({"report.ablations": wrong}))
 
 
 def test_text_has_a_line_per_ablation_and_stars_only_for_corrected_primary_ones(rows: pd.DataFrame) -> None:

@@ -8,14 +8,14 @@ from snakemake_interface_common.exceptions import WorkflowError
 from tests.workflow.project import SMALL
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
+from trulysafe.plan.profile import read_profile
 from trulysafe.tools.cluster_check import __main__ as check
-from trulysafe.tools.cluster_check import jobs, slurm
+from trulysafe.tools.cluster_check import slurm
 from trulysafe.tools.cluster_check.__main__ import folders
-from trulysafe.tools.cluster_check.jobs import asked_for, flags, refusal, submissions
-from trulysafe.tools.cluster_check.profile import read_profile, unknown_keys
-from trulysafe.tools.cluster_check.slurm import Partition, minutes, preemption, read_partitions
+from trulysafe.tools.cluster_check.findings import unknown_keys
+from trulysafe.tools.cluster_check.slurm import Partition, asked_for, flags, minutes, preemption, read_partitions
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.work import Work
+from trulysafe.tools.cost.work import Job, Work
 
 
 @pytest.mark.parametrize(
@@ -145,10 +145,10 @@ def test_set_resources_go_before_what_a_rule_asks(tmp_path):
 
 
 def test_set_resources_of_a_rule_without_a_job_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "refusal", lambda profile, values, there: None)
+    monkeypatch.setattr(slurm, "refusal", lambda profile, values, there: None)
     profile = profile_of(tmp_path, "set-resources: {train: {runtime: 60}, fit_token_rewards: {runtime: 5}}")
     asked = asked_for(profile, raw_configuration([SMALL]))
-    found = [str(finding) for finding in submissions(profile, asked, {}) if finding.state != "ok"]
+    found = [str(finding) for finding in slurm.submissions(profile, asked, {}) if finding.state != "ok"]
     assert found == [
         "note  jobs           set-resources of fit_token_rewards: not asked about, give CONFIG=config/mine.yaml"
     ]
@@ -202,12 +202,12 @@ def test_partitions_against_the_site_block(tmp_path, monkeypatch, site, said):
 
 def test_partitions_that_are_chosen_by_limits(tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "command", sinfo)
+    (tmp_path / "partitions.yaml").write_text("partitions: {gpu: {max_runtime: 1440}}")
     profile = profile_of(tmp_path, "slurm-partition-config: partitions.yaml")
     says = [finding.says for finding in slurm.partitions(profile, read_partitions())]
     assert says == [
         f"{key}: none, slurm-partition-config chooses by limits" for key in ("slurm_partition", "gpu_partition")
     ]
-    (tmp_path / "partitions.yaml").write_text("partitions: {gpu: {max_runtime: 1440}}")
     assert flags(profile, {"runtime": 60})[0] == "gpu"
 
 
@@ -226,7 +226,9 @@ def test_keys_that_nothing_reads(tmp_path):
 def found_on_disk(monkeypatch, cache, room=None):
     raw = raw_configuration([SMALL]) | {"scenario": "not_begun", "cache": cache}
     if room:
-        monkeypatch.setattr(check, "needed", lambda work: room)
+        rules = {"results": "sample", "cache": "prefetch_model"}
+        jobs = [Job(rule=rules[place], disk=size * 1e9) for place, size in room.items()]
+        monkeypatch.setattr(Work, "jobs", lambda work: jobs)
     return {finding.what: finding for finding in folders(Work(raw, Assumptions()))}
 
 
@@ -262,7 +264,7 @@ def test_a_cache_that_jobs_could_not_use(monkeypatch):
 def test_jobs_that_would_never_run(tmp_path, extra, values, said):
     short = {"short": Partition("up", "1:00:00", 256, (), frozenset())}
     asked = {"slurm_partition": "short", "runtime": 60, "slurm_extra": extra, **values}
-    assert refusal(profile_of(tmp_path, "retries: 1"), asked, short).startswith(said)
+    assert slurm.refusal(profile_of(tmp_path, "retries: 1"), asked, short).startswith(said)
 
 
 ONE = {"slurm_partition": "gpu", "slurm_account": "mine, other", "runtime": 60, "mem_mb": 4000}
@@ -313,7 +315,7 @@ def test_what_the_plugin_refuses_is_refused_here(tmp_path):
             with pytest.raises(WorkflowError, match="option is not allowed in the 'slurm_extra' parameter"):
                 flags(profile, {"slurm_extra": f"--exclusive {written}x"})
     for values in ({"gres": "gpu a100"}, {"mpi": "srun"}, {"mpi": "srun", "tasks": 1}, {"nodes": "2"}):
-        assert refusal(profile, values, {}).startswith("Snakemake would not submit it: ")
+        assert slurm.refusal(profile, values, {}).startswith("Snakemake would not submit it: ")
 
 
 LIMITS = """partitions:

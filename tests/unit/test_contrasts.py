@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.few_verdicts import AXES, table, value
 from tests.unit.report_world import BENCHMARKS, verdict_table
+from tests.unit.small_configuration import refused
 from trulysafe.common.errors import UserError
 from trulysafe.evaluate.contrasts import contrast_rows
 from trulysafe.evaluate.metrics import POOLED, metric_rows
@@ -83,22 +84,23 @@ def test_a_class_can_be_chosen_and_the_last_steps_are_compared() -> None:
     assert (row["step_a"], row["step_b"], row["n"]) == (20, 40, 120)
 
 
+@pytest.mark.parametrize(("key", "value"), [("risk", "look_alike"), ("a", "arm_9")])
+def test_contrasts_without_common_prompts_are_named(key: str, value: str) -> None:
+    with pytest.raises(UserError, match="share no judged prompt"):
+        contrast_rows(verdict_table(arms=2), [contrast(a="arm_1", b="arm_0") | {key: value}], BENCHMARKS)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"a": "arm_9"}, "key 'a': 'arm_9'.*arm_0"),
-        ({"metric": "safety"}, "key 'metric': 'safety'.*safe"),
-        ({"risk": "look_alike"}, "share no judged prompt"),
+        ({"a": "arm_9"}, "report.contrasts.c.a: 'arm_9' is not accepted. Accepted: base"),
+        ({"metric": "safety"}, "report.contrasts.c.metric: 'safety' is not accepted. Did you mean 'safe'?"),
+        ({"metric": None}, "report.contrasts.c.metric: "),
     ],
 )
-def test_bad_contrasts_are_named(changes: dict, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        contrast_rows(verdict_table(arms=2), [contrast(a="arm_1", b="arm_0") | changes], BENCHMARKS)
-
-
-def test_contrast_without_a_key() -> None:
-    with pytest.raises(UserError, match="'metric' is missing"):
-        contrast_rows(verdict_table(arms=2), [{"name": "c", "a": "arm_0", "b": "arm_1"}], BENCHMARKS)
+def test_bad_contrasts_are_refused_at_load(changes: dict, message: str) -> None:
+    stanza = {key: value for key, value in ({"a": "dpo", "b": "base", "metric": "safe"} | changes).items() if value}
+    assert any(line.startswith(message) for line in refused({"report.contrasts": {"c": stanza}}))
 
 
 def test_no_contrasts_is_an_empty_table() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from trulysafe.common.errors import UserError
 from trulysafe.methods.controls import random_control, row_generators, shuffled_control, shuffled_rewards
 from trulysafe.methods.masks import hysteresis_state, keep_eos, message_mask, with_minimum_share
+from trulysafe.methods.method import Method
 
 
 @st.composite
@@ -168,7 +169,7 @@ def test_shuffling_over_responses_leaves_nothing_of_the_order():
 
 def test_bad_input():
     draw = torch.Generator()
-    with pytest.raises(UserError, match="Did you mean 'pairs'"):
-        shuffled_rewards(torch.zeros(2), torch.zeros(2), "pair", draw)
+    with pytest.raises(UserError, match=r"confidence\.shuffle: 'pair' is not accepted\. Did you mean 'pairs'"):
+        Method(confidence={"kind": "label", "per_pair": True, "shuffle": "pair"})
     with pytest.raises(UserError, match=r"\[pairs\]"):
         shuffled_rewards(torch.zeros(2), torch.zeros(3), "pairs", draw)

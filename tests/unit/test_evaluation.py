@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.few_verdicts import AXES, table, value
 from tests.unit.report_world import BENCHMARKS, verdict_table
+from tests.unit.small_configuration import refused
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.evaluate.metrics import POOLED, metric_rows
@@ -145,14 +146,18 @@ def test_order_of_rows_does_not_matter() -> None:
     [
         ({"verdict": "refused"}, AXES, "row 0, column 'verdict'.*Did you mean 'refuses'"),
         ({"benchmark": "harms"}, AXES, "row 0, column 'benchmark'.*'harm'"),
-        ({}, {**AXES, "harm": {"axis": "safe"}}, "benchmarks.harm.axis: 'safe'.*safety"),
-        ({}, {**AXES, "harm": {"axis": "safety", "purpose": "dev"}}, "benchmarks.harm.purpose"),
         ({"prompt_id": "same", "benchmark": "harm"}, AXES, "row 1 repeats an earlier one"),
     ],
 )
 def test_bad_verdicts_are_named(change: dict, axes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         metric_rows(five_each().assign(**change), axes, "id")
+
+
+@pytest.mark.parametrize(("key", "value", "meant"), [("axis", "safe", "safety"), ("purpose", "dev", "development")])
+def test_bad_benchmarks_are_refused_at_load(key: str, value: str, meant: str) -> None:
+    (said,) = refused({f"benchmarks.harmful.{key}": value})
+    assert said.startswith(f"benchmarks.harmful.{key}: {value!r} is not accepted. Did you mean {meant!r}?")
 
 
 def test_no_verdicts_is_an_error() -> None:

@@ -10,7 +10,6 @@ from trulysafe.workflow.fingerprint import closure, fingerprint
 SCRIPTS = sorted(Path(__file__).parents[2].joinpath("workflow", "scripts").glob("*.py"))
 HELPERS = {
     "_own_files": ("csv", "hub", "json", "jsonl", "parquet"),
-    "_general": ("alpaca", "dolly", "lima"),
     "_xstest": ("xstest", "xstest_completions", "xstest_pairs"),
     "_pku_saferlhf": ("pku_saferlhf", "pku_saferlhf_prompts", "pku_saferlhf_responses"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy as np
@@ -9,7 +10,6 @@ import pandas as pd
 import pytest
 
 from tests.unit.few_verdicts import AXES, table
-from trulysafe.common.schema import meta_of
 from trulysafe.data.demo.oracle import respond
 from trulysafe.data.demo.tables import table as demo_table
 from trulysafe.data.demo.world import prompts
@@ -55,12 +55,12 @@ def test_one_judge_and_one_outcome() -> None:
 
 def test_general_prompts_of_the_demo_carry_the_answer_that_the_oracle_accepts() -> None:
     general = demo_table("test", world=0, rows=400).query("risk == 'general'")
-    answers = [meta_of({"meta": meta})["answer"] for meta in general["meta"]]
+    answers = [json.loads(meta)["answer"] for meta in general["meta"]]
     said = general.assign(response=[f"The answer is {answer}." for answer in answers])
     for judge in (oracle, keywords):
         assert judge.judge(said, judge.Options())["correct"].all()
     harmful = demo_table("test", world=0, rows=400).query("risk != 'general'")
-    assert not any("answer" in meta_of({"meta": meta}) for meta in harmful["meta"])
+    assert not any("answer" in json.loads(meta) for meta in harmful["meta"])
 
 
 def test_the_keyword_judge_agrees_with_the_oracle_except_where_the_question_holds_the_answer() -> None:

@@ -35,7 +35,7 @@ def test_a_local_model_answers_in_batches_as_one_by_one(tmp_path, model_folder):
     kept = client(LocalModel(spec, batch_size=3), tmp_path / "a")
     assert kept.ask(requests(*texts)) == batched
     assert kept.counts == {"from_cache": 4}
-    assert kept.backend._loaded is None  # nothing missing, nothing loaded
+    assert "_loaded" not in vars(kept.backend)  # nothing missing, nothing loaded
 
 
 def test_a_local_model_of_other_weights_is_asked_again(tmp_path, model_folder):

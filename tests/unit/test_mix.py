@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.small_configuration import refused
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id
 from trulysafe.common.schema import HARMFUL_RISKS, check_table
@@ -142,19 +143,30 @@ BAD = {
         ["`others.general`", "80 available"],
     ),
     "a total larger than the data": ({"rule": "random", "total": 321}, ["EHD/IHD/MHD asked, 320 available"]),
+    "ratios without general pairs": ({"rule": "ratio", "ratios": {"EHD": 0.1}}, ["`others.general` is missing"]),
+}
+BAD_STANZAS = {
     "an unknown rule": ({"rule": "quotas"}, ["Did you mean 'quota'"]),
-    "an unknown class": ({"rule": "quota", "quotas": {"EDH": 1}}, ["`quotas`", "Did you mean 'EHD'"]),
+    "an unknown class": ({"rule": "quota", "quotas": {"EDH": 1}}, [".quotas", "Did you mean 'EHD'"]),
     "a harmless class among the quotas": ({"rule": "quota", "quotas": {"general": 1}}, ["Accepted: EHD, IHD, MHD"]),
     "a harmful class among the others": (
         {"rule": "random", "total": 1, "others": {"EHD": 1}},
-        ["`others`", "Accepted: look_alike, general, other"],
+        [".others", "Accepted: look_alike, general, other"],
     ),
-    "a negative number": ({"rule": "quota", "quotas": {"EHD": -1}}, ["negative"]),
-    "a quota rule without quotas": ({"rule": "quota"}, ["`quotas` is missing"]),
-    "a random rule without total": ({"rule": "random", "quotas": {"EHD": 1}}, ["`total` (0 or more) is missing"]),
-    "ratios without general pairs": ({"rule": "ratio", "ratios": {"EHD": 0.1}}, ["`others.general` is missing"]),
-    "no table": ({"rule": "random", "total": 0, "pairs": {}}, ["no pair table"]),
+    "a negative number": ({"rule": "quota", "quotas": {"EHD": -1}}, ["-1 is not accepted. Accepted: a number, 0 or"]),
+    "a quota rule without quotas": ({"rule": "quota"}, [".quotas: missing"]),
+    "a random rule without total": ({"rule": "random", "quotas": {"EHD": 1}}, [".total: missing"]),
+    "no table": ({"rule": "random", "total": 0, "pairs": []}, [".pairs: List should have at least 1 item"]),
+    "more flipped than there are": ({"rule": "random", "total": 1, "flip": 1.5}, ["Accepted: a number, 1 or less"]),
 }
+
+
+@pytest.mark.parametrize("case", BAD_STANZAS)
+def test_mixes_that_no_rule_draws_are_refused_at_load(case):
+    stanza, expected = BAD_STANZAS[case]
+    said = "\n".join(refused({"mixes.random": {"pairs": ["reranked", "harmless"], **stanza}}))
+    assert said.startswith("mixes.random")
+    assert not [text for text in expected if text not in said]
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -199,5 +211,3 @@ def test_which_pairs_are_flipped_depends_on_the_draw_alone():
     flipped = [set(mix[(mix["draw"] == seed) & mix["flipped"]]["pair_id"]) for seed in (1, 2)]
     assert flipped[0] != flipped[1]
     check_table(mix, "mix", "test")
-    with pytest.raises(UserError, match="a share from 0 to 1"):
-        draw(TABLES, **(options | {"flip": 1.5}))

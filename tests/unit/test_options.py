@@ -18,7 +18,7 @@ from transformers.trainer_utils import SchedulerType
 
 from tests.unit.small_configuration import SMALL, changed, refused
 from trulysafe.common.errors import UserError
-from trulysafe.common.options import Axis, ContrastMetric
+from trulysafe.common.vocabulary import Axis, ContrastMetric
 from trulysafe.config.load import load
 from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.tables.optimisation import SCHEDULES, Lora, Schedule, ScheduleOptions

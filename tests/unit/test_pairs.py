@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from trulysafe.common.errors import UserError
+from tests.unit.small_configuration import refused
 from trulysafe.common.ids import prompt_id, response_id
 from trulysafe.pairs.build import drop_table, rerank, within_length, without_endpoint, without_unusable
 
@@ -124,9 +124,8 @@ def test_pairs_carry_the_rewards_that_ranked_them():
             assert pair["chosen_reward"] == EIGHT[pair["chosen"]] > EIGHT[pair["rejected"]] == pair["rejected_reward"]
 
 
-def test_unknown_rule_is_refused():
-    with pytest.raises(UserError, match="Did you mean 'best_worst'"):
-        rerank(POOL, "best_wurst")
+def test_unknown_rule_is_refused_at_load():
+    assert any("Did you mean 'best_worst'" in line for line in refused({"pairs.reranked.rule": "best_wurst"}))
 
 
 def annotated(rows: list[tuple[str, str]]) -> pd.DataFrame:

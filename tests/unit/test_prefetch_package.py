@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trulysafe.common.errors import UserError
-from trulysafe.prefetch.package import fetch_file
+from trulysafe.prefetch.download import fetch_file
 
 CONTENT = b"GGUF and weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

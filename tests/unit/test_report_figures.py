@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,7 +24,7 @@ from trulysafe.report.figures.plane import plane
 from trulysafe.report.figures.reward_accuracy import panel_risks, reward_accuracy
 from trulysafe.report.figures.sweep import _apart, sweep
 from trulysafe.report.figures.training import training_curves
-from trulysafe.report.style import _SETTINGS, arm_looks
+from trulysafe.report.style import arm_looks
 from trulysafe.report.summary import summary
 from trulysafe.report.tables.main import main_rows
 
@@ -71,7 +72,7 @@ def test_labels_are_text_in_every_figure(
         found = {text.lstrip("\N{ZERO WIDTH SPACE}") for text in seen[name]}
         assert len(found & set(LABELS.values())) == shown[name], name
     assert not [text for text in drawings["plane"].figure.findobj(Text) if text.get_parse_math()]
-    assert "no installed font has" in caplog.text or "Noto Sans CJK SC" in _SETTINGS["font.family"]
+    assert "no installed font has" in caplog.text or "Noto Sans CJK SC" in mpl.rcParams["font.family"]
 
 
 def test_plane_needs_both_axes(metrics: pd.DataFrame) -> None:

@@ -8,15 +8,21 @@ import pandas as pd
 import pytest
 
 from tests.unit.report_world import PUBLISHED, layer_tables, run_of, texts
+from tests.unit.small_configuration import changed
 from trulysafe.common.errors import UserError
+from trulysafe.config.load import load
+from trulysafe.plan.checks import check_inputs
+from trulysafe.plan.plan import Plan
 from trulysafe.report.table import NOT_RUN
-from trulysafe.report.tables import calibration
+from trulysafe.report.tables import calibration, published
 from trulysafe.report.tables.divergence import divergence_rows
 from trulysafe.report.tables.published import published_rows, read_published, shown
 
+NOTHING = pd.DataFrame(columns=["model", "method", "benchmark", "value", "ci_low", "ci_high", "n"])
+
 
 def test_published_table_shows_last_version_and_spread() -> None:
-    rows = published_rows(PUBLISHED).set_index(["model", "benchmark", "method"])
+    rows = published_rows(PUBLISHED, NOTHING).set_index(["model", "benchmark", "method"])
     cell = rows.loc[("LLaMA3-8B-Instruct", "WildChat-selected", "FDC+ADPO (14k)")]
     assert (cell["paper"], cell["lowest"], cell["highest"], cell["version"], cell["versions"]) == (
         0.935,
@@ -31,22 +37,40 @@ def test_published_table_shows_last_version_and_spread() -> None:
     assert len(text) == 128
 
 
-def test_published_table_takes_our_runs() -> None:
-    ours = pd.DataFrame(
-        {
-            "model": ["Qwen2-7B-Instruct"],
-            "method": ["Base"],
-            "benchmark": ["MMLU"],
-            "value": [0.5],
-            "ci_low": [0.4],
-            "ci_high": [0.6],
-            "n": [100],
-        }
-    )
-    text = texts(shown(published_rows(PUBLISHED, ours)))
-    assert text.loc[text["Ours"] != NOT_RUN, ["Benchmark", "Ours"]].to_numpy().tolist() == [
-        ["MMLU", "0.5000 [0.4000, 0.6000]"]
+def test_our_arms_stand_beside_the_papers_where_the_configuration_calls_them_the_same() -> None:
+    measured_here = [
+        {"experiment": "base", "benchmark": "quiz", "judge": judge, "metric": "helpful", "value": value}
+        for judge, value in (("acc", 0.3), ("acc_norm", 0.5))
     ]
+    rows = pd.DataFrame(measured_here).assign(seed=-1, risk="all", step=0, ci_low=0.4, ci_high=0.6, n=100)
+    others = [rows.assign(experiment="arm1"), rows.assign(risk="general"), rows.assign(seed=0)]
+    run = run_of(metrics=pd.concat([rows, rows.assign(benchmark="other"), *others]), published=PUBLISHED)
+    found = published.table(run)
+    assert found is not None
+    assert set(texts(found.shown)["Ours"]) == {NOT_RUN}
+    run.published_names = {
+        "arms": {"base": {"model": "Qwen2-7B-Instruct", "method": "Base"}},
+        "benchmarks": {"quiz": {"published": "MMLU", "judge": "acc_norm"}},
+    }
+    found = published.table(run)
+    assert found is not None
+    text = texts(found.shown)
+    ours = text.loc[text["Ours"] != NOT_RUN, ["Model", "Method", "Benchmark", "Ours"]]
+    assert ours.to_numpy().tolist() == [["Qwen2-7B-Instruct", "Base", "MMLU", "0.5000 [0.4000, 0.6000]"]]
+
+
+def test_names_that_the_paper_has_not_are_refused_at_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PUBLISHED.parents[1])
+    arm = {"model": "LLaMA3-8B", "method": "DPO (20k)"}
+    raw = changed({"experiments.base.published": arm, "benchmarks.harmful.published": "BeaverTail"})
+    with pytest.raises(UserError) as caught:
+        check_inputs(load(raw))
+    said = str(caught.value)
+    assert "experiments.base.published.model: 'LLaMA3-8B' is not accepted. Did you mean 'LLaMA3-8B-Instruct'?" in said
+    assert "benchmarks.harmful.published: 'BeaverTail' is not accepted. Did you mean 'BeaverTails-30k-test'?" in said
+    assert "method" not in said
+    raw = changed({"experiments.base.published": arm | {"model": "LLaMA3-8B-Instruct"}})
+    assert Plan(load(raw)).report.published_names["arms"]["base"]["method"] == "DPO (20k)"
 
 
 def test_published_divergence_has_all_layers() -> None:
@@ -77,7 +101,7 @@ def test_a_published_score_stands_beside_the_same_models_here() -> None:
 
 def test_missing_published_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"equilibrate_main_results\.csv: file not found"):
-        published_rows(tmp_path)
+        published_rows(tmp_path, NOTHING)
     (tmp_path / "some.csv").write_text("paper,table\n")
     with pytest.raises(UserError, match="column 'model' is missing"):
         read_published(tmp_path, "some.csv")

@@ -13,8 +13,16 @@ from tests.unit.report_world import texts, verdict_table
 from trulysafe.config.load import load
 from trulysafe.evaluate.metrics import metric_rows
 from trulysafe.plan.plan import Plan
-from trulysafe.report.cost import read_costs
-from trulysafe.report.round_cost import ArmWork, PairJob, pair_job_rows, read_work, whole_ratios, whole_rows, whole_text
+from trulysafe.report.cost import (
+    ArmWork,
+    PairJob,
+    pair_job_rows,
+    read_costs,
+    read_work,
+    whole_ratios,
+    whole_rows,
+    whole_text,
+)
 from trulysafe.trainers.step_cost import COST_FILE
 from trulysafe.workflow.provenance import manifest_path
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trulysafe.common.errors import UserError
+from trulysafe.methods.method import Mask
 from trulysafe.reward.token_scale import TokenScale, fit_scale, implicit, load_scale, prefix_form, save_scales
 
 values = st.lists(st.floats(-50, 50), min_size=1, max_size=20)
@@ -51,12 +52,12 @@ def test_constants_are_stored_by_form(tmp_path: Path) -> None:
 
 
 def test_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"'differences'.*Did you mean 'difference'"):
-        prefix_form([1.0], "differences")
+    with pytest.raises(UserError, match=r"mask\.form: 'differences'.*Did you mean 'difference'"):
+        Mask(rule="hysteresis", form="differences")
     for bad in ([], [[]], [[1.0, float("nan")]], [[float("inf")]]):
         with pytest.raises(UserError, match="empty or not finite"):
             fit_scale(bad, "level")
-    with pytest.raises(UserError, match="2 log-probabilities of the policy"):
+    with pytest.raises(ValueError, match="zip"):
         implicit([-1.0, -2.0], [-1.0])
     with pytest.raises(UserError, match="not the constants"):
         load_scale(tmp_path / "missing.json", "level")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.unit import tiny
 from tests.unit import training_world as world
@@ -68,6 +68,31 @@ def test_estimates_fall_with_what_saves_memory():
     assert _estimate(lora=LORA).total - _estimate(lora=LORA).activations == 2 * weights + 16 * adapter
     assert _estimate(gradient_checkpointing=False).activations == 32 * 34 * 4096 * 2 * 8 * 512
     assert _estimate("zero3", 8).activations == full.activations // 8
+
+
+@pytest.mark.parametrize(
+    ("dtype", "modules"), [("float32", None), ("bfloat16", "all-linear"), ("bfloat16", ["v_proj"])]
+)
+def test_activations_are_what_a_forward_keeps_for_the_way_back_and_not_more(dtype, modules):
+    shape = {"vocab_size": 64, "hidden_size": 128, "intermediate_size": 342, "num_attention_heads": 4}
+    lora, tokens, kept = {"r": 2, "target_modules": modules} if modules else None, 64, {}
+    for layers in (1, 3):
+        model = LlamaForCausalLM(LlamaConfig(**shape, num_hidden_layers=layers)).to(getattr(torch, dtype))
+        if lora:
+            model = get_peft_model(model, LoraConfig(**lora)).get_base_model()
+        weights, seen = {item.data_ptr() for item in model.parameters()}, {}
+
+        def keep(tensor, weights=weights, seen=seen):
+            if tensor.untyped_storage().data_ptr() not in weights:
+                seen[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no other takes its place
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model.model(input_ids=torch.arange(tokens)[None], use_cache=False)
+        kept[layers] = sum(tensor.untyped_storage().nbytes() for tensor in seen.values())
+    options = world.TRAINING | {"lora": lora, "batch_size": 1, "gradient_checkpointing": False, "bf16": False}
+    estimated = limits.estimate(model.config, dtype, options, Launch(), tokens // 2).activations / 3
+    assert 0.75 < estimated / ((kept[3] - kept[1]) / 2) <= 1
 
 
 def test_the_plan_estimates_what_a_training_is_held_to():

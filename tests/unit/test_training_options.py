@@ -7,10 +7,13 @@ import torch
 from safetensors.torch import load_file
 
 from tests.unit import training_world as world
+from tests.unit.small_configuration import changed
 from trulysafe.config.launch import Launch
+from trulysafe.config.load import load
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode
+from trulysafe.plan.plan import Plan
 from trulysafe.train import run as runs
 from trulysafe.train.jobs import train_run
 
@@ -99,3 +102,14 @@ def test_tied_weights_are_saved_once(base, tmp_path):
     names = set(load_file(made.place / "policy" / "step2" / "model.safetensors"))
     assert "transformer.wte.weight" in names
     assert "lm_head.weight" not in names
+
+
+def test_threads_of_a_training_are_those_asked_for_and_tiny_models_train_side_by_side():
+    def threads(**changes):
+        plan = Plan(load(changed(changes)))
+        return {plan.train.threads(job) for job in plan.policies.trained}
+
+    assert threads() == {1}
+    assert threads(**{"models.tiny.size": "1b"}) == {2}
+    assert threads(**{"models.tiny.size": "1b", "training.threads": 1}) == {1}
+    assert threads(**{"training.threads": 4}) == {4}

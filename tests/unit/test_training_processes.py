@@ -180,11 +180,12 @@ def test_ktos_reference_point_is_of_both_processes(base, tmp_path):
 
 PARENT = """
 import sys
+from pathlib import Path
 sys.path.insert(0, {root!r})
 from datasets import load_from_disk
 from trulysafe.train.jobs import train_run
-from trulysafe.train.run import read_run
-train_run(read_run({folder!r}), lambda: load_from_disk({data!r}))
+from trulysafe.train.run import TrainingRun, stored
+train_run(TrainingRun(**stored(Path({folder!r}))), lambda: load_from_disk({data!r}))
 """
 
 

@@ -248,9 +248,10 @@ import os, signal, sys
 sys.path.insert(0, {root!r})
 from tests.unit import training_world as world
 from trulysafe.train import run as runs
+from pathlib import Path
 from trulysafe.trainers import preference
 from trulysafe.train.jobs import train_run
-from trulysafe.train.run import read_run
+from trulysafe.train.run import TrainingRun, stored
 original = preference.mark_complete
 def mark(path):
     if path.name == "checkpoint-4":
@@ -258,7 +259,7 @@ def mark(path):
     original(path)
 preference.mark_complete = mark
 runs._arguments = world.seldom_logged(runs._arguments)
-run = read_run({folder!r})
+run = TrainingRun(**stored(Path({folder!r})))
 train_run(run, lambda: world.dataset(dict(run.model)))
 """
 

@@ -10,7 +10,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
 from tests.unit import tiny
-from trulysafe.trainers.step import token_log_probs
+from trulysafe.trainers.forward import token_log_probs
 
 
 def test_version_is_the_one_the_override_was_written_for():

@@ -13,7 +13,7 @@ from datasets import load_from_disk
 
 from trulysafe.common.errors import UserError
 from trulysafe.train.resume import STOP_FILE
-from trulysafe.train.run import DATA, read_run, train_policy
+from trulysafe.train.run import DATA, TrainingRun, stored, train_policy
 
 
 def _stop_once(place: Path, data: Any) -> None:
@@ -21,7 +21,7 @@ def _stop_once(place: Path, data: Any) -> None:
     if not (place / STOP_FILE).exists():
         return
     try:
-        train_policy(read_run(place), data)
+        train_policy(TrainingRun(**stored(place)), data)
     except UserError as stopped:
         assert "Told to stop at step 1 of" in str(stopped), stopped  # noqa: PT017
     dist.barrier()
@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
         print("run", name, flush=True)
         try:
             _stop_once(folder / name, data)
-            train_policy(read_run(folder / name), data)
+            train_policy(TrainingRun(**stored(folder / name)), data)
         except BaseException:
             traceback.print_exc()
             os._exit(1)

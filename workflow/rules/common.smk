@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
@@ -14,6 +15,7 @@ from trulysafe.prefetch import hub as prefetch
 from trulysafe.config.load import load
 from trulysafe.plan.plan import Plan
 from trulysafe.common.errors import UserError
+from trulysafe.common.vocabulary import Pooling
 from trulysafe.workflow.fingerprint import fingerprint
 from trulysafe.plan.resources import Site, requests
 
@@ -111,7 +113,7 @@ wildcard_constraints:
     source="|".join(CONFIG.token_rewards) or "-",
     shard=r"\d+",
     shards=r"\d+",
-    pooling="eos|mean|mean_all",
+    pooling="|".join(get_args(Pooling)),
     policy="|".join(PLAN.policies.named) or "-",
     start="|".join([*CONFIG.models, *PLAN.policies.named]),
 

@@ -26,6 +26,7 @@ SHOWN = {
     "sweeps": {name: options(sweep) for name, sweep in CONFIG.report.sweeps.items()},
     "calibration": PLAN.report.calibration,
     "published": "resources/published" if CONFIG.report.published else None,
+    "published_names": PLAN.report.published_names,
     "labelled_pools": PLAN.label.pools,
 }
 

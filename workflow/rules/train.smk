@@ -63,8 +63,7 @@ rule train:
         job="|".join(PLAN.policies.trained) or "-",
     conda:
         "../../envs/trulysafe.yaml"
-    # on a CPU tiny models train side by side, others one after another, which spares memory
-    threads: lambda wildcards: 1 if PLAN.models.size(PLAN.policies.model(wildcards.job)) == "tiny" else 2
+    threads: lambda wildcards: PLAN.train.threads(wildcards.job)
     resources:
         **needs(
             "train",

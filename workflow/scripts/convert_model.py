@@ -4,9 +4,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from trulysafe.models.gguf import convert
-from trulysafe.prefetch.download import check
+from trulysafe.prefetch.download import check, fetch_file
 from trulysafe.prefetch.hub import model_file
-from trulysafe.prefetch.package import fetch_file
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run, TemporaryDirectory() as folder:

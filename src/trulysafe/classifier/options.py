@@ -16,12 +16,10 @@ Strength = Annotated[float, Field(gt=0)]
 class FitOptions(Options):
     """How a text classifier is chosen and tested."""
 
-    features: list[Features] = Field(
-        [*FEATURE_SETS], min_length=1, description="Feature sets to choose from; the first is the baseline."
-    )
-    strengths: list[Strength] = Field(
-        [*STRENGTHS], min_length=1, description="Inverse penalties (scikit-learn's `C`) to choose from."
-    )
+    features: list[Features] = Field([*FEATURE_SETS], min_length=1)
+    """Feature sets to choose from; the first is the baseline."""
+    strengths: list[Strength] = Field([*STRENGTHS], min_length=1)
+    """Inverse penalties (scikit-learn's `C`) to choose from."""
     test_share: TestShare = TEST_SHARE
 
     def of_fit(self) -> dict[str, Any]:

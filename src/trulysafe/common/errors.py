@@ -27,19 +27,14 @@ def refusal(heading: str, problems: Iterable[object]) -> UserError:
 
 
 def choices(value: object, accepted: Iterable[object]) -> str:
-    """Everything that would have been accepted in place of a value, the nearest first, as sentences after a space."""
-    names = [str(item) for item in accepted]
-    near = _nearest(str(value), names)
-    hint = f" Did you mean {near!r}?" if near else ""
-    return f"{hint} Accepted: {', '.join(names) if names else '(nothing is defined)'}."
-
-
-def _nearest(value: str, names: Iterable[str]) -> str | None:
-    """The name most likely meant, whatever its case: the shortest that begins with the value, or one spelt like it."""
+    """Everything that would have been accepted in place of a value, as sentences after a space; first what was most
+    likely meant, whatever its case: the shortest name that begins with the value, or one spelt like it."""
+    names, given = [str(item) for item in accepted], str(value).lower()
     spelt = {name.lower(): name for name in names}
-    begun = sorted((name for name in spelt if value and name.startswith(value.lower())), key=len)
-    near = begun or get_close_matches(value.lower(), spelt, n=1)
-    return spelt[near[0]] if near else None
+    begun = sorted((name for name in spelt if given and name.startswith(given)), key=len)
+    near = begun or get_close_matches(given, spelt, n=1)
+    hint = f" Did you mean {spelt[near[0]]!r}?" if near else ""
+    return f"{hint} Accepted: {', '.join(names) if names else '(nothing is defined)'}."
 
 
 def disk_is_full(said: BaseException | str | None) -> bool:

@@ -17,15 +17,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import (
-    Field,
-    GetJsonSchemaHandler,
-    SerializeAsAny,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+import pydantic
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 from pydantic_core import CoreSchema
 
 from trulysafe.common.errors import UserError, choices, not_accepted
@@ -102,12 +95,11 @@ class OfKind(TableOfKinds):
     """Keys beside ``options`` that not every kind reads; a kind's ``Options`` says whether it does."""
 
     kind: str = Field(description="Kind.")
-    options: SerializeAsAny[Options] = Field(
-        default_factory=Options, validate_default=True, description="Options of the kind."
-    )
+    options: SerializeAsAny[Options] = Field(default_factory=Options, validate_default=True)
+    """Options of the kind."""
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: pydantic.GetJsonSchemaHandler) -> dict[str, Any]:
         """What editors are told: the kinds of the room, and the options of each."""
         made = handler.resolve_ref_schema(handler(schema))
         made["properties"]["kind"]["enum"] = list(cls.KINDS.names)
@@ -129,7 +121,7 @@ class OfKind(TableOfKinds):
 
     @field_validator("options", mode="plain")
     @classmethod
-    def _of_the_kind(cls, given: Any, info: ValidationInfo) -> Options:
+    def _of_the_kind(cls, given: Any, info: pydantic.ValidationInfo) -> Options:
         kind = info.data.get("kind")  # absent where it was refused itself
         if kind is None or isinstance(given, cls.KINDS.options_class(kind)):
             return given if isinstance(given, Options) else Options()

@@ -8,26 +8,15 @@ every start.
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
-from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
+import pydantic
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, WrapValidator, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from trulysafe.common.errors import UserError, choices
 from trulysafe.common.option_errors import again, error_at, explain, value_error
+from trulysafe.common.vocabulary import FixedRole
 
 
 def _no_flag(given: Any) -> Any:
@@ -49,27 +38,6 @@ Whole = Annotated[int, Field(ge=0), NO_FLAG]
 Count = Annotated[int, Field(ge=1), NO_FLAG]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 """Checksum of a file."""
-
-FixedRole = Literal["corpus", "labeller", "reward", "pairs", "judge", "evaluation"]
-Role = Literal[FixedRole, "split"]
-HarmfulRisk = Literal["EHD", "IHD", "MHD"]
-HarmlessRisk = Literal["look_alike", "general", "other"]
-Risk = Literal[HarmfulRisk, HarmlessRisk]
-Axis = Literal["safety", "over_refusal", "helpfulness"]
-"""What a good answer to a prompt is."""
-ContrastMetric = Literal[
-    "safe", "complies", "mixed", "over_refusal", "not_complying", "helpful", "malformed", "cut_off", "truly_safe"
-]
-Purpose = Literal["test", "development"]
-Pooling = Literal["eos", "mean", "mean_all"]
-"""Position(s) of a response whose hidden state is read."""
-PairRule = Literal["best_worst", "top_k_bottom_k", "best_vs_random"]
-MixRule = Literal["quota", "random", "ratio"]
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-"""Precision of weights; `auto` is bfloat16 where the processor computes in it, float32 elsewhere."""
-CutOff = Literal["judge", "malformed"]
-"""What an answer is that the token limit cut off: judged as it stands, or malformed."""
-Size = Literal["tiny", "1b", "8b", "13b", "70b"]
 
 
 def _compiles(pattern: str) -> str:
@@ -97,25 +65,23 @@ Shares = Annotated[dict[FixedRole, Share], AfterValidator(_sum_to_a_share)]
 
 
 class Table(BaseModel):
-    """A group of keys; unknown keys are errors, as are numbers that are not finite."""
+    """A group of keys; unknown keys are errors, as are numbers that are not finite. A key's description stands in its
+    field, or where it is longer as a text below it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _unknown_keys_are_told_the_known(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _unknown_keys_are_told_the_known(cls, given: Any, handler: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
         try:
             return handler(_with_text_keys(given))
         except ValidationError as error:
-            raise again(map(cls._with_known_keys, error.errors())) from None
-
-    @classmethod
-    def _with_known_keys(cls, item: ErrorDetails) -> ErrorDetails:
-        if item["type"] != "extra_forbidden" or len(item["loc"]) > 1:
-            return item
-        known = sorted(field.alias or key for key, field in cls.model_fields.items())
-        said = f"unknown key.{choices(item['loc'][0], known)} config/README.md explains them."
-        return {**item, "ctx": {"said": said}}
+            known = sorted(field.alias or key for key, field in cls.model_fields.items())
+            for item in (found := error.errors()):
+                if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
+                    said = f"unknown key.{choices(item['loc'][0], known)} config/README.md explains them."
+                    item["ctx"] = {"said": said}
+            raise again(found) from None
 
 
 def _with_text_keys(given: Any, under: str = "") -> Any:
@@ -205,10 +171,12 @@ class PartOf:
 
     table: type[Table]
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: pydantic.GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: pydantic.GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         """What editors are told: the keys of the table."""
         return handler(self.table.__pydantic_core_schema__)
 
@@ -221,7 +189,7 @@ class PartOf:
         return given
 
 
-def _without_its_tag(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+def _without_its_tag(given: Any, handler: pydantic.ValidatorFunctionWrapHandler) -> Any:
     try:
         return handler(given)
     except ValidationError as error:

@@ -1,7 +1,5 @@
 """The written schemas of the tables that pass between stages, and the one reader and writer for them."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trulysafe.common.errors import UserError
-from trulysafe.common.options import HarmfulRisk, Risk
+from trulysafe.common.vocabulary import HarmfulRisk, Risk
 
 UNPARSED = "unparsed"
 """Risk class of a prompt whose labeller gave no answer that could be read; no mix draws it."""
@@ -25,53 +23,41 @@ REFERENCE = "(reference)"
 VERDICTS = ("complies", "safe_completion", "refuses", "mixed", "malformed")
 """The five classes that every answer falls into (five classes keep a collapsed model from counting as safe)."""
 
-_TEXT, _INT, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-_ORIGIN = {"risk": _TEXT, "family": _TEXT, "source": _TEXT, "meta": _TEXT}
+_TEXT, _INT = pa.string(), pa.int64()
+_TYPES: dict[str, pa.DataType] = {
+    **dict.fromkeys("seed step sample tokens draw n".split(), _INT),
+    **dict.fromkeys("chosen_reward rejected_reward value stderr ci_low ci_high".split(), pa.float64()),
+    **dict.fromkeys("finished flipped correct cut_off".split(), pa.bool_()),
+}
+"""Types of columns, in whatever table they stand; all others are texts."""
 _DEFAULTS: dict[str, Any] = {
     "meta": "{}", **dict.fromkeys(("risk", "family", "source", "label"), ""), "flipped": False, "cut_off": False
 }  # fmt: skip
-_POLICY = {"experiment": _TEXT, "seed": _INT, "step": _INT}
-
-SCHEMAS: dict[str, dict[str, pa.DataType]] = {
+_ORIGIN, _POLICY = " risk family source meta", "experiment seed step "
+_COLUMNS = {
     # one row per prompt; family is the resampling unit (topic or template), meta is a JSON object
-    "prompts": {"prompt_id": _TEXT, "prompt": _TEXT, **_ORIGIN},
+    "prompts": "prompt_id prompt" + _ORIGIN,
     # one row per given response; label is the human or released label of the response ("" if none)
-    "responses": {
-        "prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "label": _TEXT, **_ORIGIN,
-    },
+    "responses": "prompt_id response_id prompt response label" + _ORIGIN,
     # one row per sampled response; finished is false where the token limit cut it off
-    "samples": {
-        "prompt_id": _TEXT, "response_id": _TEXT, "prompt": _TEXT, "response": _TEXT, "sample": _INT,
-        "finished": _FLAG, "tokens": _INT, **_ORIGIN,
-    },
+    "samples": "prompt_id response_id prompt response sample finished tokens" + _ORIGIN,
     # one row per preference pair; rewards are calibrated, NaN where nothing scored the pair
-    "pairs": {
-        "pair_id": _TEXT, "prompt_id": _TEXT, "prompt": _TEXT, "chosen": _TEXT, "rejected": _TEXT,
-        "chosen_reward": _REAL, "rejected_reward": _REAL, **_ORIGIN,
-    },
+    "pairs": "pair_id prompt_id prompt chosen rejected chosen_reward rejected_reward" + _ORIGIN,
     # one row per prompt of a labelled set: which role of the split may see it
-    "split": {"prompt_id": _TEXT, "group_id": _TEXT, "role": _TEXT},
+    "split": "prompt_id group_id role",
     # one row per drawn pair; draw is the seed of the draw, flipped is true where the label is to be turned round on
     # purpose
-    "mix": {"draw": _INT, "pair_id": _TEXT, "risk": _TEXT, "pairs": _TEXT, "flipped": _FLAG},
+    "mix": "draw pair_id risk pairs flipped",
     # one row per answer of a policy to a benchmark prompt
-    "answers": {
-        **_POLICY, "benchmark": _TEXT, "prompt_id": _TEXT, "prompt": _TEXT, "response": _TEXT,
-        "finished": _FLAG, "tokens": _INT, **_ORIGIN,
-    },
+    "answers": _POLICY + "benchmark prompt_id prompt response finished tokens" + _ORIGIN,
     # one row per answer and judge; correct is null where the judge does not check answers; cut_off is true where the
     # token limit ended the answer
-    "verdicts": {
-        **_POLICY, "benchmark": _TEXT, "judge": _TEXT, "prompt_id": _TEXT, "risk": _TEXT, "family": _TEXT,
-        "verdict": _TEXT, "correct": _FLAG, "cut_off": _FLAG,
-    },
+    "verdicts": _POLICY + "benchmark judge prompt_id risk family verdict correct cut_off",
     # one row per measured number
-    "metrics": {
-        "experiment": _TEXT, "policy": _TEXT, "seed": _INT, "step": _INT, "benchmark": _TEXT, "risk": _TEXT,
-        "judge": _TEXT, "metric": _TEXT, "value": _REAL, "n": _INT, "stderr": _REAL, "ci_low": _REAL,
-        "ci_high": _REAL, "provenance_id": _TEXT,
-    },
-}  # fmt: skip
+    "metrics": "experiment policy seed step benchmark risk judge metric value n stderr ci_low ci_high provenance_id",
+}
+SCHEMAS = {kind: {name: _TYPES.get(name, _TEXT) for name in names.split()} for kind, names in _COLUMNS.items()}
+"""Kind of table -> its columns, in order, with their types."""
 
 
 def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
@@ -82,7 +68,9 @@ def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
     frame = frame.assign(**absent)
     if missing := [column for column in schema if column not in frame]:
         has = f"a {kind} table has {', '.join(schema)}. Found: {', '.join(map(str, frame.columns))}."
-        raise UserError(f"{where}: column {missing[0]!r} is missing; {has}")
+        raise UserError(
+            f"{where}: column {missing[0]!r} is missing; {has} Delete the file and rerun the rule that makes it."
+        )
     for column, column_type in schema.items():
         nulls = frame[column].isna()
         if column_type in (_TEXT, _INT) and nulls.any():
@@ -109,8 +97,3 @@ def read_table(path: Path | str, kind: str) -> pd.DataFrame:
         do = "Delete it and rerun the rule that makes it."
         raise UserError(f"{path}: not a readable Parquet file ({error}). {do}") from error
     return check_table(frame, kind, str(path))
-
-
-def meta_of(row: Mapping[str, object]) -> dict:
-    """Decode the JSON object in a row's ``meta`` column."""
-    return json.loads(str(row["meta"]))

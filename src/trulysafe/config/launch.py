@@ -6,7 +6,7 @@ trains on the same micro-batches whatever the number of processes.
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.option_errors import error_at
@@ -18,26 +18,21 @@ class Launch(PublicTable):
 
     WHERE: ClassVar = "training"
 
-    engine: Literal["single", "ddp", "zero2", "zero3"] = Field(
-        "single",
-        description="What trains one policy: `single` is the job's own process, `ddp`, `zero2` and `zero3` "
-        "(DeepSpeed) are processes started by `torchrun`. Changing it reruns nothing.",
-    )
-    processes: Count = Field(
-        1,
-        description="Processes of one training run over all nodes together, one for each GPU; `batch_size` must be a "
-        "multiple. Changing it reruns nothing.",
-    )
-    nodes: Count = Field(
-        1,
-        description="Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. "
-        "Changing it reruns nothing.",
-    )
-    checkpoint_steps: Whole = Field(
-        0,
-        description="Optimiser steps between checkpoints under `results/<scenario>/checkpoints/`, from which a failed "
-        "job goes on; 0 saves one only when the job is told to stop (SIGTERM). Changing it reruns nothing.",
-    )
+    engine: Literal["single", "ddp", "zero2", "zero3"] = "single"
+    """What trains one policy: `single` is the job's own process, `ddp`, `zero2` and `zero3` (DeepSpeed) are processes
+    started by `torchrun`. Changing it reruns nothing."""
+    processes: Count = 1
+    """Processes of one training run over all nodes together, one for each GPU; `batch_size` must be a multiple.
+    Changing it reruns nothing."""
+    nodes: Count = 1
+    """Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. Changing it
+    reruns nothing."""
+    threads: Count | None = None
+    """Processor threads of a training job on a CPU; without it 1 for tiny models, 2 for others. With 1, jobs train side
+    by side and need the memory of both. Changing it reruns nothing."""
+    checkpoint_steps: Whole = 0
+    """Optimiser steps between checkpoints under `results/<scenario>/checkpoints/`, from which a failed job goes on; 0
+    saves one only when the job is told to stop (SIGTERM). Changing it reruns nothing."""
 
     @model_validator(mode="after")
     def _processes_fit(self) -> Self:

@@ -1,13 +1,12 @@
 """What is wrong with a configuration whose keys are accepted: names, then experiments, then what contradicts itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import get_origin
 
 from pydantic import ValidationError
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.option_errors import explain
-from trulysafe.common.options import Table
 from trulysafe.config.order import experiments_read, reached, reads, round_problems
 from trulysafe.config.resolved import finetuned, method_of, training_of
 from trulysafe.config.tables.configuration import Configuration
@@ -49,17 +48,13 @@ def used_names(config: Configuration) -> Iterator[tuple[str, str, str, str]]:
     for part, tables in IN_REPORT.items():
         found += [(f"report.{part}.{name}", item, tables) for name, item in getattr(config.report, part).items()]
     for where, component, tables in found:
-        yield from ((where, *used) for used in _names_in(component, tables))
-
-
-def _names_in(component: Table, tables: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    for key in type(component).model_fields:
-        value = getattr(component, key)
-        if isinstance(value, PolicyOf):
-            yield f"{key}.experiment", value.experiment, "experiments"
-        elif key in tables:
-            names = [value] if isinstance(value, str) else value or ()
-            yield from ((key, name, tables[key]) for name in names)
+        for key in type(component).model_fields:
+            value = getattr(component, key)
+            if isinstance(value, PolicyOf):
+                yield where, f"{key}.experiment", value.experiment, "experiments"
+            elif key in tables:
+                names = [value] if isinstance(value, str) else value or ()
+                yield from ((where, key, name, tables[key]) for name in names)
 
 
 def experiment_problems(config: Configuration) -> Iterator[str]:
@@ -77,7 +72,9 @@ def experiment_problems(config: Configuration) -> Iterator[str]:
 def problems_between(config: Configuration) -> Iterator[UserError | str]:
     """What contradicts itself where methods and experiments are right in themselves."""
     yield from round_problems(config)
-    yield from _start_problems(config)
+    below = {name: {model.model} for name, model in finetuned(config).items()}
+    for name in (name for name in below if name in reached(below, name)):
+        yield f"models.{name}.model: it is fine-tuned from itself. Name a model that is given."
     for name in config.methods:
         yield from _reward_and_judge_problems(config, name)
         yield from _source_problems(config, name)
@@ -90,14 +87,6 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
             yield f"token_rewards.{name}.experiment: {source.experiment!r} {needed}."
     yield from _drift_problems(config)
     yield from _report_problems(config)
-
-
-def _start_problems(config: Configuration) -> Iterator[str]:
-    """Models that are fine-tuned from themselves, by way of others or not."""
-    below = {name: {model.model} for name, model in finetuned(config).items()}
-    for name in below:
-        if name in reached(below, name):
-            yield f"models.{name}.model: it is fine-tuned from itself. Name a model that is given."
 
 
 def _reward_and_judge_problems(config: Configuration, name: str) -> Iterator[UserError | str]:

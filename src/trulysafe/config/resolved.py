@@ -1,11 +1,24 @@
-"""What a configuration's tables come to: the method behind a stanza, the training options of an experiment."""
+"""What a configuration's tables come to: the method behind a stanza, the training options of an experiment, and which
+stage reads which data sets, as which kind of table, and in which role."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import FineTunedModel
 from trulysafe.config.tables.training import Experiment, Training
 from trulysafe.methods.method import Method
+
+STAGES = {
+    "labellers": ("prompts", "labeller"),
+    "pools": ("prompts", "pairs"),
+    "rewards": ("pairs", "reward"),
+    "token_rewards": ("pairs", "reward"),
+    "pairs": ("pairs", "pairs"),
+    "judges": ("responses", "judge"),
+    "benchmarks": ("prompts", "evaluation"),
+}
+"""Table of components -> kind of table that they read (``prompts``, ``responses`` or ``pairs``), and in which role."""
 
 
 def method_of(config: Configuration, name: str) -> Method:
@@ -44,3 +57,25 @@ def given_model(config: Configuration, name: str) -> Any:
     """Stanza of a model; of a fine-tuned one that of the model which its fine-tuning started from."""
     below = finetuned(config)
     return given_model(config, below[name].model) if name in below else config.models[name]
+
+
+class Use(NamedTuple):
+    """What one component reads: the key that names the data sets, their names, the kind of table, and the role."""
+
+    key: str
+    datasets: list[str]
+    kind: str
+    role: str
+
+
+def uses(config: Configuration) -> Iterator[Use]:
+    """Every place of a configuration that names data sets."""
+    for name, model in config.models.items():
+        if model.source in ("train", "finetune"):
+            yield Use(f"models.{name}.corpus", model.corpus, "responses", "corpus")
+    for table, (kind, role) in STAGES.items():
+        for name, component in getattr(config, table).items():
+            if table != "pairs" or component.source == "annotated":
+                yield Use(f"{table}.{name}.datasets", component.datasets, kind, role)
+    for name, benchmark in config.benchmarks.items():
+        yield Use(f"benchmarks.{name}.shots_from", benchmark.shots_from, "prompts", "evaluation")

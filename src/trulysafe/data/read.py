@@ -72,8 +72,13 @@ def validate(kind: str, given: Given) -> ReaderOptions:
     assert isinstance(options, ReaderOptions)
     if not isinstance(options, SourceOptions):
         return options
+    if options.from_hub and not options.repo:
+        do = "name the dataset on the hub, for example PKU-Alignment/PKU-SafeRLHF."
+        raise UserError(f"{where}: option `repo` is missing; {do}")
+    if options.from_hub and options.revision in ("", "main", "master"):
+        do = how_to_pin(options.repo, "dataset")
+        raise UserError(f"{where}: option `revision` must pin a commit or a tag, not a branch. {do}")
     if options.from_hub:
-        _check_pinned(where, options)
         return options
     files = files_of(options)
     first = next(rows_of(options), None)
@@ -82,15 +87,6 @@ def validate(kind: str, given: Given) -> ReaderOptions:
     with suppress(SkipRowError):  # of no use, but well-formed
         READERS.module(kind).fields(first, options)
     return options
-
-
-def _check_pinned(where: str, options: SourceOptions) -> None:
-    if not options.repo:
-        do = "name the dataset on the hub, for example PKU-Alignment/PKU-SafeRLHF."
-        raise UserError(f"{where}: option `repo` is missing; {do}")
-    if options.revision in ("", "main", "master"):
-        do = how_to_pin(options.repo, "dataset")
-        raise UserError(f"{where}: option `revision` must pin a commit or a tag, not a branch. {do}")
 
 
 def _read_rows(kind: str, options: SourceOptions, name: str) -> Loaded:

@@ -15,13 +15,14 @@ from datetime import date, time, timedelta
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 from uuid import UUID
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.prefetch.hub import dataset_folder
 
 BYTE_ORDER_MARK = "\ufeff"
+FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Row:
         if isinstance(value, int | float) and value == value and not isinstance(value, bool):
             value = str(value)
         if value is not None and not isinstance(value, str | float):
-            raise UserError(f"{self.where}: column {column!r} holds {type(value).__name__}, a text is needed.")
+            raise self._holds(column, value, "a text")
         if not isinstance(value, str) or not value.strip():
             raise UserError(f"{self.where}: column {column!r} is empty. Fill it or remove the row.")
         return value.strip()
@@ -54,10 +55,36 @@ class Row:
         no such column, or it holds bytes that are no text, a list or a mapping)."""
         value = plain(self.get(column), f"{self.where}: column {column!r}")
         if isinstance(value, list | dict):
-            raise UserError(f"{self.where}: column {column!r} holds a {type(value).__name__}, one value is needed.")
+            raise self._holds(column, value, "one value")
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+    def flag(self, column: str) -> bool:
+        """True or false, also as 1 or 0 or in words, as a CSV file holds them (UserError: anything else)."""
+        given = self.fact(column).lower()
+        if given not in FLAGS:
+            raise not_accepted(f"{self.where}: column {column!r}", self.values[column], FLAGS)
+        return FLAGS[given]
+
+    def listed(self, column: str) -> list[Any]:
+        """The list of a column, empty where the column is absent or empty (UserError: it holds anything else)."""
+        given = self.values.get(column) or []
+        if not isinstance(given, list):
+            raise self._holds(column, given, "a list")
+        return given
+
+    def parts(self, column: str) -> list[Self]:
+        """The objects of a column, one or a list of them, as rows (UserError: it holds anything else)."""
+        given = self.get(column)
+        listed = [given] if isinstance(given, Mapping) else given
+        if not isinstance(listed, list) or not listed or not all(isinstance(part, Mapping) for part in listed):
+            raise self._holds(column, given, "an object with columns of its own, or a list of them,")
+        return [type(self)(part, f"{self.where}, {column} {place}") for place, part in enumerate(listed, start=1)]
+
+    def _holds(self, column: str, value: Any, needed: str) -> UserError:
+        found = f"column {column!r} holds {type(value).__name__}, {needed} is needed"
+        return UserError(f"{self.where}: {found}. Mend or remove the row.")
 
     def optional(self, column: str) -> str:
         """Text of a column, or the empty text where the column is absent or empty."""
@@ -97,7 +124,10 @@ def file_rows(paths: list[Path], form: str = "") -> Iterator[Row]:
     """Rows of the files, in order; ``form`` overrules the format that a file's name ends in. UserError: a file is
     missing, has an unknown ending, holds a byte that is not UTF-8, or a row that cannot be parsed."""
     for path in paths:
-        yield from FORMATS[form or file_format(path)](path)
+        suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+        if (format_of := form or suffix.lstrip(".")) not in FORMATS:
+            raise not_accepted(str(path), path.suffix, [f".{name}" for name in FORMATS], do="Convert the file.")
+        yield from FORMATS[format_of](path)
 
 
 def hub_rows(
@@ -146,21 +176,13 @@ def _matches(folder: str, pattern: str) -> list[Path]:
     return [full] if full.is_file() else sorted(full.parent.glob(full.name))
 
 
-def file_format(path: Path) -> str:
-    """Format that the file's name ends in, ``.gz`` left out."""
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if suffix.lstrip(".") not in FORMATS:
-        raise not_accepted(str(path), path.suffix, [f".{name}" for name in FORMATS], do="Convert the file.")
-    return suffix.lstrip(".")
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             yield file  # type: ignore[misc]
     except FileNotFoundError as error:
-        raise UserError(f"{path}: file not found.") from error
+        raise UserError(f"{path}: file not found. Put it there, or mend the path.") from error
     except (OSError, EOFError) as error:
         raise UserError(f"{path}: cannot be read ({error}). Fetch the file again.") from error
 
@@ -187,20 +209,18 @@ def _jsonl(path: Path) -> Iterator[Row]:
         for number, content in enumerate(file, start=1):
             line = _decoded(path, content, number - 1, offset)
             offset += len(content)
-            if line.strip():
-                where = f"{path}: row {number}"
-                yield Row(_json_object(line, where), where)
-
-
-def _json_object(text: str, where: str) -> dict[str, Any]:
-    try:
-        value = _loaded(text)
-    except json.JSONDecodeError as error:
-        found = f"not valid JSON ({error.msg}, column {error.colno})"
-        raise UserError(f"{where}: {found}. One JSON object per line is needed.") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: a JSON object is needed, found {type(value).__name__}.")
-    return value
+            if not line.strip():
+                continue
+            where = f"{path}: row {number}"
+            try:
+                value = _loaded(line)
+            except json.JSONDecodeError as error:
+                found = f"not valid JSON ({error.msg}, column {error.colno})"
+                raise UserError(f"{where}: {found}. One JSON object per line is needed; mend it.") from error
+            if not isinstance(value, dict):
+                found = type(value).__name__
+                raise UserError(f"{where}: a JSON object is needed, found {found}. Mend or remove the line.")
+            yield Row(value, where)
 
 
 def _loaded(text: str) -> Any:
@@ -212,7 +232,7 @@ def _json(path: Path) -> Iterator[Row]:
     try:
         rows = _loaded(_whole(path))
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not valid JSON ({error.msg}, line {error.lineno}).") from error
+        raise UserError(f"{path}: not valid JSON ({error.msg}, line {error.lineno}). Mend it there.") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path}: a JSON list of objects is needed; use .jsonl for one object per line.")
     for number, values in enumerate(rows, start=1):
@@ -225,10 +245,13 @@ def _csv(path: Path) -> Iterator[Row]:
         for number, values in enumerate(reader, start=1):
             where = f"{path}: row {number}"
             if None in values or None in values.values():
-                raise UserError(f"{where} (line {reader.line_num}) has another number of fields than the header.")
+                raise UserError(
+                    f"{where} (line {reader.line_num}) has another number of fields than the header. "
+                    "Put fields that hold commas or line breaks into double quotes."
+                )
             yield Row(values, where)
     except csv.Error as error:
-        raise UserError(f"{path}: line {reader.line_num} is not valid CSV ({error}).") from error
+        raise UserError(f"{path}: line {reader.line_num} is not valid CSV ({error}). Mend it there.") from error
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -238,9 +261,9 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         table = pq.read_table(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path}: file not found.") from error
+        raise UserError(f"{path}: file not found. Put it there, or mend the path.") from error
     except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not a readable Parquet file ({error}).") from error
+        raise UserError(f"{path}: not a readable Parquet file ({error}). Fetch or write it again.") from error
     try:
         rows = table.to_pylist()
     except (ValueError, OverflowError):

@@ -79,14 +79,8 @@ def _similar(texts: list[str], threshold: float) -> tuple[np.ndarray, np.ndarray
 def _vectors(texts: list[str]) -> Any:
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    vectoriser = HashingVectorizer(
-        preprocessor=content_words,
-        analyzer="char_wb",
-        ngram_range=(NGRAM, NGRAM),
-        n_features=FEATURES,
-        alternate_sign=False,
-    )
-    return vectoriser.transform(texts).tocsr()
+    how = {"analyzer": "char_wb", "ngram_range": (NGRAM, NGRAM), "n_features": FEATURES, "alternate_sign": False}
+    return HashingVectorizer(preprocessor=content_words, **how).transform(texts).tocsr()
 
 
 def _common_first(vectors: Any) -> Any:

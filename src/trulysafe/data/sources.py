@@ -22,7 +22,8 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_valida
 
 from trulysafe.common.errors import UserError, choices
 from trulysafe.common.kinds import Kinds, Options
-from trulysafe.common.options import Pattern, Risk, Sha256
+from trulysafe.common.options import Pattern, Sha256
+from trulysafe.common.vocabulary import Risk
 from trulysafe.data.records import Row, file_rows, find_files, hub_rows
 
 READERS = Kinds("trulysafe.data.readers", "a dataset")
@@ -133,17 +134,14 @@ class SourceOptions(ReaderOptions):
     revision: str = Field("", description="Commit or tag of the hub dataset; a branch is refused.")
     split: str = Field("train", description="Split of the hub dataset.")
     subset: str | None = Field(None, description="Subset (configuration name) of the hub dataset.")
-    files: list[str] = Field(
-        [], description="Files or patterns of the hub dataset to read as `split`, where it does not say itself."
-    )
+    files: list[str] = Field([])
+    """Files or patterns of the hub dataset to read as `split`, where it does not say itself."""
     max_characters: Most | None = Field(None, description="Leave out rows with a longer prompt plus response.")
-    keep: dict[TextColumn, Pattern] = Field(
-        {}, description="Keep rows whose texts match regular expressions: `{response: '^(Sorry|I cannot)'}`."
-    )
+    keep: dict[TextColumn, Pattern] = Field({})
+    """Keep rows whose texts match regular expressions: `{response: '^(Sorry|I cannot)'}`."""
     risk: RowRisk | None = Field(None, description="Risk class of every row, in place of the source's own.")
-    harmful: StrictBool | None = Field(
-        None, description="True: prompts are known to be harmful, a labeller chooses among EHD, IHD and MHD."
-    )
+    harmful: StrictBool | None = None
+    """True: prompts are known to be harmful, a labeller chooses among EHD, IHD and MHD."""
 
     @model_validator(mode="before")
     @classmethod
@@ -163,6 +161,15 @@ class SourceOptions(ReaderOptions):
     def below(self, folder: str) -> Self:
         """The same options, with ``folder`` as the start of relative paths unless they name their own."""
         return self if self.folder else self.model_copy(update={"folder": folder})
+
+
+def source_options(module: str, table: TableKind, path: str = "", repo: str = "", **about: Any) -> type[SourceOptions]:
+    """The ``Options`` of a reader, by its ``__name__``, which takes those of every source: the table that it
+    gives, its default path, its data set on the hub, further class attributes such as ``REPEATS``. Addresses are
+    those of the reader's name in ``public_files.csv``."""
+    types = {"path": Files, "urls": Urls, "repo": HubName}
+    own = {"path": (path,) if path else (), "urls": public_files(module.rpartition(".")[2]), "repo": repo, **about}
+    return type("Options", (SourceOptions,), {"__module__": module, "__annotations__": types, "TABLE": table, **own})
 
 
 def files_of(options: SourceOptions) -> list[Path]:

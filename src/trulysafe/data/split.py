@@ -12,32 +12,30 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import content_id, unit_interval
 from trulysafe.common.schema import check_table
 from trulysafe.data.similarity import groups
 
 ROLES = ("evaluation", "judge", "labeller", "reward", "pairs", "corpus")
 """Who may see a prompt, the winner of a conflict first."""
-Role = str | Mapping[str, float]
+RoleOrShares = str | Mapping[str, float]
 """A role, ``split`` (divided by the configuration's shares), or shares of the dataset's own, such as ``{judge: 0.4,
 evaluation: 0.6}``."""
 
 
 def assign(
-    tables: Mapping[str, tuple[pd.DataFrame, Role]], shares: Mapping[str, float], threshold: float, seed: int = 0
+    tables: Mapping[str, tuple[pd.DataFrame, RoleOrShares]],
+    shares: Mapping[str, float],
+    threshold: float,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Give every prompt of every dataset one role.
 
     Returns a table of schema ``split``, one row per prompt, ordered by prompt id. ``tables`` holds by name the columns
     ``prompt_id`` and ``prompt`` of a dataset, and its role; the order of datasets changes nothing. ``shares`` of
     prompts per role, scaled to a sum of 1, are for datasets whose role is ``split``; another ``seed`` divides them
-    anew. Prompts at least as similar as ``threshold`` are one group; 1 groups equal prompts alone. UserError for an
-    unknown role, or shares that are negative or all zero.
+    anew. Prompts at least as similar as ``threshold`` are one group; 1 groups equal prompts alone.
     """
-    for name, (_, role) in tables.items():
-        _check_role(f"dataset {name!r}, `role`", role)
-    _check_role("split, `shares`", shares)
     held = pd.concat([frame[["prompt_id", "prompt"]].assign(dataset=name) for name, (frame, _) in tables.items()])
     prompts = held.sort_values("prompt_id").drop_duplicates("prompt_id", ignore_index=True)
     prompts["group"] = groups(prompts["prompt"].tolist(), threshold)
@@ -57,22 +55,7 @@ def digest(frame: pd.DataFrame, table: pd.DataFrame) -> str:
     return content_id(*roles["prompt_id"], *roles["role"])
 
 
-def _check_role(where: str, role: Role) -> None:
-    if isinstance(role, str):
-        if role not in (*ROLES, "split"):
-            raise not_accepted(where, role, (*ROLES, "split"))
-        return
-    for name, share in role.items():
-        if name not in ROLES:
-            raise not_accepted(where, name, ROLES)
-        if share < 0:
-            raise UserError(f"{where}.{name}: {share} is negative; a share of at least 0 is needed.")
-    if sum(role.values()) <= 0:
-        do = f"Give at least one of {', '.join(ROLES)} a share."
-        raise UserError(f"{where}: no share is above 0, so no prompt could get a role. {do}")
-
-
-def _group_role(group: str, roles: list[Role], seed: int) -> str:
+def _group_role(group: str, roles: list[RoleOrShares], seed: int) -> str:
     """The first of ROLES among fixed roles, else among the shares' choices; the corpus gives way to both."""
     position = unit_interval(group, salt=f"split {seed}")
     fixed = [role for role in roles if isinstance(role, str) and role != "corpus"]

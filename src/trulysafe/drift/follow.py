@@ -9,8 +9,8 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
-from trulysafe.common.options import CutOff
 from trulysafe.common.schema import REFERENCE
+from trulysafe.common.vocabulary import CutOff
 from trulysafe.data.roles import at_most
 from trulysafe.evaluate.judging import judged
 from trulysafe.models.load import load_model

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.errors import UserError
 from trulysafe.evaluate.outcomes import KEYS, MAIN_METRIC, METRIC_AXES, Benchmarks, main_judges, outcome_table
 from trulysafe.stats.bootstrap import count_cells
 from trulysafe.stats.comparisons import holm, paired_difference, paired_product_difference
@@ -36,11 +36,11 @@ def contrast_rows(verdicts: pd.DataFrame, contrasts: Sequence[Mapping], benchmar
             :data:`trulysafe.evaluate.outcomes.METRIC_AXES`), ``primary`` (default true), ``risk`` (default ``all``).
 
     Returns columns :data:`COLUMNS`: ``n`` counts matched answers, ``p_holm`` is corrected over the primary contrasts
-    and missing for exploratory ones. UserError: an unknown experiment or metric, a missing key, or no common prompts.
+    and missing for exploratory ones. UserError: no common prompts.
     """
     outcomes = outcome_table(verdicts, benchmarks)
     outcomes = outcomes[outcomes["main"] & (outcomes["purpose"] == "test")]
-    rows = [_row(outcomes, _checked(contrast, outcomes)) for contrast in contrasts]
+    rows = [_row(outcomes, {"primary": True, "risk": "all", **contrast}) for contrast in contrasts]
     table = pd.DataFrame(rows, columns=COLUMNS)
     primary = table["primary"].astype(bool)
     table["p_holm"] = np.nan
@@ -87,19 +87,6 @@ def judge_agreement(verdicts: pd.DataFrame, benchmarks: Benchmarks) -> pd.DataFr
         if len(both):
             rows.append(_agreement(both, outcome, {"benchmark": benchmark, "main": mains[benchmark], "judge": judge}))
     return pd.DataFrame(rows, columns=JUDGE_COLUMNS)
-
-
-def _checked(contrast: Mapping[str, Any], outcomes: pd.DataFrame) -> dict[str, Any]:
-    name = contrast.get("name", "?")
-    for key in ("name", "a", "b", "metric"):
-        if key not in contrast:
-            raise UserError(f"contrast {name!r}: key {key!r} is missing. Give name, a, b and metric.")
-    for side in ("a", "b"):
-        if contrast[side] not in (known := sorted(outcomes["experiment"].unique())):
-            raise not_accepted(f"contrast {name!r}, key {side!r}", contrast[side], known)
-    if contrast["metric"] not in METRIC_AXES:
-        raise not_accepted(f"contrast {name!r}, key 'metric'", contrast["metric"], METRIC_AXES)
-    return {"primary": True, "risk": "all", **contrast}
 
 
 def _row(outcomes: pd.DataFrame, contrast: dict[str, Any]) -> dict[str, Any]:

@@ -43,17 +43,25 @@ def diversity(texts: Sequence[str], prompts: Sequence[str] | None = None) -> dic
     tokens = [_TOKENIZER(text) for text in texts]
     found = {f"distinct_{order}": _distinct(tokens, order) for order in ORDERS}
     groups: dict[str, list[str]] = {}
-    for prompt, text in zip(prompts or (), tokens, strict=prompts is not None):
+    for prompt, text in zip(prompts or (), texts, strict=prompts is not None):
         groups.setdefault(prompt, []).append(text)
     within = [_mean_self_bleu(group) for group in groups.values() if len(group) > 1]
     same = float(np.mean(within)) if within else float("nan")
-    return {**found, "self_bleu": _mean_self_bleu(tokens), "self_bleu_same_prompt": same}
+    return {**found, "self_bleu": _mean_self_bleu(texts), "self_bleu_same_prompt": same}
 
 
 def self_bleu(texts: Sequence[str]) -> list[float]:
     """BLEU-4 of each text against all others, in [0, 1], in their order; equal to sacrebleu's sentence score over 100.
     The time grows with the number of texts, not with its square: n-grams are counted once."""
-    return _self_bleu([_TOKENIZER(text) for text in texts])
+    counted = [extract_all_word_ngrams(_TOKENIZER(text), 1, _BLEU_ORDER) for text in texts]
+    # highest and second-highest count of an n-gram over the texts: without one text, the highest is one of the two
+    highest: dict[Ngram, tuple[int, int]] = {}
+    for ngrams, _ in counted:
+        for ngram, count in ngrams.items():
+            first, second = highest.get(ngram, (0, 0))
+            highest[ngram] = (count, first) if count > first else (first, max(second, count))
+    lengths = Counter(length for _, length in counted)
+    return [_bleu(ngrams, length, highest, lengths) for ngrams, length in counted]
 
 
 def diversity_rows(answers: pd.DataFrame, benchmarks: Benchmarks, provenance_id: str, most: int) -> pd.DataFrame:
@@ -101,20 +109,8 @@ def _distinct(tokens: Sequence[str], order: int) -> float:
     return len(counts) / counts.total() if counts else float("nan")
 
 
-def _mean_self_bleu(tokens: Sequence[str]) -> float:
-    return float(np.mean(_self_bleu(tokens))) if len(tokens) > 1 else float("nan")
-
-
-def _self_bleu(tokens: Sequence[str]) -> list[float]:
-    counted = [extract_all_word_ngrams(text, 1, _BLEU_ORDER) for text in tokens]
-    # highest and second-highest count of an n-gram over the texts: without one text, the highest is one of the two
-    highest: dict[Ngram, tuple[int, int]] = {}
-    for ngrams, _ in counted:
-        for ngram, count in ngrams.items():
-            first, second = highest.get(ngram, (0, 0))
-            highest[ngram] = (count, first) if count > first else (first, max(second, count))
-    lengths = Counter(length for _, length in counted)
-    return [_bleu(ngrams, length, highest, lengths) for ngrams, length in counted]
+def _mean_self_bleu(texts: Sequence[str]) -> float:
+    return float(np.mean(self_bleu(texts))) if len(texts) > 1 else float("nan")
 
 
 def _bleu(ngrams: Counter[Ngram], length: int, highest: dict[Ngram, tuple[int, int]], lengths: Counter[int]) -> float:

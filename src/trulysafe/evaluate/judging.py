@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from trulysafe.common.files import write_json
 from trulysafe.common.kinds import Kinds, Options
-from trulysafe.common.options import CutOff
 from trulysafe.common.thoughts import without_thoughts
+from trulysafe.common.vocabulary import CutOff
 
 if TYPE_CHECKING:
     import pandas as pd

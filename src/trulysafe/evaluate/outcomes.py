@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.common.options import Axis, ContrastMetric, Purpose
 from trulysafe.common.schema import VERDICTS, check_table, read_table
+from trulysafe.common.vocabulary import Axis, ContrastMetric, Purpose
 
 CHOSEN = "chosen"
 """Verdict where no answer was written, as the policy chose among given options."""
@@ -78,8 +78,8 @@ def read_jobs(paths: Sequence[Path | str], of: str, benchmarks: list[str], judge
 def outcome_table(verdicts: pd.DataFrame, benchmarks: Benchmarks) -> pd.DataFrame:
     """Add to each verdict of a table of the schema its axis, purpose, whether its judge is the main one, its outcomes.
     New columns are ``axis``, ``purpose``, ``main`` (bool) and one per entry of :data:`METRICS`: 1.0 or 0.0, NaN where
-    the metric does not apply. An empty ``family`` becomes the prompt's own. UserError: no rows, an unknown verdict,
-    benchmark, axis or purpose, or a prompt judged twice."""
+    the metric does not apply. An empty ``family`` becomes the prompt's own. UserError: no rows, an unknown verdict or
+    benchmark, or a prompt judged twice."""
     table = _checked(verdicts, benchmarks)
     table["axis"] = table["benchmark"].map({name: about["axis"] for name, about in benchmarks.items()})
     table["purpose"] = table["benchmark"].map({name: of.get("purpose", "test") for name, of in benchmarks.items()})
@@ -122,10 +122,6 @@ def _checked(verdicts: pd.DataFrame, benchmarks: Benchmarks) -> pd.DataFrame:
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
             raise not_accepted(f"verdicts: row {row}, column {column!r}", table[column].iloc[row], accepted)
-    for name, options in benchmarks.items():
-        for key, default, allowed in (("axis", None, AXES), ("purpose", "test", PURPOSES)):
-            if (value := options.get(key, default)) not in allowed:
-                raise not_accepted(f"benchmarks.{name}.{key}", value, allowed)
     double = table.duplicated(KEYS)
     if double.any():
         row = int(double.to_numpy().argmax())

@@ -22,7 +22,9 @@ def malformed(response: str) -> bool:
     if sum(map(_in_words, text)) < max(MIN_WORD_CHARACTERS, MIN_LETTER_SHARE * len(text)):
         # a bare number answers many a question
         return not "".join(text).strip(".,!").isnumeric()
-    return _loops(units(response.casefold()))
+    words = units(response.casefold())
+    runs = Counter(zip(*(words[start:] for start in range(LOOP_WORDS)), strict=False))
+    return len(words) >= MIN_WORDS_FOR_LOOPS and runs.most_common(1)[0][1] * LOOP_WORDS > MAX_LOOP_SHARE * len(words)
 
 
 def _in_words(sign: str) -> int:
@@ -30,10 +32,3 @@ def _in_words(sign: str) -> int:
     if not (sign.isalnum() or unicodedata.combining(sign) or unicodedata.category(sign).startswith("M")):
         return 0
     return 2 if unicodedata.east_asian_width(sign) == "W" else 1
-
-
-def _loops(words: list[str]) -> bool:
-    if len(words) < MIN_WORDS_FOR_LOOPS:
-        return False
-    runs = Counter(zip(*(words[start:] for start in range(LOOP_WORDS)), strict=False))
-    return runs.most_common(1)[0][1] * LOOP_WORDS > MAX_LOOP_SHARE * len(words)

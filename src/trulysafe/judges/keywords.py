@@ -1,5 +1,6 @@
 """Judge of general questions: is the reference answer in the response?"""
 
+import json
 import re
 
 from pydantic import Field
@@ -29,10 +30,8 @@ def judge(answers: kinds.Frame, options: Options) -> kinds.Frame:
     """
     import pandas as pd
 
-    from trulysafe.common.schema import meta_of
-
     judged = refusal_phrases.judge(answers)
-    references = [meta_of({"meta": meta}).get(options.key) for meta in answers["meta"]]
+    references = [json.loads(meta).get(options.key) for meta in answers["meta"]]
     checked = [_check(*row) for row in zip(answers["response"], references, judged["verdict"], strict=True)]
     verdicts, correct = zip(*checked, strict=True) if checked else ((), ())
     return judged.assign(verdict=list(verdicts), correct=pd.array(list(correct), dtype="boolean"))

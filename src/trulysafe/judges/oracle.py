@@ -1,5 +1,7 @@
 """The demo world's own oracle: exact, because the world knows what every sentence that it can make means."""
 
+import json
+
 from trulysafe.common import kinds
 
 
@@ -12,10 +14,9 @@ def judge(answers: kinds.Frame, options: Options) -> kinds.Frame:
     columns ``verdict`` and ``correct`` (null where the prompt has no checkable answer), on the index of ``answers``."""
     import pandas as pd
 
-    from trulysafe.common.schema import meta_of
     from trulysafe.data.demo.oracle import classify
 
     rows = zip(answers["meta"], answers["response"], strict=True)
-    classed = [classify(meta_of({"meta": meta}), response) for meta, response in rows]
+    classed = [classify(json.loads(meta), response) for meta, response in rows]
     found = pd.DataFrame(classed, columns=["verdict", "correct"], index=answers.index)
     return found.astype({"correct": "boolean"})

@@ -13,7 +13,8 @@ from pydantic import Field
 from trulysafe.classifier.options import TEST_SHARE, Strength, TestShare
 from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Frame
-from trulysafe.common.options import Count, Pooling
+from trulysafe.common.options import Count
+from trulysafe.common.vocabulary import Pooling
 from trulysafe.judges._fitted import FittedJudge, Read, artefact_of, fit_parts, judge_parts
 from trulysafe.models.load import Spec
 
@@ -24,17 +25,13 @@ class Options(FittedJudge):
     NEEDS: ClassVar = ("datasets", "model")
 
     layer: Count = Field(description="Layer whose states are read, counted from 1; later layers are not computed.")
-    pooling: Pooling = Field(
-        "mean", description="`mean` over the response's tokens, `mean_all` with the prompt's, `eos`: the end of turn."
-    )
-    verdicts_by: Literal["words", "states"] = Field(
-        "words",
-        description="What tells refusals from compliance: words as in the kind `classifier`, or states. With words, "
-        "states are read of answers that comply with harmful prompts alone.",
-    )
-    strengths: list[Strength] = Field(
-        [0.001, 0.01, 0.1], min_length=1, description="Inverse penalties (scikit-learn's `C`) on states to choose from."
-    )
+    pooling: Pooling = "mean"
+    """`mean` over the response's tokens, `mean_all` with the prompt's, `eos`: the end of turn."""
+    verdicts_by: Literal["words", "states"] = "words"
+    """What tells refusals from compliance: words as in the kind `classifier`, or states. With words, states are read of
+    answers that comply with harmful prompts alone."""
+    strengths: list[Strength] = Field([0.001, 0.01, 0.1], min_length=1)
+    """Inverse penalties (scikit-learn's `C`) on states to choose from."""
     test_share: TestShare = TEST_SHARE
 
 

@@ -121,8 +121,6 @@ def agreement(first: Sequence[str], second: Sequence[str]) -> dict[str, Any]:
     from sklearn.metrics import cohen_kappa_score
 
     same = [a == b for a, b in zip(first, second, strict=True)]
-    if not same:
-        return {"n": 0, "agreement": float("nan"), "kappa": float("nan")}
     # kappa is undefined where both labellers know one class only
     kappa = float(cohen_kappa_score(first, second)) if len({*first, *second}) > 1 else float("nan")
-    return {"n": len(same), "agreement": sum(same) / len(same), "kappa": kappa}
+    return {"n": len(same), "agreement": sum(same) / len(same) if same else float("nan"), "kappa": kappa}

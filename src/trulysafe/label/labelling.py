@@ -1,4 +1,4 @@
-"""Risk labellers (FDC, Equilibrate RLHF): which kind of harm does a prompt carry, EHD, IHD or MHD?
+"""Risk labellers (FDC, Equilibrate RLHF): which kind of harm does a prompt carry, EHD, IHD or MHD, or none?
 
 What a fit writes is a labeller's artefact, a folder whose ``labeller.json`` names its kind and options. The kinds are
 in :mod:`trulysafe.label.labellers`; the one that a labeller is of is loaded, and no other.
@@ -40,7 +40,7 @@ def fit(
     """
     module, checked, folder = LABELLERS.module(kind), LABELLERS.checked(kind, options or {}), Path(out)
     if kind == RELEASED:
-        raise UserError(f"labeller of kind {kind!r} is not fitted; its labels come with the data.")
+        raise UserError(f"labeller of kind {kind!r} is not fitted: its labels come with the data. Fit another kind.")
     folder.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, Any] = module.fit(labelled, folder, checked, client) if hasattr(module, "fit") else {}
     write_json(folder / "labeller.json", {"kind": kind, "options": checked.model_dump()})

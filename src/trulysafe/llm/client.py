@@ -22,10 +22,13 @@ from tqdm import tqdm
 from trulysafe.common.errors import UserError
 from trulysafe.llm.endpoint import Endpoint
 from trulysafe.llm.local import LocalModel
-from trulysafe.llm.messages import Answer, Backend, Generation, Request, request_key
+from trulysafe.llm.messages import Answer, Generation, Request, request_key
 from trulysafe.models.load import Spec
 
 logger = logging.getLogger(__name__)
+Backend = Endpoint | LocalModel
+"""What answers requests: by :meth:`identity` it says what decides an answer beside the request and the generation
+options, by :meth:`answers` it yields (index of the request, answer) as answers come."""
 _OF_ENDPOINT = ("revision", "key_variable", "concurrency", "timeout", "attempts", "request")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ class LocalModel:
 
     def __init__(self, spec: Spec, batch_size: int = 8) -> None:
         self._spec, self._batch_size = dict(spec), batch_size
-        self._loaded: tuple[Any, Any] | None = None
 
     def identity(self) -> Mapping[str, Any]:
         """Where the model is from, its precision, and for a directory what is in it."""
@@ -33,7 +33,7 @@ class LocalModel:
         """
         import torch
 
-        model, tokenizer = self._model()
+        model, tokenizer = self._loaded
         prompts = [encode(tokenizer, _turns(tokenizer, request)).prompt_ids for request in requests]
         room = context_of(model.config)
         fits = [index for index, ids in enumerate(prompts) if len(ids) + generation.max_new_tokens <= room]
@@ -49,10 +49,9 @@ class LocalModel:
                 text = tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=True)
                 yield index, Answer(text.strip(), "stop" if ended else "length")
 
-    def _model(self) -> tuple[Any, Any]:
-        if self._loaded is None:
-            self._loaded = load_model(self._spec), load_tokenizer(self._spec)
-        return self._loaded
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        return load_model(self._spec), load_tokenizer(self._spec)
 
 
 def _turns(tokenizer: Any, request: Request) -> list[Message]:

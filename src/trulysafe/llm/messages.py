@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from trulysafe.models.tokens import Message
 
@@ -50,19 +50,6 @@ class Answer:
     end: str = "stop"
     """``stop``; ``length``, where the token limit cut it off; ``rejected``, where the endpoint refused this one request
     (a content filter, or more tokens than the model takes) and ``text`` is empty."""
-
-
-class Backend(Protocol):
-    """Something that answers requests."""
-
-    def identity(self) -> Mapping[str, Any]:
-        """What decides an answer beside the request and the generation options: model, revision, precision."""
-        ...
-
-    def answers(self, requests: Sequence[Request], generation: Generation) -> Iterator[tuple[int, Answer]]:
-        """Yield (index of the request, answer) in whatever order answers come (UserError: no further answer can be had;
-        those yielded before count)."""
-        ...
 
 
 def request_key(identity: Mapping[str, Any], generation: Generation, request: Request) -> str:

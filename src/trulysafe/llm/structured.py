@@ -12,6 +12,7 @@ from trulysafe.llm.client import Client
 from trulysafe.llm.messages import Answer, Request
 
 Form = TypeVar("Form", bound=BaseModel)
+_AGAIN = "Your answer could not be used: {}. Answer again with the JSON object alone, in the form asked for."
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*\w*\s*(\{.*\})\s*\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _MARKS = re.compile(r"\b(?!(?:think|thought|reasoning|json|analysis|final|channel)\b)\w+", re.IGNORECASE)
 
@@ -46,7 +47,7 @@ def ask_for(
             done[index] = Parsed(value, attempt, problem, _MARKS.sub("w", answer.text[:120]))
             if value is None and answer.end != "rejected":
                 waiting.append(index)
-                current[index] = current[index].followed_by(answer.text, _correction(problem))
+                current[index] = current[index].followed_by(answer.text, _AGAIN.format(problem))
     return done
 
 
@@ -81,7 +82,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) < len(pairs):
         raise ValueError("a key occurs twice")
     return dict(pairs)
-
-
-def _correction(problem: str) -> str:
-    return f"Your answer could not be used: {problem}. Answer again with the JSON object alone, in the form asked for."

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.methods.masks import hysteresis_state, keep_eos
-from trulysafe.methods.method import REWARD_SHUFFLES
+from trulysafe.methods.method import RewardShuffle
+
+Generators = Sequence[torch.Generator]
 
 
 def row_generators(seed: int, ids: Tensor, attention: Tensor) -> list[torch.Generator]:
@@ -21,9 +23,7 @@ def row_generators(seed: int, ids: Tensor, attention: Tensor) -> list[torch.Gene
     return [torch.Generator().manual_seed(stable_seed("control", seed, *row)) for row in kept]
 
 
-def random_control(
-    mask: Tensor, response_mask: Tensor, generators: Sequence[torch.Generator], eos: str = "keep"
-) -> Tensor:
+def random_control(mask: Tensor, response_mask: Tensor, generators: Generators, eos: str = "keep") -> Tensor:
     """As many tokens of each response as ``mask`` (0/1, [rows, tokens]) keeps, but random ones. ``response_mask`` is 1
     on response tokens, ``generators`` are :func:`row_generators`. Unless the mask's option ``eos`` is ``rule``, the
     end-of-turn token keeps its fate."""
@@ -38,11 +38,7 @@ def random_control(
 
 
 def shuffled_control(
-    token_rewards: Tensor,
-    response_mask: Tensor,
-    generators: Sequence[torch.Generator],
-    baseline: float = 0.0,
-    width: float = 0.3,
+    token_rewards: Tensor, response_mask: Tensor, generators: Generators, baseline: float = 0.0, width: float = 0.3
 ) -> Tensor:
     """Token rewards with the segments (runs of one hysteresis state) of each response in random order. The rewards,
     their number and their order within a segment stay; where they fall in the text does not. Arguments and errors as
@@ -59,15 +55,15 @@ def shuffled_control(
     return shuffled
 
 
-def shuffled_rewards(chosen: Tensor, rejected: Tensor, how: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def shuffled_rewards(
+    chosen: Tensor, rejected: Tensor, how: RewardShuffle, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Endpoint rewards of a micro-batch, [pairs], that no longer belong to their pairs; ``generator`` is on the CPU.
 
     ``pairs`` gives each pair the rewards of a random pair (the spread of per-pair confidence stays, what it knows of
     the pair goes); ``responses`` permutes all rewards (nothing is left of the order either); ``none`` does nothing.
-    UserError: unknown ``how``, or shapes that differ.
+    UserError: shapes that differ.
     """
-    if how not in REWARD_SHUFFLES:
-        raise not_accepted("confidence.shuffle", how, REWARD_SHUFFLES)
     if chosen.shape != rejected.shape or chosen.dim() != 1:
         shapes = f"shapes {tuple(chosen.shape)} and {tuple(rejected.shape)}"
         raise UserError(f"shuffled rewards: {shapes}; give two tensors of shape [pairs].")

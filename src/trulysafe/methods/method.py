@@ -4,21 +4,11 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
+from trulysafe.common import options
 from trulysafe.common.errors import choices
 from trulysafe.common.kinds import TOKEN_REWARDS
 from trulysafe.common.option_errors import error_at, value_error
-from trulysafe.common.options import (
-    NO_FLAG,
-    Count,
-    Flag,
-    NotNegative,
-    Number,
-    Positive,
-    PublicTable,
-    Share,
-    TableOfKinds,
-    Whole,
-)
+from trulysafe.common.options import Count, Flag, NotNegative, Number, Positive, PublicTable, Share, TableOfKinds, Whole
 
 Loss = Literal[
     "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair",
@@ -36,7 +26,7 @@ EndOfTurn = Literal["keep", "rule", "drop"]
 Form = Literal["level", "difference"]
 RewardShuffle = Literal["none", "pairs", "responses"]
 LOSSES, MASK_RULES, MASK_CONTROLS = get_args(Loss), get_args(MaskRule), get_args(MaskControl)
-EOS_OPTIONS, FORMS, REWARD_SHUFFLES = get_args(EndOfTurn), get_args(Form), get_args(RewardShuffle)
+EOS_OPTIONS, FORMS = get_args(EndOfTurn), get_args(Form)
 TOKEN_SOURCES = ("hybrid", *TOKEN_REWARDS.names)
 REWARD_JUDGE = "reward"
 """Name of the hybrid reward among the judges of online pairs."""
@@ -60,34 +50,25 @@ class Confidence(TableOfKinds, PublicTable):
     WHERE: ClassVar = "confidence"
     KEYS: ClassVar = {"kind": {"none": ((), ()), "fixed": ((), ("value",)), "label": ((), (*_OF_A_LABEL,))}}
 
-    kind: Literal["none", "fixed", "label"] = Field(
-        "none", description="`none` is plain DPO, `fixed` conservative DPO, `label` reads gamma from the hybrid reward."
-    )
+    kind: Literal["none", "fixed", "label"] = "none"
+    """`none` is plain DPO, `fixed` conservative DPO, `label` reads gamma from the hybrid reward."""
     value: Share = Field(0.9, description="Gamma of `fixed`.")
     alpha: Positive = Field(7.5, description="Slope of `label`.")
-    floor: Annotated[float, Field(ge=0, le=0.5), NO_FLAG] = Field(
-        0.5, description="Smallest gamma; 0.5 never flips a label, 0 lets it."
-    )
+    floor: Annotated[float, Field(ge=0, le=0.5), options.NO_FLAG] = 0.5
+    """Smallest gamma; 0.5 never flips a label, 0 lets it."""
     per_pair: Flag = Field(False, description="One gamma per pair, not one per micro-batch (over all processes).")
-    states: Literal["policy", "reference"] = Field(
-        "policy", description="Whose hidden states the reward reads, the current `policy`'s or the `reference`'s."
-    )
+    states: Literal["policy", "reference"] = "policy"
+    """Whose hidden states the reward reads, the current `policy`'s or the `reference`'s."""
     online: Flag = Field(True, description="Keep training the reward on the policy's states (with `states: policy`).")
-    learning_rate: NotNegative | None = Field(
-        None,
-        description="Of the online reward's own Adam; 0.01 in the paper. Left out, it is 0.01 up to 16 = layers x root "
-        "of the width of the reward's states, and beyond less in proportion: 0.01 ruins a reward of wide states.",
-    )
+    learning_rate: NotNegative | None = None
+    """Of the online reward's own Adam; 0.01 in the paper. Left out, it is 0.01 up to 16 = layers x root of the width of
+    the reward's states, and beyond less in proportion: 0.01 ruins a reward of wide states."""
     weight_decay: NotNegative = Field(0.01, description="Of the online reward's own Adam.")
-    calibrate_every: Whole = Field(
-        10,
-        description="Steps between refits of the online reward's calibration, on its validation states; 0 is never.",
-    )
-    shuffle: RewardShuffle = Field(
-        "none",
-        description="Control of `label`: gamma from the rewards of another of the micro-batch's `pairs` (with "
-        "`per_pair`), or from rewards permuted over all its `responses`; `none` is no control.",
-    )
+    calibrate_every: Whole = 10
+    """Steps between refits of the online reward's calibration, on its validation states; 0 is never."""
+    shuffle: RewardShuffle = "none"
+    """Control of `label`: gamma from the rewards of another of the micro-batch's `pairs` (with `per_pair`), or from
+    rewards permuted over all its `responses`; `none` is no control."""
 
     @model_validator(mode="after")
     def _shuffles_something(self) -> Self:
@@ -103,29 +84,23 @@ class Mask(TableOfKinds, PublicTable):
     WHERE: ClassVar = "mask"
     KEYS: ClassVar = {"rule": {"none": ((), ()), **dict.fromkeys(MASK_RULES, ((), _OF_A_MASK))}}
 
-    rule: Literal["none", MaskRule] = Field(
-        "none",
-        description="`none` keeps every token; the others keep rewarded tokens of chosen responses and penalised ones "
-        "of rejected responses: beyond `baseline` (`threshold`), beyond the mean of the micro-batch (`batch_mean`), "
-        "or since the band around the baseline was last crossed on that side (`hysteresis`).",
-    )
+    rule: Literal["none", MaskRule] = "none"
+    """`none` keeps every token; the others keep rewarded tokens of chosen responses and penalised ones of rejected
+    responses: beyond `baseline` (`threshold`), beyond the mean of the micro-batch (`batch_mean`), or since the band
+    around the baseline was last crossed on that side (`hysteresis`)."""
     baseline: Number = Field(0.0, description="Threshold of `threshold`, middle of the band of `hysteresis`.")
     width: NotNegative = Field(0.3, description="Half-width of the band of `hysteresis`.")
-    token_rewards: TokenSource = Field(
-        "hybrid",
-        description="Where r_t comes from: the `hybrid` reward at every token, the `implicit` reward of a DPO policy, "
-        "or a token-classification reward model (`token_rm`). In a configuration it follows from the method's own "
-        "`token_rewards`.",
-    )
+    token_rewards: TokenSource = "hybrid"
+    """Where r_t comes from: the `hybrid` reward at every token, the `implicit` reward of a DPO policy, or a
+    token-classification reward model (`token_rm`). In a configuration it follows from the method's own
+    `token_rewards`."""
     form: Form = Field("level", description="`level` is r_t itself, `difference` its increment.")
     eos: EndOfTurn = Field("keep", description="End-of-turn token: `keep` it, `drop` it, or leave it to the `rule`.")
     minimum_share: Share = Field(0.1, description="A response with a smaller share of kept tokens is kept whole.")
-    control: MaskControl = Field(
-        "none",
-        description="`random` keeps as many tokens of each response as the rule does, but random ones; `shuffled` "
-        "puts the segments of the rewards (runs of one state of `hysteresis`) into random order; `ones` keeps every "
-        "token; `none` is no control.",
-    )
+    control: MaskControl = "none"
+    """`random` keeps as many tokens of each response as the rule does, but random ones; `shuffled` puts the segments of
+    the rewards (runs of one state of `hysteresis`) into random order; `ones` keeps every token; `none` is no
+    control."""
 
     @model_validator(mode="after")
     def _levels_are_read(self) -> Self:
@@ -141,19 +116,15 @@ class Online(PublicTable):
 
     WHERE: ClassVar = "online"
 
-    judge: str = Field(
-        REWARD_JUDGE,
-        description="What judges them: the method's frozen hybrid `reward`, or a judge of the configuration by name, "
-        "for which a safe response is better than any other; two that are both safe, or both not, make no pair.",
-    )
-    samples: Whole = Field(
-        0,
-        description="Responses per prompt and step, at least 2; the best and the worst make the pair. 0 trains on the "
-        "pairs as given.",
-    )
+    judge: str = REWARD_JUDGE
+    """What judges them: the method's frozen hybrid `reward`, or a judge of the configuration by name, for which a safe
+    response is better than any other; two that are both safe, or both not, make no pair."""
+    samples: Whole = 0
+    """Responses per prompt and step, at least 2; the best and the worst make the pair. 0 trains on the pairs as
+    given."""
     temperature: Positive = Field(1.0, description="Of the samples.")
     top_k: Whole = Field(0, description="Sample among the k likeliest tokens; 0 is all.")
-    top_p: Annotated[float, Field(gt=0, le=1), NO_FLAG] = Field(1.0, description="Nucleus mass.")
+    top_p: Annotated[float, Field(gt=0, le=1), options.NO_FLAG] = Field(1.0, description="Nucleus mass.")
     repetition_penalty: Positive = Field(1.0, description="Penalty on tokens that already occur.")
     max_new_tokens: Count = Field(256, description="Token limit; a response that reaches it is not judged.")
     min_gap: NotNegative = Field(0.0, description="Pairs whose calibrated rewards differ by no more are dropped.")
@@ -175,21 +146,17 @@ class Online(PublicTable):
 class Method(PublicTable):
     """A preference method: DPO plus what is switched on here."""
 
-    loss: Loss = Field(
-        "sigmoid",
-        description="Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed "
-        "confidence above 0.5), `kto` (without mask), or TRL's `exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, "
-        "`apo_down`, `bco_pair`, `nca_pair`, `sppo_hard`, `discopop`: confidence and mask apply to each. `aot`, "
-        "`aot_unpaired` (one process) and `sft` (chosen responses alone) take a mask and no confidence.",
-    )
+    loss: Loss = "sigmoid"
+    """Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5),
+    `kto` (without mask), or TRL's `exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, `bco_pair`, `nca_pair`,
+    `sppo_hard`, `discopop`: confidence and mask apply to each. `aot`, `aot_unpaired` (one process) and `sft` (chosen
+    responses alone) take a mask and no confidence."""
     confidence: Confidence = Field(Confidence(), description="How much each label is trusted.")
     mask: Mask = Field(Mask(), description="Which tokens count.")
     online: Online = Field(Online(), description="Whether the policy samples its own pairs.")
-    reward_scope: Literal["safety", "all"] = Field(
-        "safety",
-        description="`safety` applies confidence and mask to risky pairs only (general and look-alike pairs get gamma "
-        "1 and a mask of ones), `all` to every pair.",
-    )
+    reward_scope: Literal["safety", "all"] = "safety"
+    """`safety` applies confidence and mask to risky pairs only (general and look-alike pairs get gamma 1 and a mask of
+    ones), `all` to every pair."""
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:

@@ -95,7 +95,7 @@ def _arguments(training: Mapping[str, Any], seed: int, checkpoints: Path) -> Any
         weight_decay=training["weight_decay"],
         lr_scheduler_type="cosine",
         bf16=training["bf16"],
-        gradient_checkpointing=training["gradient_checkpointing"],
+        activation_checkpointing=training["gradient_checkpointing"],
         max_length=None,
         completion_only_loss=True,
         train_sampling_strategy="group_by_length",

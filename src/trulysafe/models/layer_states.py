@@ -5,6 +5,7 @@ is read *after* the final norm (its block yields it before).
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from trulysafe.common.errors import UserError
 
+Transform = Callable[[int, Tensor], Tensor]
 FINAL_NORMS = ("norm", "ln_f", "final_layernorm", "final_layer_norm")
 
 
@@ -78,21 +80,22 @@ class LayerStates:
     """
 
     def __init__(
-        self,
-        model: Any,
-        positions: Tensor | None = None,
-        transform: Callable[[int, Tensor], Tensor] | None = None,
-        detach: bool = True,
+        self, model: Any, positions: Tensor | None = None, transform: Transform | None = None, detach: bool = True
     ) -> None:
         _, self._layers, self._norm = find_decoder(model)
         self._positions, self._transform, self._detach = positions, transform, detach
         self._states: dict[int, Tensor] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
+    @property
+    def per_token(self) -> bool:
+        """Whether every position is collected: axis 1 of :meth:`stacked` is then that of the tokens."""
+        return self._positions is None
+
     def __enter__(self) -> Self:
         self._states.clear()
-        modules = [*list(self._layers)[:-1], self._norm]
-        self._handles = [module.register_forward_hook(self._hook(layer)) for layer, module in enumerate(modules)]
+        modules = enumerate([*list(self._layers)[:-1], self._norm])
+        self._handles = [each.register_forward_hook(partial(self._collect, layer)) for layer, each in modules]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -115,12 +118,9 @@ class LayerStates:
         device = ordered[-1].device  # layers may lie on several devices
         return torch.stack([state.to(device) for state in ordered], dim=dim)
 
-    def _hook(self, layer: int) -> Callable[[nn.Module, Any, Any], None]:
-        def collect(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            hidden = output[0] if isinstance(output, tuple) else output
-            hidden = hidden.detach() if self._detach else hidden
-            if self._positions is not None:
-                hidden = gather_positions(hidden, self._positions)
-            self._states[layer] = self._transform(layer, hidden) if self._transform else hidden
-
-        return collect
+    def _collect(self, layer: int, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        hidden = output[0] if isinstance(output, tuple) else output
+        hidden = hidden.detach() if self._detach else hidden
+        if self._positions is not None:
+            hidden = gather_positions(hidden, self._positions)
+        self._states[layer] = self._transform(layer, hidden) if self._transform else hidden

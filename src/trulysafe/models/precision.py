@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, get_args
 
 from trulysafe.common.errors import not_accepted
-from trulysafe.common.options import Dtype
+from trulysafe.common.vocabulary import Dtype
 
 logger = logging.getLogger("trulysafe")
 DTYPES = get_args(Dtype)

@@ -5,6 +5,7 @@ The demo and the real-text tier use the same function. The chat format is
 """
 
 import math
+import tomllib
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
@@ -16,16 +17,8 @@ from trulysafe.common.errors import UserError
 from trulysafe.models.options import FromScratch
 
 BOS, USER, ASSISTANT, END, PAD = SPECIAL_TOKENS = ("<|bos|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
-
-CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{% if message['role'] == 'user' %}<|user|>{{ message['content'] }}"
-    "{% elif message['role'] == 'assistant' %}<|assistant|>{% generation %}{{ message['content'] }}{{ eos_token }}{% "
-    "endgeneration %}"
-    "{% else %}{{ raise_exception('Only the roles user and assistant are supported.') }}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-
+_TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+"""Chat template and model card, from ``pretrain.toml``."""
 _IGNORED = -100
 _ADAM_BETA2 = 0.95
 """Shorter memory of the squared gradient than the usual 0.999: trainings of a few hundred steps learn faster with it.
@@ -33,13 +26,7 @@ _ADAM_BETA2 = 0.95
 
 
 def train_base(
-    corpus: pd.DataFrame,
-    out: Path,
-    *,
-    architecture: Mapping[str, Any],
-    training: Mapping[str, Any],
-    seed: int,
-    threads: int | None = None,
+    corpus: pd.DataFrame, out: Path, *, architecture: Mapping, training: Mapping, seed: int, threads: int | None = None
 ) -> dict[str, float]:
     """Train tokenizer and model on ``corpus`` and save them as a Hugging Face directory ``out`` (safetensors, tokenizer
     with chat template, model card).
@@ -81,7 +68,10 @@ def train_base(
         "conversations": len(corpus),
         "cut": cut,
     }
-    (out / "README.md").write_text(_card(shape, options, metrics, seed), encoding="utf-8")
+    rows = {**shape, **options, **metrics, "seed": seed}.items()
+    told = {key: f"{value:.4f}" if isinstance(value, float) and value >= 0.01 else value for key, value in rows}
+    table = "\n".join(f"| {key} | {value} |" for key, value in told.items())
+    (out / "README.md").write_text(_TEXTS["card"].format(table=table), encoding="utf-8")
     return metrics
 
 
@@ -96,23 +86,12 @@ def build_tokenizer(corpus: pd.DataFrame, vocab_size: int, max_length: int) -> A
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
+    how: dict[str, Any] = {"special_tokens": [*SPECIAL_TOKENS], "initial_alphabet": pre_tokenizers.ByteLevel.alphabet()}
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, show_progress=False, **how)
     core.train_from_iterator(chain(corpus["prompt"], corpus["response"]), trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        bos_token=BOS,
-        eos_token=END,
-        pad_token=PAD,
-        additional_special_tokens=[USER, ASSISTANT],
-        chat_template=CHAT_TEMPLATE,
-        model_max_length=max_length,
-        clean_up_tokenization_spaces=False,
-    )
+    special = {"bos_token": BOS, "eos_token": END, "pad_token": PAD, "additional_special_tokens": [USER, ASSISTANT]}
+    about = {"chat_template": _TEXTS["chat_template"], "model_max_length": max_length}
+    return PreTrainedTokenizerFast(tokenizer_object=core, clean_up_tokenization_spaces=False, **special, **about)
 
 
 def _examples(
@@ -136,15 +115,9 @@ def _model(tokenizer: Any, shape: Mapping[str, Any]) -> Any:
     down."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = LlamaConfig(
-        **{**shape, "vocab_size": len(tokenizer)},
-        tie_word_embeddings=True,
-        initializer_range=shape["hidden_size"] ** -0.5,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return LlamaForCausalLM(config)
+    own = {f"{role}_token_id": getattr(tokenizer, f"{role}_token_id") for role in ("bos", "eos", "pad")}
+    own |= {"vocab_size": len(tokenizer), "initializer_range": shape["hidden_size"] ** -0.5}
+    return LlamaForCausalLM(LlamaConfig(**{**shape, **own}, tie_word_embeddings=True))
 
 
 def _fit(
@@ -184,24 +157,3 @@ def _fit(
         trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return losses[-1], int(trainer.state.num_input_tokens_seen)
-
-
-def _card(shape: Mapping[str, Any], options: Mapping[str, Any], metrics: Mapping[str, float], seed: int) -> str:
-    rows = {**shape, **options, **metrics, "seed": seed}
-    table = "\n".join(
-        f"| {key} | {value:.4f} |" if isinstance(value, float) and value >= 0.01 else f"| {key} | {value} |"
-        for key, value in rows.items()
-    )
-    return f"""---
-library_name: transformers
-pipeline_tag: text-generation
----
-# Base model, trained from scratch
-
-A tiny Llama-style model made by `trulysafe.models.pretrain.train_base` to study alignment methods on a CPU. It is no
-assistant: it may say anything that its corpus says. Chat format: `<|bos|><|user|>...<|assistant|>...<|end|>`.
-
-| | |
-| --- | --- |
-{table}
-"""

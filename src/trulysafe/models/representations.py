@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.ids import stable_seed
-from trulysafe.common.options import Pooling
+from trulysafe.common.vocabulary import Pooling
 from trulysafe.models.layer_states import LayerStates, find_decoder
 from trulysafe.models.load import context_of
 from trulysafe.models.tokens import Encoded, encode, end_of_turn_id, length, padded
@@ -20,16 +20,20 @@ POOLINGS = get_args(Pooling)
 Conversation = Sequence[Any]
 """A (prompt, response) pair, the prompt being a text or the messages so far; or all messages, the assistant's answer
 last."""
+Dialogues = Sequence[Conversation]
+Blocks = Sequence[Any] | None
+Pool = Callable[[list[int], Tensor], dict[str, Any]]
+"""Rows of a batch and their attention mask -> options of :class:`LayerStates` for it."""
 
 
 def extract(
     model: Any,
     tokenizer: Any,
-    conversations: Sequence[Conversation],
+    conversations: Dialogues,
     pooling: str = "eos",
     batch_size: int = 16,
     *,
-    blocks: Sequence[Any] | None = None,
+    blocks: Blocks = None,
     padding_side: str = "right",
 ) -> Tensor:
     """States of every layer for each conversation.
@@ -51,19 +55,17 @@ def extract(
         conversation of neither form, an empty response, a response without endpoint, or a conversation that is longer
         than the model's context.
     """
-    options: dict[str, Any] = {"blocks": blocks, "padding_side": padding_side}
-    return _collect(extract_batches(model, tokenizer, conversations, pooling, batch_size, **options))
+    how: dict[str, Any] = {"blocks": blocks, "side": padding_side}
+    return _collect(extract_batches(model, tokenizer, conversations, pooling, batch_size, **how))
 
 
 def extract_batches(
     model: Any,
     tokenizer: Any,
-    conversations: Sequence[Conversation],
+    conversations: Dialogues,
     pooling: str = "eos",
     batch_size: int = 16,
-    *,
-    blocks: Sequence[Any] | None = None,
-    padding_side: str = "right",
+    **how: Any,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """The same as :func:`extract`, batch by batch as they come: yields (rows, states [batch, L, D]).
 
@@ -85,18 +87,16 @@ def extract_batches(
         share = taken / taken.sum(dim=1, keepdim=True)
         return {"transform": lambda _, hidden: torch.einsum("btd,bt->bd", hidden.float(), share.to(hidden.device))}
 
-    return _forwards(model, tokenizer, encoded, pool, batch_size, blocks, padding_side)
+    return _forwards(model, tokenizer, encoded, pool, batch_size, **how)
 
 
 def extract_tokens(
     model: Any,
     tokenizer: Any,
-    conversations: Sequence[Conversation],
+    conversations: Dialogues,
     positions_per_response: int,
-    seed: int = 0,
+    seed: int,
     batch_size: int = 16,
-    *,
-    blocks: Sequence[Any] | None = None,
 ) -> Tensor:
     """States of k = ``positions_per_response`` response tokens, for fitting token-level probes.
 
@@ -113,7 +113,7 @@ def extract_tokens(
         begins = [start + len(encoded[row].prompt_ids) for row, start in zip(rows, _starts(mask), strict=True)]
         return {"positions": torch.tensor([places[row] for row in rows]) + torch.tensor(begins)[:, None]}
 
-    return _collect(_forwards(model, tokenizer, encoded, pool, batch_size, blocks, "right"))
+    return _collect(_forwards(model, tokenizer, encoded, pool, batch_size))
 
 
 def token_positions(response_tokens: int, count: int, seed: int, *key: object) -> list[int]:
@@ -131,7 +131,8 @@ def prompt_and_response(conversation: Conversation) -> tuple[Any, str]:
     prompt, response = parts if len(parts) == 2 else (None, None)
     if len(parts) > 1 and _is_message(parts[-1]) and parts[-1]["role"] == "assistant":
         prompt, response = parts[:-1], parts[-1]["content"]
-    if isinstance(response, str) and _is_prompt(prompt):
+    messages = _is_list(prompt) and all(map(_is_message, prompt or ()))
+    if isinstance(response, str) and (messages or isinstance(prompt, str)):
         return prompt, response
     types = ", ".join(type(part).__name__ for part in parts)  # not what a prompt says
     raise UserError(
@@ -139,10 +140,6 @@ def prompt_and_response(conversation: Conversation) -> tuple[Any, str]:
         "(role, content) of which the last is the assistant's and a text. Found: "
         f"{type(conversation).__name__}{f' of {types}' if types else ''}."
     )
-
-
-def _is_prompt(value: Any) -> bool:
-    return isinstance(value, str) or (_is_list(value) and all(map(_is_message, value)))
 
 
 def _is_list(value: Any) -> bool:
@@ -153,7 +150,7 @@ def _is_message(value: Any) -> bool:
     return isinstance(value, Mapping) and {"role", "content"} <= value.keys()
 
 
-def _encode_all(model: Any, tokenizer: Any, conversations: Sequence[Conversation]) -> list[Encoded]:
+def _encode_all(model: Any, tokenizer: Any, conversations: Dialogues) -> list[Encoded]:
     if not len(conversations):
         raise UserError("representations: no conversations were given.")
     end, encoded = end_of_turn_id(tokenizer), []
@@ -175,17 +172,10 @@ def _encode_all(model: Any, tokenizer: Any, conversations: Sequence[Conversation
 
 @torch.no_grad()
 def _forwards(
-    model: Any,
-    tokenizer: Any,
-    encoded: list[Encoded],
-    pool: Callable[[list[int], Tensor], dict[str, Any]],
-    batch_size: int,
-    blocks: Sequence[Any] | None,
-    padding_side: str,
+    model: Any, tokenizer: Any, talks: list[Encoded], pool: Pool, size: int, blocks: Blocks = None, side: str = "right"
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Run the batches; ``pool(rows, attention_mask)`` gives the options of :class:`LayerStates` for a batch."""
-    if padding_side not in ("left", "right"):
-        raise not_accepted("representations padding_side", padding_side, ("left", "right"))
+    if side not in ("left", "right"):
+        raise not_accepted("representations padding_side", side, ("left", "right"))
     decoder = find_decoder(model)[0]
     if any(getattr(config, "is_prompt_learning", False) for config in getattr(model, "peft_config", {}).values()):
         raise UserError("representations: prompt-learning adapters add tokens to the input; use a LoRA adapter.")
@@ -193,8 +183,8 @@ def _forwards(
     device, training = next(decoder.parameters()).device, model.training
     model.eval()
     try:
-        for rows in _batches([length(one) for one in encoded], batch_size, blocks):
-            ids, mask = padded([encoded[row].ids for row in rows], pad, padding_side)
+        for rows in _batches([length(one) for one in talks], size, blocks):
+            ids, mask = padded([talks[row].ids for row in rows], pad, side)
             positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
             inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
             with LayerStates(decoder, **pool(rows, mask)) as states:
@@ -204,7 +194,7 @@ def _forwards(
         model.train(training)
 
 
-def _batches(lengths: list[int], batch_size: int, blocks: Sequence[Any] | None) -> Iterator[list[int]]:
+def _batches(lengths: list[int], batch_size: int, blocks: Blocks) -> Iterator[list[int]]:
     """Rows of each batch: like lengths together, within a block."""
     if batch_size < 1:
         raise UserError(f"representations batch_size: {batch_size}; it must be at least 1.")

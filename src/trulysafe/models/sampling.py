@@ -78,8 +78,15 @@ def respond(
     import torch
 
     encoded = [[encode(tokenizer, prompt).prompt_ids for prompt in block["prompt"]] for block in work]
+    context = context_of(model.config)
     for block, prompts in zip(work, encoded, strict=True):
-        _check_room(block, prompts, context_of(model.config), decoding)
+        for name, source, ids in zip(block["prompt_id"], block["source"], prompts, strict=True):
+            if len(ids) + decoding.max_new_tokens > context:
+                raise UserError(
+                    f"prompt {name} (of {source}) has {len(ids)} tokens: with max_new_tokens {decoding.max_new_tokens} "
+                    f"that is more than the model's context of {context}. Lower max_new_tokens, or leave long prompts "
+                    "out (option max_characters of the dataset)."
+                )
     for block, prompts in zip(work, encoded, strict=True):
         torch.manual_seed(stable_seed("respond", seed, content_id(*block["prompt_id"])))
         yield _rows(block, generated(model, tokenizer, prompts, decoding), tokenizer, decoding.samples)
@@ -118,16 +125,6 @@ def _ended(row: list[int], stops: set[int], end: int) -> list[int]:
     """A row up to the first token that stops it, which becomes the end of turn; without one as it is."""
     place = next((place for place, token in enumerate(row) if token in stops), None)
     return row if place is None else [*row[:place], end]
-
-
-def _check_room(block: pd.DataFrame, prompts: list[list[int]], context: float, decoding: Decoding) -> None:
-    for name, source, ids in zip(block["prompt_id"], block["source"], prompts, strict=True):
-        if len(ids) + decoding.max_new_tokens > context:
-            raise UserError(
-                f"prompt {name} (of {source}) has {len(ids)} tokens: with max_new_tokens {decoding.max_new_tokens} "
-                f"that is more than the model's context of {context}. Lower max_new_tokens, or leave long prompts out "
-                "(option max_characters of the dataset)."
-            )
 
 
 def _rows(block: pd.DataFrame, responses: list[list[int]], tokenizer: Any, samples: int) -> pd.DataFrame:

@@ -12,14 +12,11 @@ from tqdm import tqdm
 from trulysafe.models.tokens import Encoded, length, padded
 
 Result = TypeVar("Result")
+Forward = Callable[[list[Encoded], Tensor, Tensor, Tensor], list[Result]]
 
 
 def token_logps(
-    model: Any,
-    conversations: Sequence[Encoded],
-    pad: int,
-    batch_size: int,
-    label: str | None = "Reference log-probabilities",
+    model: Any, conversations: Sequence[Encoded], pad: int, batch_size: int, label: str | None = "Log-probabilities"
 ) -> list[list[float]]:
     """Log-probability of each response token under a causal language model in evaluation mode, nats, computed in
     float32: one list per conversation, as long as its response ids. Arguments as for :func:`in_buckets`."""
@@ -48,14 +45,9 @@ def token_log_odds(model: Any, conversations: Sequence[Encoded], pad: int, batch
 
 @torch.inference_mode()
 def in_buckets(
-    conversations: Sequence[Encoded],
-    pad: int,
-    batch_size: int,
-    device: torch.device,
-    forward: Callable[[list[Encoded], Tensor, Tensor, Tensor], list[Result]],
-    label: str | None,
+    conversations: Sequence[Encoded], pad: int, size: int, device: Any, forward: Forward[Result], label: str | None
 ) -> list[Result]:
-    """Run ``forward`` on right-padded batches of like length, ``batch_size`` conversations in each, and put the results
+    """Run ``forward`` on right-padded batches of like length, ``size`` conversations in each, and put the results
     back in order.
 
     ``forward`` is given the conversations of a batch, their ids and attention [B, T] and the places of their last
@@ -64,8 +56,8 @@ def in_buckets(
     """
     order = sorted(range(len(conversations)), key=lambda index: (length(conversations[index]), index))
     results: dict[int, Result] = {}
-    for start in tqdm(range(0, len(order), batch_size), desc=label, unit="batch", mininterval=5, disable=label is None):
-        members = order[start : start + batch_size]
+    for start in tqdm(range(0, len(order), size), desc=label, unit="batch", mininterval=5, disable=label is None):
+        members = order[start : start + size]
         batch = [conversations[index] for index in members]
         ids, attention = (tensor.to(device) for tensor in padded([item.ids for item in batch], pad))
         results.update(zip(members, forward(batch, ids, attention, attention.sum(dim=1) - 1), strict=True))

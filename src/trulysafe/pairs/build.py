@@ -6,19 +6,16 @@ Every prompt or pair that is dropped is counted, by reason and risk class, as dr
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 
-from trulysafe.common.errors import not_accepted
 from trulysafe.common.ids import pair_id, stable_seed
-from trulysafe.common.options import PairRule
 from trulysafe.common.schema import UNLABELLED
+from trulysafe.common.vocabulary import PairRule
 from trulysafe.data.roles import at_most, rows_of_role
 
 SAME_TEXT, GAP = "same text", "gap"
-RULES = get_args(PairRule)
 Drops = Counter[tuple[str, str]]
 """How many were dropped, by (reason, risk class)."""
 Pairs = tuple[pd.DataFrame, Drops]
@@ -26,7 +23,7 @@ Pairs = tuple[pd.DataFrame, Drops]
 _CARRIED = ("prompt_id", "prompt", "risk", "family", "source", "meta")
 
 
-def rerank(scored: pd.DataFrame, rule: str = "best_worst", k: int = 4, min_gap: float = 0.0) -> Pairs:
+def rerank(scored: pd.DataFrame, rule: PairRule = "best_worst", k: int = 4, min_gap: float = 0.0) -> Pairs:
     """Build pairs from the ranked samples of each prompt.
 
     ========== ================ =========================================================
@@ -41,8 +38,6 @@ def rerank(scored: pd.DataFrame, rule: str = "best_worst", k: int = 4, min_gap: 
     no more than ``min_gap`` are dropped; at 0 only ties are. The table is ordered by prompt id; drops are ``same text``
     (fewer than two distinct responses) and ``gap``.
     """
-    if rule not in RULES:
-        raise not_accepted("pairs.<name>.rule", rule, RULES)
     rows: list[dict[str, object]] = []
     drops: Drops = Counter()
     for _, group in scored.groupby("prompt_id", sort=True):
@@ -103,7 +98,7 @@ def class_counts(pairs: pd.DataFrame) -> dict[str, int]:
     return {str(risk) or UNLABELLED: count for risk, count in pairs["risk"].value_counts().to_dict().items()}
 
 
-def _places(ranked: pd.DataFrame, rule: str, k: int) -> Iterator[tuple[int, int]]:
+def _places(ranked: pd.DataFrame, rule: PairRule, k: int) -> Iterator[tuple[int, int]]:
     last = len(ranked) - 1
     if rule == "best_worst":
         yield 0, last

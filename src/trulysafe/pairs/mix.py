@@ -12,16 +12,14 @@ of its own: the pairs are the same whatever the share, and the smaller set of fl
 """
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
 
 import pandas as pd
 
-from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.errors import UserError
 from trulysafe.common.ids import unit_interval
-from trulysafe.common.options import MixRule
-from trulysafe.common.schema import HARMFUL_RISKS, RISKS, UNPARSED
+from trulysafe.common.schema import HARMFUL_RISKS
+from trulysafe.common.vocabulary import MixRule
 
-RULES = get_args(MixRule)
 Counts = Mapping[str, int]
 Stratum = tuple[tuple[str, ...], int, str]
 """Classes to draw from together, number of pairs, and the key that asks for them."""
@@ -30,7 +28,7 @@ Stratum = tuple[tuple[str, ...], int, str]
 def draw(
     pairs: Mapping[str, pd.DataFrame],
     *,
-    rule: str,
+    rule: MixRule,
     quotas: Counts | None = None,
     total: int | None = None,
     ratios: Mapping[str, float] | None = None,
@@ -50,13 +48,9 @@ def draw(
         draws: seeds.
         flip: share of the harmful pairs, class by class, whose label is marked as flipped, in [0, 1].
 
-    UserError: an unknown rule or class, an argument that the rule lacks, or a quota larger than the data.
+    UserError: a quota larger than the data, or ratios without a number of general pairs.
     """
-    if not 0 <= flip <= 1:
-        raise UserError(f"mix, `flip`: {flip} is not accepted. Accepted: a share from 0 to 1.")
     frames = [frame[["pair_id", "risk"]].assign(pairs=name) for name, frame in pairs.items()]
-    if not frames:
-        raise UserError("mix: no pair table was given. Name at least one under `pairs`.")
     pool = pd.concat(frames, ignore_index=True).drop_duplicates("pair_id", ignore_index=True)
     wanted = wanted_strata(rule, quotas, total, ratios, others or {})
     return pd.concat([_flipped(_one_draw(pool, wanted, seed), flip, seed) for seed in draws], ignore_index=True)
@@ -69,29 +63,17 @@ def realised(mix: pd.DataFrame) -> pd.DataFrame:
 
 
 def wanted_strata(
-    rule: str, quotas: Counts | None, total: int | None, ratios: Mapping[str, float] | None, others: Counts
+    rule: MixRule, quotas: Counts | None, total: int | None, ratios: Mapping[str, float] | None, others: Counts
 ) -> list[Stratum]:
     """Strata to draw, see :func:`draw`: classes, number of pairs, and the key that asks for them."""
-    harmless = tuple(risk for risk in RISKS if risk not in (*HARMFUL_RISKS, UNPARSED, ""))
-    for key, given in (("quotas", quotas), ("ratios", ratios), ("others", others)):
-        accepted = harmless if key == "others" else HARMFUL_RISKS
-        for risk, number in (given or {}).items():
-            if risk not in accepted:
-                raise not_accepted(f"mix, `{key}`", risk, accepted)
-            if number < 0:
-                raise UserError(f"mix, `{key}.{risk}`: {number} is negative; a number of at least 0 is needed.")
     strata: list[Stratum] = [((risk,), count, f"others.{risk}") for risk, count in others.items()]
-    if rule == "quota" and quotas:
-        return [*(((risk,), count, f"quotas.{risk}") for risk, count in quotas.items()), *strata]
-    if rule == "random" and total is not None and total >= 0:
-        return [(HARMFUL_RISKS, total, "total"), *strata]
-    if rule == "ratio" and ratios and (general := others.get("general")):
-        return [*(((risk,), round(ratio * general), f"ratios.{risk}") for risk, ratio in ratios.items()), *strata]
-    if rule not in RULES:
-        raise not_accepted("mix, `rule`", rule, RULES)
-    needs = {"quota": "`quotas`", "random": "`total` (0 or more)"}
-    both = "`ratios` and a number of general pairs, `others.general`"
-    raise UserError(f"mix, rule {rule!r}: {needs.get(rule, both)} is missing.")
+    if rule == "quota":
+        return [*(((risk,), count, f"quotas.{risk}") for risk, count in (quotas or {}).items()), *strata]
+    if rule == "random":
+        return [(HARMFUL_RISKS, total or 0, "total"), *strata]
+    if not (general := others.get("general")):
+        raise UserError("mix, rule 'ratio': a number of general pairs, `others.general` is missing.")
+    return [*(((risk,), round(ratio * general), f"ratios.{risk}") for risk, ratio in (ratios or {}).items()), *strata]
 
 
 def _one_draw(pool: pd.DataFrame, wanted: list[Stratum], seed: int) -> pd.DataFrame:

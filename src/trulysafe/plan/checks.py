@@ -25,6 +25,7 @@ def check_inputs(config: Configuration) -> None:
 
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
+    from trulysafe.evaluate.tasks import check_task
     from trulysafe.llm.endpoint import check_address
 
     prefetch = Plan(config).prefetch
@@ -36,7 +37,13 @@ def _problems(config: Configuration) -> Iterator[str]:
         if llm.backend == "endpoint":
             yield from _refused(f"llms.{name}", check_address, llm.base_url)
     yield from _models(config)
-    yield from _tasks(config)
+    for name, benchmark in config.benchmarks.items():
+        if benchmark.task is not None:
+            for named in (*benchmark.datasets, *benchmark.shots_from):
+                if (kind := config.datasets[named].kind) != "documents":
+                    why = f"{named!r} is of the kind {kind!r}, which does not keep what the task reads"
+                    yield f"benchmarks.{name}.task: {why}. Accepted: datasets of kind 'documents'."
+            yield from _refused(f"benchmarks.{name}.task", check_task, benchmark.task, benchmark.metric)
     yield from consistency_problems(config)
 
 
@@ -55,19 +62,6 @@ def _models(config: Configuration) -> Iterator[str]:
         template = getattr(model, "chat_template", None)
         if template and not Path(template).is_file():
             yield f"models.{name}.chat_template: {template} does not exist. Give the path of a Jinja file."
-
-
-def _tasks(config: Configuration) -> Iterator[str]:
-    from trulysafe.evaluate.tasks import check_task
-
-    for name, benchmark in config.benchmarks.items():
-        if benchmark.task is None:
-            continue
-        for dataset in (*benchmark.datasets, *benchmark.shots_from):
-            if (kind := config.datasets[dataset].kind) != "documents":
-                why = f"{dataset!r} is of the kind {kind!r}, which does not keep what the task reads"
-                yield f"benchmarks.{name}.task: {why}. Accepted: datasets of kind 'documents'."
-        yield from _refused(f"benchmarks.{name}.task", check_task, benchmark.task, benchmark.metric)
 
 
 def _refused(where: str, check: Callable[..., object], *given: Any) -> Iterator[str]:

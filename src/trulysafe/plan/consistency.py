@@ -3,15 +3,19 @@
 Each of these would otherwise end a job in the middle of a run or, where shapes happen to agree, not be noticed at all.
 """
 
+import csv
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
-from trulysafe.common.errors import UserError
+from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.config.order import seeds
-from trulysafe.config.resolved import method_of
+from trulysafe.config.resolved import method_of, uses
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import Dataset
-from trulysafe.config.uses import uses
+
+PUBLISHED = Path("resources/published/equilibrate_main_results.csv")
+"""The paper's main table; relative paths start where the Snakefile lies."""
 
 
 def consistency_problems(config: Configuration) -> Iterator[str]:
@@ -23,6 +27,28 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
     yield from _refit_problems(config)
     yield from _comparison_problems(config)
     yield from _mix_problems(config)
+    yield from _published_problems(config)
+
+
+def _published_problems(config: Configuration) -> Iterator[str]:
+    """Names of published arms and benchmarks that the paper's table has not."""
+    if not PUBLISHED.is_file():
+        return
+    with PUBLISHED.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    given = [
+        (f"experiments.{name}.published.{key}", key, value)
+        for name, experiment in config.experiments.items()
+        for key, value in (experiment.published.model_dump() if experiment.published else {}).items()
+    ]
+    given += [
+        (f"benchmarks.{name}.published", "benchmark", item.published)
+        for name, item in config.benchmarks.items()
+        if item.published
+    ]
+    for where, column, value in given:
+        if value not in (known := dict.fromkeys(row[column] for row in rows)):
+            yield str(not_accepted(where, value, known))
 
 
 def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from trulysafe.config.uses import uses
+from trulysafe.config.resolved import uses
 from trulysafe.plan.paths import Part
 from trulysafe.workflow.provenance import manifest_path, read_notes
 

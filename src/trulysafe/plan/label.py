@@ -36,8 +36,7 @@ class Label(Part):
 
     def code(self, labeller: str | None) -> list[str]:
         """Module of a labeller's kind, which a job loads by its name, for the fingerprint of its code."""
-        kind = self.kind(labeller)
-        return [LABELLERS.module_name(kind)] if kind else []
+        return [LABELLERS.module_name(kind)] if (kind := self.kind(labeller)) else []
 
     def llm(self, labeller: str | None) -> str | None:
         """The language model that a labeller asks."""
@@ -50,14 +49,12 @@ class Label(Part):
 
     def local_llm(self, labeller: str | None) -> LocalLlm | None:
         """The language model that a labeller asks, if the job itself loads it."""
-        name = self.llm(labeller)
-        llm = self.config.llms[name] if name else None
+        llm = self.config.llms.get(self.llm(labeller) or "")
         return llm if isinstance(llm, LocalLlm) else None
 
     def model(self, labeller: str | None) -> str | None:
         """The model that a job loads to label: that of a labeller which asks a local language model."""
-        llm = self.local_llm(labeller)
-        return llm.model if llm else None
+        return llm.model if (llm := self.local_llm(labeller)) else None
 
     def llm_options(self, name: str | None) -> dict[str, Any]:
         """What of a language model decides answers; where an endpoint is and how fast it is asked are left out."""

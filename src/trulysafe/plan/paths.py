@@ -1,19 +1,12 @@
 """Where things lie, and what every part of the plan is made of."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from trulysafe.plan.plan import Plan
 
 Item = TypeVar("Item")
-Results = Callable[[str], str]
-"""Path below the scenario's folder -> path of something that the scenario makes."""
-
-
-def results_of(scenario: str) -> Results:
-    """Paths of everything that a scenario makes."""
-    return lambda path: f"results/{scenario}/{path}"
 
 
 def distinct(paths: Iterable[Item]) -> list[Item]:

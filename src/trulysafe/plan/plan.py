@@ -1,5 +1,7 @@
 """The plan of one scenario: one part for each rule file, all made of the checked configuration."""
 
+from collections.abc import Callable
+
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.plan.data import Data
 from trulysafe.plan.drift import Drift
@@ -7,7 +9,6 @@ from trulysafe.plan.evaluate import Evaluate
 from trulysafe.plan.label import Label
 from trulysafe.plan.models import Models
 from trulysafe.plan.pairs import Pairs
-from trulysafe.plan.paths import results_of
 from trulysafe.plan.policies import Policies
 from trulysafe.plan.prefetch import Prefetch
 from trulysafe.plan.report import Report
@@ -20,7 +21,8 @@ class Plan:
     """What jobs read and do, by rule file: ``plan.data.tables(...)``, ``plan.train.runs(job)``."""
 
     def __init__(self, config: Configuration) -> None:
-        self.config, self.results = config, results_of(config.scenario)
+        self.config = config
+        self.results: Callable[[str], str] = lambda path: f"results/{config.scenario}/{path}"
         self.prefetch, self.data, self.label, self.models = Prefetch(self), Data(self), Label(self), Models(self)
         self.reward, self.token_rewards, self.pairs = Reward(self), TokenRewards(self), Pairs(self)
         self.policies, self.train, self.drift = Policies(self), Train(self), Drift(self)

@@ -31,6 +31,19 @@ class Report(Part):
         }
 
     @property
+    def published_names(self) -> dict[str, dict[str, Any]]:
+        """What the paper calls our ``arms`` (model, method) and ``benchmarks``, each with the judge that counts."""
+        arms, benchmarks = self.config.experiments.items(), self.config.benchmarks.items()
+        return {
+            "arms": {name: arm.published.model_dump() for name, arm in arms if arm.published},
+            "benchmarks": {
+                name: {"published": item.published, "judge": item.main_judge}
+                for name, item in benchmarks
+                if item.published
+            },
+        }
+
+    @property
     def kept_tokens_inputs(self) -> dict[str, Any]:
         """What the figure of kept tokens is drawn from, and the mask is scored on: pairs, their token ids, token
         rewards and their constants."""

@@ -4,8 +4,10 @@ The numbers are starting points for nodes with 80 GB GPUs and for jobs of under 
 overrides any of them by rule (``set-resources``). Changing one reruns nothing. On a laptop they are only labels.
 """
 
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -31,22 +33,9 @@ class Request:
     minutes: int
 
 
-# One process holds a whole model on one GPU; a training may have several. Host memory holds the weights once while they
-# load (2 bytes a parameter), and in training the process's share of the gathered checkpoint.
-REQUESTS: dict[str, dict[str, Request]] = {
-    "forward": {
-        "tiny": Request(0, 1, 4, 30), "1b": Request(1, 8, 32, 60), "8b": Request(1, 8, 64, 120),
-        "13b": Request(1, 8, 96, 180), "70b": Request(1, 8, 320, 360),
-    },
-    "generate": {
-        "tiny": Request(0, 1, 4, 30), "1b": Request(1, 8, 32, 120), "8b": Request(1, 8, 64, 240),
-        "13b": Request(1, 8, 96, 360), "70b": Request(1, 8, 320, 720),
-    },
-    "train": {
-        "tiny": Request(0, 2, 6, 60), "1b": Request(1, 8, 64, 240), "8b": Request(1, 8, 96, 720),
-        "13b": Request(1, 8, 128, 1200), "70b": Request(1, 8, 320, 1440),
-    },
-}  # fmt: skip
+_KINDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+REQUESTS = {kind: {size: Request(**asked) for size, asked in sizes.items()} for kind, sizes in _KINDS.items()}
+"""Kind of work -> size of model -> request, from ``resources.toml``."""
 
 
 class Site(PublicTable):

@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import Any
 
-from trulysafe.config.order import Policy, states_policy
+from trulysafe.config.order import states_policy
 from trulysafe.config.resolved import given_model
 from trulysafe.config.tables.evaluation import RewardAblation
 from trulysafe.plan.paths import Part
@@ -26,16 +26,11 @@ class Reward(Part):
             version |= {"file": model.file, "sha256": model.sha256}
         return {**known, "name": model.name, **version}
 
-    def ranking_policies(self, reward: str) -> set[Policy]:
-        """Policies on whose states a reward ranks a pool."""
-        ranking = [name for name, pairs in self.config.pairs.items() if pairs.reward == reward]
-        return {policy for name in ranking if (policy := states_policy(self.config, name)) is not None}
-
     @property
     def on_policies(self) -> list[str]:
         """Measures of a reward on the states of each policy that it ranks a pool with."""
-        read = ((reward, policy) for reward in self.config.rewards for policy in self.ranking_policies(reward))
-        return sorted(self.results(f"rewards/{reward}/on/{policy}.json") for reward, policy in read)
+        read = {(pairs.reward, states_policy(self.config, name)) for name, pairs in self.config.pairs.items()}
+        return sorted(self.results(f"rewards/{reward}/on/{policy}.json") for reward, policy in read if policy)
 
     @cached_property
     def ablations(self) -> dict[str, dict[str, Any]]:

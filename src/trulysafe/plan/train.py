@@ -87,6 +87,13 @@ class Train(Part):
         """Nodes of a cluster that a training job needs at a time."""
         return max(self.launch(name)["nodes"] for name in self.plan.policies.experiments(job))
 
+    def threads(self, job: str) -> int:
+        """Processor threads of a training job: tiny models train side by side, others one after another, which spares
+        memory."""
+        asked = [self.launch(name)["threads"] for name in self.plan.policies.experiments(job)]
+        usual = 1 if self.plan.models.size(self.plan.policies.model(job)) == "tiny" else 2
+        return max(number or usual for number in asked)
+
     def processes(self, job: str) -> int:
         """Processes, and on a cluster GPUs, that a training job needs at a time on each node."""
         experiments = self.plan.policies.experiments(job).values()

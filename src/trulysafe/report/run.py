@@ -84,7 +84,7 @@ class Run:
     Args:
         inputs: name -> path or paths, as a rule declares them; a name is that of the attribute below.
         params: ``arms`` (:attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``,
-            ``calibration``, ``published`` and ``labelled_pools``; others are not read.
+            ``calibration``, ``published``, ``published_names`` and ``labelled_pools``; others are not read.
     """
 
     contrasts = _frame("contrasts")
@@ -119,6 +119,8 @@ class Run:
         """Name -> fields of :class:`trulysafe.config.tables.evaluation.PublishedScore` and the metric compared."""
         self.published: str | Path | None = known.get("published")
         """Folder of the published numbers."""
+        self.published_names: Mapping[str, Mapping[str, Any]] = known.get("published_names") or {}
+        """Our ``arms`` and ``benchmarks`` in the paper (:attr:`trulysafe.plan.report.Report.published_names`)."""
         self._labeller_of: Mapping[str, str] = known.get("labelled_pools") or {}
 
     def given(self, name: str) -> list[Path]:

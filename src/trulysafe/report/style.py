@@ -6,6 +6,7 @@ The colour of an arm: :data:`ARM_COLORS`, given out by :func:`arm_looks` in the 
 
 import logging
 import re
+import tomllib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,27 +39,14 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 GREY = "#666666"
 DPI = 300
 
-_OTHER_SCRIPTS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC",
-    "Microsoft YaHei", "Noto Sans Arabic", "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Bengali",
-    "Noto Sans Thai", "Noto Emoji", "Symbola", "Arial Unicode MS", "Unifont",
-)  # fmt: skip
-"""Fonts for letters that the first one has not; those that are installed are asked in this order."""
+_LOOKS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+"""From ``style.toml``."""
 _MISSING = re.compile(r"Glyph (\d+) ")
 """What matplotlib says of a letter for which no font has a form."""
 _INSTALLED = {font.name for font in fontManager.ttflist}
-_SETTINGS: dict[str, Any] = {
-    "text.parse_math": False, "font.family": ["DejaVu Sans", *(name for name in _OTHER_SCRIPTS if name in _INSTALLED)],
-    "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "axes.titleweight": "bold",
-    "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7, "legend.frameon": False, "lines.linewidth": 1.3,
-    "lines.markersize": 4.5, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
-    "axes.edgecolor": "#444444", "xtick.color": "#444444", "ytick.color": "#444444", "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#E4E4E4", "grid.linewidth": 0.6,
-    "figure.constrained_layout.use": True, "pdf.fonttype": 42,
-}  # fmt: skip
-
 mpl.rcdefaults()
-mpl.rcParams.update(_SETTINGS)  # type: ignore[arg-type]
+mpl.rcParams.update(_LOOKS["matplotlib"])
+mpl.rcParams["font.family"] = ["DejaVu Sans", *(name for name in _LOOKS["fonts"] if name in _INSTALLED)]
 
 
 class Look(NamedTuple):
@@ -69,17 +57,7 @@ class Look(NamedTuple):
     dash: Any
 
 
-RISK_LOOKS = {
-    "EHD": Look("#D55E00", "o", "-"),
-    "IHD": Look("#0072B2", "s", "-"),
-    "MHD": Look("#CC79A7", "^", "-"),
-    "look_alike": Look("#E69F00", "v", "-"),
-    "general": Look("#009E73", "D", "-"),
-    "all": Look("#000000", "p", "-"),
-    "Over-refusal": Look("#E69F00", "v", "-"),
-    "Helpful": Look("#009E73", "D", "-"),
-    "Malformed": Look("#666666", "X", "-"),
-}
+RISK_LOOKS = {name: Look(color, marker, "-") for name, (color, marker) in _LOOKS["risks"].items()}
 """Looks of risk classes and of the metrics of one curve, the same in every figure."""
 
 

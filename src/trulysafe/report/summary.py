@@ -15,6 +15,7 @@ from trulysafe.report.table import cells, p_text, to_markdown
 from trulysafe.report.tables import contrasts, main, matched_safety
 from trulysafe.stats.limits import SIGNIFICANT
 
+Paths = Mapping[str, Path | str]
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "cut_off", "complies", "mixed")
 NOTE = "Shares of prompts; brackets: 95% intervals over seeds and prompt families. The main table has all of them."
 
@@ -23,7 +24,9 @@ def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
     """Write the summary of a run as Markdown that also reads well in a terminal. Its metrics, contrasts and matched
     safety are read, each arm is held against its ``base``; ``facts`` are sentences such as :func:`measured_facts`."""
     rows = main.main_rows(run.metrics, run.arms)
-    parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(_short(rows)), NOTE]
+    bare = rows["column"].isin(("Safe EHD", "Safe IHD", "Safe MHD", "Malformed", "Truly safe"))
+    short = main.shown(rows.assign(**rows[["ci_low", "ci_high"]].mask(bare)))  # so that it fits a terminal
+    parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(short), NOTE]
     if declared := contrasts.table(run):
         parts += ["## Declared contrasts", to_markdown(declared.shown), _counted(run.contrasts)]
     if matched := matched_safety.table(run):
@@ -31,12 +34,6 @@ def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
     against = [*_against(run.contrasts, run.arms), *_costs(rows, run.arms)]
     found = "\n".join(f"- {line}" for line in against or ["None of the checks found one."])
     return "\n\n".join([*parts, "## Findings against, as measured", found]) + "\n"
-
-
-def _short(rows: pd.DataFrame) -> pd.DataFrame:
-    """The main table with intervals for the three axes alone, so that it fits a terminal."""
-    bare = rows["column"].isin(("Safe EHD", "Safe IHD", "Safe MHD", "Malformed", "Truly safe"))
-    return main.shown(rows.assign(**rows[["ci_low", "ci_high"]].mask(bare)))
 
 
 def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
@@ -92,11 +89,7 @@ def _costs(rows: pd.DataFrame, arms: Arms) -> list[str]:
 
 
 def measured_facts(
-    *,
-    rewards: Mapping[str, Path | str],
-    labellers: Mapping[str, Path | str],
-    judges: Mapping[str, Path | str],
-    pairs: Mapping[str, Mapping[str, Any]],
+    *, rewards: Paths, labellers: Paths, judges: Paths, pairs: Mapping[str, Mapping[str, Any]]
 ) -> list[str]:
     """Sentences about the parts of a run that stand behind its numbers: how good the fitted parts are on held-out data
     (name -> ``metrics.json``), and what was dropped while pairs were built (name -> notes of the pair stage)."""

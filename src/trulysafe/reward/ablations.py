@@ -26,11 +26,7 @@ COLUMNS += "stderr ci_low ci_high p_value p_holm".split()
 
 
 def held_out_rewards(
-    arrays: Mapping[str, Tensor],
-    index: pd.DataFrame,
-    options: Mapping[str, Any],
-    fits: int = 1,
-    baseline: str | None = None,
+    arrays: Mapping[str, Tensor], index: pd.DataFrame, options: Mapping, fits: int = 1, baseline: str | None = None
 ) -> pd.DataFrame:
     """Calibrated rewards of the held-out pairs, by ``fits`` on the others with the seeds ``seed``, ``seed`` + 1, ...
     Arrays, index (with family) and options are those of :func:`trulysafe.reward.stage.fit_stage`, which makes the first

@@ -1,12 +1,12 @@
 """How well a mask agrees with the oracle of the demo world, which knows the side of every word."""
 
+import json
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from trulysafe.common.schema import meta_of
 from trulysafe.data.demo.oracle import sides
 from trulysafe.methods.masks import training_mask
 from trulysafe.methods.method import Mask
@@ -52,7 +52,7 @@ def _response(row: dict, side: str, scale: TokenScale, mask: Mask, tokenizer: An
     ids, sign = [int(token) for token in row[f"{side}_ids"]], _SIGN[side]
     rewards = torch.tensor([scale.apply(row[f"{side}_token_values"])])
     kept, _ = training_mask(rewards, torch.ones_like(rewards), torch.tensor([side == "chosen"]), mask)
-    of_characters = dict(enumerate(sides(meta_of(row), row[side])))
+    of_characters = dict(enumerate(sides(json.loads(row["meta"]), row[side])))
     ends = [len(tokenizer.decode(ids[:place])) - 1 for place in range(1, len(ids))]  # the end of turn has no side
     found = sign * np.array([of_characters.get(end, 0) for end in ends])
     table = pd.DataFrame({"speaking": found > 0, "kept": kept[0, :-1].numpy() > 0, "reward": sign * rewards[0, :-1]})

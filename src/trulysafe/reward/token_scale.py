@@ -14,7 +14,6 @@ import numpy as np
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.files import write_json
-from trulysafe.methods.method import FORMS
 
 
 @dataclass(frozen=True)
@@ -32,19 +31,13 @@ class TokenScale:
 
 def prefix_form(values: Sequence[float], form: str) -> list[float]:
     """Turn prefix values v_1..v_T into ``level`` (v_t) or ``difference`` (v_t - v_{t-1}, the first one 0)."""
-    if form not in FORMS:
-        raise not_accepted("mask.form", form, FORMS)
     if form == "level":
         return list(values)
     return [0.0, *(after - before for before, after in itertools.pairwise(values))]
 
 
 def implicit(policy_logps: Sequence[float], reference_logps: Sequence[float]) -> list[float]:
-    """Implicit rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats (UserError: unlike lengths)."""
-    if len(policy_logps) != len(reference_logps):
-        found = f"{len(policy_logps)} log-probabilities of the policy, {len(reference_logps)} of the reference"
-        do = "compute both with the same tokenizer on the same response"
-        raise UserError(f"implicit token rewards: {found}; {do}.")
+    """Implicit rewards of a DPO policy, log pi(y_t | ...) - log ref(y_t | ...), nats, of the tokens of one response."""
     return [policy - reference for policy, reference in zip(policy_logps, reference_logps, strict=True)]
 
 

@@ -74,7 +74,11 @@ def checked_answers(
     arrays = {name: _numbers(name, values) for name, values in columns.items()}
     n = next(iter(arrays.values())).size
     for name, groups in {"seeds": seeds, "families": families}.items():
-        arrays[name] = np.zeros(n, dtype=int) if groups is None else _labels(name, groups)
+        given = np.zeros(n, dtype=int) if groups is None else groups
+        arrays[name] = np.asarray(given)
+        if (missing := pd.isna(np.asarray(given, dtype=object))).any():  # as numbers or texts they would not show
+            found = f"row {int(missing.argmax())} is missing. Accepted: {name} without missing values"
+            raise UserError(f"statistics: {name}, {found}. Give every answer its label, or leave the answer out.")
     sizes = {name: array.size for name, array in arrays.items()}
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
@@ -93,14 +97,6 @@ def _numbers(name: str, values: ArrayLike) -> Array:
         row = int((~np.isfinite(array)).argmax())
         raise UserError(f"statistics: {name}, row {row} is {array[row]}. Score such answers, or leave them out.")
     return array
-
-
-def _labels(name: str, groups: ArrayLike) -> np.ndarray:
-    missing = pd.isna(np.asarray(groups, dtype=object))
-    if missing.any():
-        found = f"row {int(missing.argmax())} is missing. Accepted: {name} without missing values"
-        raise UserError(f"statistics: {name}, {found}. Give every answer its label, or leave the answer out.")
-    return np.asarray(groups)
 
 
 def mean_variance(cells: Cells, values: pd.Series, resamples: int, seed: int) -> tuple[float, float]:

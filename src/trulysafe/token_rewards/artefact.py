@@ -17,17 +17,14 @@ from trulysafe.reward.token_scale import fit_scale, save_scales
 METRICS = "metrics.json"
 FIFTHS = 5
 Values = list[list[float]]
-Reader = Callable[[Sequence[Encoded]], Values]
+Rows = Sequence[int]
+Responses = Sequence[Encoded]
+Reader = Callable[[Responses], Values]
 """Gives each response the values after each of its tokens, uncentred."""
 
 
 def write_source(
-    read: Reader,
-    safe: Sequence[Encoded],
-    unsafe: Sequence[Encoded],
-    risks: Sequence[str],
-    split: tuple[Sequence[int], Sequence[int]],
-    output: Path,
+    read: Reader, safe: Responses, unsafe: Responses, risks: Sequence[str], split: tuple[Rows, Rows], output: Path
 ) -> dict[str, Any]:
     """Write the constants of a source, by the first rows of ``split``, and its metrics on the others, into a folder.
     Both sides are tokenised responses of annotated pairs, row i paired with row i, each pair of one risk class. Returns

@@ -9,7 +9,8 @@ weights         full: 4 P. LoRA: P in the model's precision, 4 A. ZeRO with bf16
 gradients       4 A (ZeRO: divided by N)
 optimiser       8 A, two moments (ZeRO: divided by N; with bf16 12 A, as the float32 weights are there)
 activations     per layer and token 34 D bytes in 16 bits, 68 D in 32 (Korthikanti et al., 2022, equation 1, without
-                the attention matrix, which fused attention does not keep). With gradient checkpointing the layers'
+                the attention matrix, which fused attention does not keep). LoRA on a model in 16 bits: 30 D, and
+                4 D for each adapted module, whose input peft keeps in float32. With gradient checkpointing the layers'
                 inputs and one layer in full.
 =============== ======================================================================================================
 
@@ -74,6 +75,14 @@ def _activations(shape: Shape, training: Mapping[str, Any], launch: Launch, long
     tokens = 2 * launch.per_process(training["batch_size"]) * longest
     half = training["bf16"] or (training["lora"] and BYTES[shape.dtype] == 2)
     number = 2 if half else 4
-    of_layer = 17 * number * shape.width * tokens
+    per_width = 30 + 4 * _adapted(training["lora"].get("target_modules")) if half and training["lora"] else 17 * number
+    of_layer = per_width * shape.width * tokens
     inputs = shape.layers * number * shape.width * tokens
     return inputs + of_layer if training["gradient_checkpointing"] else shape.layers * of_layer
+
+
+def _adapted(target_modules: Any) -> int:
+    """How many modules of each layer LoRA adapts: peft's own choice is the query's and the value's."""
+    if target_modules == "all-linear":
+        return 7  # query, key, value, output, gate, up, down
+    return 2 if target_modules is None or isinstance(target_modules, str) else len(target_modules)

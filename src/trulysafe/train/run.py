@@ -34,7 +34,7 @@ from trulysafe.trainers.preference import PreferenceTrainer
 logger = logging.getLogger("trulysafe")
 RUN_FILE, LOG_FILE = "run.json", "log.csv"
 POLICY, CHECKPOINTS, DATA = "policy", "trainer", "data"
-_AS_TRL = ("learning_rate", "weight_decay", "max_grad_norm", "beta", "bf16", "gradient_checkpointing")
+_AS_TRL = ("learning_rate", "weight_decay", "max_grad_norm", "beta", "bf16")
 """Training options that TRL knows by the same names."""
 
 
@@ -211,6 +211,7 @@ def _arguments(options: Mapping[str, Any], seed: int, work: Path, launch: Launch
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to="none",
         disable_tqdm=True,
+        activation_checkpointing=options["gradient_checkpointing"],
         **{name: options[name] for name in _AS_TRL},
         **_engine_arguments(launch, bf16=options["bf16"]),
     )
@@ -248,8 +249,8 @@ def _engine_arguments(launch: Launch, *, bf16: bool) -> dict[str, Any]:
 
 
 def _check_engine(trainer: Any, launch: Launch) -> None:
-    """Refuse another number of processes than asked for at once, and another engine before the first step (UserError:
-    e.g. variables of a cluster's launcher made the library guess)."""
+    """Refuse at once where another number of processes runs than was asked for, and before the first step where another
+    engine does (UserError: e.g. variables of a cluster's launcher made the library guess)."""
     found = trainer.accelerator.num_processes
     if found != launch.processes:
         why = "Variables that a launcher left in the environment may mislead the library"
@@ -266,7 +267,10 @@ class _EngineCheck(TrainerCallback):
         found = _engine_of(self.trainer.model_wrapped)
         expected = "single" if self.launch.engine == "ddp" and self.launch.processes == 1 else self.launch.engine
         if found != expected:
-            raise UserError(f"training.engine is {self.launch.engine!r}, but {found!r} came up. Nothing was trained.")
+            raise UserError(
+                f"training.engine is {self.launch.engine!r}, but {found!r} came up. Nothing was trained. "
+                "Unset ACCELERATE_ variables and any accelerate configuration, and rerun."
+            )
 
 
 def _engine_of(model: Any) -> str:

@@ -64,7 +64,8 @@ class PairCollator(DataCollatorForPreference):
     def _placed(self, example: dict[str, Any], side: str, name: str) -> list[float]:
         values, ids = example[f"{side}_{name}"], example[f"{side}_ids"]
         if len(values) != len(ids):
-            raise ValueError(f"{side}_{name} has {len(values)} values for {len(ids)} tokens of {side}_ids")
+            found = f"{side}_{name} has {len(values)} values for {len(ids)} tokens of {side}_ids"
+            raise UserError(f"training data: {found}. Give one value for each token.")
         row = [0.0] * len(example["prompt_ids"]) + list(values)
         return row[: self.max_length] if self.truncation_mode == "keep_start" else row[-(self.max_length or 0) :]
 

@@ -6,7 +6,6 @@ Everything else (data, optimiser, mixed precision, DDP, DeepSpeed, PEFT, checkpo
 """
 
 import copy
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from trulysafe.reward.model import HybridReward
 from trulysafe.trainers import batches, step
 from trulysafe.trainers.checkpoints import Progress, mark_complete
 from trulysafe.trainers.checks import check_fits, check_lengths, check_required, check_template, finished, has_column
+from trulysafe.trainers.forward import forward
 from trulysafe.trainers.online_reward import EndOfStep, OnlineReward
 from trulysafe.trainers.step_log import Meter, MeterSteps, StepLog, rows_of_all
 
@@ -107,9 +107,9 @@ class PreferenceTrainer(DPOTrainer):
             point = step.kto_point(batch, policy, model, checkpointing)
 
         # Forward: log-probabilities of response tokens, and the states of the endpoints if the confidence reads them.
-        states = LayerStates(model, batch.endpoints()) if method.reads_policy_states else None
-        with states or nullcontext():
-            logps = step.token_log_probs(model, **batch.tokens())
+        ends = batch.endpoints()
+        listen = (lambda rows: LayerStates(model, ends[rows])) if method.reads_policy_states else None
+        logps, states = forward(model, **batch.tokens(), listen=listen)
         self._refuse_non_finite(sum(logps.sum(dim=1).chunk(2)), "log-probability", inputs)
 
         # Mask, and the sums over the tokens that it keeps.
@@ -120,7 +120,7 @@ class PreferenceTrainer(DPOTrainer):
         sums = step.sums(logps, mask), step.sums(ref_logps, mask)
 
         # How much each label is trusted, the margins, and the loss of each pair.
-        read, draws_of = states.stacked() if states else None, (self.args.seed, self.state.global_step)
+        read, draws_of = states if listen else None, (self.args.seed, self.state.global_step)
         gamma = step.pair_confidence(
             batch, method.confidence, read, self.reward, training=training, draws_of=draws_of, meter=self.meter
         )

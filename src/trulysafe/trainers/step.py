@@ -5,8 +5,8 @@ Rows of a micro-batch are [chosen; rejected] of its pairs: ``[rows]`` is twice `
 tokens. Whatever a method reads off a micro-batch it reads off that of all processes together.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
+from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.common.schema import RISKS, UNLABELLED
 from trulysafe.methods.confidence import label_confidence
@@ -26,6 +27,7 @@ from trulysafe.methods.method import Confidence, Mask
 from trulysafe.models.layer_states import LayerStates
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.batches import WEIGHT
+from trulysafe.trainers.forward import forward, token_log_probs
 from trulysafe.trainers.online_reward import OnlineReward
 from trulysafe.trainers.step_log import Meter, StepLog, mean_over_all, rows_of_all
 
@@ -63,7 +65,7 @@ class MicroBatch:
         return cls(columns, response, weight, weight > 0, in_scope & (weight > 0), log)
 
     def tokens(self, of: str = "") -> dict[str, Tensor]:
-        """What :func:`token_log_probs` reads: of the pairs, or (``mismatched_``) of prompts with others' responses."""
+        """What :func:`forward` reads: of the pairs, or (``mismatched_``) of prompts with others' responses."""
         named = {"input_ids": "input_ids", "attention_mask": "attention_mask", "completion": "completion_mask"}
         return {name: self.columns[f"{of}{column}"] for name, column in named.items()}
 
@@ -71,24 +73,6 @@ class MicroBatch:
         """Place of the last response token of each row, [rows]: where the endpoint's states are."""
         completion = self.columns["completion_mask"]
         return (completion * torch.arange(completion.shape[1], device=completion.device)).argmax(dim=1)
-
-
-def token_log_probs(model: Any, input_ids: Tensor, attention_mask: Tensor, completion: Tensor) -> Tensor:
-    """Log-probability of each response token given all before it, nats, [rows, places]; 0 outside the responses.
-
-    It comes from the fused head that TRL gave the model; ``completion`` is 1 on response tokens, all are [rows,
-    tokens]. On a GPU that head scores the places of responses alone, elsewhere every place, because on some devices
-    another number of places means another compilation. On a CPU nothing is compiled, and prompts and padding are half
-    of a micro-batch: there the head is given the states of those places alone. The values are the same.
-    """
-    asked = {"input_ids": input_ids, "attention_mask": attention_mask, "fused_lm_head": True, "use_cache": False}
-    labels = input_ids.masked_fill(completion == 0, -100)
-    if input_ids.device.type != "cpu":
-        return model(**asked, labels=labels).log_probs * completion[:, 1:]
-    scored = completion[:, 1:] != 0
-    with _states_only_at(model, scored):
-        found = model(**asked, shift_labels=labels[:, 1:][scored]).log_probs
-    return found.new_zeros(scored.shape).masked_scatter(scored, found) * completion[:, 1:]
 
 
 def reference_log_probs(
@@ -116,17 +100,20 @@ def reference_log_probs(
     with torch.no_grad(), disable_gradient_checkpointing(policy, checkpointing), adapter:
         if rewards is not None or token_reward is None:
             return token_log_probs(reference, **batch.tokens()), rewards
-        with LayerStates(reference, transform=token_reward.probe) as states:
-            logps = token_log_probs(reference, **batch.tokens())
-        return logps, token_reward.calibrated(token_reward.combine(states.stacked()))[:, 1:]
+        probe = token_reward.probe
+        logps, read = forward(reference, **batch.tokens(), listen=lambda _: LayerStates(reference, transform=probe))
+        return logps, token_reward.calibrated(token_reward.combine(read))[:, 1:]
 
 
 def token_mask(batch: MicroBatch, token_rewards: Tensor | None, options: Mask, seed: int) -> Tensor:
     """Which response tokens count (paper B), with the mask's controls (``seed`` is the run's) and its log. 0/1,
     float32, [rows, places] as ``token_rewards``; 1 on every response token out of scope or without a mask."""
     response, ones, columns, log = batch.response, batch.response.float(), batch.columns, batch.log
-    if options.rule == "none" or token_rewards is None:  # check_required refuses a mask without token rewards
+    if options.rule == "none":
         return ones
+    if token_rewards is None:
+        do = "Give the data set chosen_token_rewards and rejected_token_rewards, or the trainer a reward_model."
+        raise UserError(f"mask.rule {options.rule!r} reads token rewards, and there are none. {do}")
     rows = batch.in_scope.repeat(2)
     chosen = torch.arange(len(response), device=response.device) < len(response) // 2
     draws = []
@@ -244,23 +231,6 @@ def pair_losses(
     if loss == LIKELIHOOD_LOSS:
         return sft_loss(policy[0], mean_over_all(log.accelerator, of_chosen[real]) or 1.0)
     return preference_loss(loss, policy, reference, gamma, beta, (of_chosen, of_rejected), point)
-
-
-@contextmanager
-def _states_only_at(model: Any, places: Tensor) -> Iterator[None]:
-    """Let the model's body give its head the states of some places alone, as [number of places, D]."""
-    inner = extract_model_from_parallel(model)
-    inner = inner.get_base_model() if hasattr(inner, "peft_config") else inner
-
-    def pack(_module: Any, _inputs: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state[:, :-1][places]
-        return output
-
-    handle = inner.base_model.register_forward_hook(pack)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _log_confidence(gamma: Tensor, chosen: Tensor, rejected: Tensor, flipped: Tensor | None, log: StepLog) -> None:

@@ -20,6 +20,7 @@ PLUMBING = (
     "trulysafe.common.kinds",
     "trulysafe.common.option_errors",
     "trulysafe.common.options",
+    "trulysafe.common.vocabulary",
     "trulysafe.config",
     "trulysafe.plan",
     "trulysafe.prefetch",
@@ -38,19 +39,15 @@ def fingerprint(*entries: Path | str) -> str:
 
 def closure(*entries: Path | str) -> set[Path]:
     """Files of the scripts or modules and of every package module they import, at any depth of nesting."""
-    pending = [path for entry in entries for path in _entry_files(entry)]
-    seen: set[Path] = set()
+    pending, seen = list[Path](), set[Path]()
+    for entry in entries:
+        pending += [Path(entry).resolve()] if Path(entry).suffix == ".py" else _module_files(str(entry))
     while pending:
         path = pending.pop()
         if path not in seen:
             seen.add(path)
             pending.extend(_imports(path) - seen)
     return seen
-
-
-def _entry_files(entry: Path | str) -> list[Path]:
-    path = Path(entry)
-    return [path.resolve()] if path.suffix == ".py" else _module_files(str(entry))
 
 
 def _module_files(name: str) -> list[Path]:

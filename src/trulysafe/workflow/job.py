@@ -27,6 +27,7 @@ from trulysafe.workflow.owner_lock import owned, start_of
 from trulysafe.workflow.provenance import input_id, manifest_path, plain, provenance_id, scratch_path, tell_of_damage
 
 logger = logging.getLogger("trulysafe")
+_VERSIONS = ("trulysafe", "torch", "transformers", "trl", "lm_eval", "scikit-learn", "snakemake")
 
 
 class Run:
@@ -105,7 +106,7 @@ class Run:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "host": socket.gethostname(),
             "python": platform.python_version(),
-            "versions": _versions(),
+            "versions": {name: found.version for name in _VERSIONS for found in metadata.distributions(name=name)},
             "precision": list(getattr(sys.modules.get("trulysafe.models.precision"), "CHOSEN", [])),
         }
 
@@ -175,11 +176,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in ("trulysafe", "torch", "transformers", "trl", "lm_eval", "scikit-learn", "snakemake"):
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found

@@ -96,25 +96,21 @@ def tell_of_damage(inputs: Any, told: str = "") -> None:
 
 
 def _damaged(path: Path) -> Iterator[tuple[Path, str]]:
-    """Files of an input (a file, or all below a folder) that cannot be read, and why."""
+    """Files of an input (a file, or all below a folder) that are cut short (Parquet, safetensors, JSON), and why."""
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         try:
-            if file.is_file():
-                _look_at(file)
+            if not file.is_file():
+                continue
+            if file.suffix == ".parquet":
+                import pyarrow.parquet as pq
+
+                pq.ParquetFile(file).close()
+            elif file.suffix == ".safetensors":
+                from safetensors import safe_open
+
+                with safe_open(file, framework="numpy"):
+                    pass
+            elif file.suffix == ".json":
+                json.loads(file.read_text(encoding="utf-8"))
         except Exception as error:  # whatever the libraries raise
             yield file, (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _look_at(file: Path) -> None:
-    """Fail if a Parquet, safetensors or JSON file is cut short; other files are passed over."""
-    if file.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        pq.ParquetFile(file).close()
-    elif file.suffix == ".safetensors":
-        from safetensors import safe_open
-
-        with safe_open(file, framework="numpy"):
-            pass
-    elif file.suffix == ".json":
-        json.loads(file.read_text(encoding="utf-8"))

@@ -15,11 +15,9 @@ class Configuration(Table):
     scenario: Name = Field(description="Name of the run; everything it makes lies under `results/<scenario>/`.")
     groups: list[str] = Field([], description="Run these groups of experiments alone, with what they need; empty: all.")
     data: str = Field("", description="Folder of data files; relative paths in datasets start here.")
-    cache: str = Field(
-        "",
-        description="Folder that `make prefetch` fills from the hub and jobs read, `~` and `$VARIABLES` allowed; "
-        "empty is the user's own Hugging Face cache.",
-    )
+    cache: str = ""
+    """Folder that `make prefetch` fills from the hub and jobs read, `~` and `$VARIABLES` allowed; empty is the user's
+    own Hugging Face cache."""
     seed: int = Field(0, description="Seed of the split.")
     split: Split = Field(Split(), description="The prompt-hash split.")
     models: dict[Name, Model] = Field(description="Models by name.")

@@ -6,20 +6,8 @@ from pydantic import Field, model_validator
 
 from trulysafe.common.kinds import OfKind
 from trulysafe.common.option_errors import error_at
-from trulysafe.common.options import (
-    Axis,
-    ContrastMetric,
-    Count,
-    CutOff,
-    Flag,
-    Name,
-    PartOf,
-    Purpose,
-    Risk,
-    Table,
-    TableOfKinds,
-    Whole,
-)
+from trulysafe.common.options import Count, Flag, Name, PartOf, Table, TableOfKinds, Whole
+from trulysafe.common.vocabulary import Axis, ContrastMetric, CutOff, Purpose, Risk
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.reward.options import Baseline, FitOptions
 
@@ -48,34 +36,27 @@ class Benchmark(TableOfKinds):
     axis: Axis = Field(description="What a good answer is.")
     risks: list[Risk] = Field([], description="Keep prompts of these classes; empty keeps all.")
     judges: list[Name] = Field([], description="Judges of the answers, the one in the main table first; or a `task`.")
-    task: str | None = Field(
-        None,
-        description="Multiple-choice task of lm-evaluation-harness: nothing is answered and judged, the option of the "
-        "highest log-likelihood is the policy's choice. Columns in braces name a task for each document, as in "
-        "`mmlu_{subject}`. A path that ends in `.yaml` is a task of one's own, which may `include` one by its name.",
-    )
-    metric: Literal["acc", "acc_norm"] = Field(
-        "acc",
-        description="Which choice counts as `helpful` in the main table (`task`): of the likeliest option, or of the "
-        "likeliest per character. Both are measured where the task reports both.",
-    )
+    task: str | None = None
+    """Multiple-choice task of lm-evaluation-harness: nothing is answered and judged, the option of the highest
+    log-likelihood is the policy's choice. Columns in braces name a task for each document, as in `mmlu_{subject}`. A
+    path that ends in `.yaml` is a task of one's own, which may `include` one by its name."""
+    metric: Literal["acc", "acc_norm"] = "acc"
+    """Which choice counts as `helpful` in the main table (`task`): of the likeliest option, or of the likeliest per
+    character. Both are measured where the task reports both."""
     shots: Whole | None = Field(None, description="Examples before each document (`task`); none is the task's own.")
     shots_from: list[Name] = Field([], description="Documents to take examples from (`task`), where it brings none.")
     chat_template: Flag = Field(False, description="Documents go into the chat template (`task`), examples as turns.")
     rows: Count | None = Field(None, description="Prompts per class at the end point, lowest hashes first; none: all.")
-    frontier_rows: Whole | None = Field(
-        None, description="Prompts per class at earlier snapshots; none is as many as at the end point, 0 skips them."
-    )
+    frontier_rows: Whole | None = None
+    """Prompts per class at earlier snapshots; none is as many as at the end point, 0 skips them."""
     max_new_tokens: Count = Field(256, description="Token limit of an answer.")
-    cut_off: CutOff = Field(
-        "judge",
-        description="An answer that the token limit cuts off is judged as it stands (`judge`), or is `malformed`, for "
-        "judges that read how an answer ends. Both are counted as cut off.",
-    )
-    purpose: Purpose = Field(
-        "test",
-        description="Results are of `test` alone; those of `development`, to tune by, stay in `metrics.parquet`.",
-    )
+    cut_off: CutOff = "judge"
+    """An answer that the token limit cuts off is judged as it stands (`judge`), or is `malformed`, for judges that read
+    how an answer ends. Both are counted as cut off."""
+    published: str | None = None
+    """What the paper's main table calls this benchmark, as `BeaverTails-30k-test`; its values stand beside ours."""
+    purpose: Purpose = "test"
+    """Results are of `test` alone; those of `development`, to tune by, stay in `metrics.parquet`."""
     job: Name | None = Field(
         None, description=f"Benchmarks of one `job` are answered in one job, each policy loaded once; {_OWN_JOB}"
     )
@@ -138,14 +119,11 @@ class RewardAblation(Table):
 
     choice: str = Field(description="What is chosen otherwise, for reading.")
     reward: Name | None = Field(None, description="Reward with the other choice; this, `fit` or `baseline`.")
-    fit: Annotated[dict[str, Any], PartOf(FitOptions)] | None = Field(
-        None, description="Options of the fit that differ, on the states of the default: `{two_stage: true}`."
-    )
-    baseline: Baseline | None = Field(
-        None,
-        description="What stands in the reward's place, on the states of the default: logistic regressions on the best "
-        "layer (chosen on inner folds), on all layers side by side, or on each layer with their mean.",
-    )
+    fit: Annotated[dict[str, Any], PartOf(FitOptions)] | None = None
+    """Options of the fit that differ, on the states of the default: `{two_stage: true}`."""
+    baseline: Baseline | None = None
+    """What stands in the reward's place, on the states of the default: logistic regressions on the best layer (chosen
+    on inner folds), on all layers side by side, or on each layer with their mean."""
     default: Name = Field(description="Reward it is compared with; differences are the other choice less this one.")
     primary: bool = Field(True, description="Primary ones are corrected together (Holm), over all their outcomes.")
 
@@ -183,13 +161,11 @@ class Report(Table):
     reward_ablations: dict[Name, RewardAblation] = Field({}, description="The same, of each choice of the reward.")
     reward_fits: Count = Field(5, description="Fits per reward of `reward_ablations`, each with a seed of its own.")
     kept_tokens: KeptTokens | None = Field(None, description="Figure and page of kept tokens; none leaves them out.")
-    calibration: dict[Name, PublishedScore] = Field(
-        default_factory=dict, description="Published scores of models, beside those measured here."
-    )
+    calibration: dict[Name, PublishedScore] = Field(default_factory=dict)
+    """Published scores of models, beside those measured here."""
     published: bool = Field(True, description="Put the papers' published values beside ours.")
-    diversity_answers: Whole = Field(
-        100, description="Answers per policy and class, lowest hashes first, for distinct-n and self-BLEU; 0: neither."
-    )
+    diversity_answers: Whole = 100
+    """Answers per policy and class, lowest hashes first, for distinct-n and self-BLEU; 0: neither."""
 
 
 class Drift(Table):

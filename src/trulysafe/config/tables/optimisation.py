@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
-from pydantic_core import PydanticCustomError
 
 from trulysafe.common.option_errors import error_at
 from trulysafe.common.options import Count, Needs, NotNegative, Positive, Share, Table, Whole
@@ -54,23 +53,17 @@ class ScheduleOptions(Table):
         known, given = (*needed, *further), self.model_dump(exclude_none=True)
         for key in given:
             if key not in known:
-                accepted = ", ".join(known) or "no options"
-                raise _wrong(key, f"the schedule {schedule!r} does not read it. Accepted: {accepted}.")
+                said = f"the schedule {schedule!r} does not read it. Accepted: {', '.join(known) or 'no options'}."
+                raise error_at(f"schedule_options.{key}", said)
         if needed and not given.keys() & set(needed):
-            raise _wrong(needed[0], f"missing. The schedule {schedule!r} needs {' or '.join(needed)}.")
+            said = f"missing. The schedule {schedule!r} needs {' or '.join(needed)}."
+            raise error_at(f"schedule_options.{needed[0]}", said)
         if {"min_lr", "min_lr_rate"} <= given.keys():
-            raise _wrong("min_lr_rate", "min_lr says the same. Leave out one of the two.")
-        last = given.get("lr_end", _LAST_OF_POLYNOMIAL)
+            raise error_at("schedule_options.min_lr_rate", "min_lr says the same. Leave out one of the two.")
+        last = given.get("lr_end", 1e-7)  # transformers' own
         if schedule == "polynomial" and last >= learning_rate:
-            raise _wrong("lr_end", f"{last} is not below learning_rate, {learning_rate}. Lower it.")
-
-
-def _wrong(key: str, said: str) -> PydanticCustomError:
-    return error_at(f"schedule_options.{key}", said)
-
-
-_LAST_OF_POLYNOMIAL = 1e-7
-"""Transformers' own last learning rate of ``polynomial``."""
+            said = f"{last} is not below learning_rate, {learning_rate}. Lower it."
+            raise error_at("schedule_options.lr_end", said)
 
 
 class Lora(Table):
@@ -88,8 +81,7 @@ class Lora(Table):
     fan_in_fan_out: bool = Field(False, description="Weights are stored as [in, out], as in GPT-2.")
     use_rslora: bool = Field(False, description="Scale by `lora_alpha / sqrt(r)`.")
     use_dora: bool = Field(False, description="Learn the size of the weights apart from their direction (DoRA).")
-    init_lora_weights: bool | Literal["gaussian", "olora", "pissa", "orthogonal"] = Field(
-        True, description="How the adapter starts; `true` starts as the model itself."
-    )
+    init_lora_weights: bool | Literal["gaussian", "olora", "pissa", "orthogonal"] = True
+    """How the adapter starts; `true` starts as the model itself."""
     rank_pattern: dict[str, Count] = Field({}, description="Module (or a pattern) -> rank of its own.")
     alpha_pattern: dict[str, Count] = Field({}, description="Module (or a pattern) -> `lora_alpha` of its own.")

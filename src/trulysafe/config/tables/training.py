@@ -23,11 +23,9 @@ class Training(Launch):
     learning_rate: Positive = Field(1e-6, description="Peak learning rate of AdamW.")
     warmup_share: Share = Field(0.03, description="Share of the steps with rising learning rate.")
     schedule: Schedule = Field("linear", description="Learning-rate schedule, by transformers' name.")
-    schedule_options: ScheduleOptions = Field(
-        ScheduleOptions(),
-        description="Options of the schedule: `cosine_with_min_lr` and `cosine_warmup_with_min_lr` need `min_lr` or "
-        "`min_lr_rate`, `warmup_stable_decay` needs `num_decay_steps`.",
-    )
+    schedule_options: ScheduleOptions = ScheduleOptions()
+    """Options of the schedule: `cosine_with_min_lr` and `cosine_warmup_with_min_lr` need `min_lr` or `min_lr_rate`,
+    `warmup_stable_decay` needs `num_decay_steps`."""
     weight_decay: NotNegative = Field(0.0, description="AdamW weight decay.")
     max_grad_norm: Positive = Field(1.0, description="Gradient clipping.")
     beta: Positive = Field(0.15, description="Inverse temperature of the implicit reward.")
@@ -82,6 +80,13 @@ class MethodTable(Method):
     training: Annotated[dict[str, Any], PartOf(Training)] = Field({}, description="Overrides of keys of `training`.")
 
 
+class PublishedArm(Table):
+    """What the main table of Equilibrate RLHF calls an arm (`resources/published/equilibrate_main_results.csv`)."""
+
+    model: str = Field(description="Model, as `LLaMA3-8B-Instruct`.")
+    method: str = Field(description="Method with its number of pairs, as `DPO (20k)`; `Base` is none.")
+
+
 class Experiment(Table):
     """One arm of the comparison: a model, a mix and a method, or the model alone."""
 
@@ -93,4 +98,5 @@ class Experiment(Table):
     first_seed: Whole = Field(0, description="First seed.")
     label: str = Field("", description="Name in tables and figures; empty is the experiment's key.")
     group: str = Field("main", description="Part of the report: `main` is the comparison, other groups are sweeps.")
+    published: PublishedArm | None = Field(None, description="The same arm in the paper: its values stand beside ours.")
     training: Annotated[dict[str, Any], PartOf(Training)] = Field({}, description="Overrides of keys of `training`.")

@@ -16,12 +16,10 @@ class OwnFiles(SourceOptions):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    chosen_table: TableKind | None = Field(  # pydantic has a method `schema`
-        None, alias="schema", description="`prompts`, `responses` or `pairs`, where the columns do not tell."
-    )
-    columns: dict[str, str] = Field(
-        {}, description="Our column: the file's column, for example `{prompt: question, response: answer}`."
-    )
+    chosen_table: TableKind | None = Field(None, alias="schema")
+    """`prompts`, `responses` or `pairs`, where the columns do not tell."""
+    columns: dict[str, str] = Field({})
+    """Our column: the file's column, for example `{prompt: question, response: answer}`."""
     risks: dict[str, RowRisk] = Field({}, description="The file's value of `risk`: our class.")
     labels: dict[str, str] = Field({}, description="The file's value of `label`: our label.")
     meta: list[str] = Field([], description="List of further columns to keep.")

@@ -1,17 +1,11 @@
 """Alpaca: the prompt is the instruction, followed by its input if it has one. tatsu-lab/alpaca, CC BY-NC 4.0; the
 default path is the English demonstration subset of hiyouga/LLaMA-Factory."""
 
-from trulysafe.data.readers._general import exchange
-from trulysafe.data.sources import Fields, Files, HubName, Row, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Row, SourceOptions, source_options
+
+Options = source_options(__name__, "responses", "alpaca/alpaca_en_demo.jsonl.gz", "tatsu-lab/alpaca")
 
 
-class Options(SourceOptions):
-    TABLE = "responses"
-    path: Files = ("alpaca/alpaca_en_demo.jsonl.gz",)
-    urls: Urls = public_files("alpaca")
-    repo: HubName = "tatsu-lab/alpaca"
-
-
-def fields(row: Row, options: Options) -> Fields:
+def fields(row: Row, options: SourceOptions) -> Fields:
     prompt = "\n\n".join(filter(None, [row.text("instruction"), row.optional("input")]))
-    return exchange(prompt, row.text("output"))
+    return {"prompt": prompt, "response": row.text("output"), "risk": "general"}

@@ -3,20 +3,15 @@ of arXiv 2502.11555 (Yingshui-Tan/Equilibrate-RLHF, Apache-2.0) relabels prompts
 4.0)."""
 
 from trulysafe.common.errors import not_accepted
-from trulysafe.data.sources import Fields, Files, Row, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Row, SourceOptions, source_options
 
 RISKS = {"EHD": "EHD", "IHD": "IHD", "MHD": "MHD", "OTHER": "other", "No risk": "general"}
 """Released label -> our risk class."""
 
-
-class Options(SourceOptions):
-    TABLE = "prompts"
-    REPEATS = True
-    path: Files = ("equilibrate_rlhf/beavertails_selected_relabelled.jsonl",)
-    urls: Urls = public_files("beavertails_risk")
+Options = source_options(__name__, "prompts", "equilibrate_rlhf/beavertails_selected_relabelled.jsonl", REPEATS=True)
 
 
-def fields(row: Row, options: Options) -> Fields:
+def fields(row: Row, options: SourceOptions) -> Fields:
     label = row.text("category")
     if label not in RISKS:
         raise not_accepted(f"{row.where}: category", label, RISKS)

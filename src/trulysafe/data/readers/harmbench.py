@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-from pydantic import Field
-
 from trulysafe.data.sources import HARMFUL, Fields, Files, Row, SkipRowError, SourceOptions, Urls, public_files
 
 
@@ -11,9 +9,8 @@ class Options(SourceOptions):
     TABLE = "prompts"
     path: Files = ("harmbench/harmbench_behaviors_text_all.csv",)
     urls: Urls = public_files("harmbench")
-    categories: list[Literal["standard", "contextual", "copyright"]] | None = Field(
-        None, description="Functional categories to keep; all by default."
-    )
+    categories: list[Literal["standard", "contextual", "copyright"]] | None = None
+    """Functional categories to keep; all by default."""
 
 
 def fields(row: Row, options: Options) -> Fields:

@@ -3,19 +3,14 @@ Anthropic/hh-rlhf, MIT; the default path is the test file of harmless-base."""
 
 import re
 
-from trulysafe.data.sources import Fields, Files, HubName, Row, SkipRowError, SourceOptions, Urls, public_files
+from trulysafe.data.sources import Fields, Row, SkipRowError, SourceOptions, source_options
 
 _TURN = re.compile(r"\n\n(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)", re.DOTALL)
 
-
-class Options(SourceOptions):
-    TABLE = "pairs"
-    path: Files = ("hh_rlhf/harmless-base_test.jsonl.gz",)
-    urls: Urls = public_files("hh_rlhf")
-    repo: HubName = "Anthropic/hh-rlhf"
+Options = source_options(__name__, "pairs", "hh_rlhf/harmless-base_test.jsonl.gz", "Anthropic/hh-rlhf")
 
 
-def fields(row: Row, options: Options) -> Fields:
+def fields(row: Row, options: SourceOptions) -> Fields:
     chosen, rejected = (_TURN.findall("\n\n" + row.text(side)) for side in ("chosen", "rejected"))
     if min(len(chosen), len(rejected)) < 2:
         raise SkipRowError("no assistant turn")

@@ -16,7 +16,7 @@ class Options(Reduced):
 def fields(row: Row, options: Options) -> Fields:
     if "safer_response_id" not in row.values:  # the reduced file
         return pair(row) | {"meta": HARMFUL}
-    safer, safe = int(row.get("safer_response_id")), [bool(row.get(f"is_response_{side}_safe")) for side in (0, 1)]
+    safer, safe = int(row.flag("safer_response_id")), [row.flag(f"is_response_{side}_safe") for side in (0, 1)]
     if options.safety_gap and safe[0] == safe[1]:
         raise SkipRowError("both responses equally safe")
     chosen, rejected = row.text(f"response_{safer}"), row.text(f"response_{1 - safer}")

@@ -3,17 +3,14 @@ BY-NC 4.0, as reduced at the default path."""
 
 from typing import Literal
 
-from pydantic import Field
-
 from trulysafe.data.readers._pku_saferlhf import Reduced, pair
 from trulysafe.data.sources import Fields, Row
 
 
 class Options(Reduced):
     TABLE = "responses"
-    side: Literal["chosen", "rejected"] = Field(
-        "chosen", description="`chosen`: the safe responses. `rejected`: the unsafe ones."
-    )
+    side: Literal["chosen", "rejected"] = "chosen"
+    """`chosen`: the safe responses. `rejected`: the unsafe ones."""
 
 
 def fields(row: Row, options: Options) -> Fields:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from trulysafe.classifier.options import FitOptions
 from trulysafe.common.kinds import Frame
-from trulysafe.common.options import Risk
+from trulysafe.common.vocabulary import Risk
 
 
 class Options(FitOptions):

@@ -47,7 +47,10 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     ends = found.sort_values("step").drop_duplicates(["experiment", "seed"], keep="last")
     limits = ends[ends["seed"] == POOLED]
     for name in (name for name in stars if name in measured):
-        _star(axes, limits[limits["experiment"] == name].iloc[0], all_looks[name])
+        star, look = limits[limits["experiment"] == name].iloc[0], all_looks[name]
+        _cross(axes, star, look.color)
+        style: dict[str, Any] = {"color": look.color, "markersize": 9, "zorder": 6, "linestyle": "none"}
+        axes.plot(star["x"], star["y"], look.marker, label=legend_text(star["label"]), **style)
     for name in drawn:
         start = limits[limits["experiment"] == arms[name].get("start")]
         _frontier(axes, found[found["experiment"] == name], start, all_looks[name])
@@ -58,12 +61,6 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     axes.set_title("\N{NORTH WEST ARROW} better", loc="left", fontsize=7, color=GREY, fontweight="normal")
     figure.legend(loc="outside lower center", ncols=2, handlelength=2.6, columnspacing=1.2)
     return Drawing(figure, found)
-
-
-def _star(axes: Axes, point: pd.Series, look: Look) -> None:
-    _cross(axes, point, look.color)
-    style: dict[str, Any] = {"color": look.color, "markersize": 9, "zorder": 6, "linestyle": "none"}
-    axes.plot(point["x"], point["y"], look.marker, label=legend_text(point["label"]), **style)
 
 
 def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look) -> None:

@@ -30,7 +30,7 @@ def sweep(metrics: pd.DataFrame, points: Mapping[str, float], axis_label: str) -
     rows = rows.sort_values(["column", "x"], ignore_index=True)
     figure, grid = new_figure(PAGE * 0.8, 2.3, columns=2, sharey=True)
     for axes, (title, columns) in zip(grid[0], CURVES.items(), strict=True):
-        ends = []
+        ends: list[tuple[str, str, float]] = []
         for column in columns:
             curve = rows[rows["column"] == column]
             if len(curve):
@@ -39,7 +39,10 @@ def sweep(metrics: pd.DataFrame, points: Mapping[str, float], axis_label: str) -
                 axes.fill_between(curve["x"], curve["ci_low"], curve["ci_high"], **band)
                 axes.plot(curve["x"], curve["value"], marker=look.marker, linestyle=look.dash, color=look.color)
                 ends.append((column.removeprefix("Safe "), look.color, float(curve["value"].iloc[-1])))
-        _end_labels(axes, ends)
+        ends.sort(key=lambda end: end[2])
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
+        for (name, color, _), height in zip(ends, _apart([end[2] for end in ends]), strict=True):
+            axes.annotate(name, (1.0, height), (4, 0), color=color, fontsize=7, annotation_clip=False, **place)
         drawn = rows[rows["column"].isin(columns)]
         axes.set_title(f"{title} ({count_note(drawn['n'])})" if len(drawn) else title, loc="left", fontweight="normal")
         axes.set_xlabel(textwrap.fill(axis_label, 36))
@@ -47,13 +50,6 @@ def sweep(metrics: pd.DataFrame, points: Mapping[str, float], axis_label: str) -
         axes.set_ylim(-0.03, 1.03)
     grid[0, 0].set_ylabel("Share of prompts")
     return Drawing(figure, rows)
-
-
-def _end_labels(axes: Axes, ends: list[tuple[str, str, float]]) -> None:
-    ordered = sorted(ends, key=lambda end: end[2])
-    place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
-    for (name, color, _), height in zip(ordered, _apart([end[2] for end in ordered]), strict=True):
-        axes.annotate(name, (1.0, height), (4, 0), color=color, fontsize=7, annotation_clip=False, **place)
 
 
 def _apart(values: list[float], gap: float = 0.085, highest: float = 1.0) -> list[float]:

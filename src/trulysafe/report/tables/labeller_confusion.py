@@ -22,11 +22,9 @@ def table(run: Run) -> Table | None:
         for predicted, count in zip(confusion["classes"], of_class, strict=True)
     ]
     counts = pd.DataFrame(found)
-    present = set(counts["true"]) | set(counts["predicted"])
-    order = [risk for risk in RISKS if risk in present]
+    order = [risk for risk in RISKS if risk in {*counts["true"], *counts["predicted"]}]
     wide = counts.pivot_table(index=["labeller", "true"], columns="predicted", values="count", sort=False)
     rows = [key for name in counts["labeller"].unique() for risk in order if (key := (name, risk)) in wide.index]
     wide = wide.reindex(index=pd.MultiIndex.from_tuples(rows), columns=order).fillna(0).astype(int)
-    wide.insert(0, "Released class", [risk for _, risk in rows])
-    wide.insert(0, "Labeller", [name for name, _ in rows])
-    return Table(counts, wide.assign(n=wide[order].sum(axis=1)).reset_index(drop=True), CAPTION)
+    wide = wide.assign(n=wide.sum(axis=1)).rename_axis(["Labeller", "Released class"]).rename_axis(columns=None)
+    return Table(counts, wide.reset_index(), CAPTION)

@@ -26,5 +26,5 @@ def table(run: Run) -> Table | None:
     if rows.empty:
         return None
     counts = rows[["side", "risk", "responses", "tokens"]].rename(columns=str.capitalize)
-    shares = pd.DataFrame({title: [Cell(value) for value in rows[column]] for column, title in SHARES.items()})
-    return Table(rows, counts.join(shares), CAPTION)
+    shares = rows[list(SHARES)].map(Cell).rename(columns=SHARES)
+    return Table(rows, pd.concat([counts, shares], axis=1), CAPTION)

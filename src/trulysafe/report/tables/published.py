@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from trulysafe.common.errors import UserError
-from trulysafe.report.run import Run
+from trulysafe.evaluate.metrics import POOLED
+from trulysafe.report.run import Run, at_last_step
 from trulysafe.report.table import NOT_RUN, Cell, Table, cells
 
 FILE = "equilibrate_main_results.csv"
@@ -13,7 +14,8 @@ COLUMNS = ("paper", "table", "model", "method", "benchmark", "metric", "value")
 _KEYS = ["model", "benchmark", "metric", "method"]
 CAPTION = (
     "Equilibrate RLHF, main results as published: the last version of the paper, and the lowest and highest value over "
-    "its versions, which differ in some cells. Our column holds runs of the same models on the same benchmarks."
+    "its versions, which differ in some cells. Our column holds the arms and "
+    "benchmarks of this run that the configuration calls the same (`published`), with 95% intervals."
 )
 
 
@@ -21,8 +23,22 @@ def table(run: Run) -> Table | None:
     """One line per model, benchmark and method."""
     if run.published is None:
         return None
-    rows = published_rows(run.published)
+    rows = published_rows(run.published, measured(run))
     return Table(rows, shown(rows), CAPTION)
+
+
+def measured(run: Run) -> pd.DataFrame:
+    """Our shares at the end of training on benchmarks and of arms that the paper has too, by its names: columns model,
+    method, benchmark, value, ci_low, ci_high, n."""
+    arms, benchmarks = (run.published_names.get(part, {}) for part in ("arms", "benchmarks"))
+    rows = at_last_step(run.metrics[run.metrics["experiment"].isin(list(arms))])
+    rows = rows[(rows["seed"] == POOLED) & (rows["risk"] == "all") & rows["metric"].isin(["safe", "helpful"])]
+    judges = rows["benchmark"].map({name: about["judge"] for name, about in benchmarks.items()})
+    rows = rows[rows["judge"] == judges]
+    for column in ("model", "method"):
+        rows = rows.assign(**{column: [arms[name][column] for name in rows["experiment"]]})
+    rows = rows.assign(benchmark=[benchmarks[name]["published"] for name in rows["benchmark"]])
+    return rows[["model", "method", "benchmark", "value", "ci_low", "ci_high", "n"]]
 
 
 def read_published(folder: Path | str, name: str) -> pd.DataFrame:
@@ -37,10 +53,10 @@ def read_published(folder: Path | str, name: str) -> pd.DataFrame:
     return read
 
 
-def published_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.DataFrame:
+def published_rows(folder: Path | str, ours: pd.DataFrame) -> pd.DataFrame:
     """Main results of Equilibrate RLHF in the paper's order, a row per model, benchmark, metric and method. Columns
     ``paper`` (last version), ``version``, ``lowest`` and ``highest`` over all ``versions``, and ``ours``, ``ci_low``,
-    ``ci_high``, ``n``, of ``ours`` (columns model, method, benchmark, value, limits, n; published names)."""
+    ``ci_high``, ``n``, of :func:`measured`."""
     read = read_published(folder, FILE)
     read["value"] = pd.to_numeric(read["value"])
     read["version"] = read["table"].str.extract(r"_v(\d+)_")[0].astype(int)
@@ -51,10 +67,7 @@ def published_rows(folder: Path | str, ours: pd.DataFrame | None = None) -> pd.D
         versions=("version", "nunique"),
     )  # fmt: skip
     rows = order.merge(versions.reset_index(), on=_KEYS)
-    if ours is None:
-        return rows.assign(**dict.fromkeys(("ours", "ci_low", "ci_high", "n"), float("nan")))
-    ours = ours.rename(columns={"value": "ours"})[["model", "method", "benchmark", "ours", "ci_low", "ci_high", "n"]]
-    return rows.merge(ours, on=["model", "method", "benchmark"], how="left")
+    return rows.merge(ours.rename(columns={"value": "ours"}), on=["model", "method", "benchmark"], how="left")
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ precursor used a 1B model and 3M preferences.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,11 +18,9 @@ from trulysafe.common.kinds import Options as Base
 from trulysafe.common.options import Count, NotNegative, Positive, Table
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
     from trulysafe.models.load import Spec
     from trulysafe.models.tokens import Encoded
-    from trulysafe.token_rewards.artefact import Reader
+    from trulysafe.token_rewards.artefact import Reader, Responses
 
 MODEL = "model"
 """Folder of the fitted model within the artefact."""
@@ -46,12 +44,7 @@ class Options(Base):
 
 
 def fit(
-    stanza: Mapping[str, Any],
-    model: Spec,
-    tokenizer: PreTrainedTokenizerBase,
-    safe: Sequence[Encoded],
-    unsafe: Sequence[Encoded],
-    artefact: Path,
+    stanza: Mapping[str, Any], model: Spec, tokenizer: Any, safe: Responses, unsafe: Responses, artefact: Path
 ) -> float:
     """Load a model, give it a head and fit it as ``fit`` and ``seed`` of the stanza say; returns the loss."""
     import torch
@@ -73,13 +66,7 @@ def reader(options: Options, artefact: Path | str, model: Spec, policy: Any, pad
 
 
 def fit_token_rm(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    safe: Sequence[Encoded],
-    unsafe: Sequence[Encoded],
-    output: Path,
-    how: TokenFit,
-    seed: int = 0,
+    model: Any, tokenizer: Any, safe: Responses, unsafe: Responses, output: Path, how: TokenFit, seed: int = 0
 ) -> float:
     """Fine-tune a token classifier with two labels (:data:`LABELS`) on the response tokens, and save it. The model, of
     :func:`trulysafe.models.load.load_token_classifier`, is changed. Returns the loss of the last tenth of the steps,

@@ -4,38 +4,24 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import constants
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import DEMO, raw_configuration
+from trulysafe.plan.profile import Profile, read_profile
 from trulysafe.prefetch.hub import environment
-from trulysafe.tools.cluster_check.jobs import asked_for, submissions
-from trulysafe.tools.cluster_check.profile import Finding, Profile, mend, note, ok, read_profile, unknown_keys
-from trulysafe.tools.cluster_check.slurm import command, job_states, partitions, preemption, read_partitions
+from trulysafe.tools.cluster_check.findings import Finding, mend, note, ok, unknown_keys
+from trulysafe.tools.cluster_check.slurm import command, slurm
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.price import disk
 from trulysafe.tools.cost.work import Work
 
 LOCAL = {"tmpfs", "overlay", "overlayfs", "ramfs", "ext2/ext3", "xfs", "btrfs"}
 CACHES = ("HF_HOME", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "XDG_CACHE_HOME", "TMPDIR")
-
-
-def slurm(profile: Profile, raw: Mapping[str, Any]) -> Iterator[Finding]:
-    """What SLURM says; where it does not answer nothing that it would have to say is judged."""
-    version = (command("sinfo", "--version") or "").strip()
-    if not version:
-        yield mend("SLURM", "sinfo was not found or does not answer: run this on a login node (or `module load slurm`)")
-    elif (known := read_partitions()) is None:
-        unknown = "its controller does not answer: partitions, limits and jobs are not checked"
-        yield mend("SLURM", f"{version}, but {unknown}. When `scontrol ping` says UP, run this again")
-    else:
-        yield from (ok("SLURM", version), *partitions(profile, known), job_states(profile))
-        yield from (*preemption(profile, known), *submissions(profile, asked_for(profile, raw), known))
 
 
 def machine(profile: Profile) -> Iterator[Finding]:
@@ -46,17 +32,18 @@ def machine(profile: Profile) -> Iterator[Finding]:
     yield local if place in LOCAL else ok("Python", f"{python})")
     cpu = note("torch", f"{torch} uses no GPU: for models above tiny, `make env TORCH=cu130 EXTRA=gpu`")
     yield cpu if torch.endswith("+cpu") and profile.site.gpu_partition else ok("torch", torch)
-    token = os.environ.get("HF_TOKEN") or Path(constants.HF_TOKEN_PATH).is_file()
+    has_token = bool(os.environ.get("HF_TOKEN")) or Path(constants.HF_TOKEN_PATH).is_file()
     missing = note("gated models", "no token: Llama and other gated models need one (`hf auth login`)")
-    yield ok("gated models", "a token is there") if token else missing
+    yield ok("gated models", "a token is there") if has_token else missing
 
 
 def folders(work: Work) -> Iterator[Finding]:
     """Whether folders can be written to and have the room that the plan takes, and whether caches are set."""
     plan, config, needs = work.plan, work.config, {"results": 0.0, "cache": 0.0}
     try:
-        needs = needed(work)
-    except UserError as error:
+        for job in work.jobs():
+            needs["cache" if job.rule.startswith("prefetch_") else "results"] += job.disk / 1e9
+    except UserError as error:  # the size of a model is not known
         yield note("disk", f"not compared with the plan: {error}")
     yield folder("results", Path.cwd(), needs["results"], Path(plan.results("data")).exists())
     if config.cache or plan.prefetch.records:
@@ -67,17 +54,7 @@ def folders(work: Work) -> Iterator[Finding]:
             yield mend("cache", str(error))
     yield from (folder(key, Path(os.environ[key])) for key in CACHES if os.environ.get(key))
     if not os.environ.get("HF_HOME") and not config.cache:
-        large = "`export HF_HOME=<large shared folder>` if your home has a quota"
-        yield note("HF_HOME", f"not set, models go to ~/.cache: {large}")
-
-
-def needed(work: Work) -> dict[str, float]:
-    """GB that a run keeps, at most, in its results and in the cache of the hub, by its plan; UserError where the size
-    of a model is not known."""
-    found = {"results": 0.0, "cache": 0.0}
-    for job in work.jobs():
-        found["cache" if job.rule.startswith("prefetch_") else "results"] += job.disk / 1e9
-    return found
+        yield note("HF_HOME", "unset: models go to ~/.cache; `export HF_HOME=<large shared folder>` if it has a quota")
 
 
 def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -> Finding:
@@ -88,9 +65,8 @@ def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -
     free = shutil.disk_usage(near).free / 1e9
     says, takes = f"{path}: {free:.0f} GB free, {file_system(near)}", f"; the plan takes up to {disk(gigabytes)}"
     if free < gigabytes:
-        there = " less what is there already" if begun else ""
-        remedy = "Use a larger file system, or keep less (docs/cluster.md, quotas)"
-        return (note if begun else mend)(name, f"{says}{takes}{there}. {remedy}")
+        full = f"{says}{takes}{' less what is there already' if begun else ''}"
+        return (note if begun else mend)(name, f"{full}. Use a larger disk, or keep less (docs/cluster.md, quotas)")
     if free < 50 and name != "TMPDIR" and not gigabytes:
         return note(name, f"{says} (an 8B model takes 16 GB, each trained policy again)")
     return ok(name, says + takes if gigabytes else says)
@@ -98,7 +74,7 @@ def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -
 
 def file_system(path: Path) -> str:
     """Kind of file system that a path is on, as `stat` names it."""
-    return (command("stat", "--file-system", "--format=%T", str(path)) or "unknown").strip()
+    return command("stat", "--file-system", "--format=%T", str(path)).strip() or "unknown"
 
 
 def main() -> int:

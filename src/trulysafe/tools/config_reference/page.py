@@ -2,7 +2,9 @@
 
 import re
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import yaml
@@ -12,18 +14,7 @@ from trulysafe.common.kinds import OfKind, Options
 from trulysafe.common.options import PartOf, Table, tables_in
 from trulysafe.config.tables.configuration import Configuration
 
-INTRO = """\
-# Configuration keys
-
-Generated from the classes of the package by `make docs`; edit the descriptions there. [schema.json](schema.json), made
-from the same classes, tells editors what they may complete and what is wrong.
-
-A configuration is one YAML file of component tables. Components are named once and refer to each other by name; what
-two experiments share is computed once. Unknown keys are refused. Without `--configfile` the demo,
-[demo.yaml](demo.yaml), is used; `--config key=value` changes single keys, for example `--config scenario=try1
-'methods={dpo: {beta: 0.3}}'`. The configuration as it was used, all defaults filled in, is written to
-`results/<scenario>/config.yaml`.
-"""
+INTRO = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["intro"]
 HEADER = ("Key", "Accepts", "Default", "Meaning")
 Titles = dict[type[Table], str]
 
@@ -77,7 +68,7 @@ def rows(table: type[Table], titles: Titles) -> Iterator[tuple[str, ...]]:
         marks = [*field.metadata, *(mark for kind in get_args(field.annotation) for mark in get_args(kind))]
         if parts := [f"keys of {_link(titles[mark.table])}" for mark in marks if isinstance(mark, PartOf)]:
             accepts = " or ".join([*parts, *(["none"] if field.default is None else [])])
-        yield f"`{name}`", accepts, _default(field), field.description or ""
+        yield f"`{name}`", accepts, _default(field), " ".join((field.description or "").split())
 
 
 def _kinds(title: str, table: type[OfKind], titles: Titles) -> Iterator[str]:
@@ -149,19 +140,16 @@ def _accepts(schema: Mapping[str, Any], tables: list[type[Table]], titles: Title
         case "boolean":
             return "`true`, `false`"
         case "integer" | "number":
-            return ("whole number" if schema["type"] == "integer" else "number") + _bounds(schema)
+            words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+            bounds = [f"{sign} {schema[key]:g}" for key, sign in words.items() if key in schema]
+            number = "whole number" if schema["type"] == "integer" else "number"
+            return f"{number} {' and '.join(bounds)}" if bounds else number
         case "object":
             values = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")][0]
             if isinstance(values, Mapping):
                 keys = _accepts(schema["propertyNames"], tables, titles) if "propertyNames" in schema else "name"
                 return f"{keys}: {_accepts(values, tables, titles)}"
     return "options"
-
-
-def _bounds(schema: Mapping[str, Any]) -> str:
-    words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {schema[key]:g}" for key, sign in words.items() if key in schema]
-    return f" {' and '.join(bounds)}" if bounds else ""
 
 
 def _link(title: str) -> str:

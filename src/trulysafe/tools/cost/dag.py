@@ -18,9 +18,7 @@ from trulysafe.workflow.fingerprint import SOURCE
 
 
 def dag_jobs(
-    raw: Mapping[str, Any],
-    defaults: Mapping[str, Any] | None = None,
-    of_rules: Mapping[str, Mapping[str, Any]] | None = None,
+    raw: Mapping[str, Any], defaults: Mapping | None = None, of_rules: Mapping[str, Mapping] | None = None
 ) -> list[tuple[Any, tuple[int, ...], bool]]:
     """All jobs but the target: as Snakemake has them, positions of the earlier ones that each waits for, done or not.
 

@@ -1,48 +1,21 @@
-"""A Snakemake profile as Snakemake reads it, and the lines in it that nothing reads."""
+"""A Snakemake profile as Snakemake reads it, and the site block in it (:class:`trulysafe.plan.resources.Site`)."""
 
 import builtins
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from snakemake.profiles import ProfileConfigFileParser
 from snakemake.resources import Resource, Resources
 
 from trulysafe.common.errors import UserError
 from trulysafe.plan.resources import Site
-from trulysafe.workflow.fingerprint import SOURCE
 
-ASKED = set(
-    "slurm_partition slurm_account slurm_cluster slurm_extra qos constraint cluster clusters gpu gpu_model gres nodes "
-    "tasks tasks_per_node tasks_per_gpu mpi cpus_per_task cpus_per_gpu mem_mb mem_mb_per_cpu runtime".split()
-)
-"""Resources that decide what SLURM is asked for."""
-RESOURCES = ASKED.union(Site.model_fields, "mem mem_mib disk disk_mb disk_mib tmpdir".split())
-"""Resources that the workflow, Snakemake or its plugin for SLURM reads."""
 FIRST_QUESTION = "slurm-init-seconds-before-status-checks"
 
 
-class Finding(NamedTuple):
-    """One line: ``state`` is ``ok``, ``note`` (may be right) or ``mend`` (jobs will fail)."""
-
-    state: str
-    what: str
-    says: str
-
-    def __str__(self) -> str:
-        return f"{self.state:<5} {self.what:<14} {self.says}"
-
-
-ok, note, mend = (partial(Finding, state) for state in ("ok", "note", "mend"))
-
-
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """A profile: its lines, its resources not yet evaluated, how often a job is started at most, the site block."""
 
     file: Path
@@ -63,8 +36,7 @@ def read_profile(folder: Path) -> Profile:
     file, of_rules = max(sorted(versions), key=versions.__getitem__), dict[str, list[str]]()
     try:
         with file.open(encoding="utf-8") as stream:
-            lines = ProfileConfigFileParser().parse(stream)
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+            lines = ProfileConfigFileParser().parse(stream)  # as texts; paths that lie beside it are below its folder
         for key, given in ((key, lines.get(key, [])) for key in ("default-resources", "set-resources")):
             if wrong := [line for line in (given if isinstance(given, list) else [given]) if "=" not in str(line)]:
                 raise ValueError(f"{key}: {wrong[0]!r} is not accepted. Accepted: lines `name: value` below it")
@@ -79,24 +51,8 @@ def read_profile(folder: Path) -> Profile:
         said = " ".join(str(error).split()).rstrip(".")
         raise UserError(f"{file}: Snakemake cannot read it: {said}. Mend it there.") from None
     for key in ("retries", FIRST_QUESTION):
-        if not re.fullmatch(r"\d+|None", str(settings.get(key))):
-            raise UserError(f"{key}: {settings[key]!r} is no whole number. Mend it in {file}.")
+        if not str(lines.get(key, 0)).isdecimal():
+            raise UserError(f"{key}: {lines[key]!r} is no whole number. Mend it in {file}.")
     site = Site.from_defaults({name: resource.raw for name, resource in defaults.items()})
-    return Profile(file, settings, defaults, parsed, int(settings.get("retries") or 0) + 1, site)
-
-
-def unknown_keys(profile: Profile) -> Iterator[Finding]:
-    """Rules that there are not, and resources that nothing reads; options that there are not Snakemake refuses."""
-    texts = [file.read_text("utf-8") for file in (SOURCE.parent / "workflow" / "rules").glob("*.smk")]
-    rules = {rule for text in texts for rule in re.findall(r"^rule (\w+):", text, re.MULTILINE)}
-    for rule in sorted(profile.of_rules.keys() - rules):
-        yield mend("profile", f"set-resources: there is no rule {rule}.{_near(rule, rules)}")
-    of_rules = {f"set-resources.{rule}": own for rule, own in profile.of_rules.items()}
-    for where, resources in {"default-resources": profile.defaults, **of_rules}.items():
-        for key in sorted(resources.keys() - RESOURCES):
-            yield note("profile", f"{where}.{key}: nothing here reads it.{_near(key, RESOURCES)}")
-
-
-def _near(key: str, known: set[str]) -> str:
-    near = get_close_matches(key, sorted(known), n=1)
-    return f" Did you mean {near[0]}?" if near else " Remove it."
+    settings = {key: value for key, value in lines.items() if value not in ("", "False")}
+    return Profile(file, settings, defaults, parsed, int(settings.get("retries", 0)) + 1, site)
