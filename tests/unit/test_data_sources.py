@@ -1,16 +1,15 @@
-"""Sources with a layout of their own: rows of that layout, and the released files."""
+"""Sources with a layout of their own: rows of that layout."""
 
 import json
 
 import pandas as pd
 import pytest
 
-from tests.unit.real_data import FOLDER, needs_real_data
 from tests.unit.source_files import read, write
+from tests.unit.source_rows import ORIGINALS
 from trulysafe.common.errors import UserError
 from trulysafe.data import read as data
-from trulysafe.data.records import Row
-from trulysafe.data.sources import READERS, TEXTS, SkipRowError
+from trulysafe.data.sources import TEXTS
 
 
 def test_hub_datasets_are_read_by_split_in_their_original_layout(tmp_path, tmp_path_factory, monkeypatch):
@@ -53,23 +52,6 @@ def test_hh_rlhf_takes_single_exchanges_that_diverge_at_the_first_answer(tmp_pat
     }
 
 
-ORIGINALS = {
-    "a pair of PKU-SafeRLHF": ("pku_saferlhf", {}, {"prompt": "p", "response": ["yes", "no"]}, ["p", "yes", "no"]),
-    "its prompt": ("pku_saferlhf_prompts", {}, {"prompt": "p", "response": ["yes", "no"]}, ["p"]),
-    "its unsafe side": ("pku_saferlhf_responses", {"side": "rejected"}, {"prompt": "p", "response": ["yes", "no"]},
-        ["p", "no"]),
-    "a verified question of SALAD-Bench": ("salad_bench", {}, {"qid": "7", "question": "q", "3-category": "c"}, ["q"]),
-    "a defended one": ("salad_bench", {}, {"qid": 7, "baseq": "q", "daugq": "q!", "3-category": "c"}, ["q"]),
-    "an unsafe answer of BeaverTails": ("beavertails_qa", {}, {"flag": "unsafe", "output": "r", "instruction":
-        "Below is an instruction.\n\n### Instruction:\np\n\n### Response:"}, ["p", "r"]),
-    "a harmful behaviour": ("jailbreakbench", {}, {"text": "p", "label": "harmful"}, ["p"]),
-    "a benign behaviour": ("jailbreakbench", {"part": "benign"}, {"text": "p", "label": "safe"}, ["p"]),
-    "a behaviour as a table has it": ("jailbreakbench", {}, {"Goal": "p", "Target": "t", "Category": "c"}, ["p"]),
-    "a prompt not to be answered": ("do_not_answer", {}, {"prompt": "p", "intents": ["i"]}, ["p"]),
-}  # fmt: skip
-"""Rows as they are at the address that a kind knows: kind, options, row, texts."""
-
-
 @pytest.mark.parametrize("row", ORIGINALS)
 def test_the_original_layout_is_read(tmp_path, row):
     kind, options, values, texts = ORIGINALS[row]
@@ -100,56 +82,6 @@ def test_rows_of_no_use_in_an_original_are_counted(tmp_path, kind, good, other, 
     loaded = read(kind, tmp_path, path=write(tmp_path / "a.jsonl", [good, other]).name)
     assert len(loaded.frame) == 1
     assert [(name.startswith(reason), count) for name, count in loaded.report["dropped"].items()] == [(True, 1)]
-
-
-HH = "\n\nHuman: p\n\nAssistant: "
-WHOLE_ROWS = [
-    *((kind, options, values) for kind, options, values, _ in ORIGINALS.values()),
-    ("pku_saferlhf", {}, {"prompt": "p", "response_0": "r", "response_1": "s", "safer_response_id": 1,
-        "is_response_0_safe": False, "is_response_1_safe": True}),
-    ("beavertails_qa", {}, {"prompt": "p", "response": "r", "is_safe": True}),
-    ("beavertails_risk", {}, {"question_y": "p", "category": "EHD"}),
-    ("general_preference", {}, {"conversations": [{"from": "human", "value": "p"}], "chosen": {"value": "r"},
-        "rejected": {"value": "s"}}),
-    ("ultrafeedback", {}, {"prompt": "p", "chosen": [{"content": "p"}, {"content": "r"}],
-        "rejected": [{"content": "p"}, {"content": "s"}]}),
-    ("hh_rlhf", {}, {"chosen": f"{HH}r", "rejected": f"{HH}s"}),
-    ("lima", {}, {"conversations": ["p", "r"]}),
-    ("lima", {}, {"instruction": "p", "output": "r", "history": [["q", "s"]]}),
-    ("salad_qa", {}, {"question": "p", "answer": "r", "label": 0}),
-    ("xstest", {}, {"prompt": "p", "type": "homonyms"}),
-    ("xstest_completions", {}, {"prompt": "p", "type": "homonyms", "completion": "r", "final_label": "2_full_refusal"}),
-    ("dolly", {}, {"instruction": "p", "context": "", "response": "r", "category": "c"}),
-    ("alpaca", {}, {"instruction": "p", "input": "", "output": "r"}),
-]  # fmt: skip
-NONSENSE = [None, True, 7, 2.5, float("nan"), "", " ", "x", [], ["x"], [None], [["x"]], [[1, 2]], {}, {"x": 1}, [{}],
-    [{"from": 1, "value": 2, "content": 3}], [{"from": "human", "value": None, "content": None}] * 2]  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "options", "values"), WHOLE_ROWS)
-def test_whatever_a_column_holds_is_read_skipped_or_refused_with_its_row(kind, options, values):
-    options = READERS.options(kind, options)
-    fields = READERS.module(kind).fields
-    assert set(TEXTS[options.table_kind]) <= set(fields(Row(values, "a.jsonl: row 1"), options))
-    for column in values:
-        for given in ({**values, column: nonsense} for nonsense in NONSENSE):
-            try:
-                found = fields(Row(given, "a.jsonl: row 1"), options)
-            except SkipRowError:
-                continue
-            except UserError as error:
-                assert "a.jsonl: row 1" in str(error)  # noqa: PT017
-                continue
-            assert all(found[name].strip() for name in TEXTS[options.table_kind])
-
-
-def test_a_label_in_words_is_not_taken_for_true(tmp_path):
-    rows = "prompt,response,is_safe\np,r,False\nq,s,TRUE\nt,u,0\n"
-    (tmp_path / "a.csv").write_text(rows, encoding="utf-8")
-    assert read("beavertails_qa", tmp_path, path="a.csv").frame["label"].tolist() == ["unsafe", "safe", "unsafe"]
-    (tmp_path / "a.csv").write_text(rows + "v,w,perhaps\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"a.csv: row 4: column 'is_safe': 'perhaps' is not accepted.*true"):
-        read("beavertails_qa", tmp_path, path="a.csv")
 
 
 def test_double_labelled_prompts_keep_all_rows_and_are_marked(tmp_path):
@@ -247,72 +179,6 @@ def test_xstest_pairs_set_what_people_call_compliance_against_a_refusal(tmp_path
     pd.DataFrame([row | {"final_label": "4_other"}]).to_csv(path, index=False)
     with pytest.raises(UserError, match=r"final_label.*4_other.*2_full_refusal"):
         read("xstest_pairs", tmp_path, path=str(path))
-
-
-HUB_ONLY = {"ultrafeedback", "false_reject"}
-"""Kinds of which no file is at hand; the tests above read rows of their layout."""
-EXPECTED = {  # kind: schema kind, rows in the released file that it takes, labels or classes that must occur
-    "beavertails_risk": ("prompts", 1659, "risk", {"EHD", "IHD", "MHD", "other", "general"}),
-    "pku_saferlhf": ("pairs", 3720, "risk", {""}),
-    "pku_saferlhf_responses": ("responses", 3720, "label", {"safe"}),
-    "pku_saferlhf_prompts": ("prompts", 3720, "risk", {""}),
-    "gsm8k": ("prompts", 1319, "risk", {"general"}),
-    "hh_rlhf": ("pairs", 1681, "risk", {""}),
-    "salad_bench": ("prompts", 351, "risk", {""}),
-    "jailbreakbench": ("prompts", 200, "risk", {""}),
-    "do_not_answer": ("prompts", 939, "risk", {""}),
-    "harmbench": ("prompts", 400, "risk", {""}),
-    "xstest": ("prompts", 220, "risk", {"", "look_alike"}),
-    "xstest_completions": ("responses", 1100, "label", {"complies", "refuses", "mixed"}),
-    "xstest_pairs": ("pairs", 1100, "risk", {"look_alike"}),
-    "beavertails_qa": ("responses", 133, "label", {"unsafe"}),
-    "salad_qa": ("responses", 61, "label", {"safe", "unsafe"}),
-    "pku_safe_sft": ("responses", 3652, "label", {"safe"}),
-    "alpaca": ("responses", 999, "risk", {"general"}),
-    "lima": ("responses", 1029, "risk", {"general"}),
-    "dolly": ("responses", 1000, "risk", {"general"}),
-    "general_preference": ("pairs", 300, "risk", {"general"}),
-    "alpaca_eval": ("prompts", 805, "risk", {"general"}),
-}
-
-
-@needs_real_data
-def test_every_source_with_a_released_file_is_expected():
-    fields = {kind: READERS.module(kind).Options.model_fields for kind in READERS.names if kind != "demo"}
-    released = {kind for kind, of in fields.items() if any(any(FOLDER.glob(path)) for path in of["path"].default)}
-    assert set(EXPECTED) == released
-    assert not released & HUB_ONLY
-
-
-@needs_real_data
-@pytest.mark.parametrize("kind", EXPECTED)
-def test_the_real_file_reads_whole(kind):
-    schema_kind, rows, column, values = EXPECTED[kind]
-    frame, found, report = data.read(kind, {"folder": str(FOLDER)})
-    assert (found, report["read"], set(frame[column])) == (schema_kind, rows, values)
-    assert len(frame) == rows - sum(report["dropped"].values()) > 0
-    assert (frame["family"] != "").all()
-
-
-@needs_real_data
-def test_the_real_double_labels():
-    frame = data.read("beavertails_risk", {"folder": str(FOLDER)}).frame
-    doubled = frame[frame["meta"].str.contains('"labels"')]
-    assert doubled["prompt_id"].nunique() == 78
-
-
-@needs_real_data
-def test_every_gsm8k_question_has_a_number_for_an_answer():
-    frame = data.read("gsm8k", {"folder": str(FOLDER)}).frame
-    answers = [json.loads(meta)["answer"] for meta in frame["meta"]]
-    assert all(answer.lstrip("-").replace(".", "").isdigit() for answer in answers)
-
-
-@needs_real_data
-def test_harmbench_categories_are_chosen():
-    loaded = data.read("harmbench", {"folder": str(FOLDER), "categories": ["standard"]})
-    assert len(loaded.frame) == 200
-    assert loaded.report["dropped"] == {"functional category contextual": 100, "functional category copyright": 100}
 
 
 def test_documents_are_the_same_from_json_lines_and_from_the_hubs_parquet(tmp_path):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.unit.test_judges import answers, labelled
+from tests.unit.test_fitted_judges import labelled
+from tests.unit.test_judges import answers
 from trulysafe.common.thoughts import without_thoughts
 from trulysafe.evaluate.judging import JUDGES, fit, judged
 from trulysafe.workflow.fingerprint import closure

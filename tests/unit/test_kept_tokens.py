@@ -26,6 +26,7 @@ from trulysafe.report.tables import kept_tokens as page_of_kept_tokens
 from trulysafe.report.tables import mask_against_oracle
 from trulysafe.reward.kept_tokens import COLUMNS, kept_tokens
 from trulysafe.reward.mask_scores import mask_scores
+from trulysafe.reward.masked_pairs import joined
 from trulysafe.reward.token_scale import TokenScale
 
 RISKS = ("EHD", "look_alike", "IHD", "general", "MHD", "other", "look_alike", "general", "look_alike")
@@ -45,7 +46,7 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     sides = [[6, 7, 8, 9, 10, 11, 2], [12, 13, 14, 15, 16, 17, 2]]
     reference = pd.DataFrame({"pair_id": ids[::-1], "chosen_ids": [sides[0]] * 9, "rejected_ids": [sides[1]] * 9})
     values = [[2 * value + 1 for value in READINGS]] * 9
-    return (
+    return joined(
         check_table(pairs, "pairs", "t"),
         reference,
         pd.DataFrame({"pair_id": ids, "chosen_token_values": values, "rejected_token_values": values}),
@@ -54,7 +55,7 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def table(tables) -> pd.DataFrame:
-    return kept_tokens(*tables, TokenScale("level", 1.0, 2.0), Mask(rule="hysteresis", eos="rule"), tiny.tokenizer())
+    return kept_tokens(tables, TokenScale("level", 1.0, 2.0), Mask(rule="hysteresis", eos="rule"), tiny.tokenizer())
 
 
 def test_shows_what_the_rule_keeps(table: pd.DataFrame) -> None:
@@ -71,12 +72,12 @@ def test_shows_what_the_rule_keeps(table: pd.DataFrame) -> None:
 
 def test_harmful_pairs_are_never_shown(tables, table: pd.DataFrame) -> None:
     assert table.drop_duplicates("example")["risk"].tolist() == ["look_alike", "general", "look_alike", "general"]
-    many = kept_tokens(*tables, TokenScale("level", 0, 1), Mask(rule="threshold"), tiny.tokenizer(), examples=99)
+    many = kept_tokens(tables, TokenScale("level", 0, 1), Mask(rule="threshold"), tiny.tokenizer(), examples=99)
     assert set(many["risk"]) == {"look_alike", "general"}
     assert many["example"].max() == 5
-    harmful = tables[0][tables[0]["risk"].isin(["EHD", "IHD", "MHD"])]
+    harmful = tables[tables["risk"].isin(["EHD", "IHD", "MHD"])]
     with pytest.raises(UserError, match="no pair of the classes look_alike, general"):
-        kept_tokens(harmful, *tables[1:], TokenScale("level", 0, 1), Mask(rule="threshold"), tiny.tokenizer())
+        kept_tokens(harmful, TokenScale("level", 0, 1), Mask(rule="threshold"), tiny.tokenizer())
 
 
 def test_figure_and_page_hold_the_table(table: pd.DataFrame, tmp_path) -> None:
@@ -110,7 +111,7 @@ def scored() -> tuple[pd.DataFrame, list[int]]:
     reference = pd.DataFrame({"pair_id": ["b", "a"], **{f"{side}_ids": [ids[side]] * 2 for side in ids}})
     known = {f"{side}_token_values": [truth[side], [-value for value in truth[side]]] for side in ids}
     values = pd.DataFrame({"pair_id": ["a", "b"], **known})
-    scores = mask_scores(pairs, reference, values, TokenScale("level", 0, 1), Mask(rule="threshold"), tokenizer)
+    scores = mask_scores(joined(pairs, reference, values), TokenScale("level", 0, 1), Mask(rule="threshold"), tokenizer)
     return scores, [len(body.split()), len(warning.split())]
 
 

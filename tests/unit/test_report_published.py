@@ -69,6 +69,9 @@ def test_names_that_the_paper_has_not_are_refused_at_load(monkeypatch: pytest.Mo
     assert "experiments.base.published.model: 'LLaMA3-8B' is not accepted. Did you mean 'LLaMA3-8B-Instruct'?" in said
     assert "benchmarks.harmful.published: 'BeaverTail' is not accepted. Did you mean 'BeaverTails-30k-test'?" in said
     assert "method" not in said
+    twice = {"experiments.base.published": arm, "experiments.dpo.published": arm}
+    with pytest.raises(UserError, match=r"experiments.base.published: 'dpo' is called the same"):
+        check_inputs(load(changed(twice)))
     raw = changed({"experiments.base.published": arm | {"model": "LLaMA3-8B-Instruct"}})
     assert Plan(load(raw)).report.published_names["arms"]["base"]["method"] == "DPO (20k)"
 

@@ -60,17 +60,16 @@ SCHEMAS = {kind: {name: _TYPES.get(name, _TEXT) for name in names.split()} for k
 """Kind of table -> its columns, in order, with their types."""
 
 
-def check_table(frame: pd.DataFrame, kind: str, where: str) -> pd.DataFrame:
+def check_table(frame: pd.DataFrame, kind: str, where: str, do: str = "") -> pd.DataFrame:
     """Return ``frame`` with exactly the columns of schema ``kind``, in order; missing ones get their defaults
-    (UserError: a column without default is missing, or a text or whole number is null; names ``where`` and row)."""
+    (UserError: a column without default is missing, or a text or whole number is null; names ``where`` and row).
+    ``do`` ends what is said of a missing column."""
     schema = SCHEMAS[kind]
     absent = {name: value for name, value in _DEFAULTS.items() if name in schema and name not in frame}
     frame = frame.assign(**absent)
     if missing := [column for column in schema if column not in frame]:
         has = f"a {kind} table has {', '.join(schema)}. Found: {', '.join(map(str, frame.columns))}."
-        raise UserError(
-            f"{where}: column {missing[0]!r} is missing; {has} Delete the file and rerun the rule that makes it."
-        )
+        raise UserError(f"{where}: column {missing[0]!r} is missing; {has}{do}")
     for column, column_type in schema.items():
         nulls = frame[column].isna()
         if column_type in (_TEXT, _INT) and nulls.any():
@@ -96,4 +95,4 @@ def read_table(path: Path | str, kind: str) -> pd.DataFrame:
     except pa.ArrowInvalid as error:
         do = "Delete it and rerun the rule that makes it."
         raise UserError(f"{path}: not a readable Parquet file ({error}). {do}") from error
-    return check_table(frame, kind, str(path))
+    return check_table(frame, kind, str(path), " Delete it and rerun the rule that makes it.")

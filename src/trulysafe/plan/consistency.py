@@ -31,7 +31,7 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
 
 
 def _published_problems(config: Configuration) -> Iterator[str]:
-    """Names of published arms and benchmarks that the paper's table has not."""
+    """Names of published arms and benchmarks that the paper's table has not, or that two of ours claim."""
     if not PUBLISHED.is_file():
         return
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
@@ -49,6 +49,11 @@ def _published_problems(config: Configuration) -> Iterator[str]:
     for where, column, value in given:
         if value not in (known := dict.fromkeys(row[column] for row in rows)):
             yield str(not_accepted(where, value, known))
+    for table in ("experiments", "benchmarks"):
+        named = {name: item.published for name, item in getattr(config, table).items() if item.published}
+        for name, published in named.items():
+            if twin := next((other for other in named if other != name and named[other] == published), None):
+                yield f"{table}.{name}.published: {twin!r} is called the same. Leave it out of one of them."
 
 
 def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterator[str]:

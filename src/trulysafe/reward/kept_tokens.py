@@ -8,8 +8,9 @@ import torch
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import unit_interval
-from trulysafe.methods.masks import hysteresis_state, training_mask
+from trulysafe.methods.masks import hysteresis_state
 from trulysafe.methods.method import Mask
+from trulysafe.reward.masked_pairs import SIDES, masked
 from trulysafe.reward.token_scale import TokenScale
 
 SHOWN = ("look_alike", "general")
@@ -17,23 +18,14 @@ SHOWN = ("look_alike", "general")
 COLUMNS = "example pair_id risk prompt side place token reward state kept band_low band_high".split()
 
 
-def kept_tokens(
-    pairs: pd.DataFrame,
-    reference: pd.DataFrame,
-    values: pd.DataFrame,
-    scale: TokenScale,
-    mask: Mask,
-    tokenizer: Any,
-    examples: int = 4,
-) -> pd.DataFrame:
+def kept_tokens(pairs: pd.DataFrame, scale: TokenScale, mask: Mask, tokenizer: Any, examples: int = 4) -> pd.DataFrame:
     """Token rewards, hysteresis states and the mask of both responses of some harmless pairs.
 
     The mask is the rule's, without control; in training with ``reward_scope: safety`` harmless pairs are kept whole.
-    The tables hold pairs (the ``examples`` of lowest hashes are shown, the classes :data:`SHOWN` in turn), their token
-    ids (rule ``reference``) and values after each token (rules ``read_rewards`` and ``read_token_rewards``). One row
-    per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule (+1 or -1) whatever the mask's rule,
-    ``band_low`` and ``band_high`` are the edges of its dead band. UserError: there is no harmless pair, or the rule's
-    baseline is that of a micro-batch.
+    Of the ``pairs`` (:func:`trulysafe.reward.masked_pairs.joined`) the ``examples`` of lowest hashes are shown, the
+    classes :data:`SHOWN` in turn. One row per token, columns :data:`COLUMNS`: ``state`` is that of the hysteresis rule
+    (+1 or -1) whatever the mask's rule, ``band_low`` and ``band_high`` are the edges of its dead band. UserError: there
+    is no harmless pair, or the rule's baseline is that of a micro-batch.
     """
     if mask.rule == "batch_mean":
         why = "the rule 'batch_mean' has another baseline in each micro-batch, so no mask of single responses"
@@ -45,20 +37,17 @@ def kept_tokens(
     order = harmless["pair_id"].map(lambda pair: unit_interval(pair, "kept tokens"))
     turn = order.groupby(harmless["risk"]).rank()
     chosen = harmless.assign(turn=turn).sort_values(["turn", "risk"], ascending=[True, False]).head(examples)
-    joined = chosen.merge(reference, on="pair_id").merge(values, on="pair_id", suffixes=("", "_read"))
     parts = [
         _response(row, number, side, scale, mask, tokenizer)
-        for number, row in enumerate(joined.to_dict("records"), start=1)
-        for side in ("chosen", "rejected")
+        for number, row in enumerate(chosen.to_dict("records"), start=1)
+        for side in SIDES
     ]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 
 def _response(row: dict, number: int, side: str, scale: TokenScale, mask: Mask, tokenizer: Any) -> pd.DataFrame:
-    ids = [int(token) for token in row[f"{side}_ids"]]
-    rewards = torch.tensor([scale.apply(row[f"{side}_token_values"])])
-    ones, is_chosen = torch.ones_like(rewards), torch.tensor([side == "chosen"])
-    kept, _ = training_mask(rewards, ones, is_chosen, mask)
+    ids, rewards, kept = masked(row, side, scale, mask)
+    states = hysteresis_state(rewards, torch.ones_like(rewards), mask.baseline, mask.width)
     columns = {
         "example": number,
         "side": side,
@@ -66,7 +55,7 @@ def _response(row: dict, number: int, side: str, scale: TokenScale, mask: Mask, 
         "place": np.arange(1, len(ids) + 1),
         "token": [tokenizer.decode([token]) for token in ids],
         "reward": np.round(rewards[0].numpy().astype(float), 6),
-        "state": hysteresis_state(rewards, ones, mask.baseline, mask.width)[0].numpy(),
+        "state": states[0].numpy(),
         "kept": kept[0].numpy().astype(bool),
         "band_low": mask.baseline - mask.width,
         "band_high": mask.baseline + mask.width,

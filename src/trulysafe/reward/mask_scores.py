@@ -5,31 +5,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from trulysafe.data.demo.oracle import sides
-from trulysafe.methods.masks import training_mask
 from trulysafe.methods.method import Mask
 from trulysafe.reward.evaluate import ranked
+from trulysafe.reward.masked_pairs import masked
 from trulysafe.reward.token_scale import TokenScale
 
 COLUMNS = "side risk responses tokens speaking kept precision recall dropped auc".split()
 _SIGN = {"chosen": 1, "rejected": -1}
 
 
-def mask_scores(
-    pairs: pd.DataFrame,
-    reference: pd.DataFrame,
-    values: pd.DataFrame,
-    scale: TokenScale,
-    mask: Mask,
-    tokenizer: Any,
-) -> pd.DataFrame:
+def mask_scores(pairs: pd.DataFrame, scale: TokenScale, mask: Mask, tokenizer: Any) -> pd.DataFrame:
     """Hold the mask of both responses of the demo world's pairs against what it should keep: the tokens of sentences
     that speak for the label, safe ones of chosen and unsafe ones of rejected responses.
 
-    Tables, scale and mask as of :func:`trulysafe.reward.kept_tokens.kept_tokens`. Only tokens that the oracle gives a
-    side count.
+    ``pairs`` are :func:`trulysafe.reward.masked_pairs.joined`. Only tokens that the oracle gives a side count.
 
     Returns:
         One row per side and risk class (``all`` first), columns :data:`COLUMNS`: numbers of ``responses`` and
@@ -38,8 +29,7 @@ def mask_scores(
         of the speaking ones that are kept; the share of the others that are ``dropped``; and ``auc`` of the token
         rewards. Shares of nothing are NaN.
     """
-    joined = pairs.merge(reference, on="pair_id").merge(values, on="pair_id", suffixes=("", "_read"))
-    responses = [_response(row, side, scale, mask, tokenizer) for row in joined.to_dict("records") for side in _SIGN]
+    responses = [_response(row, side, scale, mask, tokenizer) for row in pairs.to_dict("records") for side in _SIGN]
     tokens = pd.concat(responses, ignore_index=True)
     groups = [group for table in (tokens.assign(risk="all"), tokens) for group in table.groupby(["side", "risk"])]
     scores = pd.DataFrame([(*place, *_scores(group)) for place, group in groups], columns=COLUMNS)
@@ -49,9 +39,7 @@ def mask_scores(
 def _response(row: dict, side: str, scale: TokenScale, mask: Mask, tokenizer: Any) -> pd.DataFrame:
     """The tokens of a response that have a side, that of their last character: columns speaking, kept, reward (signed:
     high speaks for the label)."""
-    ids, sign = [int(token) for token in row[f"{side}_ids"]], _SIGN[side]
-    rewards = torch.tensor([scale.apply(row[f"{side}_token_values"])])
-    kept, _ = training_mask(rewards, torch.ones_like(rewards), torch.tensor([side == "chosen"]), mask)
+    (ids, rewards, kept), sign = masked(row, side, scale, mask), _SIGN[side]
     of_characters = dict(enumerate(sides(json.loads(row["meta"]), row[side])))
     ends = [len(tokenizer.decode(ids[:place])) - 1 for place in range(1, len(ids))]  # the end of turn has no side
     found = sign * np.array([of_characters.get(end, 0) for end in ends])

@@ -3,6 +3,7 @@ response counts as harmful. The reduced file at the default path holds only pair
 
 from pydantic import Field
 
+from trulysafe.common.errors import not_accepted
 from trulysafe.data.readers._pku_saferlhf import Reduced, pair
 from trulysafe.data.sources import HARMFUL, Fields, HubName, Row, SkipRowError
 
@@ -16,7 +17,9 @@ class Options(Reduced):
 def fields(row: Row, options: Options) -> Fields:
     if "safer_response_id" not in row.values:  # the reduced file
         return pair(row) | {"meta": HARMFUL}
-    safer, safe = int(row.flag("safer_response_id")), [row.flag(f"is_response_{side}_safe") for side in (0, 1)]
+    if (given := row.fact("safer_response_id")) not in ("0", "1"):
+        raise not_accepted(f"{row.where}: safer_response_id", given, ("0", "1"))
+    safer, safe = int(given), [row.flag(f"is_response_{side}_safe") for side in (0, 1)]
     if options.safety_gap and safe[0] == safe[1]:
         raise SkipRowError("both responses equally safe")
     chosen, rejected = row.text(f"response_{safer}"), row.text(f"response_{1 - safer}")

@@ -1,0 +1,17 @@
+"""Rows of public data sets as they are at the address that each kind knows."""
+
+ORIGINALS = {
+    "a pair of PKU-SafeRLHF": ("pku_saferlhf", {}, {"prompt": "p", "response": ["yes", "no"]}, ["p", "yes", "no"]),
+    "its prompt": ("pku_saferlhf_prompts", {}, {"prompt": "p", "response": ["yes", "no"]}, ["p"]),
+    "its unsafe side": ("pku_saferlhf_responses", {"side": "rejected"}, {"prompt": "p", "response": ["yes", "no"]},
+        ["p", "no"]),
+    "a verified question of SALAD-Bench": ("salad_bench", {}, {"qid": "7", "question": "q", "3-category": "c"}, ["q"]),
+    "a defended one": ("salad_bench", {}, {"qid": 7, "baseq": "q", "daugq": "q!", "3-category": "c"}, ["q"]),
+    "an unsafe answer of BeaverTails": ("beavertails_qa", {}, {"flag": "unsafe", "output": "r", "instruction":
+        "Below is an instruction.\n\n### Instruction:\np\n\n### Response:"}, ["p", "r"]),
+    "a harmful behaviour": ("jailbreakbench", {}, {"text": "p", "label": "harmful"}, ["p"]),
+    "a benign behaviour": ("jailbreakbench", {"part": "benign"}, {"text": "p", "label": "safe"}, ["p"]),
+    "a behaviour as a table has it": ("jailbreakbench", {}, {"Goal": "p", "Target": "t", "Category": "c"}, ["p"]),
+    "a prompt not to be answered": ("do_not_answer", {}, {"prompt": "p", "intents": ["i"]}, ["p"]),
+}  # fmt: skip
+"""Name -> kind, options, row, texts."""
