@@ -8,6 +8,9 @@ import torch
 from tests.unit import tiny
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
+from trulysafe.common.schema import read_table, write_table
+from trulysafe.common.state_store import load_states, save_states
+from trulysafe.models.representations import extract, no_states
 from trulysafe.models.sampling import Decoding, block_numbers, blocks, generated, respond, shard, usable
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode, token_count
@@ -63,6 +66,19 @@ def test_another_number_of_shards_gives_the_same_samples(model):
     three = sampled(model, [block for index in range(3) for block in shard(cut, index, 3)])
     pd.testing.assert_frame_equal(one, three)
     assert len(one) == 30
+
+
+def test_a_shard_without_a_block_is_an_empty_table_that_goes_through_the_stages(model, tmp_path):
+    empty = pd.concat(respond(model, TOKENIZER, shard(blocks(prompts(4), 3), 2, 3), DRAWN, seed=0))
+    write_table(empty, tmp_path / "samples.parquet", "samples")
+    read = read_table(tmp_path / "samples.parquet", "samples")
+    whole = pd.concat([read, sampled(model, blocks(prompts(4), 4))], ignore_index=True)
+    assert whole["tokens"].dtype == "int64"
+    assert block_numbers(usable(read), 3) == []
+    assert no_states(model).shape == (0, *extract(model, TOKENIZER, [("w1", "w2")]).shape[1:])
+    save_states(tmp_path / "states", {"states": no_states(model)}, usable(read)[["response_id"]])
+    states, index = load_states(tmp_path / "states")
+    assert (states["states"].shape, len(index)) == (no_states(model).shape, 0)
 
 
 def test_seeds_differ_between_blocks_and_runs(model):

@@ -3,7 +3,7 @@
 from trulysafe.common.schema import read_table
 from trulysafe.common.state_store import save_states
 from trulysafe.models.load import load_model, load_tokenizer
-from trulysafe.models.representations import extract
+from trulysafe.models.representations import extract, no_states
 from trulysafe.models.sampling import block_numbers, usable
 from trulysafe.models.tokens import token_count
 from trulysafe.workflow.job import job
@@ -13,18 +13,13 @@ with job(snakemake) as run:
     read = usable(samples)
     tokenizer = load_tokenizer(run.params.model)
     model = load_model(run.params.model)
-    states = extract(
-        model,
-        tokenizer,
-        list(zip(read["prompt"], read["response"], strict=True)),
-        pooling=run.wildcards.pooling,
-        batch_size=run.params.batch_size,
-        blocks=block_numbers(read, run.params.block),
-    )
+    said = list(zip(read["prompt"], read["response"], strict=True))
+    blocks, batch = block_numbers(read, run.params.block), run.params.batch_size
+    states = extract(model, tokenizer, said, run.wildcards.pooling, batch, blocks=blocks) if said else no_states(model)
     count = token_count(tokenizer)
     run.note(
         responses=len(read),
-        tokens=sum(count(*conversation) for conversation in zip(read["prompt"], read["response"], strict=True)),
+        tokens=sum(count(*conversation) for conversation in said),
         unfinished=int((~samples["finished"]).sum()),
         empty=int((samples["response"] == "").sum()),
     )

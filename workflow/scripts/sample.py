@@ -22,6 +22,7 @@ with job(snakemake) as run:
         list(tqdm(sampled, total=len(work), desc="Sampling", unit="block", mininterval=5)), ignore_index=True
     )
     lengths = {prompt: len(encode(tokenizer, prompt).prompt_ids) for prompt in samples["prompt"].unique()}
-    run.note(responses=len(samples), finished=float(samples["finished"].mean()), tokens=int(samples["tokens"].sum()))
+    finished = float(samples["finished"].mean()) if len(samples) else 0.0  # a shard may be left without a block
+    run.note(responses=len(samples), finished=finished, tokens=int(samples["tokens"].sum()))
     run.note(prompt_tokens=int(samples["prompt"].map(lengths).sum()))  # each response reads its prompt
     write_table(samples, run.output.samples, "samples")

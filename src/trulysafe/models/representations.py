@@ -59,6 +59,12 @@ def extract(
     return _collect(extract_batches(model, tokenizer, conversations, pooling, batch_size, **how))
 
 
+def no_states(model: Any) -> Tensor:
+    """What :func:`extract` would give for no conversation at all: states [0, L, D] of the model, float32 on the CPU."""
+    config = find_decoder(model)[0].config
+    return torch.empty(0, config.num_hidden_layers, config.hidden_size)
+
+
 def extract_batches(
     model: Any,
     tokenizer: Any,

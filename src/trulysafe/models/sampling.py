@@ -13,6 +13,7 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, response_id, stable_seed
+from trulysafe.common.schema import SCHEMAS
 from trulysafe.models.load import context_of, ends_alone
 from trulysafe.models.tokens import encode, end_of_turn_id, padded
 
@@ -71,12 +72,14 @@ def respond(
     """Sample responses of a causal language model in evaluation mode, a block of prompts of ``work`` at a time; with
     each block's content, ``seed`` makes the block's own.
 
-    Yields a samples table per block. ``response`` is the text without special tokens, ``tokens`` counts them with the
+    Yields a samples table per block, a single empty one where there is no block. ``response`` is the text without special tokens, ``tokens`` counts them with the
     end of turn, and ``finished`` says whether that came before the token limit. UserError, before anything is sampled:
     a prompt leaves no room for ``max_new_tokens`` in the model's context.
     """
     import torch
 
+    if not work:
+        yield pd.DataFrame(columns=list(SCHEMAS["samples"]))
     encoded = [[encode(tokenizer, prompt).prompt_ids for prompt in block["prompt"]] for block in work]
     context = context_of(model.config)
     for block, prompts in zip(work, encoded, strict=True):
