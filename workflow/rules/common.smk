@@ -19,9 +19,10 @@ from trulysafe.common.vocabulary import Pooling
 from trulysafe.workflow.fingerprint import fingerprint
 from trulysafe.plan.resources import Site, requests
 
-# Threads that spin while they wait make a two-thread training ten times slower when another job takes a core.
+# Threads that spin long while they wait make a two-thread training many times slower when another job takes a core;
+# without spinning at all it takes a third longer even alone (benchmarks/README.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 # What the profile says about the site; a local run has no default resources, and no site.
 DEFAULTS = workflow.resource_settings.default_resources or {}

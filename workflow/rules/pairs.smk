@@ -71,6 +71,7 @@ rule mix:
         timings("mix/{mix}")
     conda:
         "../../envs/trulysafe.yaml"
+    priority: 2  # seconds each, and trainings wait for them
     params:
         options=lambda wildcards: options(CONFIG.mixes[wildcards.mix]),
         draws=lambda wildcards: PLAN.pairs.draws(wildcards.mix),

@@ -63,6 +63,7 @@ rule train:
         job="|".join(PLAN.policies.trained) or "-",
     conda:
         "../../envs/trulysafe.yaml"
+    priority: 1  # before answers and judges: the longest jobs first, so that no core waits for the last of them
     threads: lambda wildcards: PLAN.train.threads(wildcards.job)
     resources:
         **needs(
