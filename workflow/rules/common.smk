@@ -41,6 +41,9 @@ except UserError as error:
 
 PLAN = Plan(CONFIG)
 
+# Priorities of rules: the longest way to the trainings goes ahead, then the trainings, so that no core waits at the end.
+AHEAD, TRAINING = 2, 1
+
 # Jobs read the hub's files from the cache and never touch the network; the rules of prefetch.smk take that back.
 os.environ.setdefault(prefetch.ASKED_OFFLINE, os.environ.get("HF_HUB_OFFLINE", "0"))
 os.environ.update(prefetch.environment(CONFIG.cache, fetched=bool(PLAN.prefetch.records)))

@@ -13,6 +13,7 @@ rule fit_labeller:
         logs("fit_labeller/{labeller}"),
     benchmark:
         timings("fit_labeller/{labeller}")
+    priority: AHEAD
     conda:
         "../../envs/trulysafe.yaml"
     resources:
@@ -39,6 +40,7 @@ rule label_prompts:
         logs("label_prompts/{pool}"),
     benchmark:
         timings("label_prompts/{pool}")
+    priority: AHEAD
     conda:
         "../../envs/trulysafe.yaml"
     resources:

@@ -66,6 +66,7 @@ rule sample:
         logs("sample/{pool}/{shard}-of-{shards}"),
     benchmark:
         timings("sample/{pool}/{shard}-of-{shards}")
+    priority: AHEAD
     conda:
         "../../envs/trulysafe.yaml"
     resources:
@@ -91,6 +92,7 @@ rule pool_states:
         logs("pool_states/{pool}/{pooling}/{shard}-of-{shards}"),
     benchmark:
         timings("pool_states/{pool}/{pooling}/{shard}-of-{shards}")
+    priority: AHEAD
     conda:
         "../../envs/trulysafe.yaml"
     resources:

@@ -13,6 +13,7 @@ rule rerank:
         timings("rerank/{pairs}")
     wildcard_constraints:
         pairs="|".join(PLAN.pairs.of_source("rerank")) or "-",
+    priority: AHEAD
     conda:
         "../../envs/trulysafe.yaml"
     params:
@@ -69,9 +70,9 @@ rule mix:
         logs("mix/{mix}"),
     benchmark:
         timings("mix/{mix}")
+    priority: AHEAD
     conda:
         "../../envs/trulysafe.yaml"
-    priority: 2  # seconds each, and trainings wait for them
     params:
         options=lambda wildcards: options(CONFIG.mixes[wildcards.mix]),
         draws=lambda wildcards: PLAN.pairs.draws(wildcards.mix),

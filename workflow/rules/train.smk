@@ -61,9 +61,9 @@ rule train:
         timings("train/{job}")
     wildcard_constraints:
         job="|".join(PLAN.policies.trained) or "-",
+    priority: TRAINING
     conda:
         "../../envs/trulysafe.yaml"
-    priority: 1  # before answers and judges: the longest jobs first, so that no core waits for the last of them
     threads: lambda wildcards: PLAN.train.threads(wildcards.job)
     resources:
         **needs(

@@ -115,6 +115,7 @@ class Drawing:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             self.figure.savefig(paths[0], format="pdf", metadata=undated)
+            self.figure.set_layout_engine("none")  # it is laid out
             self.figure.savefig(paths[1], format="png", dpi=DPI, metadata={"Software": "trulysafe"})
         plt.close(self.figure)
         missing = sorted({int(found[1]) for item in said if (found := _MISSING.match(str(item.message)))})
