@@ -11,7 +11,7 @@ from trulysafe.report.summary import summary
 
 
 def test_summary_reports_what_went_against(metrics: pd.DataFrame, contrasts: pd.DataFrame) -> None:
-    run = run_of(metrics=metrics, contrasts=contrasts, matched_safety=matched_safety(metrics))
+    run = run_of(metrics=metrics, contrasts=contrasts, matched_safety=matched_safety(metrics, levels=(0.7, 0.8, 0.9)))
     text = summary("Demo", run, facts=["World seed 3."])
     assert text.startswith("# Demo\n")
     assert "- World seed 3." in text

@@ -92,7 +92,7 @@ def test_every_table_is_written(
     run = run_of(
         metrics=metrics,
         contrasts=contrasts,
-        matched_safety=matched_safety(metrics, starts=STARTS),
+        matched_safety=matched_safety(metrics, levels=(0.7, 0.8, 0.9), starts=STARTS),
         judge_agreement=judge_agreement(pd.concat([verdicts, verdicts.assign(judge="phrases")]), BENCHMARKS),
         published=PUBLISHED,
         layer_divergence={"": layer_tables()["divergence"]},

@@ -142,6 +142,7 @@ rule metrics:
             for name, item in CONFIG.experiments.items()
             if item.start_from is not None and item.start_from.seed is not None
         },
+        matched_safety=CONFIG.report.matched_safety,
         diversity_answers=CONFIG.report.diversity_answers,
         judges=PLAN.evaluate.judges,
         code=code("metrics"),

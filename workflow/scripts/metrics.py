@@ -22,5 +22,6 @@ with job(snakemake) as run:
     contrasts = [{"name": name, **contrast} for name, contrast in run.params.contrasts.items()]
     contrast_rows(verdicts, contrasts, benchmarks).to_csv(run.output.contrasts, index=False)
     judge_agreement(verdicts, benchmarks).to_csv(run.output.judges, index=False)
-    matched = matched_safety(metrics, starts=run.params.starts, start_seeds=run.params.start_seeds)
+    levels, starts = run.params.matched_safety, run.params.starts
+    matched = matched_safety(metrics, levels=levels, starts=starts, start_seeds=run.params.start_seeds)
     matched.to_csv(run.output.matched, index=False)

@@ -15,14 +15,13 @@ from trulysafe.evaluate.metrics import POOLED
 from trulysafe.evaluate.outcomes import MAIN
 from trulysafe.stats.intervals import interval
 
-LEVELS = (0.7, 0.8, 0.9)
 MATCHED_COLUMNS = "experiment seed level metric value step status seeds reached ci_low ci_high".split()
 
 
 def matched_safety(
     metrics: pd.DataFrame,
     *,
-    levels: Sequence[float] = LEVELS,
+    levels: Sequence[float],
     starts: Mapping[str, str] | None = None,
     start_seeds: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from trulysafe.common.kinds import OfKind
 from trulysafe.common.option_errors import error_at
-from trulysafe.common.options import Count, Flag, Name, PartOf, Table, TableOfKinds, Whole
+from trulysafe.common.options import NO_FLAG, Count, Flag, Name, PartOf, Table, TableOfKinds, Whole
 from trulysafe.common.vocabulary import Axis, ContrastMetric, CutOff, Purpose, Risk
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.reward.options import Baseline, FitOptions
@@ -142,6 +142,10 @@ class KeptTokens(Table):
     examples: Count = Field(4, description="Pairs to show, lowest hashes first, half of them look-alikes.")
 
 
+Level = Annotated[float, Field(gt=0, lt=1), NO_FLAG]
+"""A share that some answers reach and others do not."""
+
+
 class PublishedScore(Table):
     """A published score of a model that is evaluated here as it is: the row shows how far the evaluation agrees."""
 
@@ -164,6 +168,8 @@ class Report(Table):
     calibration: dict[Name, PublishedScore] = Field(default_factory=dict)
     """Published scores of models, beside those measured here."""
     published: bool = Field(True, description="Put the papers' published values beside ours.")
+    matched_safety: list[Level] = Field([0.7, 0.8, 0.9], min_length=1)
+    """Shares of harmful prompts handled safely at which arms are compared in over-refusal."""
     diversity_answers: Whole = 100
     """Answers per policy and class, lowest hashes first, for distinct-n and self-BLEU; 0: neither."""
 
