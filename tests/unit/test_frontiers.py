@@ -69,5 +69,6 @@ def test_a_later_round_starts_where_the_round_before_it_ended() -> None:
 @pytest.mark.parametrize("metric", ["safe", "over_refusal"])
 def test_there_is_no_matched_safety_without_both_axes(metric: str) -> None:
     rows = path_rows({("arm", 0, 10): (0.6, 0.1)})
-    assert list(matched_safety(rows, levels=(0.5,)).columns) == list(matched_safety(rows[rows["metric"] == metric], levels=(0.5,)).columns)
-    assert matched_safety(rows[rows["metric"] == metric], levels=(0.5,)).empty
+    without = matched_safety(rows[rows["metric"] == metric], levels=(0.5,))
+    assert list(matched_safety(rows, levels=(0.5,)).columns) == list(without.columns)
+    assert without.empty

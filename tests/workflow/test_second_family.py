@@ -70,7 +70,7 @@ def save_gemma(folder: Path) -> None:
 
 
 def configured(folder: Path) -> dict[str, Any]:
-    """The smallest configuration, whose model starts from the one in ``folder``. Fewer steps: it never ends an answer."""
+    """The smallest configuration, whose model starts from the one in ``folder``. Fewer steps: no answer ends."""
     raw: dict[str, Any] = yaml.safe_load(SMALL.read_text(encoding="utf-8"))
     training = {"steps": 100, "batch_size": 16, "learning_rate": 5e-3, "max_length": 256}
     raw["models"] = {

@@ -61,7 +61,7 @@ def extract(
 
 def no_states(model: Any) -> Tensor:
     """What :func:`extract` would give for no conversation at all: states [0, L, D] of the model, float32 on the CPU."""
-    config = find_decoder(model)[0].config
+    config: Any = find_decoder(model)[0].config
     return torch.empty(0, config.num_hidden_layers, config.hidden_size)
 
 
