@@ -55,8 +55,15 @@ def test_our_arms_stand_beside_the_papers_where_the_configuration_calls_them_the
     found = published.table(run)
     assert found is not None
     text = texts(found.shown)
-    ours = text.loc[text["Ours"] != NOT_RUN, ["Model", "Method", "Benchmark", "Ours"]]
-    assert ours.to_numpy().tolist() == [["Qwen2-7B-Instruct", "Base", "MMLU", "0.5000 [0.4000, 0.6000]"]]
+    ours = text.loc[text["Ours"] != NOT_RUN, ["Model", "Method", "Benchmark", "Ours", "Within"]]
+    assert ours.to_numpy().tolist() == [["Qwen2-7B-Instruct", "Base", "MMLU", "0.5000 [0.4000, 0.6000]", "no"]]
+    assert (
+        set(text.loc[text["Ours"] == NOT_RUN, "Within"]) == set(text.loc[text["Ours"] == NOT_RUN, "Difference"]) == {""}
+    )
+    line = found.numbers.dropna(subset="ours").iloc[0]
+    assert text.loc[ours.index[0], "Difference"] == f"{0.5 - line['paper']:+.4f}"
+    wide = published_rows(PUBLISHED, published.measured(run).assign(ci_low=0.4, ci_high=line["paper"]))
+    assert wide["within"].dropna().tolist() == [True]
 
 
 def test_names_that_the_paper_has_not_are_refused_at_load(monkeypatch: pytest.MonkeyPatch) -> None:

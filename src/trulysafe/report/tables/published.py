@@ -15,7 +15,8 @@ _KEYS = ["model", "benchmark", "metric", "method"]
 CAPTION = (
     "Equilibrate RLHF, main results as published: the last version of the paper, and the lowest and highest value over "
     "its versions, which differ in some cells. Our column holds the arms and "
-    "benchmarks of this run that the configuration calls the same (`published`), with 95% intervals."
+    "benchmarks of this run that the configuration calls the same (`published`), with 95% intervals; then ours minus "
+    "the paper's, and whether the paper's value lies within our interval."
 )
 
 
@@ -55,8 +56,9 @@ def read_published(folder: Path | str, name: str) -> pd.DataFrame:
 
 def published_rows(folder: Path | str, ours: pd.DataFrame) -> pd.DataFrame:
     """Main results of Equilibrate RLHF in the paper's order, a row per model, benchmark, metric and method. Columns
-    ``paper`` (last version), ``version``, ``lowest`` and ``highest`` over all ``versions``, and ``ours``, ``ci_low``,
-    ``ci_high``, ``n``, of :func:`measured`."""
+    ``paper`` (last version), ``version``, ``lowest`` and ``highest`` over all ``versions``; ``ours``, ``ci_low``,
+    ``ci_high``, ``n``, of :func:`measured`; ``difference`` of ours to the paper's, and ``within``: whether the paper's
+    lies within our limits. These are null where we have none."""
     read = read_published(folder, FILE)
     read["value"] = pd.to_numeric(read["value"])
     read["version"] = read["table"].str.extract(r"_v(\d+)_")[0].astype(int)
@@ -67,7 +69,10 @@ def published_rows(folder: Path | str, ours: pd.DataFrame) -> pd.DataFrame:
         versions=("version", "nunique"),
     )  # fmt: skip
     rows = order.merge(versions.reset_index(), on=_KEYS)
-    return rows.merge(ours.rename(columns={"value": "ours"}), on=["model", "method", "benchmark"], how="left")
+    rows = rows.merge(ours.rename(columns={"value": "ours"}), on=["model", "method", "benchmark"], how="left")
+    limits = rows[["ci_low", "ci_high"]].astype(float)  # of objects where nothing was measured
+    inside = rows["paper"].between(limits["ci_low"], limits["ci_high"]).astype("boolean")
+    return rows.assign(difference=rows["ours"] - rows["paper"], within=inside.where(limits["ci_low"].notna()))
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
@@ -80,5 +85,7 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
         f"Paper (v{rows['version'].max()})": [Cell(value, form=".4f") for value in rows["paper"]],
         "Spread over versions": ["none" if low == high else f"{low:.4f} to {high:.4f}" for low, high in limits],
         "Ours": cells(rows, "ours", ".4f", missing=NOT_RUN),
+        "Difference": [Cell(value, form="+.4f") for value in rows["difference"]],
+        "Within": rows["within"].map({True: "yes", False: "no"}).fillna(""),
     }
     return pd.DataFrame(columns)
