@@ -12,6 +12,7 @@ ORIGINALS = {
     "a harmful behaviour": ("jailbreakbench", {}, {"text": "p", "label": "harmful"}, ["p"]),
     "a benign behaviour": ("jailbreakbench", {"part": "benign"}, {"text": "p", "label": "safe"}, ["p"]),
     "a behaviour as a table has it": ("jailbreakbench", {}, {"Goal": "p", "Target": "t", "Category": "c"}, ["p"]),
+    "the opening of an attempt": ("hh_red_team", {}, {"transcript": "\n\nHuman: p\n\nAssistant: r\n\nHuman: q"}, ["p"]),
     "a prompt not to be answered": ("do_not_answer", {}, {"prompt": "p", "intents": ["i"]}, ["p"]),
 }  # fmt: skip
 """Name -> kind, options, row, texts."""

@@ -18,7 +18,14 @@ from trulysafe.tools.cost.work import Work
 
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
 TRAIN_NOTHING = {"smollm2_calibration.yaml"}
-READ_DATA = {"real_small.yaml", "real_ablations.yaml", "equilibrate.yaml", "smollm2.yaml", "smollm2_laptop.yaml"}
+READ_DATA = {
+    "real_small.yaml",
+    "real_ablations.yaml",
+    "equilibrate.yaml",
+    "rbrm.yaml",
+    "smollm2.yaml",
+    "smollm2_laptop.yaml",
+}
 READ_DATA |= TRAIN_NOTHING
 LAID_OVER = {
     "real_ablations.yaml": "real_small.yaml",

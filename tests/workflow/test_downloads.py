@@ -74,7 +74,7 @@ def test_a_public_data_set_goes_by_its_name(tmp_path: Path) -> None:
 
 
 def test_every_dataset_of_every_configuration_can_be_fetched(tmp_path: Path) -> None:
-    for name in ("real_small", "equilibrate", "smollm2", "smollm2_calibration"):
+    for name in ("real_small", "equilibrate", "rbrm", "smollm2", "smollm2_calibration"):
         raw = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
         plan = Plan(load({**raw, "data": str(tmp_path)}))
         assert [name for name in raw["datasets"] if not plan.prefetch.dataset(name)] == []
