@@ -193,7 +193,10 @@ def test_judges_that_are_not_fitted_or_not_there(tmp_path):
             {"kind": "states", "datasets": ["a"], "model": "smollm", "options": {"layer": 2}},
             r"judges\.mine\.model: .*smollm",
         ),
-        ({"kind": "classifier", "datasets": ["a"], "model": "m"}, r"model: only the kind 'states' reads it"),
+        (
+            {"kind": "classifier", "datasets": ["a"], "model": "m"},
+            r"model: only the kind .* or 'states' or 'wildguard' reads it",
+        ),
     ],
 )
 def test_mistakes_in_a_stanza_are_found_at_load(stanza, message):

@@ -17,6 +17,7 @@ from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.files import write_json
 from trulysafe.common.options import Count
 from trulysafe.judges import refusal_phrases
+from trulysafe.judges._prompts import to_harmful_prompts
 from trulysafe.judges._wellformed import malformed
 
 SAFETY = ("safe", "unsafe")
@@ -103,16 +104,13 @@ def judge_parts(
     import pandas as pd
 
     from trulysafe.classifier.text_classifier import TextClassifier
-    from trulysafe.common.schema import HARMFUL_RISKS
 
     verdict = np.full(len(answers), "malformed", dtype=object)
     well_formed = np.array([not malformed(response) for response in answers["response"]], dtype=bool)
     if well_formed.any():
         rows = answers[well_formed]
         classifiers = {part: TextClassifier.load(folder / part) for part in settings["parts"]}
-        known = [json.loads(meta).get("harmful") is True for meta in rows["meta"]]
-        harmful = rows["risk"].isin(HARMFUL_RISKS).to_numpy() | np.array(known, dtype=bool)
-        verdict[well_formed] = _verdicts(rows, harmful, classifiers, read, safe_threshold)
+        verdict[well_formed] = _verdicts(rows, np.array(to_harmful_prompts(rows)), classifiers, read, safe_threshold)
     correct = pd.array([None] * len(answers), dtype="boolean")
     return pd.DataFrame({"verdict": verdict, "correct": correct}, index=answers.index)
 

@@ -27,6 +27,7 @@ class Drift(Part):
             "samples": self.plan.pairs.pool_shards(drift.pool, "samples/{shard}-of-{shards}.parquet"),
             "model": self.plan.models.files(self.config.pools[drift.pool].model),
             "datasets": self.plan.data.tables(self.datasets),
+            "judge": self.plan.evaluate.judge_model_files(self.judges),
         }
 
     @property

@@ -21,7 +21,7 @@ class Judge(OfKind):
     BY_KIND: ClassVar = ("datasets", "model")
 
     datasets: list[Name] = Field([], description="Labelled responses to fit the judge on, where it is fitted.")
-    model: Name | None = Field(None, description="Model whose states the judge reads, where it reads one.")
+    model: Name | None = Field(None, description="Model that the judge asks, or whose states it reads.")
     job: Name | None = Field(None, description=f"Judges of one `job` judge in one job; {_OWN_JOB}")
 
 
