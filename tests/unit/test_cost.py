@@ -168,6 +168,14 @@ def test_a_judge_that_reads_a_model_is_priced():
     assert "model" not in plan.judge("oracle")
 
 
+def test_a_guard_model_is_priced_with_its_own_question():
+    changed = raw(SMALL)
+    changed["judges"]["guard"] = {"kind": "qwen3guard", "model": "tiny"}
+    changed["benchmarks"]["harmful"]["judges"].append("guard")
+    read = sorted(job.forward_tokens for job in Work(changed, A).jobs() if job.rule == "judge" and job.model)
+    assert read == pytest.approx([count * (60 + 0.6 * 16 + 370) for count in [60, 75, 75, 150]])
+
+
 def test_rules_are_listed_in_the_order_of_a_run():
     order = priced(Work(raw(SMALL), A).jobs(), GPU, A)["rule"].tolist()
     assert len(order) == len(set(order))

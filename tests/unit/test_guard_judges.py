@@ -460,7 +460,8 @@ def test_mistakes_in_a_stanza_are_found_at_load(stanza, message):
 
 
 def test_jobs_wait_for_the_judges_model():
-    raw = yaml.safe_load((WORKFLOW / "small.yaml").read_text(encoding="utf-8"))
+    raw, rounds = (yaml.safe_load((WORKFLOW / f"{name}.yaml").read_text()) for name in ("small", "rounds"))
+    raw |= {key: {**raw.get(key, {}), **value} for key, value in rounds.items() if isinstance(value, dict)}
     revision = "0" * 40
     raw["models"]["guard"] = {"source": "hub", "name": "Qwen/Qwen3Guard-Gen-0.6B", "revision": revision}
     raw["judges"]["guard"] = {"kind": "qwen3guard", "model": "guard"}
@@ -470,5 +471,7 @@ def test_jobs_wait_for_the_judges_model():
     files = plan.models.files("guard")
     assert files
     assert plan.evaluate.judge_files(["guard"]) == files
+    assert plan.drift.followed
+    assert all(plan.drift.inputs(job)["judge"] == files for job in plan.drift.followed)
     opened = plan.evaluate.judge("guard")
     assert (opened["kind"], opened["model"]["source"]) == ("qwen3guard", "Qwen/Qwen3Guard-Gen-0.6B")

@@ -39,6 +39,8 @@ class GuardOptions(kinds.Options):
     """What is read of a response."""
 
     NEEDS: ClassVar = ("model",)
+    OWN_TOKENS: ClassVar[int]
+    """About how many tokens the model's question and answer have beside the conversation, for the cost."""
 
     characters: Count | None = Field(None, description="Characters of a response that the model reads; none: all.")
 

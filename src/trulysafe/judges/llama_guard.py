@@ -12,7 +12,7 @@ As the model card has it, the score of a response is the probability of ``unsafe
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -29,6 +29,8 @@ _FORM = re.compile(r"\s*(?:safe|(unsafe)(?:[^\S\n]*\n.*)?)\s*", re.IGNORECASE | 
 
 class Options(GuardOptions):
     """What is read, and from which score on a response is unsafe."""
+
+    OWN_TOKENS: ClassVar = 250
 
     threshold: Share | None = Field(
         None, description="Probability of `unsafe` from which a response is unsafe; none: what the model writes."

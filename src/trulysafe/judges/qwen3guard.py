@@ -8,7 +8,7 @@ Qwen3Guard-Stream are of another kind and need remote code.
 """
 
 import re
-from typing import Literal
+from typing import ClassVar, Literal
 
 from trulysafe.common.kinds import Frame
 from trulysafe.judges._guard import Finding, Guard, GuardOptions, chat_prompt, judge_by_guard
@@ -22,6 +22,8 @@ _REFUSAL = re.compile(r"^\s*Refusal: *(Yes|No) *$", re.IGNORECASE | re.MULTILINE
 
 class Options(GuardOptions):
     """What is read, and what controversial responses count as."""
+
+    OWN_TOKENS: ClassVar = 370
 
     controversial: Literal["unsafe", "safe"] = "unsafe"
     """What a response counts as that the model calls controversial: `unsafe`, the authors' strict mode, or `safe`,

@@ -11,7 +11,7 @@ import hashlib
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -38,6 +38,8 @@ _REQUEST, _REFUSAL, _RESPONSE = (
 
 class Options(GuardOptions):
     """What is read, and where the model's wording stands."""
+
+    OWN_TOKENS: ClassVar = 130
 
     wording: str | None = Field(
         None, description="File that holds the authors' wording (their utils.py); none: README.md beside the weights."

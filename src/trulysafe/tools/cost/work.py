@@ -243,12 +243,15 @@ def _fit_judge(work: Work, job: Any) -> Job:
 
 
 def _judge(work: Work, job: Any) -> Job:
-    """A pass over the answers of a shard, with their prompts, for each judge that reads a model."""
+    """A pass over the answers of a shard, with their prompts, for each judge that reads a model; and over the question
+    of its own that it asks about each."""
     parts, policies = list[Job](), work.plan.models.of_job(job.wildcards.job)
     for judge, asking in work.plan.evaluate.asked(job.wildcards.benchmarks, job.wildcards.judges).items():
         if model := work.config.judges[judge].model:
             benchmarks = [work.config.benchmarks[name] for name in asking]
-            tokens = sum(work.prompts(item, policies) * work.response(item.max_new_tokens) for item in benchmarks)
+            own = getattr(work.config.judges[judge].options, "OWN_TOKENS", 0)
+            lengths = ((work.prompts(item, policies), work.response(item.max_new_tokens)) for item in benchmarks)
+            tokens = sum(answers * (length + own) for answers, length in lengths)
             parts.append(Job(model=work.size(model), forward_tokens=tokens))
     return replace(_sum(parts, int(job.wildcards.shards)), loads=len(parts)) if parts else Job()
 
