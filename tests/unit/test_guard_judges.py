@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import logging
+import re
 from collections import Counter
 from functools import partial
 from types import SimpleNamespace
@@ -457,6 +458,20 @@ def test_mistakes_in_a_stanza_are_found_at_load(stanza, message):
     raw = {key: {} for key in ("models", "datasets", "experiments", "benchmarks")}
     with pytest.raises(UserError, match=message):
         load({"scenario": "s", **raw, "judges": {"mine": stanza}})
+
+
+@pytest.mark.parametrize("name", ["equilibrate", "rbrm"])
+def test_the_papers_configurations_take_a_guard_model_by_two_stanzas(name):
+    """As the comments at their heads and docs/extending.md say."""
+    raw = yaml.safe_load((real_data.REPOSITORY / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
+    guide = (real_data.REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
+    (stanzas,) = [block for block in re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL) if "qwen3guard" in block]
+    for key, value in yaml.safe_load(stanzas).items():
+        raw[key] |= value
+    raw["benchmarks"]["salad"]["judges"].append("guard")
+    plan = Plan(load(raw))
+    assert plan.evaluate.judge("guard")["kind"] == "qwen3guard"
+    assert plan.models.size("guard") == "1b"
 
 
 def test_jobs_wait_for_the_judges_model():
