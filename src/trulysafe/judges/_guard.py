@@ -12,11 +12,14 @@ response that is no answer at all is ``malformed`` and is not asked about; one f
 read is ``malformed`` too, and these are counted in the job's log.
 """
 
+import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -148,6 +151,20 @@ def disarmed(tokenizer: Any, text: str) -> str:
     for token in sorted(special | set(tokenizer.all_special_tokens), key=len, reverse=True):
         text = text.replace(token, f"{token[0]} {token[1:]}")
     return text
+
+
+def published_wording(kind: str, path: str | Path, pattern: re.Pattern[str], sha256: str, where: str) -> str:
+    """The wording that a guard model's authors ask it in, where its tokenizer has no chat template: what matches a
+    pattern in a file of theirs, and has a checksum. UserError, which ends with ``where`` to find it: there is no such
+    file, or it does not hold that wording."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"judge of kind {kind!r}: {path} cannot be read ({error}). {where}") from error
+    for found in pattern.findall(text):
+        if hashlib.sha256(found.encode("utf-8")).hexdigest() == sha256:
+            return str(found)
+    raise UserError(f"judge of kind {kind!r}: {path} does not hold the wording that the authors use. {where}")
 
 
 def _form(tokenizer: Any) -> Callable[[list[dict[str, str]]], list[Any]]:

@@ -7,7 +7,6 @@ the model, and checks it against the checksum of the authors'. The model writes 
 ``no``, then ``Response refusal: ...``, then ``Harmful response: ...``.
 """
 
-import hashlib
 import re
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Frame
-from trulysafe.judges._guard import Finding, Guard, GuardOptions, disarmed, judge_by_guard, token_ids
+from trulysafe.judges._guard import Finding, Guard, GuardOptions, disarmed, judge_by_guard, published_wording, token_ids
 from trulysafe.models.load import Spec
 
 MAX_NEW_TOKENS = 128
@@ -69,18 +67,8 @@ def parse(text: str) -> Finding | None:
 
 def wording(given: str | None, spec: Spec) -> str:
     """The authors' wording, with ``{prompt}`` and ``{response}`` in it, from a file that is given or from the model's
-    card. UserError: there is no such file, or it holds another wording."""
-    path = Path(given) if given else _card(spec)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"judge of kind 'wildguard': {path} cannot be read ({error}). {_WHERE}") from error
-    for found in _WORDING.findall(text):
-        if hashlib.sha256(found.encode("utf-8")).hexdigest() == WORDING:
-            return f"{found}\n"
-    raise UserError(
-        f"judge of kind 'wildguard': {path} does not hold the wording that the model was trained on. {_WHERE}"
-    )
+    card (UserError: :func:`trulysafe.judges._guard.published_wording`)."""
+    return f"{published_wording('wildguard', given or _card(spec), _WORDING, WORDING, _WHERE)}\n"
 
 
 def _card(spec: Spec) -> Path:
