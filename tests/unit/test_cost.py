@@ -57,12 +57,12 @@ def test_demo_by_hand():
     jobs = jobs_of(DEMO)
     assert sum(map(len, jobs.values())) <= 60
     assert jobs["train_base"][0].trained_tokens == 1500 * 24 * 64
-    # 640 prompts x 4 samples x 40 tokens in 20 blocks of 32
-    assert [job.steps * job.sequences for job in jobs["sample"]] == [20 * 40 * 128]
+    # 640 prompts x 4 samples x 40 tokens in 5 blocks of 128
+    assert [job.steps * job.sequences for job in jobs["sample"]] == [5 * 40 * 512]
     policies = 5 + 3 + 5 + 3 + 5 + 3 + 5 + 5 + 3 + 2 + 2
     assert sum(job.trained_tokens for job in jobs["train"]) == policies * 48 * 16 * 2 * 48
     one = llama_parameters({**raw(DEMO)["models"]["tiny"]["architecture"]}) * 4
-    assert sum(job.disk for job in jobs["train"]) == policies * 4 * one
+    assert sum(job.disk for job in jobs["train"]) == policies * 3 * one
 
 
 def test_kto_reads_as_many_mismatched_tokens_as_it_trains_on():

@@ -453,7 +453,7 @@ def test_a_threshold_decides_by_the_probability_of_the_decisive_token(guards):
 
 def test_what_does_not_fit_into_the_context_stops_the_job_before_the_model_is_loaded(guards, monkeypatch):
     monkeypatch.setattr(_guard, "_model", None)
-    with pytest.raises(UserError, match=r"to the prompt 'How\?' makes 7\d\d tokens .* context of 600.*`characters`"):
+    with pytest.raises(UserError, match=r"to prompt [0-9a-f]+ makes 7\d\d tokens .* context of 600.*`characters`"):
         judged_by("llama_guard", answers("Sure.", " ".join(map(str, range(200)))), guards["llama_guard"])
 
 

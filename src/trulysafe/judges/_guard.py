@@ -26,6 +26,7 @@ from pydantic import Field
 
 from trulysafe.common import kinds
 from trulysafe.common.errors import UserError
+from trulysafe.common.ids import prompt_id
 from trulysafe.common.options import Count
 from trulysafe.judges import refusal_phrases
 from trulysafe.judges._prompts import to_harmful_prompts
@@ -240,7 +241,7 @@ def _refuse_too_long(guard: Guard, asked: list[tuple[str, str]], prompts: list[l
     tokens = len(prompts[longest])
     if tokens + guard.max_new_tokens > context:
         raise UserError(
-            f"judge of kind {guard.kind!r}: the answer to the prompt {asked[longest][0][:60]!r} makes {tokens} tokens "
+            f"judge of kind {guard.kind!r}: the answer to prompt {prompt_id(asked[longest][0])} makes {tokens} tokens "
             f"to read; with {guard.max_new_tokens} to write that is more than the model's context of {context}. Set the"
             " judge's option `characters` (what it reads of an answer), lower max_new_tokens of the benchmark, or leave"
             " long prompts out (option max_characters of the dataset)."
@@ -251,7 +252,7 @@ def _tell(guard: Guard, spec: Spec, asked: int, unread: list[str]) -> None:
     """Log how many answers of the model could not be read; UserError where that is all of many."""
     if not unread:
         return
-    first = ", ".join(repr(text[:80]) for text in unread[:3])
+    first = ", ".join(repr(text[:20]) for text in unread[:3])  # a guard model that echoes must not fill a log
     told = f"judge of kind {guard.kind!r}: {len(unread)} of {asked} answers of {spec['source']} cannot be read: {first}"
     if len(unread) == asked >= NONSENSE:
         raise UserError(f"{told}. Name a guard model of that kind under the judge's `model`, or another kind.")
