@@ -37,7 +37,7 @@ env: ## Make .venv from the lock
 demo: env ## Run the demo: every stage from raw data to tables and figures, on CPU, offline
 	$(SNAKEMAKE) $(ARGS)
 	@test ! -f results/demo/summary.md || { printf '\n'; sed '/^## Over-refusal/,$$d' results/demo/summary.md; }
-	@test ! -f results/demo/summary.md || printf '\nThe whole comparison: results/demo/summary.md. All tables and figures on one HTML page: make report\n'
+	@test ! -f results/demo/summary.md || printf '\nThe whole comparison: results/demo/summary.html (or summary.md). All tables and figures on one HTML page: make report\n'
 
 run: env ## Run another configuration: make run CONFIG=config/<name>.yaml
 	$(SNAKEMAKE) $(CONFIGURED) $(ARGS)

@@ -39,9 +39,10 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
-    """Tables, figures and the summary."""
+    """Tables, figures, and the page that sums them up."""
     default_target: True
     input:
+        results("summary.html"),
         results("summary.md"),
         results("tables"),
         results("figures"),

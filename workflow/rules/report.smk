@@ -130,13 +130,12 @@ rule summarise:
 
 
 rule costs:
-    """Wall time per rule, and what pairs cost per step and training; the one result that differs from run to run."""
+    """What the run cost, and the page that shows all of it, made last; the two results that differ from run to run."""
     input:
-        results("tables"),
-        results("figures"),
-        results("summary.md"),
-        metrics=MEASURED["metrics"],
-        policies=MEASURED["policies"],
+        **MEASURED,
+        tables=results("tables"),
+        figures=results("figures"),
+        summary=results("summary.md"),
     output:
         cost=report(
             directory(results("cost")),
@@ -145,12 +144,15 @@ rule costs:
             caption="../report/cost.rst",
             labels={"cost": "{name}"},
         ),
+        page=report(results("summary.html"), category="Summary", caption="../report/summary.rst"),
     log:
         logs("costs"),
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        arms=PLAN.report.arms,
+        **SHOWN,
+        scenario=CONFIG.scenario,
+        about=PLAN.report.what_was_run,
         timings=results("benchmarks"),
         work=lambda wildcards: PLAN.report.pair_work(),
         code=code("costs"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from trulysafe.common.schema import read_table
 from trulysafe.config.load import load
 from trulysafe.methods.confidence import mean_logged_confidence
 from trulysafe.methods.method import Method
@@ -14,6 +15,7 @@ from trulysafe.reward.token_scale import load_scale
 from trulysafe.train.jobs import TrainingRun, copy_policies, train_run
 from trulysafe.train.run_data import pair_rows, run_data
 from trulysafe.workflow.job import job
+from trulysafe.workflow.model_card import write_cards
 
 with job(snakemake) as run:
     method = Method(**run.params.method)
@@ -47,5 +49,8 @@ with job(snakemake) as run:
         )
         log = train_run(policy, lambda item=item: run_data(item, method, scale, values, texts))
         copy_policies(policy, run.output.policies / place)
+        mix, about = read_table(item["mix"], "mix"), plan.train.card(item["experiment"])
+        where = {"job": run.wildcards.job, "provenance": run.provenance_id}
+        write_cards(run.output.policies / place, item, method, mix, about, **where)
         logs.append(log.assign(experiment=item["experiment"], seed=item["seed"]))
     pd.concat(logs, ignore_index=True).to_csv(run.output.policies / "log.csv", index=False)

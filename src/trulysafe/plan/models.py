@@ -1,6 +1,7 @@
 """Models and trained policies: what to wait for, how to load them."""
 
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
 from trulysafe.config.order import Policy, kept_steps
@@ -56,6 +57,25 @@ class Models(Part):
         """How to load a policy."""
         model = self.config.experiments[policy.experiment].model
         return {"source": self.plan.policies.folder(policy), "dtype": given_model(self.config, model).dtype}
+
+    def origin(self, name: str) -> dict[str, Any]:
+        """Where a model of the configuration comes from, for people: its ``name`` here, ``said`` in words, and where
+        its maker's card may lie, a ``repo`` of the hub with its ``revision``, or a ``folder``."""
+        model, tuned = given_model(self.config, name), self.finetuned.get(name)
+        found = {"name": name, "repo": None, "revision": None, "folder": None}
+        if model.source == "train":
+            found |= {"said": f"trained from scratch by this workflow on {', '.join(model.corpus)}"}
+        elif model.source == "hub":
+            said = f"{model.name} of the Hugging Face hub at commit {model.revision}"
+            found |= {"said": said, "repo": model.name, "revision": model.revision}
+        elif model.source == "path":
+            found |= {"said": f"{PurePath(model.name).name}, a local directory", "folder": model.name}
+        else:
+            found |= {"said": f"{model.file} of the Python package {model.name}"}
+        if tuned is not None:
+            corpus = f"{', '.join(tuned.corpus)} ({tuned.training.steps} steps)"
+            found |= {"said": f"{found['said']}, fine-tuned by this workflow on {corpus}"}
+        return found
 
     def behind(self, name: str) -> str:
         """The model behind a model or a policy that others build on."""

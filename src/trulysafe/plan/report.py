@@ -5,6 +5,7 @@ from typing import Any
 
 from trulysafe.config.order import builds_on, reached
 from trulysafe.config.resolved import method_of, training_of
+from trulysafe.methods.words import short_name
 from trulysafe.plan.paths import Part, distinct
 
 
@@ -20,6 +21,47 @@ class Report(Part):
             name: {"label": item.label or name, "group": item.group}
             | {key: known[name] for key, known in further.items() if name in known}
             for name, item in untrained_first
+        }
+
+    @property
+    def what_was_run(self) -> dict[str, list[dict[str, Any]]]:
+        """Models, arms, benchmarks and judges in words, for the page of a run."""
+        config = self.config
+        arms = [{"name": name, **self._arm_in_words(name)} for name in self.arms]
+        used = distinct(arm["model"] for arm in arms)
+        benchmarks = [
+            {
+                "name": name,
+                "axis": item.axis.replace("_", " "),
+                "datasets": item.datasets,
+                "by": [f"task {item.task} ({item.metric})"] if item.task else item.judges,
+            }
+            for name, item in config.benchmarks.items()
+            if item.purpose == "test"
+        ]
+        judging = {name for item in config.benchmarks.values() for name in item.judges}
+        judges = [{"name": name, "kind": item.kind} for name, item in config.judges.items() if name in judging]
+        models = [self.plan.models.origin(name) for name in used]
+        return {"models": models, "arms": arms, "benchmarks": benchmarks, "judges": judges}
+
+    def _arm_in_words(self, name: str) -> dict[str, Any]:
+        item = self.config.experiments[name]
+        found = {"label": item.label or name, "model": item.model, "method": "", "mix": "", "seeds": ""}
+        if item.method is None:
+            return {**found, "method": "none"}
+        mix, table = self.config.mixes[str(item.mix)], self.config.methods[item.method]
+        counts = [*mix.quotas.items(), *mix.ratios.items(), ("harmful", mix.total), *mix.others.items()]
+        parts = [f"{count} {risk}" for risk, count in counts if count]
+        parts += [f"{mix.flip:.0%} of the harmful ones flipped"] if mix.flip else []
+        parts += ["harmful ones per general pair"] if mix.rule == "ratio" else []
+        first, last = item.first_seed, item.first_seed + item.seeds - 1
+        method = short_name(method_of(self.config, item.method))
+        method += f", gamma of {table.gamma_of}" if table.gamma_of else ""
+        return {
+            **found,
+            "method": f"{method} ({item.method})",
+            "mix": f"{item.mix}: {', '.join(parts)}",
+            "seeds": f"{item.seeds} ({first} to {last})" if item.seeds > 1 else f"1 ({first})",
         }
 
     @property

@@ -79,6 +79,33 @@ class Train(Part):
         name = method_of(self.config, self.plan.policies.method(job)).online.judge
         return [] if name == REWARD_JUDGE else [name]
 
+    def card(self, experiment: str) -> dict[str, Any]:
+        """What the model cards of an experiment's policies say and its trainings do not read: names, and where model
+        and pairs come from (:mod:`trulysafe.workflow.model_card`)."""
+        item, config = self.config.experiments[experiment], self.config
+        mix = config.mixes[str(item.mix)]
+        tables = {name: config.pairs[name] for name in mix.pairs}
+        behind = {name: config.pools[str(of.pool)].datasets if of.pool else of.datasets for name, of in tables.items()}
+        repos = {name: getattr(config.datasets[name].options, "repo", "") for of in behind.values() for name in of}
+        sources = []
+        for name, of in tables.items():
+            made = f"samples of `{of.pool}`, ranked by the reward `{of.reward}`" if of.pool else "annotated pairs"
+            named = [f"`{known}`" + (f" ({repos[known]})" if repos[known] else "") for known in behind[name]]
+            sources.append(f"`{name}`: {made}, from {', '.join(named)}")
+        start = item.start_from and f"{item.start_from.experiment}, step {item.start_from.step or 'last'}"
+        return {
+            "scenario": config.scenario,
+            "label": item.label or experiment,
+            "method": str(item.method),
+            "model": self.plan.models.origin(item.model),
+            "start": start,
+            "mix": str(item.mix),
+            "rule": mix.rule,
+            "reranked": any(of.pool for of in tables.values()),
+            "sources": sources,
+            "hub_datasets": distinct(repo for repo in repos.values() if repo),
+        }
+
     def launch(self, experiment: str) -> dict[str, Any]:
         """How an experiment's runs are carried out: engine, processes, nodes, checkpoints."""
         return training_of(self.config, self.config.experiments[experiment]).model_dump(include=set(LAUNCH))

@@ -17,6 +17,7 @@ from trulysafe.stats.limits import SIGNIFICANT
 
 Paths = Mapping[str, Path | str]
 LOWER_IS_BETTER = ("over_refusal", "not_complying", "malformed", "cut_off", "complies", "mixed")
+NOTHING = "no difference shown"
 NOTE = "Shares of prompts; brackets: 95% intervals over seeds and prompt families. The main table has all of them."
 
 
@@ -28,7 +29,7 @@ def summary(title: str, run: Run, facts: Sequence[str] = ()) -> str:
     short = main.shown(rows.assign(**rows[["ci_low", "ci_high"]].mask(bare)))  # so that it fits a terminal
     parts = [f"# {title}", _scope(rows, facts), "## Arms at the end of training", to_markdown(short), NOTE]
     if declared := contrasts.table(run):
-        parts += ["## Declared contrasts", to_markdown(declared.shown), _counted(run.contrasts)]
+        parts += ["## Declared contrasts", to_markdown(declared.shown), counted(run.contrasts)]
     if matched := matched_safety.table(run):
         parts += ["## Over-refusal at matched safety", to_markdown(matched.shown)]
     against = [*_against(run.contrasts, run.arms), *_costs(rows, run.arms)]
@@ -46,12 +47,20 @@ def _scope(rows: pd.DataFrame, facts: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in [scope, *facts])
 
 
-def _counted(rows: pd.DataFrame) -> str:
+def counted(rows: pd.DataFrame) -> str:
+    """How many of the declared contrasts differ, in a sentence or two."""
     primary = rows[rows["primary"].astype(bool)]
     differ = f"{(primary['p_holm'] < SIGNIFICANT).sum()} of {len(primary)} primary contrasts differ at the "
     differ += f"{SIGNIFICANT:.0%} level after Holm's correction."
     counted = "No contrast was declared primary." if primary.empty else differ
     return f"{counted} Exploratory contrasts, uncorrected: {len(rows) - len(primary)}."
+
+
+def finding(row: Mapping[Any, Any]) -> str:
+    """What a declared contrast shows of its first-named arm: :data:`NOTHING`, ``better`` or ``worse``."""
+    if not (row["p_holm"] if row["primary"] else row["p_value"]) < SIGNIFICANT:
+        return NOTHING
+    return "worse" if (row["difference"] > 0) == (row["metric"] in LOWER_IS_BETTER) else "better"
 
 
 def _against(rows: pd.DataFrame, arms: Arms) -> list[str]:
@@ -60,14 +69,13 @@ def _against(rows: pd.DataFrame, arms: Arms) -> list[str]:
     differences = list(cells(rows, "difference", ".3f")) if len(rows) else []
     for row, text in zip(rows.to_dict("records"), differences, strict=True):
         p_value = row["p_holm"] if row["primary"] else row["p_value"]
-        worse = (row["difference"] > 0) == (row["metric"] in LOWER_IS_BETTER)
         a, b = (label_of(arms, row[side]) for side in ("a", "b"))
         kind = "primary" if row["primary"] else "exploratory"
         metric = f"{row['metric'].replace('_', ' ')} ({row['risk']})"
         measured = f"{metric}: {text}, p {p_text(p_value)}, n {row['n']}, {kind}"
-        if p_value >= SIGNIFICANT:
+        if (found := finding(row)) == NOTHING:
             lines.append(f"No difference shown, {a} - {b}, {measured}; one of {row['detectable']:.3f} could have been.")
-        elif worse and row["difference"] != 0:
+        elif found == "worse":
             lines.append(f"Worse, {a} than {b}, {measured}.")
     return lines
 

@@ -127,10 +127,17 @@ def to_markdown(shown: pd.DataFrame) -> str:
 
 
 def to_html(shown: pd.DataFrame, caption: str) -> str:
-    """A page that holds the table and its caption and needs nothing else; limits stand under their values."""
+    """A page that holds the table and its caption and needs nothing else."""
+    return (
+        f'<!DOCTYPE html>\n<meta charset="utf-8">\n<style>{_STYLE}</style>\n{html_table(shown)}\n'
+        f"<p>{escape(caption)}</p>\n"
+    )
+
+
+def html_table(shown: pd.DataFrame) -> str:
+    """The element ``table`` alone, its texts escaped; limits stand under their values."""
     text = shown.map(lambda cell: _stacked(cell, escape, "{}<br><small>{}</small>")).rename(columns=escape)
-    body = text.to_html(index=False, border=0, escape=False)
-    return f'<!DOCTYPE html>\n<meta charset="utf-8">\n<style>{_STYLE}</style>\n{body}\n<p>{escape(caption)}</p>\n'
+    return str(text.to_html(index=False, border=0, escape=False))
 
 
 def to_latex(shown: pd.DataFrame, caption: str, label: str) -> str:

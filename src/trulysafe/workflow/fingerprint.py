@@ -2,8 +2,8 @@
 
 Snakemake does not see edits in imported modules. Every rule therefore carries the fingerprint of its script in
 ``params``: a hash over the syntax trees, without docstrings and comments, of the script and of all of the package that
-it imports, directly or not, and over the data beside a module (a TOML file of its name). Reformatting or documenting
-code reruns nothing; changing what it does reruns exactly the rules that use it.
+it imports, directly or not, and over the data beside a module (a file of TOML or HTML of its name). Reformatting or
+documenting code reruns nothing; changing what it does reruns exactly the rules that use it.
 """
 
 import ast
@@ -85,8 +85,9 @@ def _syntax_digest(path: Path) -> str:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
             # so is the description of an option
             node.keywords = [item for item in node.keywords if item.arg != "description"]
-    beside = path.with_suffix(".toml")
-    data = repr(tomllib.loads(beside.read_text(encoding="utf-8"))) if beside.is_file() else ""
+    table, template = path.with_suffix(".toml"), path.with_suffix(".html")
+    data = repr(tomllib.loads(table.read_text(encoding="utf-8"))) if table.is_file() else ""
+    data += template.read_text(encoding="utf-8") if template.is_file() else ""
     return hashlib.sha256(f"{ast.dump(tree)}{data}".encode()).hexdigest()
 
 

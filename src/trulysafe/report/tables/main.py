@@ -32,7 +32,7 @@ CAPTION = (
 def table(run: Run) -> dict[str, Table]:
     """One line per arm."""
     rows = {group: main_rows(run.metrics, arms) for group, arms in run.groups.items()}
-    return {group: Table(of_group, shown(of_group), _caption(of_group)) for group, of_group in rows.items()}
+    return {group: Table(of_group, shown(of_group), caption(of_group)) for group, of_group in rows.items()}
 
 
 def main_rows(metrics: pd.DataFrame, arms: Arms) -> pd.DataFrame:
@@ -57,7 +57,8 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
     return spread(rows.assign(cell=cells(rows, "value")), COLUMNS, {"label": "Arm", "step": "Step", "seeds": "Seeds"})
 
 
-def _caption(rows: pd.DataFrame) -> str:
+def caption(rows: pd.DataFrame) -> str:
+    """What is counted, how the limits were made, and the numbers of answers behind :func:`main_rows`."""
     counts = []
     for column, of_column in rows.groupby("column", sort=False):
         low, high = int(of_column["n"].min()), int(of_column["n"].max())

@@ -1,0 +1,56 @@
+"""A preference method in words: its loss by name and formula, what is switched on beside it, whose method it is. The
+words are in ``words.toml``."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from trulysafe.methods.method import Method
+
+WORDS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+"""From ``words.toml``."""
+
+
+def method_words(method: Method) -> list[str]:
+    """Sentences on a method: its loss, confidence, mask, online pairs and scope, with the options that each reads."""
+    confidence, mask, online = method.confidence, method.mask, method.online
+    loss = WORDS["losses"][method.loss]
+    found = [f"{loss[0].upper()}{loss[1:]}."]
+    if confidence.kind != "none":
+        found.append(WORDS["confidence"][confidence.kind].format(**confidence.model_dump()))
+    if confidence.kind == "label":
+        on = ["pair" if confidence.per_pair else "batch", confidence.states]
+        on += ["learns"] if confidence.online and confidence.states == "policy" else []
+        found += [WORDS["confidence"][key] for key in on]
+        found += [WORDS["confidence"][confidence.shuffle]] if confidence.shuffle != "none" else []
+    if mask.rule != "none":
+        found += [WORDS["mask"][key].format(**mask.model_dump()) for key in (mask.rule, "source")]
+        found += [WORDS["mask"][mask.control]] if mask.control != "none" else []
+    if online.samples:
+        found.append(WORDS["online"]["sampled"].format(**online.model_dump()))
+    if confidence.kind != "none" or mask.rule != "none":
+        found.append(WORDS["scope"][method.reward_scope])
+    return found
+
+
+def short_name(method: Method) -> str:
+    """A method in a few words, such as ``DPO, AMA mask, random tokens``."""
+    name = re.split(r" \(|, |:", WORDS["losses"][method.loss])[0]
+    confidence, mask, short = method.confidence, method.mask, WORDS["short"]
+    parts = [short[key] for key in (confidence.kind, mask.rule) if key != "none"]
+    parts += ["gamma per pair"] if confidence.kind == "label" and confidence.per_pair else []
+    parts += [short[key] for key in (confidence.shuffle, mask.control) if key != "none"]
+    parts += [short["online"]] if method.online.samples else []
+    return ", ".join([name, *parts])
+
+
+def citations(method: Method, reranked: bool = False, quotas: bool = False) -> list[str]:
+    """BibTeX entries of whose method it is; ``reranked`` pairs are RBRM's too, a mix by ``quotas`` is Equilibrate
+    RLHF's."""
+    of = {
+        "rbrm": reranked or method.confidence.kind == "label",
+        "equilibrate": quotas or method.mask.rule != "none",
+        "dpo": method.loss == "sigmoid",
+    }
+    return [WORDS["citations"][name].strip() for name, named in of.items() if named]
