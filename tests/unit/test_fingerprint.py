@@ -7,7 +7,8 @@ import pytest
 from trulysafe.data.sources import READERS
 from trulysafe.workflow.fingerprint import closure, fingerprint
 
-SCRIPTS = sorted(Path(__file__).parents[2].joinpath("workflow", "scripts").glob("*.py"))
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted((ROOT / "workflow/scripts").glob("*.py"))
 HELPERS = {
     "_own_files": ("csv", "hub", "json", "jsonl", "parquet"),
     "_xstest": ("xstest", "xstest_completions", "xstest_pairs"),
@@ -55,6 +56,18 @@ def test_the_data_beside_a_module_is_code(tmp_path):
     first = of("first", "words = ['one']\n")
     assert of("explained", "# Why.\nwords = [\n    'one',\n]\n") == first
     assert of("changed", "words = ['one', 'two']\n") != first
+
+
+def test_the_layout_of_a_page_is_code_and_a_model_card_is_none(tmp_path):
+    (tmp_path / "page.py").write_text("LAYOUT = read()\n", encoding="utf-8")
+    (tmp_path / "page.html").write_text("<p>One</p>", encoding="utf-8")
+    first = fingerprint(tmp_path / "page.py")
+    (tmp_path / "other.py").write_text("LAYOUT = read()\n", encoding="utf-8")
+    (tmp_path / "other.html").write_text("<p>Two</p>", encoding="utf-8")
+    assert fingerprint(tmp_path / "other.py") != first
+    files = {name: closure(path) for path in SCRIPTS if (name := path.stem) in ("train", "costs")}
+    assert (ROOT / "src/trulysafe/report/page.py") in files["costs"]
+    assert (ROOT / "src/trulysafe/methods/words.py") not in files["train"]  # what a card says trains nothing anew
 
 
 def test_the_demo_is_made_anew_when_its_words_change():

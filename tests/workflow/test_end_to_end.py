@@ -40,6 +40,12 @@ def test_everything_is_there(finished):
     for name in ("plane", "classes", "reward_accuracy", "layers", "training"):
         assert all((results / "figures" / f"{name}.{ending}").stat().st_size for ending in ("csv", "png", "pdf"))
     assert "Declared contrasts" in (results / "summary.md").read_text(encoding="utf-8")
+    page = (results / "summary.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/png;base64,') == 4
+    assert "ids of the" in page  # every input has a manifest
+    policies = [path.parent for path in results.glob("policies/*/*/seed*/step*/config.json")]
+    assert len(policies) == 8
+    assert all((folder / "README.md").is_file() for folder in policies)
     rows = pd.read_parquet(results / "metrics" / "metrics.parquet")
     assert set(rows["experiment"]) == {"base", "dpo", "confidence", "ama"}
     assert rows["value"].between(0, 1).all()

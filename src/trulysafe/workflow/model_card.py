@@ -4,6 +4,7 @@ A card follows from the configuration, the drawn mix and the provenance id, so i
 result: nothing reads it, and what it says reruns nothing. Nothing here reaches the network.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def _write(folder: Path, header: Mapping[str, Any], facts: Mapping[str, Any]) ->
     license = header.get("license_name") or header.get("license")
     card = ModelCard.from_template(ModelCardData(**header), str(TEMPLATE), license=license, **facts)
     with written_whole(folder / CARD_FILE) as private:  # another name: what lies there may be a link to another file
-        private.write_text(card.content.rstrip("\n") + "\n", encoding="utf-8", newline="\n")
+        text = re.sub(r"\n{3,}", "\n\n", card.content).strip("\n")
+        private.write_text(f"{text}\n", encoding="utf-8", newline="\n")
     return folder / CARD_FILE
 
 
@@ -97,7 +99,7 @@ def _license_of(model: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     try:
         header = ModelCard.load(path, ignore_metadata_errors=True).data.to_dict()
-    except ValueError:  # no header, or none that can be read
+    except (OSError, ValueError, yaml.YAMLError):  # no header that can be read
         return {}
     return {key: header[key] for key in _LICENSE if header.get(key)}
 
