@@ -118,8 +118,8 @@ def test_what_differs_is_said_and_what_does_not_as_well(metrics: pd.DataFrame, t
     nothing = "no difference shown"
     assert [row[1] for row in read.table("Finding")] == ["better", "worse", nothing, nothing]
     assert "2 of 3 primary contrasts differ" in read.text
-    assert "Better: AMA | FDC than DPO_random & 50%; over refusal (all): -0.200 [-0.300, -0.100]." in read.text
-    assert "Worse: AMA | FDC than DPO_random & 50%; safe (all)" in read.text
+    assert 'Better: "AMA | FDC" than "DPO_random & 50%"; over refusal (all): -0.200 [-0.300, -0.100].' in read.text
+    assert 'Worse: "AMA | FDC" than "DPO_random & 50%"; safe (all)' in read.text
     assert "No difference was shown in 1 primary contrast." in read.text
 
 

@@ -129,7 +129,7 @@ def _declared(run: Run) -> dict[str, Any] | None:
         if row["primary"] and finding(row) != NOTHING:
             a, b = (label_of(run.arms, row[side]) for side in ("a", "b"))
             metric = row["metric"].replace("_", " ")
-            lines.append(f"{finding(row).capitalize()}: {a} than {b}; {metric} ({row['risk']}): {difference}.")
+            lines.append(f'{finding(row).capitalize()}: "{a}" than "{b}"; {metric} ({row["risk"]}): {difference}.')
         unseen += bool(row["primary"]) and finding(row) == NOTHING
     return {
         "shown": shown, "caption": made.caption, "counted": counted(run.contrasts), "differ": lines, "unseen": unseen,
