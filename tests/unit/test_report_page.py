@@ -21,7 +21,7 @@ from trulysafe.plan.plan import Plan
 from trulysafe.report.page import page
 from trulysafe.report.style import Drawing
 from trulysafe.report.tables import contrasts as contrasts_table
-from trulysafe.report.tables import main
+from trulysafe.report.tables import by_judge, main, published
 from trulysafe.workflow.provenance import manifest_path
 
 ABOUT = {
@@ -31,7 +31,7 @@ ABOUT = {
         for about in ARMS.values()
     ],
     "benchmarks": [{"name": name, "axis": "safety", "datasets": ["test"], "by": ["oracle"]} for name in BENCHMARKS],
-    "judges": [{"name": "oracle", "kind": "oracle"}],
+    "judges": [{"name": "oracle", "kind": "oracle", "model": None}],
 }
 
 
@@ -104,6 +104,14 @@ def test_every_number_is_that_of_its_table(metrics: pd.DataFrame, contrasts: pd.
     assert "3 timed jobs, 3 min 14 s of wall time" in read.text
 
 
+def test_arms_stand_under_each_judge_where_there_are_several(verdicts: pd.DataFrame, timings: Path) -> None:
+    strict = verdicts[verdicts["benchmark"] == "harmful"].assign(judge="strict", verdict="complies")
+    run = run_of(metrics=metric_rows(pd.concat([verdicts, strict], ignore_index=True), BENCHMARKS, "id"))
+    made = by_judge.table(run)
+    assert made is not None
+    assert Read(page("world", run, ABOUT, timings)).table("Safe, strict") == texts(made.shown)
+
+
 def test_what_differs_is_said_and_what_does_not_as_well(metrics: pd.DataFrame, timings: Path) -> None:
     row = {"contrast": "c", "primary": True, "a": "arm_1", "b": "arm_0", "metric": "over_refusal", "risk": "all"}
     row |= {"difference": -0.2, "ci_low": -0.3, "ci_high": -0.1, "detectable": 0.15, "p_value": 0.001, "p_holm": 0.003}
@@ -128,7 +136,7 @@ def test_names_are_escaped(metrics: pd.DataFrame, contrasts: pd.DataFrame, timin
     arms = ARMS | {"arm_1": ARMS["arm_1"] | {"label": name}}
     about = ABOUT | {
         "arms": [{**ABOUT["arms"][0], "label": name}],
-        "judges": [{"name": name, "kind": "llm"}],
+        "judges": [{"name": name, "kind": "llm", "model": None}],
         "models": [{"name": name, "said": name}],
     }
     run = run_of(arms=arms, metrics=metrics, contrasts=contrasts.assign(p_holm=0.001, primary=True))
@@ -181,13 +189,13 @@ def test_published_values_stand_beside_ours(metrics: pd.DataFrame, timings: Path
         "arms": {"base": arm},
         "benchmarks": {"harmful": {"published": benchmark, "judge": "oracle"}},
     }
-    shown = Read(page("world", run, ABOUT, timings)).table("Published value in our interval")
-    ours = main.main_rows(metrics, ARMS).query("experiment == 'base' and column == 'Safe all'").iloc[0]
-    assert {row[0] for row in shown} == {arm["model"]}
-    assert all(f"{ours['value']:.4f}" in row[5] for row in shown)
-    for row in shown:
-        within = ours["ci_low"] <= float(row[3]) <= ours["ci_high"]
-        assert row[6] == ("yes" if within else "no")
+    read_page = Read(page("world", run, ABOUT, timings))
+    made = published.table(run)
+    assert made is not None
+    here = made.numbers["ours"].notna()
+    assert 0 < here.sum() < len(here)
+    assert read_page.table("Within") == texts(made.shown[here])
+    assert f"{here.sum()} of the {len(here)} published values were measured here too" in read_page.text
 
 
 def test_provenance_names_results_versions_and_commit(

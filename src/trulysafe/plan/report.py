@@ -28,7 +28,6 @@ class Report(Part):
         """Models, arms, benchmarks and judges in words, for the page of a run."""
         config = self.config
         arms = [{"name": name, **self._arm_in_words(name)} for name in self.arms]
-        used = distinct(arm["model"] for arm in arms)
         benchmarks = [
             {
                 "name": name,
@@ -40,8 +39,10 @@ class Report(Part):
             if item.purpose == "test"
         ]
         judging = {name for item in config.benchmarks.values() for name in item.judges}
-        judges = [{"name": name, "kind": item.kind} for name, item in config.judges.items() if name in judging]
-        models = [self.plan.models.origin(name) for name in used]
+        used = {name: item for name, item in config.judges.items() if name in judging}
+        judges = [{"name": name, "kind": item.kind, "model": item.model} for name, item in used.items()]
+        read = distinct([*(arm["model"] for arm in arms), *(item.model for item in used.values() if item.model)])
+        models = [self.plan.models.origin(name) for name in read]
         return {"models": models, "arms": arms, "benchmarks": benchmarks, "judges": judges}
 
     def _arm_in_words(self, name: str) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class Report(Part):
             return {**found, "method": "none"}
         mix, table = self.config.mixes[str(item.mix)], self.config.methods[item.method]
         counts = [*mix.quotas.items(), *mix.ratios.items(), ("harmful", mix.total), *mix.others.items()]
-        parts = [f"{count} {risk}" for risk, count in counts if count]
+        parts = [f"{count:,} {risk}" for risk, count in counts if count]
         parts += [f"{mix.flip:.0%} of the harmful ones flipped"] if mix.flip else []
         parts += ["harmful ones per general pair"] if mix.rule == "ratio" else []
         first, last = item.first_seed, item.first_seed + item.seeds - 1

@@ -21,7 +21,7 @@ from trulysafe.report.run import Run, label_of
 from trulysafe.report.style import DPI
 from trulysafe.report.summary import NOTHING, counted, finding
 from trulysafe.report.table import html_table
-from trulysafe.report.tables import calibration, contrasts, main, published
+from trulysafe.report.tables import by_judge, calibration, contrasts, main, published
 from trulysafe.workflow.provenance import manifest_path, read_manifest
 
 FIRST = ("plane", "training", "classes")
@@ -61,6 +61,7 @@ def page(
         benchmarks=_benchmarks(about["benchmarks"]),
         about=about,
         main=[_main(group, of_group) for group, of_group in rows.items()],
+        by_judge=by_judge.table(run),
         one_seed=_one_seed(rows.values()),
         figures=_figures(Path(figures)) if figures else [],
         declared=_declared(run),
@@ -142,10 +143,7 @@ def _published(run: Run) -> dict[str, Any] | None:
     if made is None:
         return None
     here = made.numbers["ours"].notna()
-    rows, shown = made.numbers[here], made.shown[here].copy()
-    within = rows["paper"].between(rows["ci_low"], rows["ci_high"])
-    shown["Published value in our interval"] = within.map({True: "yes", False: "no"})
-    return {"shown": shown, "caption": made.caption, "here": int(here.sum()), "all": len(here)}
+    return {"shown": made.shown[here], "caption": made.caption, "here": int(here.sum()), "all": len(here)}
 
 
 def _cost(timings: Path | str) -> dict[str, Any]:
