@@ -20,8 +20,8 @@ from trulysafe.evaluate.metrics import metric_rows
 from trulysafe.plan.plan import Plan
 from trulysafe.report.page import page
 from trulysafe.report.style import Drawing
-from trulysafe.report.tables import contrasts as contrasts_table
 from trulysafe.report.tables import by_judge, main, published
+from trulysafe.report.tables import contrasts as contrasts_table
 from trulysafe.workflow.provenance import manifest_path
 
 ABOUT = {
