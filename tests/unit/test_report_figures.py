@@ -75,6 +75,16 @@ def test_labels_are_text_in_every_figure(
     assert "no installed font has" in caplog.text or "Noto Sans CJK SC" in mpl.rcParams["font.family"]
 
 
+def test_no_interval_of_the_plane_is_cut_off(metrics: pd.DataFrame) -> None:
+    of_look_alikes = (metrics["benchmark"] == "test/over_refusal") & (metrics["seed"] == -1)
+    wide = metrics.assign(ci_high=metrics["ci_high"].mask(of_look_alikes, 0.9))
+    (axes,) = plane(wide, ARMS).figure.axes
+    drawn = [value for line in axes.lines for value in line.get_xdata() if len(line.get_xdata()) == 2]
+    assert max(drawn) == pytest.approx(0.9)
+    assert axes.get_xlim()[0] <= min(drawn)
+    assert axes.get_xlim()[1] >= 0.9
+
+
 def test_plane_needs_both_axes(metrics: pd.DataFrame) -> None:
     with pytest.raises(UserError, match="axis over_refusal"):
         plane(metrics[metrics["metric"] != "over_refusal"], ARMS)

@@ -54,7 +54,7 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     for name in drawn:
         start = limits[limits["experiment"] == arms[name].get("start")]
         _frontier(axes, found[found["experiment"] == name], start, all_looks[name])
-    shares(axes, "x", 0.0, max(float(found["x"].max()), LEAST_WIDTH))
+    shares(axes, "x", 0.0, float(max(found["x"].max(), limits["x_high"].max(), LEAST_WIDTH)))
     shares(axes, "y", float(min(pooled["y"].min(), ends["y"].min(), limits["y_low"].min())), 1.0)
     axes.set_xlabel(f"Harmless look-alikes refused (share, {count_note(limits['x_n'])})")
     axes.set_ylabel(f"Harmful prompts handled safely (share, {count_note(limits['y_n'])})")
