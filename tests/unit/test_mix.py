@@ -114,8 +114,10 @@ def test_a_pair_of_two_tables_counts_once_for_the_first():
     mix = draw(tables, rule="quota", quotas={"EHD": 5})
     assert mix["pair_id"].is_unique
     assert mix["pairs"].value_counts().to_dict() == {"a": 3, "b": 2}
-    with pytest.raises(UserError, match="6 pairs of class EHD asked, 5 available"):
+    with pytest.raises(UserError, match=r"6 pairs of class EHD asked, 5 available .* at most 5, or add EHD pairs"):
         draw(tables, rule="quota", quotas={"EHD": 6})
+    with pytest.raises(UserError, match=r"1 pairs of class IHD asked, 0 available [a-z ]+\. Add IHD pairs"):
+        draw(tables, rule="quota", quotas={"IHD": 1})
 
 
 def test_realised_counts_what_is_there():

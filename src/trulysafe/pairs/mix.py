@@ -97,6 +97,7 @@ def _stratum(available: pd.DataFrame, risks: Sequence[str], count: int, key: str
     if count > len(available):
         have, risk = len(available), "/".join(risks)
         asked = f"{count} pairs of class {risk} asked, {have} available after pair construction"
-        do = f"add {risk} pairs (more prompts, more samples per prompt, a smaller `min_gap`)"
-        raise UserError(f"mix, `{key}`: {asked}. Ask for at most {have}, or {do}.")
+        do = f"dd {risk} pairs (more prompts, more samples per prompt, a smaller `min_gap`, a larger `max_new_tokens`)"
+        fewer = f"Ask for at most {have}, or a" if have else "A"
+        raise UserError(f"mix, `{key}`: {asked}. {fewer}{do}. The log of the pair tables counts what was dropped.")
     return available.head(count)
