@@ -69,16 +69,16 @@ def test_another_number_of_shards_gives_the_same_samples(model):
 
 
 def test_a_shard_without_a_block_is_an_empty_table_that_goes_through_the_stages(model, tmp_path):
-    empty = pd.concat(respond(model, TOKENIZER, shard(blocks(prompts(4), 3), 2, 3), DRAWN, seed=0))
+    empty = pd.concat(respond(None, TOKENIZER, shard(blocks(prompts(4), 3), 2, 3), DRAWN, seed=0))
     write_table(empty, tmp_path / "samples.parquet", "samples")
     read = read_table(tmp_path / "samples.parquet", "samples")
     whole = pd.concat([read, sampled(model, blocks(prompts(4), 4))], ignore_index=True)
     assert whole["tokens"].dtype == "int64"
     assert block_numbers(usable(read), 3) == []
-    assert no_states(model).shape == (0, *extract(model, TOKENIZER, [("w1", "w2")]).shape[1:])
-    save_states(tmp_path / "states", {"states": no_states(model)}, usable(read)[["response_id"]])
+    assert no_states(model.config).shape == (0, *extract(model, TOKENIZER, [("w1", "w2")]).shape[1:])
+    save_states(tmp_path / "states", {"states": no_states(model.config)}, usable(read)[["response_id"]])
     states, index = load_states(tmp_path / "states")
-    assert (states["states"].shape, len(index)) == (no_states(model).shape, 0)
+    assert (states["states"].shape, len(index)) == (no_states(model.config).shape, 0)
 
 
 def test_seeds_differ_between_blocks_and_runs(model):

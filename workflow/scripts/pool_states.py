@@ -2,7 +2,7 @@
 
 from trulysafe.common.schema import read_table
 from trulysafe.common.state_store import save_states
-from trulysafe.models.load import load_model, load_tokenizer
+from trulysafe.models.load import config_of, load_model, load_tokenizer
 from trulysafe.models.representations import extract, no_states
 from trulysafe.models.sampling import block_numbers, usable
 from trulysafe.models.tokens import token_count
@@ -12,10 +12,13 @@ with job(snakemake) as run:
     samples = read_table(run.input.samples, "samples")
     read = usable(samples)
     tokenizer = load_tokenizer(run.params.model)
-    model = load_model(run.params.model)
     said = list(zip(read["prompt"], read["response"], strict=True))
-    blocks, batch = block_numbers(read, run.params.block), run.params.batch_size
-    states = extract(model, tokenizer, said, run.wildcards.pooling, batch, blocks=blocks) if said else no_states(model)
+    if said:
+        model, batch = load_model(run.params.model), run.params.batch_size
+        blocks = block_numbers(read, run.params.block)
+        states = extract(model, tokenizer, said, run.wildcards.pooling, batch, blocks=blocks)
+    else:
+        states = no_states(config_of(run.params.model))
     count = token_count(tokenizer)
     run.note(
         responses=len(read),

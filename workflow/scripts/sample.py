@@ -13,16 +13,16 @@ with job(snakemake) as run:
     options = dict(run.params.options)
     block, seed = options.pop("block"), options.pop("seed")
     tokenizer = load_tokenizer(run.params.model)
-    model = load_model(run.params.model)
     work = shard(
         blocks(read_table(run.input.prompts, "prompts"), block), int(run.wildcards.shard), int(run.wildcards.shards)
     )
+    model = load_model(run.params.model) if work else None  # a shard may be left without a block
     sampled = respond(model, tokenizer, work, Decoding(**options), seed)
     samples = pd.concat(
         list(tqdm(sampled, total=len(work), desc="Sampling", unit="block", mininterval=5)), ignore_index=True
     )
     lengths = {prompt: len(encode(tokenizer, prompt).prompt_ids) for prompt in samples["prompt"].unique()}
-    finished = float(samples["finished"].mean()) if len(samples) else 0.0  # a shard may be left without a block
+    finished = float(samples["finished"].mean()) if len(samples) else 0.0
     run.note(responses=len(samples), finished=finished, tokens=int(samples["tokens"].sum()))
     run.note(prompt_tokens=int(samples["prompt"].map(lengths).sum()))  # each response reads its prompt
     write_table(samples, run.output.samples, "samples")

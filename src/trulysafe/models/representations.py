@@ -59,10 +59,11 @@ def extract(
     return _collect(extract_batches(model, tokenizer, conversations, pooling, batch_size, **how))
 
 
-def no_states(model: Any) -> Tensor:
-    """What :func:`extract` would give for no conversation at all: states [0, L, D] of the model, float32 on the CPU."""
-    config: Any = find_decoder(model)[0].config
-    return torch.empty(0, config.num_hidden_layers, config.hidden_size)
+def no_states(config: Any) -> Tensor:
+    """What :func:`extract` would give for no conversation at all, of a model with this configuration: states [0, L, D],
+    float32 on the CPU."""
+    of_text = config.get_text_config()
+    return torch.empty(0, of_text.num_hidden_layers, of_text.hidden_size)
 
 
 def extract_batches(

@@ -5,13 +5,13 @@ import re
 
 from trulysafe.data.sources import Fields, Row, SkipRowError, SourceOptions, source_options
 
-_TURN = re.compile(r"\n\n(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)", re.DOTALL)
+TURN = re.compile(r"\n\n(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)", re.DOTALL)
 
 Options = source_options(__name__, "pairs", "hh_rlhf/harmless-base_test.jsonl.gz", "Anthropic/hh-rlhf")
 
 
 def fields(row: Row, options: SourceOptions) -> Fields:
-    chosen, rejected = (_TURN.findall("\n\n" + row.text(side)) for side in ("chosen", "rejected"))
+    chosen, rejected = (TURN.findall("\n\n" + row.text(side)) for side in ("chosen", "rejected"))
     if min(len(chosen), len(rejected)) < 2:
         raise SkipRowError("no assistant turn")
     if chosen[0] != rejected[0]:

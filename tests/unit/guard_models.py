@@ -1,0 +1,108 @@
+"""Tokenizers and wordings built as those of guard models, and what a judge sends them, by hand."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from trulysafe.judges import harmbench_cls, wildguard
+from trulysafe.judges._guard import chat_prompt
+
+QWEN = (
+    "{%- if messages[-1].role == 'user' -%}{{- '<|im_start|>user\nRate the query.\n\n' -}}{%- else -%}"
+    "{{- '<|im_start|>user\nRate the response.\n\n' -}}{%- endif -%}"
+    "{%- for message in messages -%}{%- if loop.first -%}{{- 'USER: ' + message.content -}}{%- else -%}"
+    "{{- '\n\n' + message.role.upper() + ': ' + message.content -}}{%- endif -%}{%- endfor -%}"
+    "{{- '\n\nThree lines.<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n' -}}"
+)
+"""Built as Qwen3Guard-Gen's template: the last role chooses the question, turns by name, thoughts closed at the end."""
+LLAMA = (
+    "{% if messages|length % 2 == 0 %}{% set role = 'Agent' %}{% else %}{% set role = 'User' %}{% endif %}"
+    "{{ '<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nRate ' ~ role ~ '.\n' }}"
+    "{% for message in messages %}{% set content = CONTENT | trim %}{% if message['role'] == 'user' %}"
+    "{{ '\nUser: ' ~ content ~ '\n' }}{% else %}{{ '\nAgent: ' ~ content ~ '\n' }}{% endif %}{% endfor %}"
+    "{{ '\nOne word.<|eot_id|><|start_header_id|>assistant<|end_header_id|>' }}"
+)
+"""Built as Llama Guard 3's and 2's: the number of turns chooses the role that is rated, no blank lines at the end."""
+WHOLE, PARTS = "message['content']", "(message['content'] | selectattr('type', 'equalto', 'text') | first)['text']"
+FAMILIES = {
+    "qwen3guard": (QWEN, ("<|im_start|>", "<|im_end|>", "<|endoftext|>"), None, "<|im_end|>"),
+    "llama_guard": (
+        LLAMA.replace("CONTENT", WHOLE),
+        ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+        "<|begin_of_text|>",
+        "<|eot_id|>",
+    ),
+    "wildguard": (None, ("<s>", "</s>", "<|user|>", "<|assistant|>"), "<s>", "</s>"),
+    "harmbench_cls": (None, ("<s>", "</s>"), "<s>", "</s>"),
+}
+CARD = (
+    'A card.\n```\nform = """<s><|user|>\n[INST] Rate {x}.\n<|assistant|>\n"""\n```\n'
+    'form = """<s><|user|>\n[INST] Rate.\n\nHuman user:\n{prompt}\n\nAI assistant:\n{response}\n\n[/INST]\n'
+    '<|assistant|>\n"""\n'
+)
+"""Built as WildGuard's model card, with another form in front."""
+CLASSIFIER = (
+    "[INST] <<SYS>>\nYes or no.\n<</SYS>>\n\n[BEHAVIOR]:\n{behavior}\n\n[GENERATION]:\n{generation}\n\nAnswer: [/INST]"
+)
+EVAL_UTILS = f"A = {{\n  'prompt': '''{CLASSIFIER}''',\n  'other': '''[INST] <<SYS>>{{context}} [/INST]'''\n}}\n"
+"""Built as HarmBench's eval_utils.py."""
+FORM = CARD[CARD.rindex("<s>") : CARD.rindex("\n")].removesuffix('\n"""')
+
+
+def tokenizer(kind: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of single bytes with a guard model's special tokens and a template built as its own."""
+    template, special, bos, eos = FAMILIES[kind]
+    letters = {letter: index for index, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    core = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens(list(special))
+    if bos == "<s>":  # as Llama 2's and Mistral's
+        core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", len(letters))])
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=core, bos_token=bos, eos_token=eos, additional_special_tokens=list(special)
+    )
+    made.chat_template = template
+    return made
+
+
+def tokens(made: PreTrainedTokenizerFast, *parts: str) -> list[str]:
+    """The tokens of a prompt: a part that is a special token is one, and all else is one token per byte."""
+    special = set(made.all_special_tokens)
+    alone = [[part] if part in special else made.convert_ids_to_tokens(bytes_of(made, part)) for part in parts]
+    return [token for row in alone for token in row]
+
+
+def bytes_of(made: PreTrainedTokenizerFast, text: str) -> list[int]:
+    pieces = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text)
+    return made.convert_tokens_to_ids([letter for piece, _ in pieces for letter in piece])
+
+
+def sent(kind: str, made: PreTrainedTokenizerFast, prompt, response: str) -> list[str]:
+    """What the judge sends, as tokens."""
+    known = {
+        "wildguard": partial(wildguard._prompt, made, f"{FORM}\n"),
+        "harmbench_cls": partial(harmbench_cls._prompt, made, CLASSIFIER),
+    }
+    of = known.get(kind) or chat_prompt(made)
+    return list(made.convert_ids_to_tokens(of(prompt, response)))
+
+
+def expected(kind: str, made: PreTrainedTokenizerFast, prompt: str, response: str) -> list[str]:
+    """The same by hand, of one turn."""
+    if kind == "qwen3guard":
+        body = f"user\nRate the response.\n\nUSER: {prompt}\n\nASSISTANT: {response}\n\nThree lines."
+        end = ("<|im_end|>", "\n", "<|im_start|>", "assistant\n<think>\n\n</think>\n\n")
+        return tokens(made, "<|im_start|>", body, *end)
+    if kind == "wildguard":
+        body = f"\n[INST] Rate.\n\nHuman user:\n{prompt}\n\nAI assistant:\n{response}\n\n[/INST]\n"
+        return tokens(made, "<s>", "<|user|>", body, "<|assistant|>", "\n")
+    if kind == "harmbench_cls":
+        body = f"Yes or no.\n<</SYS>>\n\n[BEHAVIOR]:\n{prompt}\n\n[GENERATION]:\n{response}\n\nAnswer: [/INST]"
+        return tokens(made, "<s>", f"[INST] <<SYS>>\n{body}")
+    header = ("<|begin_of_text|>", "<|start_header_id|>", "user", "<|end_header_id|>")
+    body = f"\n\nRate Agent.\n\nUser: {prompt}\n\nAgent: {response}\n\nOne word."
+    return tokens(made, *header, body, "<|eot_id|>", "<|start_header_id|>", "assistant", "<|end_header_id|>")
