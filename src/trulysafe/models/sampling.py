@@ -72,11 +72,10 @@ def respond(
     """Sample responses of a causal language model in evaluation mode, a block of prompts of ``work`` at a time; with
     each block's content, ``seed`` makes the block's own.
 
-    Yields a samples table per block, a single empty one where there is no block (the
-    model may then be None). ``response`` is the text without
-    special tokens, ``tokens`` counts them with the end of turn, and ``finished`` says whether that came before the
-    token limit. UserError, before anything is sampled: a prompt leaves no room for ``max_new_tokens`` in the model's
-    context.
+    Yields a samples table per block, a single empty one where there is no block (the model may then be None).
+    ``response`` is the text without special tokens, ``tokens`` counts them with the end of turn, and ``finished`` says
+    whether that came before the token limit. UserError, before anything is sampled: a prompt leaves no room for
+    ``max_new_tokens`` in the model's context.
     """
     import torch
 
