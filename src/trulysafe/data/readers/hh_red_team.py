@@ -1,7 +1,7 @@
 """Opening turns of hh-rlhf's red-team attempts: people who tried to lead a model into harm. Anthropic/hh-rlhf, MIT
 (on the hub: ``files: [red-team-attempts/red_team_attempts.jsonl.gz]``)."""
 
-from trulysafe.data.readers.hh_rlhf import TURN
+from trulysafe.data.readers._hh_turns import TURN
 from trulysafe.data.sources import HARMFUL, Fields, Row, SkipRowError, SourceOptions, source_options
 
 Options = source_options(__name__, "prompts", "hh_rlhf/red_team_attempts.jsonl.gz", "Anthropic/hh-rlhf")

@@ -1,11 +1,8 @@
 """Single exchanges of hh-rlhf: both dialogues open with one human turn and differ in the first assistant turn.
 Anthropic/hh-rlhf, MIT; the default path is the test file of harmless-base."""
 
-import re
-
+from trulysafe.data.readers._hh_turns import TURN
 from trulysafe.data.sources import Fields, Row, SkipRowError, SourceOptions, source_options
-
-TURN = re.compile(r"\n\n(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)", re.DOTALL)
 
 Options = source_options(__name__, "pairs", "hh_rlhf/harmless-base_test.jsonl.gz", "Anthropic/hh-rlhf")
 
