@@ -34,6 +34,7 @@ include: "workflow/rules/pairs.smk"
 include: "workflow/rules/token_rewards.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/people.smk"
 include: "workflow/rules/drift.smk"
 include: "workflow/rules/report.smk"
 

@@ -8,6 +8,8 @@ MEASURED = {
     "contrasts": results("metrics/contrasts.csv"),
     "matched_safety": results("metrics/matched_safety.csv"),
     "judge_agreement": results("metrics/judge_agreement.csv"),
+    "people": [results("metrics/people.csv")] if CONFIG.report.people else [],
+    "judges_on_labels": [results("metrics/judges_on_labels.csv")] if CONFIG.report.people else [],
     "layer_accuracy": expand(results("rewards/{reward}/layer_accuracy.csv"), reward=CONFIG.rewards),
     "layer_components": expand(results("rewards/{reward}/layer_components.csv"), reward=CONFIG.rewards),
     "layer_divergence": expand(results("rewards/{reward}/layer_divergence.csv"), reward=CONFIG.rewards),

@@ -53,6 +53,8 @@ _COLUMNS = {
     # one row per answer and judge; correct is null where the judge does not check answers; cut_off is true where the
     # token limit ended the answer
     "verdicts": _POLICY + "benchmark judge prompt_id risk family verdict correct cut_off",
+    # one row per judge and response that people labelled; family is the prompt's group of near-duplicates
+    "judged_labels": "judge prompt_id response_id family source label verdict",
     # one row per measured number
     "metrics": "experiment policy seed step benchmark risk judge metric value n stderr ci_low ci_high provenance_id",
 }

@@ -43,10 +43,11 @@ def used_names(config: Configuration) -> Iterator[tuple[str, str, str, str]]:
     """Every name that is used: the component that uses it (``methods.ama``), its key there, the name, and the table
     that must hold it."""
     components = {f"{table}.{name}": item for table in TABLES for name, item in getattr(config, table).items()}
-    components |= {"drift": config.drift, "report.kept_tokens": config.report.kept_tokens}
+    report = config.report
+    components |= {"drift": config.drift, "report.kept_tokens": report.kept_tokens, "report.people": report.people}
     found = [(where, component, TABLE_OF) for where, component in components.items() if component]
     for part, tables in IN_REPORT.items():
-        found += [(f"report.{part}.{name}", item, tables) for name, item in getattr(config.report, part).items()]
+        found += [(f"report.{part}.{name}", item, tables) for name, item in getattr(report, part).items()]
     for where, component, tables in found:
         for key in type(component).model_fields:
             value = getattr(component, key)

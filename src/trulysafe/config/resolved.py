@@ -79,3 +79,5 @@ def uses(config: Configuration) -> Iterator[Use]:
                 yield Use(f"{table}.{name}.datasets", component.datasets, kind, role)
     for name, benchmark in config.benchmarks.items():
         yield Use(f"benchmarks.{name}.shots_from", benchmark.shots_from, "prompts", "evaluation")
+    if config.report.people:
+        yield Use("report.people.datasets", config.report.people.datasets, "responses", "judge")

@@ -118,6 +118,24 @@ class Evaluate(Part):
         return [name for name, judge in self.config.judges.items() if judge.datasets]
 
     @property
+    def people(self) -> dict[str, Any]:
+        """Tables of responses that people labelled, how many of each, and what fitted judges were fitted on; nothing
+        where judges are not held against people."""
+        people = self.config.report.people
+        if people is None:
+            return {}
+        tables, learnt = self.plan.data.tables, {name: self.config.judges[name].datasets for name in self.fitted_judges}
+        fitted = [{"artefact": self.judge(name)["artefact"], "tables": tables(of)} for name, of in learnt.items()]
+        return {"tables": tables(people.datasets), "fitted": fitted, "rows": people.rows}
+
+    @property
+    def people_datasets(self) -> list[str]:
+        """Data sets of labelled responses that judges are held against, or were fitted on."""
+        people = self.config.report.people
+        fitted = (dataset for name in self.fitted_judges for dataset in self.config.judges[name].datasets)
+        return distinct([*(people.datasets if people else []), *fitted])
+
+    @property
     def measured_on(self) -> dict[str, dict[str, Any]]:
         """What the numbers need to know of a benchmark; its first judge is the main one."""
         every = self.config.benchmarks.items()

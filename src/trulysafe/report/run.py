@@ -93,6 +93,10 @@ class Run:
     """From :func:`trulysafe.evaluate.frontiers.matched_safety`."""
     judge_agreement = _frame("judge_agreement")
     """From :func:`trulysafe.evaluate.contrasts.judge_agreement`."""
+    people = _frame("people")
+    """From :func:`trulysafe.evaluate.people.people_rows`."""
+    judges_on_labels = _frame("judges_on_labels")
+    """From :func:`trulysafe.evaluate.people.between_rows`."""
     ablations = _frame("ablations")
     """From :func:`trulysafe.evaluate.contrasts.ablation_rows`."""
     reward_ablations = _frame("reward_ablations")

@@ -156,6 +156,13 @@ class PublishedScore(Table):
     differs: str = Field(description="What is different here: items, precision, layout of the task.")
 
 
+class People(Table):
+    """Responses that people have labelled: every judge is held against them, and against every other judge."""
+
+    datasets: list[Name] = Field(min_length=1, description="Labelled responses (role `judge`).")
+    rows: Count | None = Field(500, description="Responses of each data set, lowest prompt hashes first; none: all.")
+
+
 class Report(Table):
     """What the report compares."""
 
@@ -165,6 +172,7 @@ class Report(Table):
     reward_ablations: dict[Name, RewardAblation] = Field({}, description="The same, of each choice of the reward.")
     reward_fits: Count = Field(5, description="Fits per reward of `reward_ablations`, each with a seed of its own.")
     kept_tokens: KeptTokens | None = Field(None, description="Figure and page of kept tokens; none leaves them out.")
+    people: People | None = Field(None, description="How far judges agree with people; none leaves it out.")
     calibration: dict[Name, PublishedScore] = Field(default_factory=dict)
     """Published scores of models, beside those measured here."""
     published: bool = Field(True, description="Put the papers' published values beside ours.")

@@ -242,18 +242,33 @@ def _fit_judge(work: Work, job: Any) -> Job:
     return Job(model=work.size(judge.model), forward_tokens=tokens) if judge.model else Job()
 
 
+def _judge_labelled(work: Work, job: Any) -> Job:
+    """A pass over labelled responses for each judge that reads a model."""
+    people = work.config.report.people
+    counts = [work.rows.with_role([name], "judge") for name in people.datasets] if people else []
+    responses = sum(min(count, people.rows or count) for count in counts) if people else 0
+    judges = work.plan.evaluate.judge_jobs[job.wildcards.judges]
+    return _judging(work, {judge: [(responses, work.response())] for judge in judges})
+
+
 def _judge(work: Work, job: Any) -> Job:
-    """A pass over the answers of a shard, with their prompts, for each judge that reads a model; and over the question
-    of its own that it asks about each."""
-    parts, policies = list[Job](), work.plan.models.of_job(job.wildcards.job)
+    """A pass over the answers of a shard, with their prompts, for each judge that reads a model."""
+    policies, lengths = work.plan.models.of_job(job.wildcards.job), {}
     for judge, asking in work.plan.evaluate.asked(job.wildcards.benchmarks, job.wildcards.judges).items():
+        benchmarks = [work.config.benchmarks[name] for name in asking]
+        lengths[judge] = [(work.prompts(item, policies), work.response(item.max_new_tokens)) for item in benchmarks]
+    return _judging(work, lengths, int(job.wildcards.shards))
+
+
+def _judging(work: Work, read: Mapping[str, list[tuple[float, float]]], shards: int = 1) -> Job:
+    """What judges read: of each its numbers of answers and their tokens, to which come those of its own question."""
+    parts = list[Job]()
+    for judge, lengths in read.items():
+        own = getattr(work.config.judges[judge].options, "OWN_TOKENS", 0)
         if model := work.config.judges[judge].model:
-            benchmarks = [work.config.benchmarks[name] for name in asking]
-            own = getattr(work.config.judges[judge].options, "OWN_TOKENS", 0)
-            lengths = ((work.prompts(item, policies), work.response(item.max_new_tokens)) for item in benchmarks)
             tokens = sum(answers * (length + own) for answers, length in lengths)
             parts.append(Job(model=work.size(model), forward_tokens=tokens))
-    return replace(_sum(parts, int(job.wildcards.shards)), loads=len(parts)) if parts else Job()
+    return replace(_sum(parts, shards), loads=len(parts)) if parts else Job()
 
 
 def _choose(work: Work, job: Any) -> Job:
@@ -289,6 +304,7 @@ RULES: dict[str, Callable[[Work, Any], Job]] = {
     "answer": _answer,
     "fit_judge": _fit_judge,
     "judge": _judge,
+    "judge_labelled": _judge_labelled,
     "choose": _choose,
 }
 """Work of a job of each rule that runs a model or keeps much."""
