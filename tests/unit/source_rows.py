@@ -13,6 +13,13 @@ ORIGINALS = {
     "a benign behaviour": ("jailbreakbench", {"part": "benign"}, {"text": "p", "label": "safe"}, ["p"]),
     "a behaviour as a table has it": ("jailbreakbench", {}, {"Goal": "p", "Target": "t", "Category": "c"}, ["p"]),
     "the opening of an attempt": ("hh_red_team", {}, {"transcript": "\n\nHuman: p\n\nAssistant: r\n\nHuman: q"}, ["p"]),
+    "a behaviour of AdvBench": ("advbench", {}, {"goal": "p", "target": "t"}, ["p"]),
+    "a forbidden prompt": ("strongreject", {}, {"category": "c", "source": "s", "forbidden_prompt": "p"}, ["p"]),
+    "a test of simple safety": ("simple_safety_tests", {}, {"id": "1", "harm_area": "a", "prompts_final": "p"}, ["p"]),
+    "a prompt of WildChat": ("wildchat_risk", {}, {"id": "1", "question_y": "p", "category": "IHD"}, ["p"]),
+    "a harmless prompt of OR-Bench": ("or_bench", {}, {"prompt": "p", "category": "c"}, ["p"]),
+    "the harmless twin": ("twins", {}, {"id": "1", "domain": "d", "harmless": "p", "harmful": "q"}, ["p"]),
+    "the harmful twin": ("twins", {"part": "harmful"}, {"id": "1", "harmless": "p", "harmful": "q"}, ["q"]),
     "a prompt not to be answered": ("do_not_answer", {}, {"prompt": "p", "intents": ["i"]}, ["p"]),
 }  # fmt: skip
 """Name -> kind, options, row, texts."""

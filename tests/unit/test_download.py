@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from tests.unit.file_server import CONTENT, SHA256, FileServer, file_server
@@ -18,6 +20,21 @@ def server():
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+
+
+def test_a_file_is_known_by_what_git_calls_it(server: FileServer, tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path / "repository"], check=True)
+    (tmp_path / "repository" / "a.jsonl").write_bytes(CONTENT)
+    command = ["git", "-C", tmp_path / "repository", "hash-object", "a.jsonl"]
+    known = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    folder = tmp_path / "files"
+    folder.mkdir()
+    download(server.url("good/a.jsonl"), known.upper(), folder / "a.jsonl")
+    assert (folder / "a.jsonl").read_bytes() == CONTENT
+    (folder / "a.jsonl").unlink()
+    with pytest.raises(UserError, match=f"Git would call this file {known}, and {'0' * 40} was asked for. Correct"):
+        download(server.url("good/a.jsonl"), "0" * 40, folder / "a.jsonl")
+    assert not list(folder.iterdir())
 
 
 @pytest.mark.parametrize("path", ["good/a.jsonl", "moved/a.jsonl", "cut-once/a.jsonl"])

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((ROOT / "workflow/scripts").glob("*.py"))
 HELPERS = {
     "_own_files": ("csv", "hub", "json", "jsonl", "parquet"),
+    "_equilibrate_labels": ("beavertails_risk", "wildchat_risk"),
     "_hh_turns": ("hh_red_team", "hh_rlhf"),
     "_xstest": ("xstest", "xstest_completions", "xstest_pairs"),
     "_pku_saferlhf": ("pku_saferlhf", "pku_saferlhf_prompts", "pku_saferlhf_responses"),

@@ -50,19 +50,19 @@ rule prefetch_dataset:
 rule prefetch_file:
     """Fetch a plain file by its address and verify it."""
     output:
-        file=results("downloads/{sha256}/{file}"),
+        file=results("downloads/{checksum}/{file}"),
     log:
-        logs("prefetch_file/{sha256}-{file}"),
+        logs("prefetch_file/{checksum}-{file}"),
     benchmark:
-        timings("prefetch_file/{sha256}-{file}")
+        timings("prefetch_file/{checksum}-{file}")
     wildcard_constraints:
-        sha256="[0-9a-f]{8}",
+        checksum="[0-9a-f]{8}",
         file="[^/]+",
     conda:
         "../../envs/trulysafe.yaml"
     params:
         url=lambda wildcards, output: PLAN.prefetch.sources[output.file].url,
-        sha256=lambda wildcards, output: PLAN.prefetch.sources[output.file].sha256,
+        checksum=lambda wildcards, output: PLAN.prefetch.sources[output.file].checksum,
     script:
         "../scripts/prefetch_file.py"
 

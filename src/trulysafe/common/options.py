@@ -38,6 +38,8 @@ Whole = Annotated[int, Field(ge=0), NO_FLAG]
 Count = Annotated[int, Field(ge=1), NO_FLAG]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 """Checksum of a file."""
+Checksum = Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64}|[0-9a-fA-F]{40})$")]
+"""Checksum of a file: its SHA-256, or the id that Git gives it."""
 
 
 def _compiles(pattern: str) -> str:

@@ -22,7 +22,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_valida
 
 from trulysafe.common.errors import UserError, choices
 from trulysafe.common.kinds import Kinds, Options
-from trulysafe.common.options import Pattern, Sha256
+from trulysafe.common.options import Checksum, Pattern
 from trulysafe.common.vocabulary import Risk
 from trulysafe.data.records import Row, file_rows, find_files, hub_rows
 
@@ -59,7 +59,7 @@ def _public_files() -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     with Path(__file__).with_name("public_files.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            found.setdefault(row["name"], {})[row["url"]] = row["sha256"]
+            found.setdefault(row["name"], {})[row["url"]] = row["checksum"]
     return found
 
 
@@ -79,12 +79,12 @@ Files = Annotated[
     Field(description=f"File, pattern or list of them ({_FORMATS}); each kind has its own by default."),
 ]
 Urls = Annotated[
-    dict[Annotated[str, Field(pattern=r"^https?://\S+$")], Sha256],
+    dict[Annotated[str, Field(pattern=r"^https?://\S+$")], Checksum],
     BeforeValidator(_addresses, json_schema_input_type=str | dict[str, str]),
     Field(
-        description="Addresses of the same data as plain files, each with its SHA-256: `{https://...: 9f86d0...}`, or "
-        "the name of a public data set, such as `hellaswag`. They are fetched where nothing lies at `path` in the "
-        "folder `data`. Kinds of public data know their own."
+        description="Addresses of the same data as plain files, each with its SHA-256 (or the id of its Git blob): "
+        "`{https://...: 9f86d0...}`, or the name of a public data set, such as `hellaswag`. They are fetched where "
+        "nothing lies at `path` in the folder `data`. Kinds of public data know their own."
     ),
 ]
 HubName = Annotated[str, Field(description="Dataset on the Hugging Face hub (`source: hub`).")]

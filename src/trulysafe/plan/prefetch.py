@@ -19,8 +19,8 @@ class Source(NamedTuple):
     """What errors call it."""
     url: str = ""
     """Address that must answer; none for a package, as pip alone knows its index."""
-    sha256: str = ""
-    """Checksum of a plain file."""
+    checksum: str = ""
+    """Of a plain file."""
 
 
 class Prefetch(Part):
@@ -59,7 +59,7 @@ class Prefetch(Part):
         options = self.config.datasets[name].options.below(self.config.data)
         if not isinstance(options, SourceOptions) or options.from_hub or lies_there(options.folder, options.path):
             return []
-        return [self._download(url, sha256) for url, sha256 in options.urls.items()]
+        return [self._download(url, checksum) for url, checksum in options.urls.items()]
 
     def reader_options(self, name: str) -> ReaderOptions:
         """Options of a data set's reader: its paths start from the folder `data`, or are those of fetched files."""
@@ -75,7 +75,7 @@ class Prefetch(Part):
     def everything(self) -> list[str]:
         """All that needs the network: records of what came from the hub, models out of packages, files."""
         needed = {path for name in self.config.datasets for path in self.downloads(name)}
-        return [path for path, source in self.sources.items() if not source.sha256 or path in needed]
+        return [path for path, source in self.sources.items() if not source.checksum or path in needed]
 
     @cached_property
     def sources(self) -> dict[str, Source]:
@@ -91,8 +91,8 @@ class Prefetch(Part):
             if isinstance(options, SourceOptions) and options.from_hub:
                 found[self.dataset(name)[0]] = Source(f"datasets.{name}: {options.repo}@{options.revision}", hub)
             elif isinstance(options, SourceOptions):
-                for url, sha256 in options.urls.items():
-                    found.setdefault(self._download(url, sha256), Source(f"datasets.{name}: {url}", url, sha256))
+                for url, checksum in options.urls.items():
+                    found.setdefault(self._download(url, checksum), Source(f"datasets.{name}: {url}", url, checksum))
         return found
 
     def check_network(self, paths: Iterable[str], configuration: Iterable[Path | str]) -> None:
@@ -107,5 +107,5 @@ class Prefetch(Part):
         if servers := unreachable(source.url for source in sources if source.url):
             raise no_network(servers, (source.name for source in sources), configuration)
 
-    def _download(self, url: str, sha256: str) -> str:
-        return self.results(f"downloads/{sha256[:8].lower()}/{file_name(url)}")
+    def _download(self, url: str, checksum: str) -> str:
+        return self.results(f"downloads/{checksum[:8].lower()}/{file_name(url)}")

@@ -17,28 +17,47 @@ from urllib.parse import unquote, urlsplit
 from trulysafe.common.errors import UserError
 from trulysafe.prefetch.hub import redacted
 
+_OTHER_FILE = (
+    "Correct the checksum under `urls` if the file was changed on purpose; else it is not the one that was meant, or "
+    "something on the way (a login page, a proxy) answered in its place."
+)
+
 
 def file_name(url: str) -> str:
     """Name of the file that an address ends in, without letters that a path had better not hold."""
     return re.sub(r"[^\w.-]+", "_", unquote(Path(urlsplit(url).path).name)) or "file"
 
 
-def download(url: str, sha256: str, output: Path, seconds: float = 60) -> None:
+def download(url: str, checksum: str, output: Path, seconds: float = 60) -> None:
     """Fetch a file over ``http(s)``, following redirections; what fails for a passing reason is tried three times.
 
-    The folder of ``output`` exists; ``sha256`` has 64 hex digits; the server may say nothing for so many ``seconds``.
-    UserError: the file cannot be had, came incomplete, or is another; nothing is left at ``output`` then.
+    The folder of ``output`` exists; the server may say nothing for so many ``seconds``. ``checksum`` is the file's
+    SHA-256 (64 hex digits), or the id of its blob in a Git repository (40), which is all that a repository says of a
+    large file. UserError: the file cannot be had, came incomplete, or is another; nothing is left at ``output`` then.
     """
     import pooch
     import requests
 
     pooch.get_logger().setLevel("WARNING")
-    registry, urls = {output.name: f"sha256:{sha256.lower()}"}, {output.name: url}
+    of_content, urls = len(checksum) == 64, {output.name: url}
+    registry = {output.name: f"sha256:{checksum.lower()}" if of_content else None}
     store = pooch.create(output.parent, base_url="", registry=registry, urls=urls, retry_if_failed=2)
     try:
         store.fetch(output.name, downloader=pooch.HTTPDownloader(timeout=seconds))
     except (requests.RequestException, ValueError) as error:
         raise UserError(f"{url}: {type(error).__name__}: {error} {_advice(error)}") from error
+    if not of_content and (found := git_id(output)) != checksum.lower():
+        output.unlink()
+        raise UserError(f"{url}: Git would call this file {found}, and {checksum} was asked for. {_OTHER_FILE}")
+
+
+def git_id(path: Path) -> str:
+    """The id that Git gives a file, 40 hex digits: the SHA-1 of its length and its bytes."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def check(path: Path, sha256: str, name: str) -> None:
@@ -113,10 +132,7 @@ def no_network(servers: Iterable[str], missing: Iterable[str], configuration: It
 
 def _advice(error: Exception) -> str:
     if isinstance(error, ValueError) and "hash" in str(error):
-        return (
-            "Correct the checksum under `urls` if the file was changed on purpose; else it is not the one that was "
-            "meant, or something on the way (a login page, a proxy) answered in its place."
-        )
+        return _OTHER_FILE
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (404, 410):
         return "The file is no longer there: correct the address under `urls`, or put the file into the folder `data`."

@@ -7,4 +7,4 @@ Options = source_options(__name__, "prompts", "do_not_answer/do_not_answer.jsonl
 
 
 def fields(row: Row, options: SourceOptions) -> Fields:
-    return {"prompt": row.text("prompt"), "meta": HARMFUL}
+    return {"prompt": row.text("prompt"), "meta": HARMFUL | {"category": row.optional("risk_area")}}

@@ -18,5 +18,6 @@ def fields(row: Row, options: Options) -> Fields:
     if options.categories is not None and category not in options.categories:
         raise SkipRowError(f"functional category {category}")
     parts = [row.optional("ContextString"), row.text("Behavior")]
-    meta = HARMFUL | {"category": category, "behavior_id": row.optional("BehaviorID")}
-    return {"prompt": "\n\n---\n\n".join(filter(None, parts)), "family": row.optional("SemanticCategory"), "meta": meta}
+    topic = row.optional("SemanticCategory")
+    meta = HARMFUL | {"category": topic, "kind": category, "behavior_id": row.optional("BehaviorID")}
+    return {"prompt": "\n\n---\n\n".join(filter(None, parts)), "family": topic, "meta": meta}

@@ -22,5 +22,5 @@ def fields(row: Row, options: Options) -> Fields:
         raise SkipRowError("other part of JailbreakBench")
     prompt, family = row.text("text" if "text" in row.values else "Goal"), row.optional("Category")
     if options.part == "harmful":
-        return {"prompt": prompt, "family": family, "meta": HARMFUL}
-    return {"prompt": prompt, "family": family, "risk": "look_alike", "meta": {"harmful": False}}
+        return {"prompt": prompt, "family": family, "meta": HARMFUL | {"category": family}}
+    return {"prompt": prompt, "family": family, "risk": "look_alike", "meta": {"harmful": False, "category": family}}
