@@ -118,7 +118,7 @@ rule choose:
 
 
 rule metrics:
-    """Every number with n and interval; the declared contrasts; over-refusal at matched safety; agreement of judges."""
+    """Every number with n and interval; the declared contrasts; over-refusal at matched safety; categories of harm; agreement of judges."""
     input:
         verdicts=[path for job in PLAN.policies.jobs for path in PLAN.evaluate.verdicts(job)],
         answers=[path for job in PLAN.policies.jobs for path in PLAN.evaluate.answers(job)],
@@ -126,6 +126,7 @@ rule metrics:
         metrics=results("metrics/metrics.parquet"),
         contrasts=results("metrics/contrasts.csv"),
         matched=results("metrics/matched_safety.csv"),
+        categories=results("metrics/categories.csv"),
         judges=results("metrics/judge_agreement.csv"),
     log:
         logs("metrics"),

@@ -7,6 +7,7 @@ MEASURED = {
     "metrics": results("metrics/metrics.parquet"),
     "contrasts": results("metrics/contrasts.csv"),
     "matched_safety": results("metrics/matched_safety.csv"),
+    "categories": results("metrics/categories.csv"),
     "judge_agreement": results("metrics/judge_agreement.csv"),
     "people": [results("metrics/people.csv")] if CONFIG.report.people else [],
     "judges_on_labels": [results("metrics/judges_on_labels.csv")] if CONFIG.report.people else [],

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from trulysafe.common.schema import write_table
+from trulysafe.evaluate.categories import COLUMNS, category_rows
 from trulysafe.evaluate.contrasts import contrast_rows, judge_agreement
 from trulysafe.evaluate.diversity import diversity_rows, pooled_rows
 from trulysafe.evaluate.frontiers import matched_safety
@@ -14,8 +15,10 @@ with job(snakemake) as run:
     benchmarks = run.params.benchmarks
     verdicts = read_jobs(run.input.verdicts, "verdicts", list(benchmarks), run.params.judges)
     metrics = metric_rows(verdicts, benchmarks, run.provenance_id)
-    if run.params.diversity_answers and run.input.answers:
-        answers = read_jobs(run.input.answers, "answers", list(benchmarks))
+    answers = read_jobs(run.input.answers, "answers", list(benchmarks)) if run.input.answers else None
+    categories = pd.DataFrame(columns=COLUMNS) if answers is None else category_rows(verdicts, answers, benchmarks)
+    categories.to_csv(run.output.categories, index=False)
+    if run.params.diversity_answers and answers is not None:
         rows = diversity_rows(answers, benchmarks, run.provenance_id, run.params.diversity_answers)
         metrics = pd.concat([metrics, rows, pooled_rows(rows)], ignore_index=True)
     write_table(metrics, run.output.metrics, "metrics")

@@ -91,6 +91,8 @@ class Run:
     """From :func:`trulysafe.evaluate.contrasts.contrast_rows`."""
     matched_safety = _frame("matched_safety")
     """From :func:`trulysafe.evaluate.frontiers.matched_safety`."""
+    categories = _frame("categories", keep_default_na=False)
+    """From :func:`trulysafe.evaluate.categories.category_rows`."""
     judge_agreement = _frame("judge_agreement")
     """From :func:`trulysafe.evaluate.contrasts.judge_agreement`."""
     people = _frame("people")

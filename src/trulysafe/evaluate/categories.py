@@ -1,0 +1,45 @@
+"""Safety and over-refusal per category of harm, as each benchmark's authors divide their prompts."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from trulysafe.evaluate.outcomes import MAIN_METRIC, Benchmarks, outcome_table
+from trulysafe.stats.intervals import interval
+
+COLUMNS = "benchmark category experiment step metric value stderr ci_low ci_high n seeds".split()
+AXES = ("safety", "over_refusal")
+
+
+def category_rows(verdicts: pd.DataFrame, answers: pd.DataFrame, benchmarks: Benchmarks) -> pd.DataFrame:
+    """What each experiment does at its last step in every category of every test benchmark, by the main judge.
+
+    A prompt's category is ``meta.category`` of its answers, or else its family; prompts of benchmarks with neither are
+    left out. ``answers`` is a table of schema ``answers``, the other arguments are those of
+    :func:`trulysafe.evaluate.outcomes.outcome_table`. Returns columns :data:`COLUMNS`; seeds are pooled, and the 95%
+    intervals resample seeds and prompts together.
+    """
+    outcomes = outcome_table(verdicts, benchmarks)
+    outcomes = outcomes[outcomes["main"] & (outcomes["purpose"] == "test") & outcomes["axis"].isin(AXES)]
+    outcomes = outcomes[outcomes["step"] == outcomes.groupby("experiment")["step"].transform("max")]
+    outcomes = outcomes.assign(category=outcomes["prompt_id"].map(_categories(answers))).dropna(subset=["category"])
+    rows = []
+    for names, found in outcomes.groupby(["benchmark", "category", "experiment"], sort=True):
+        metric = MAIN_METRIC[found["axis"].iloc[0]]
+        rows.append(dict(zip(COLUMNS, names, strict=False)) | _measured(found, metric))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _categories(answers: pd.DataFrame) -> dict[str, str]:
+    prompts = answers.drop_duplicates("prompt_id")
+    facts = zip(prompts["meta"], prompts["family"], strict=True)
+    known = ((json.loads(meta).get("category") or family) for meta, family in facts)
+    return {prompt: category for prompt, category in zip(prompts["prompt_id"], known, strict=True) if category}
+
+
+def _measured(rows: pd.DataFrame, metric: str) -> dict[str, Any]:
+    share = interval(rows[metric], rows["seed"], rows["prompt_id"])
+    limits = {"stderr": share.stderr, "ci_low": share.low, "ci_high": share.high, "n": share.n}
+    about = {"step": int(rows["step"].iloc[0]), "metric": metric, "seeds": rows["seed"].nunique()}
+    return about | {"value": share.value} | limits
