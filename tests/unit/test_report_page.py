@@ -14,13 +14,15 @@ import pytest
 from tests.unit.report_world import ARMS, BENCHMARKS, PUBLISHED, run_of
 from tests.unit.small_configuration import changed
 from tests.unit.test_cost_pages import timed
+from tests.unit.test_people import judged
 from trulysafe.common.files import write_json
 from trulysafe.config.load import load
 from trulysafe.evaluate.metrics import metric_rows
+from trulysafe.evaluate.people import people_rows
 from trulysafe.plan.plan import Plan
 from trulysafe.report.page import page
 from trulysafe.report.style import Drawing
-from trulysafe.report.tables import by_judge, main, published
+from trulysafe.report.tables import by_judge, main, people, published
 from trulysafe.report.tables import contrasts as contrasts_table
 from trulysafe.workflow.provenance import manifest_path
 
@@ -110,6 +112,14 @@ def test_arms_stand_under_each_judge_where_there_are_several(verdicts: pd.DataFr
     made = by_judge.table(run)
     assert made is not None
     assert Read(page("world", run, ABOUT, timings)).table("Safe, strict") == texts(made.shown)
+
+
+def test_judges_stand_beside_people_where_responses_are_labelled(metrics: pd.DataFrame, timings: Path) -> None:
+    rows = people_rows(judged("strict", ("safe", "complies"), ("unsafe", "complies"), ("safe", "refuses")))
+    run = run_of(metrics=metrics, people=rows)
+    made = people.table(run)
+    assert made is not None
+    assert Read(page("world", run, ABOUT, timings)).table("Bias") == texts(made.shown)
 
 
 def test_what_differs_is_said_and_what_does_not_as_well(metrics: pd.DataFrame, timings: Path) -> None:

@@ -30,6 +30,7 @@ SHOWN = {
     "calibration": PLAN.report.calibration,
     "published": "resources/published" if CONFIG.report.published else None,
     "published_names": PLAN.report.published_names,
+    "benchmarks": PLAN.evaluate.measured_on,
     "labelled_pools": PLAN.label.pools,
 }
 

@@ -21,7 +21,7 @@ from trulysafe.report.run import Run, label_of
 from trulysafe.report.style import DPI
 from trulysafe.report.summary import NOTHING, counted, finding
 from trulysafe.report.table import html_table
-from trulysafe.report.tables import by_judge, calibration, contrasts, main, published
+from trulysafe.report.tables import by_judge, calibration, contrasts, main, people, published
 from trulysafe.workflow.provenance import manifest_path, read_manifest
 
 FIRST = ("plane", "training", "classes")
@@ -62,6 +62,7 @@ def page(
         about=about,
         main=[_main(group, of_group) for group, of_group in rows.items()],
         by_judge=by_judge.table(run),
+        people=people.table(run),
         one_seed=_one_seed(rows.values()),
         figures=_figures(Path(figures)) if figures else [],
         declared=_declared(run),

@@ -84,7 +84,8 @@ class Run:
     Args:
         inputs: name -> path or paths, as a rule declares them; a name is that of the attribute below.
         params: ``arms`` (:attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``,
-            ``calibration``, ``published``, ``published_names`` and ``labelled_pools``; others are not read.
+            ``calibration``, ``published``, ``published_names``, ``benchmarks`` and ``labelled_pools``; others are not
+            read.
     """
 
     contrasts = _frame("contrasts")
@@ -127,6 +128,8 @@ class Run:
         """Folder of the published numbers."""
         self.published_names: Mapping[str, Mapping[str, Any]] = known.get("published_names") or {}
         """Our ``arms`` and ``benchmarks`` in the paper (:attr:`trulysafe.plan.report.Report.published_names`)."""
+        self.benchmarks: Mapping[str, Mapping[str, Any]] = known.get("benchmarks") or {}
+        """Name -> ``axis``, ``purpose`` and main ``judge`` (:attr:`trulysafe.plan.evaluate.Evaluate.measured_on`)."""
         self._labeller_of: Mapping[str, str] = known.get("labelled_pools") or {}
 
     def given(self, name: str) -> list[Path]:

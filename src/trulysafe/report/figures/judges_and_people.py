@@ -23,7 +23,7 @@ def figure(run: Run) -> Drawing | None:
     rows = run.people[(run.people["dataset"] == ALL) & run.people["metric"].isin(PANELS)]
     parts, judges = [part for part in PARTS if part in set(rows["labels"])], list(dict.fromkeys(rows["judge"]))
     height = 0.5 + len(parts) * (0.45 + 0.2 * len(judges))
-    drawn, grid = new_figure(PAGE, height, len(parts), 2, sharey=True)
+    drawn, grid = new_figure(PAGE, height, len(parts), 2, sharex="col", sharey=True)
     for row_of_axes, part in zip(grid, parts, strict=True):
         for axes, metric in zip(row_of_axes, PANELS, strict=True):
             _panel(axes, rows[(rows["labels"] == part) & (rows["metric"] == metric)], judges)
