@@ -43,7 +43,9 @@ def test_each_page_of_the_report_has_its_caption():
     template = jinja2.Template((Path(__file__).parents[2] / "workflow/report/cost.rst").read_text(encoding="utf-8"))
     captions = [
         template.render(snakemake=SimpleNamespace(wildcards=SimpleNamespace(name=name)))
-        for name in ("wall_time", "training", "whole_trainings")
+        for name in ("wall_time", "training", "whole_trainings", "extrapolated")
     ]
-    for caption, said in zip(captions, ("per rule", "per training step", "over whole trainings"), strict=True):
+    for caption, said in zip(
+        captions, ("per rule", "per training step", "over whole trainings", "by formula"), strict=True
+    ):
         assert [said in other for other in captions] == [other == caption for other in captions]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.report import cost
+from trulysafe.report.cost_formula import extrapolated
 from trulysafe.report.job_times import duration, job_times, time_rows
 from trulysafe.report.run import Run
 from trulysafe.report.style import ARM_COLORS, COLUMN, GREY, Drawing, new_figure
@@ -29,6 +30,8 @@ def write_costs(folder: Path, run: Run, timings: Path | str, planned: Mapping[st
         table.write(folder / "training", label="tab:training_cost")
         if len(ratios):
             ratios.to_csv(folder / "overhead_ratios.csv", index=False)
+        if len(ratios) and run.published:
+            extrapolated(run.published).write(folder / "extrapolated")
         work = cost.read_work(planned)
         whole = cost.whole_rows(costs, work, run.metrics, arms)
         if len(whole):
