@@ -8,7 +8,7 @@ from tests.unit.real_data import FOLDER, needs_real_data
 from trulysafe.data import read as data
 from trulysafe.data.sources import READERS
 
-HUB_ONLY = {"ultrafeedback", "false_reject"}
+HUB_ONLY = {"ultrafeedback", "false_reject", "or_bench", "wildchat_risk"}
 """Kinds of which no file is at hand; the tests above read rows of their layout."""
 EXPECTED = {  # kind: schema kind, rows in the released file that it takes, labels or classes that must occur
     "beavertails_risk": ("prompts", 1659, "risk", {"EHD", "IHD", "MHD", "other", "general"}),
@@ -21,6 +21,10 @@ EXPECTED = {  # kind: schema kind, rows in the released file that it takes, labe
     "jailbreakbench": ("prompts", 200, "risk", {""}),
     "do_not_answer": ("prompts", 939, "risk", {""}),
     "harmbench": ("prompts", 400, "risk", {""}),
+    "advbench": ("prompts", 520, "risk", {""}),
+    "simple_safety_tests": ("prompts", 100, "risk", {""}),
+    "strongreject": ("prompts", 313, "risk", {""}),
+    "twins": ("prompts", 150, "risk", {"look_alike"}),
     "xstest": ("prompts", 220, "risk", {"", "look_alike"}),
     "xstest_completions": ("responses", 1100, "label", {"complies", "refuses", "mixed"}),
     "xstest_pairs": ("pairs", 1100, "risk", {"look_alike"}),
