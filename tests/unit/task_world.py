@@ -1,4 +1,4 @@
-"""Documents in the layouts of four benchmark tasks, and a tiny random model that reads any text."""
+"""Documents in the layouts of benchmark tasks, and a tiny random model that reads any text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from tests.unit.tiny import TEMPLATE
 from trulysafe.common.schema import write_table
 from trulysafe.data.read import read
+from trulysafe.evaluate.answers import blocks_to_answer, shard_of
+from trulysafe.evaluate.choosing import choices, with_costs
+from trulysafe.evaluate.tasks import METRICS, metric_name, task_file
+from trulysafe.models.load import load_model, load_tokenizer
 
 WORDS = "red blue stone river bird walks under over seven quiet lamp door opens late green paper".split()
 PROMPT = {
@@ -23,6 +27,9 @@ PROMPT = {
     "winogrande": "sentence",
     "commonsense_qa": "question",
     "mmlu": "question",
+    "gsm8k": "question",
+    "query": "query",
+    "bbh_fewshot_boolean_expressions": "input",
 }
 TASKS = ("arc_easy", "hellaswag", "winogrande", "commonsense_qa")
 
@@ -45,6 +52,8 @@ def documents(task: str, count: int, seed: int = 0) -> list[dict[str, Any]]:
         if task == "winogrande":
             pair = {"option1": options[0], "option2": options[1]}
             return {"sentence": f"{start} _ {text(3)}", **pair, "answer": str(draw.randint(1, 2))}
+        if task == "gsm8k":
+            return {"question": start, "answer": f"{text(3)}\n#### {number}"}
         named = {"label": list("ABCDE"), "text": options}
         return {"question": start, "choices": named, "answerKey": draw.choice("ABCDE")}
 
@@ -105,3 +114,53 @@ def policy(folder: Path, seed: int = 0, context: int = 512) -> dict[str, Any]:
     for part in (model, tokenizer):
         part.save_pretrained(folder)
     return {"experiment": "base", "seed": seed, "step": 0, "last": True, "model": {"source": str(folder)}}
+
+
+def benchmark(task: str, *tables: str, **given: Any) -> dict[str, Any]:
+    """A stanza as the rule gives it."""
+    default = {"rows": None, "frontier_rows": None, "risks": [], "max_new_tokens": None}
+    default |= {"shots": None, "shots_from": [], "chat_template": False}
+    return {"task": task, "datasets": list(tables), **default, **given}
+
+
+def chosen(
+    policies: list[dict], stanzas: dict[str, Any], split: str, size: int = 8, batch: int = 4, shards: int = 1
+) -> pd.DataFrame:
+    """All verdicts, shard after shard."""
+    work = blocks_to_answer(policies, with_costs(stanzas), split, size)
+    parts = [choices(policies, shard_of(work, part, shards), stanzas, split, batch) for part in range(shards)]
+    return pd.concat([table for part in parts for table in part], ignore_index=True)
+
+
+def samples(
+    policy: dict[str, Any], task: str, found: list[dict], shots: list[dict] | None = None, **given: Any
+) -> list[dict[str, Any]]:
+    """What the harness's own command keeps of the same documents, in their order, filter by filter."""
+    from datasets import Dataset, DatasetDict
+    from lm_eval import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    spec = policy["model"]
+    splits = {"training_split": None, "validation_split": None, "test_split": "test"}
+    splits |= {"fewshot_split": "shots" if shots else None}
+    config = {**load_yaml(task_file(task)), **splits}
+    config.pop("tag", None)
+    config["custom_dataset"] = lambda **_: DatasetDict(
+        {"test": Dataset.from_list(found), "shots": Dataset.from_list(shots or found)}
+    )
+    lm = HFLM(pretrained=load_model(spec), tokenizer=load_tokenizer(spec), batch_size=4)
+    manager = TaskManager(include_defaults=False)
+    (kept,) = simple_evaluate(lm, tasks=[config], task_manager=manager, bootstrap_iters=0, **given)["samples"].values()
+    return sorted(kept, key=lambda item: item["doc_id"])
+
+
+def harness(policy: dict[str, Any], task: str, found: list[dict], *shots: Any, **given: Any) -> dict[str, list[bool]]:
+    """What is right by the harness's own command, by metric and filter; the documents in order."""
+    rows: dict[str, list[bool]] = {}
+    for item in samples(policy, task, found, *shots, **given):
+        for name in filter(item.__contains__, METRICS):
+            judge = metric_name(name, None if item["filter"] == "none" else item["filter"])
+            rows.setdefault(judge, []).append(bool(item[name]))
+    return rows

@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness: which can be chosen from, and mistakes in one of one's own."""
+"""Tasks of lm-evaluation-harness: which can be evaluated, their filters, and mistakes in one of one's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit import task_world
 from trulysafe.common.errors import UserError
-from trulysafe.evaluate.tasks import check_task, task_config, task_file
+from trulysafe.evaluate.tasks import check_task, task_config, task_file, token_limit
 
 
 @pytest.mark.parametrize(
@@ -17,13 +17,16 @@ from trulysafe.evaluate.tasks import check_task, task_config, task_file
         ("arc_esy", "acc", r"'arc_esy' is no task of lm-evaluation-harness [\d.]+ Did you mean arc_easy"),
         ("mmlu", "acc", r"group of tasks: .* mmlu_{subject}\."),
         ("mmlu_{subjekt}_none", "acc", "is the name of no task"),
-        ("gsm8k", "acc", "'gsm8k' is generate_until. Accepted: tasks of output_type multiple_choice, .* `judges`"),
-        ("wikitext", "acc", "is loglikelihood_rolling"),
+        ("gsm8k", "acc", r"'gsm8k' does not report acc\. Accepted: exact_match\."),
+        ("arc_easy", "exact_match", r"'arc_easy' does not report exact_match\. Accepted: acc, acc_norm\."),
+        ("wikitext", "acc", "is loglikelihood_rolling. Accepted: output_type multiple_choice, .* `judges`"),
+        ("gsm8k_cot_self_consistency", "exact_match", "samples its answers, .*do_sample: false"),
+        ("truthfulqa_gen", "exact_match", "does not report exact_match. Accepted: .nothing"),
         ("squadv2", "acc", "given as a Python class"),
         ("winogrande", "acc_norm", "does not report acc_norm. Accepted: acc."),
     ],
 )
-def test_tasks_that_cannot_be_chosen_from(task: str, metric: str, said: str) -> None:
+def test_tasks_that_cannot_be_evaluated(task: str, metric: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         check_task(task, metric)
 
@@ -34,11 +37,45 @@ def test_tasks_that_can(task: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("task", "given", "said"),
+    [
+        ("gsm8k", None, "takes the answer .*name one as `filter`. Accepted: strict-match, flexible-extract."),
+        ("gsm8k", "strict", "no filter 'strict'.* Did you mean 'strict-match'. Accepted: strict-match, flexible-"),
+        ("bbh_cot_fewshot_{task}", "flexible-extract", "has no filter 'flexible-extract'.* Accepted: get-answer."),
+        ("bbh_fewshot_{task}", "get-answer", "has no filters. Leave `filter` out."),
+    ],
+)
+def test_filters_that_a_task_has_not(task: str, given: str | None, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        check_task(task, "exact_match", given)
+
+
+@pytest.mark.parametrize(
+    ("task", "given"),
+    [("gsm8k", "strict-match"), ("bbh_cot_zeroshot_{task}", "flexible-extract"), ("bbh_fewshot_snarks", None)],
+)
+def test_tasks_that_write(task: str, given: str | None) -> None:
+    check_task(task, "exact_match", given)
+
+
+def test_no_filter_stands_before_a_choice() -> None:
+    with pytest.raises(UserError, match="'arc_easy' has no filters"):
+        check_task("arc_easy", "acc", "strict-match")
+
+
+def test_token_limits_are_those_of_the_harness(tmp_path: Path) -> None:
+    assert [token_limit(task) for task in ("arc_easy", "gsm8k", "bbh_cot_fewshot_{task}")] == [None, 256, 1024]
+    own = tmp_path / "own.yaml"
+    own.write_text("include: gsm8k\ngeneration_kwargs: {max_new_tokens: 9, max_tokens: 8}\n", encoding="utf-8")
+    assert token_limit(str(own)) == 9
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("include: arc_esy\n", r"own.yaml, include: 'arc_esy' is no task of .* Did you mean arc_easy"),
         ("include: other.yaml\n", r"own.yaml, include: other.yaml does not exist"),
-        ("include: gsm8k\n", r"own.yaml' is generate_until"),
+        ("include: wikitext\n", r"own.yaml' is loglikelihood_rolling"),
         ("a: [", r"own.yaml: not valid YAML"),
         ("- arc_easy", r"own.yaml: a mapping of keys is needed, found list"),
         (None, r"own.yaml does not exist. Give the path"),

@@ -12,58 +12,18 @@ import torch
 
 from tests.unit import task_world
 from tests.unit.real_data import FOLDER, needs_real_data
+from tests.unit.task_world import benchmark, chosen, harness
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import write_table
 from trulysafe.data.read import read
-from trulysafe.evaluate.answers import blocks_to_answer, shard_of
-from trulysafe.evaluate.choosing import choices
 from trulysafe.evaluate.metrics import metric_rows
-from trulysafe.evaluate.tasks import METRICS, check_task, task_file
+from trulysafe.evaluate.tasks import OF_TYPE, check_task
 from trulysafe.models.load import load_model, load_tokenizer
-
-
-def benchmark(task: str, *tables: str, **given: Any) -> dict[str, Any]:
-    """A stanza as the rule gives it."""
-    default = {"rows": None, "frontier_rows": None, "risks": [], "max_new_tokens": 256}
-    default |= {"shots": None, "shots_from": [], "chat_template": False}
-    return {"task": task, "datasets": list(tables), **default, **given}
-
-
-def chosen(policies: list[dict], stanzas: dict[str, Any], split: str, size: int = 8, batch: int = 4, shards: int = 1):
-    """All choices, shard after shard."""
-    work = blocks_to_answer(policies, stanzas, split, size)
-    parts = [choices(policies, shard_of(work, part, shards), stanzas, split, batch) for part in range(shards)]
-    return pd.concat([table for part in parts for table in part], ignore_index=True)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return task_world.policy(tmp_path_factory.mktemp("model"))
-
-
-def harness(
-    policy: dict[str, Any], task: str, found: list[dict], shots: list[dict] | None = None, **given: Any
-) -> dict[str, list[bool]]:
-    """What is right on the same documents, in order, by the harness's own command."""
-    from datasets import Dataset, DatasetDict
-    from lm_eval import simple_evaluate
-    from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    spec = policy["model"]
-    splits = {"training_split": None, "validation_split": None, "test_split": "test"}
-    splits |= {"fewshot_split": "shots" if shots else None}
-    config = {**load_yaml(task_file(task)), **splits}
-    config.pop("tag", None)
-    config["custom_dataset"] = lambda **_: DatasetDict(
-        {"test": Dataset.from_list(found), "shots": Dataset.from_list(shots or found)}
-    )
-    lm = HFLM(pretrained=load_model(spec), tokenizer=load_tokenizer(spec), batch_size=4)
-    manager = TaskManager(include_defaults=False)
-    found = simple_evaluate(lm, tasks=[config], task_manager=manager, bootstrap_iters=0, **given)["samples"][task]
-    metrics = [name for name in METRICS if name in found[0]]
-    return {name: [bool(item[name]) for item in sorted(found, key=lambda item: item["doc_id"])] for name in metrics}
 
 
 @pytest.mark.parametrize("task", task_world.TASKS)
@@ -149,7 +109,7 @@ def test_choices_are_helpful_or_not_and_dilute_nothing_else(tmp_path: Path, mode
     about = {"swag": {"axis": "helpfulness", "judge": "acc_norm"}, "general": {"axis": "helpfulness"}}
     rows = metric_rows(pd.concat([choice, answers]), about, "id").set_index(["benchmark", "judge", "metric"])
     rows = rows[(rows["seed"] == 0) & (rows["risk"] == "all")]
-    for judge in METRICS:
+    for judge in OF_TYPE["multiple_choice"]:
         own = choice[choice["judge"] == judge]["correct"]
         assert rows.loc[("swag", judge, "helpful"), ["value", "n"]].tolist() == [pytest.approx(own.mean()), 12]
     assert set(rows.loc["swag"].index.get_level_values("metric")) == {"helpful"}

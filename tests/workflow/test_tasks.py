@@ -88,6 +88,16 @@ def test_jobs_are_priced(raw: dict[str, Any]) -> None:
     assert all(job.model and job.loads == 1 for job in jobs)
 
 
+def test_answers_are_priced_by_what_is_written(raw: dict[str, Any]) -> None:
+    written = {"task": "gsm8k", "metric": "exact_match", "filter": "strict-match", "shots": 3}
+    raw["benchmarks"]["arc_easy"] |= written
+    jobs = [job for job in Work(raw, Assumptions()).jobs() if job.rule == "choose"]
+    assert [job.steps for job in jobs] == [256, 256]
+    assert [job.forward_tokens for job in jobs] == [(10 * 4 + 2 * 10 * 4) * 60] * 2
+    raw["benchmarks"]["arc_easy"]["max_new_tokens"] = 100
+    assert [job.steps for job in Work(raw, Assumptions()).jobs() if job.rule == "choose"] == [100, 100]
+
+
 def test_no_other_script_hangs_on_the_harness() -> None:
     root = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
     hanging = {
@@ -102,18 +112,20 @@ def test_no_other_script_hangs_on_the_harness() -> None:
     ("change", "said"),
     [
         ({"judges": ["oracle"]}, r"benchmarks.arc_easy.judges: is not read with a `task`"),
-        ({"max_new_tokens": 8}, r"benchmarks.arc_easy.max_new_tokens: is not read with a `task`"),
+        ({"max_new_tokens": 8}, r"benchmarks.arc_easy.max_new_tokens: is not read with a `task` of choices"),
         ({"cut_off": "malformed"}, r"benchmarks.arc_easy.cut_off: is not read with a `task`"),
         ({"axis": "safety"}, r"benchmarks.arc_easy.axis: 'safety' is not accepted with a `task`.* helpfulness"),
         ({"task": None}, r"benchmarks.arc_easy.judges: missing. .* `task`"),
         ({"task": None, "judges": ["oracle"], "shots": 2}, r"benchmarks.arc_easy.shots: is read only with a `task`"),
         ({"shots": -1}, r"benchmarks.arc_easy.shots: -1 is not accepted"),
         ({"shots_from": ["train"]}, r"benchmarks.arc_easy.shots_from: 'train' is not accepted"),
-        ({"metric": "f1"}, r"benchmarks.arc_easy.metric: 'f1' is not accepted.* acc, acc_norm"),
+        ({"metric": "f1"}, r"benchmarks.arc_easy.metric: 'f1' is not accepted.* acc, acc_norm, exact_match"),
         ({"datasets": ["test"]}, r"benchmarks.arc_easy.task: 'test' is of the kind 'demo'.* 'documents'"),
         ({"shots_from": ["test"]}, r"benchmarks.arc_easy.task: 'test' is of the kind 'demo'"),
         ({"task": "arc_eazy"}, r"benchmarks.arc_easy.task: 'arc_eazy' is no task of .* Did you mean arc_easy"),
-        ({"task": "gsm8k"}, r"benchmarks.arc_easy.task: the task 'gsm8k' is generate_until. .* multiple_choice"),
+        ({"task": "gsm8k"}, r"benchmarks.arc_easy.task: the task 'gsm8k' does not report acc. Accepted: exact_match"),
+        ({"task": "gsm8k", "metric": "exact_match"}, r"benchmarks.arc_easy.task: .* name one as `filter`. Acc"),
+        ({"filter": "strict-match"}, r"benchmarks.arc_easy.task: the task 'arc_easy' has no filters"),
         ({"task": "winogrande", "metric": "acc_norm"}, r"benchmarks.arc_easy.task: .* does not report acc_norm"),
     ],
 )  # fmt: skip

@@ -70,10 +70,11 @@ def options(component, *left_out):
 
 def benchmarks_of(names, *left_out):
     """Options of benchmarks that can change what is answered or chosen, with the tables of their data sets."""
-    kept = {
-        name: options(CONFIG.benchmarks[name], "axis", "judges", "purpose", "job", "metric", "cut_off", *left_out)
-        for name in names
-    }
+    never = ("axis", "judges", "purpose", "job", "metric", "filter", "cut_off", *left_out)
+    kept = {name: options(CONFIG.benchmarks[name], *never) for name in names}
+    for name in names:
+        if not CONFIG.benchmarks[name].task:
+            kept[name]["max_new_tokens"] = CONFIG.benchmarks[name].answer_tokens
     tables = ("datasets", *({"shots_from"} - {*left_out}))
     return {name: {**item, **{key: PLAN.data.tables(item[key]) for key in tables}} for name, item in kept.items()}
 

@@ -90,7 +90,7 @@ rule judge:
 
 
 rule choose:
-    """What the policies of one job choose in the documents of one task, or of those that share a job; one shard."""
+    """What the policies of one job choose or write in one benchmark task, or in those that share a job; one shard."""
     input:
         unpack(lambda wildcards: PLAN.evaluate.inputs(wildcards.job)),
         datasets=lambda wildcards: PLAN.data.tables(PLAN.evaluate.datasets(PLAN.evaluate.task_jobs[wildcards.tasks])),
@@ -105,7 +105,7 @@ rule choose:
     conda:
         "../../envs/trulysafe.yaml"
     resources:
-        **needs("forward", lambda wildcards: PLAN.policies.model(wildcards.job)),
+        **needs("generate", lambda wildcards: PLAN.policies.model(wildcards.job)),
     params:
         policies=lambda wildcards: PLAN.models.of_job(wildcards.job),
         benchmarks=lambda wildcards: benchmarks_of(PLAN.evaluate.task_jobs[wildcards.tasks]),

@@ -13,8 +13,15 @@ import yaml
 
 from trulysafe.common.errors import UserError, choices
 
-METRICS = ("acc", "acc_norm")
-"""What is counted of a choice: the likeliest option, and the likeliest per character; judges of these names."""
+METRICS = ("acc", "acc_norm", "exact_match")
+"""What is counted: of a choice the likeliest option and the likeliest per character, of a written answer whether it is
+the right one."""
+OF_TYPE = {"multiple_choice": METRICS[:2], "generate_until": METRICS[2:]}
+"""Output types of tasks that can be evaluated, each with the metrics that the harness reports by default."""
+LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+"""Names of the token limit in a task's ``generation_kwargs``; the first counts, as in the harness."""
+HARNESS_LIMIT = 256
+"""Token limit of a task that names none."""
 _NAME = re.compile(rb"""^["']?(task|group)["']?:[ \t]*["']?([^\s"'#\[]+)""", re.MULTILINE)
 
 
@@ -47,30 +54,71 @@ def task_file(name: str) -> Path:
     raise UserError(f"{name!r} is no task of lm-evaluation-harness {version}.{meant} {do}")
 
 
-def check_task(pattern: str, metric: str | None = None) -> None:
-    """Raise :class:`UserError` where a task is unknown, is no choice among options, or does not report the metric; of
-    a name with columns in braces, where that holds of all tasks that could be meant."""
-    form = re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(pattern)))
+def metric_name(metric: str, filter_name: str | None = None) -> str:
+    """What the harness calls a result, and the judge of our verdicts: the metric, with its filter if it has one."""
+    return f"{metric},{filter_name}" if filter_name else metric
+
+
+def check_task(pattern: str, metric: str | None = None, filter_name: str | None = None) -> None:
+    """Raise :class:`UserError` where a task is unknown, neither a choice among options nor an answer written greedily,
+    or does not report the metric behind the filter; of a name with columns in braces, where that holds of all tasks
+    that could be meant. Without a metric only the kind of task is checked."""
     problem = None
-    for name in filter(form.fullmatch, _files()["task"]) if "{" in pattern else [pattern]:
-        found = _problem(name, task_config(task_file(name)), metric)
+    for name in _meant(pattern):
+        found = _problem(name, task_config(task_file(name)), metric, filter_name)
         if found is None:
             return
         problem = problem or found
-    raise UserError(problem) if problem else UserError(f"{pattern!r} is the name of no task of lm-evaluation-harness.")
+    raise UserError(problem or f"{pattern!r} is the name of no task of lm-evaluation-harness.")
 
 
-def _problem(name: str, config: dict[str, Any], metric: str | None) -> str | None:
-    if config.get("output_type") != "multiple_choice":
-        found = config.get("output_type", "generate_until") if "class" not in config else "given as a Python class"
-        takes = "tasks of output_type multiple_choice, whose options are compared by their likelihood"
-        do = "For answers that are written out give `judges` in place of `task`."
-        return f"the task {name!r} is {found}. Accepted: {takes}. {do}"
-    reported = [item["metric"] for item in config.get("metric_list") or [{"metric": known} for known in METRICS]]
-    accepted = [known for known in METRICS if known in reported]
+def token_limit(pattern: str) -> int | None:
+    """Tokens that an answer to a task may have, of the first of the tasks that a name with columns may mean; None where
+    nothing is written (UserError: as :func:`check_task`)."""
+    check_task(pattern)
+    config = task_config(task_file(_meant(pattern)[0]))
+    if _kind(config) != "generate_until":
+        return None
+    given = config.get("generation_kwargs") or {}
+    return int(next((given[key] for key in LIMITS if given.get(key) is not None), HARNESS_LIMIT))
+
+
+def _meant(pattern: str) -> list[str]:
+    """Names of the tasks that a name with columns in braces may mean; any other name as it is."""
+    form = re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(pattern)))
+    return sorted(filter(form.fullmatch, _files()["task"])) if "{" in pattern else [pattern]
+
+
+def _problem(name: str, config: dict[str, Any], metric: str | None, filter_name: str | None) -> str | None:
+    kind = _kind(config)
+    if "class" in config or kind not in OF_TYPE:
+        found = "given as a Python class" if "class" in config else kind
+        takes = "output_type multiple_choice, whose options are compared by their likelihood, or generate_until"
+        return f"the task {name!r} is {found}. Accepted: {takes}. For other answers give `judges` in place of `task`."
+    drawn = config.get("generation_kwargs") or {}
+    if kind == "generate_until" and (
+        drawn.get("do_sample") or drawn.get("temperature") or config.get("repeats", 1) > 1
+    ):
+        do = "Include it in a task file of your own, with generation_kwargs: {do_sample: false} and repeats: 1."
+        return f"the task {name!r} samples its answers, and here tasks are answered greedily. {do}"
+    reported = [item["metric"] for item in config.get("metric_list") or [{"metric": known} for known in OF_TYPE[kind]]]
+    accepted = [known for known in OF_TYPE[kind] if known in reported]
     if not accepted or metric not in (*accepted, None):
-        return f"the task {name!r} does not report {metric or ' or '.join(METRICS)}.{choices(metric, accepted)}"
-    return None
+        return f"the task {name!r} does not report {metric or ' or '.join(OF_TYPE[kind])}.{choices(metric, accepted)}"
+    return _filter_problem(name, config, filter_name) if metric else None
+
+
+def _filter_problem(name: str, config: dict[str, Any], filter_name: str | None) -> str | None:
+    written = _kind(config) == "generate_until"
+    filters = [item["name"] for item in config.get("filter_list") or []] if written else []
+    if filters and filter_name not in filters:
+        found = f"has no filter {filter_name!r}" if filter_name else "takes the answer from the text by a filter"
+        return f"the task {name!r} {found}; name one as `filter`.{choices(filter_name, filters)}"
+    return f"the task {name!r} has no filters. Leave `filter` out." if filter_name and not filters else None
+
+
+def _kind(config: dict[str, Any]) -> str:
+    return str(config.get("output_type") or "generate_until")  # the harness's default
 
 
 def task_config(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from trulysafe.common.errors import UserError, refusal
 from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.config.tables.sources import HubModel
 from trulysafe.plan.consistency import consistency_problems
 from trulysafe.plan.plan import Plan
@@ -25,7 +26,6 @@ def check_inputs(config: Configuration) -> None:
 
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
-    from trulysafe.evaluate.tasks import check_task
     from trulysafe.llm.endpoint import check_address
 
     prefetch = Plan(config).prefetch
@@ -43,8 +43,20 @@ def _problems(config: Configuration) -> Iterator[str]:
                 if (kind := config.datasets[named].kind) != "documents":
                     why = f"{named!r} is of the kind {kind!r}, which does not keep what the task reads"
                     yield f"benchmarks.{name}.task: {why}. Accepted: datasets of kind 'documents'."
-            yield from _refused(f"benchmarks.{name}.task", check_task, benchmark.task, benchmark.metric)
+            yield from _task_problems(f"benchmarks.{name}", benchmark)
     yield from consistency_problems(config)
+
+
+def _task_problems(where: str, benchmark: Benchmark) -> Iterator[str]:
+    """An unknown task, or one that does not do what the benchmark says."""
+    from trulysafe.evaluate.tasks import check_task, token_limit
+
+    try:
+        check_task(str(benchmark.task), benchmark.metric, benchmark.filter)
+        if benchmark.max_new_tokens and token_limit(str(benchmark.task)) is None:
+            yield f"{where}.max_new_tokens: is not read with a `task` of choices, which writes nothing. Leave it out."
+    except UserError as error:
+        yield f"{where}.task: {error}"
 
 
 def _models(config: Configuration) -> Iterator[str]:

@@ -27,7 +27,7 @@ class Evaluate(Part):
 
     @cached_property
     def task_jobs(self) -> dict[str, list[str]]:
-        """Benchmarks in which policies choose together, named as :attr:`benchmark_jobs`."""
+        """Benchmarks whose tasks are done together, named as :attr:`benchmark_jobs`."""
         return _by_job({name: item for name, item in self.config.benchmarks.items() if item.task})
 
     @cached_property
@@ -42,7 +42,11 @@ class Evaluate(Part):
     def verdicts(self, job: str, judges: Iterable[str] | None = None) -> list[str]:
         """Verdicts on the answers and choices of a job's policies: all files, or those that hold some judges' ones."""
         some = set(self.judges if judges is None else judges)
-        folders = [f"chosen/{job}/{tasks}" for tasks in self.task_jobs if some & {*METRICS}]
+        folders = [
+            f"chosen/{job}/{tasks}"
+            for tasks, names in self.task_jobs.items()
+            if some & {self.config.benchmarks[name].main_judge for name in names}
+        ]
         folders += [
             f"verdicts/{job}/{benchmarks}/{together}"
             for benchmarks in self.benchmark_jobs
@@ -61,8 +65,8 @@ class Evaluate(Part):
 
     @property
     def judges(self) -> list[str]:
-        """All that verdicts may be of: judges, and the metrics of tasks."""
-        return [*self.config.judges, *METRICS]
+        """All that verdicts may be of, the metrics of tasks last; of a metric's filters those that count."""
+        return distinct([*self.config.judges, *METRICS, *self.main_judges])
 
     def datasets(self, names: Iterable[str]) -> list[str]:
         """Data sets of the prompts of benchmarks, and of examples that are shown before them."""

@@ -33,7 +33,7 @@ class Report(Part):
                 "name": name,
                 "axis": item.axis.replace("_", " "),
                 "datasets": item.datasets,
-                "by": [f"task {item.task} ({item.metric})"] if item.task else item.judges,
+                "by": [f"task {item.task} ({item.main_judge})"] if item.task else item.judges,
             }
             for name, item in config.benchmarks.items()
             if item.purpose == "test"
@@ -69,7 +69,7 @@ class Report(Part):
     def calibration(self) -> dict[str, dict[str, Any]]:
         """Published scores, each with the metric of its benchmark that is compared."""
         return {
-            name: score.model_dump() | {"metric": self.config.benchmarks[score.benchmark].metric}
+            name: score.model_dump() | {"metric": self.config.benchmarks[score.benchmark].main_judge}
             for name, score in self.config.report.calibration.items()
         }
 

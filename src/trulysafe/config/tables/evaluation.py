@@ -9,6 +9,7 @@ from trulysafe.common.option_errors import error_at
 from trulysafe.common.options import NO_FLAG, Count, Flag, Name, PartOf, Table, TableOfKinds, Whole
 from trulysafe.common.vocabulary import Axis, ContrastMetric, CutOff, Purpose, Risk
 from trulysafe.evaluate.judging import JUDGES
+from trulysafe.evaluate.tasks import metric_name
 from trulysafe.reward.options import Baseline, FitOptions
 
 _OWN_JOB = "none is a job of its own, which comes and goes without the others' work. Name one where it takes seconds."
@@ -25,31 +26,38 @@ class Judge(OfKind):
     job: Name | None = Field(None, description=f"Judges of one `job` judge in one job; {_OWN_JOB}")
 
 
-_OF_ANSWERS = ("judges", "max_new_tokens", "cut_off")
-_OF_A_TASK = ("metric", "shots", "shots_from", "chat_template")
+ANSWER_TOKENS = 256
+"""Token limit of an answer where a benchmark gives none."""
+_OF_ANSWERS = ("judges", "cut_off")
+_OF_A_TASK = ("metric", "filter", "shots", "shots_from", "chat_template")
 
 
 class Benchmark(TableOfKinds):
-    """Prompts that policies answer, or tasks in which they choose among options, and how that counts."""
+    """Prompts that policies answer, or benchmark tasks in which they choose or write, and how that counts."""
 
     datasets: list[Name] = Field(min_length=1, description="Prompts to answer; with a `task` its documents.")
     axis: Axis = Field(description="What a good answer is.")
     risks: list[Risk] = Field([], description="Keep prompts of these classes; empty keeps all.")
     judges: list[Name] = Field([], description="Judges of the answers, the one in the main table first; or a `task`.")
     task: str | None = None
-    """Multiple-choice task of lm-evaluation-harness: nothing is answered and judged, the option of the highest
-    log-likelihood is the policy's choice. Columns in braces name a task for each document, as in `mmlu_{subject}`. A
-    path that ends in `.yaml` is a task of one's own, which may `include` one by its name."""
-    metric: Literal["acc", "acc_norm"] = "acc"
-    """Which choice counts as `helpful` in the main table (`task`): of the likeliest option, or of the likeliest per
-    character. Both are measured where the task reports both."""
+    """Task of lm-evaluation-harness, of two output types. `multiple_choice`: the option of the highest log-likelihood
+    is the policy's choice. `generate_until`: it writes an answer, greedily, which the task holds against the right one.
+    Nobody judges. Columns in braces name a task for each document, as in `mmlu_{subject}`. A path that ends in `.yaml`
+    is a task of one's own, which may `include` one by its name."""
+    metric: Literal["acc", "acc_norm", "exact_match"] = "acc"
+    """What counts as `helpful` in the main table (`task`): the choice of the likeliest option, or of the likeliest per
+    character; `exact_match` of an answer that is written. All that the task reports are measured."""
+    filter: str | None = None
+    """Filter of the task by which it takes the answer from what is written, where it has any, as `flexible-extract`.
+    All are measured; this one counts in the main table."""
     shots: Whole | None = Field(None, description="Examples before each document (`task`); none is the task's own.")
     shots_from: list[Name] = Field([], description="Documents to take examples from (`task`), where it brings none.")
     chat_template: Flag = Field(False, description="Documents go into the chat template (`task`), examples as turns.")
     rows: Count | None = Field(None, description="Prompts per class at the end point, lowest hashes first; none: all.")
     frontier_rows: Whole | None = None
     """Prompts per class at earlier snapshots; none is as many as at the end point, 0 skips them."""
-    max_new_tokens: Count = Field(256, description="Token limit of an answer.")
+    max_new_tokens: Count | None = None
+    """Token limit of an answer; none is 256, and with a `task` that of the task."""
     cut_off: CutOff = "judge"
     """An answer that the token limit cuts off is judged as it stands (`judge`), or is `malformed`, for judges that read
     how an answer ends. Both are counted as cut off."""
@@ -63,8 +71,13 @@ class Benchmark(TableOfKinds):
 
     @property
     def main_judge(self) -> str:
-        """The judge in the main table; of a task the metric that counts."""
-        return self.metric if self.task else self.judges[0]
+        """The judge in the main table; of a task the metric that counts, with its filter."""
+        return metric_name(self.metric, self.filter) if self.task else self.judges[0]
+
+    @property
+    def answer_tokens(self) -> int:
+        """Token limit of an answer that is judged."""
+        return self.max_new_tokens or ANSWER_TOKENS
 
     @model_validator(mode="after")
     def _answers_or_chooses(self) -> Self:
@@ -72,10 +85,10 @@ class Benchmark(TableOfKinds):
             said = "is not accepted with a `task`, which is right or not. Accepted: helpfulness."
             raise error_at("axis", f"{self.axis!r} {said}")
         if not self.task and not self.judges:
-            raise error_at("judges", "missing. Name who judges the answers, or a `task` to choose by likelihood.")
+            raise error_at("judges", "missing. Name who judges the answers, or a `task` that needs no judge.")
         for key in _OF_ANSWERS if self.task else _OF_A_TASK:
             if key in self.given():
-                said = "not read with a `task`, as nothing is answered" if self.task else "read only with a `task`"
+                said = "not read with a `task`, as nobody judges" if self.task else "read only with a `task`"
                 raise error_at(key, f"is {said}. Leave it out (null in an overlay).")
         return self
 

@@ -13,6 +13,7 @@ from trulysafe.config.order import kept_steps
 from trulysafe.config.resolved import given_model, method_of, training_of
 from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.config.tables.training import Training
+from trulysafe.evaluate.tasks import token_limit
 from trulysafe.methods.method import ONE_PROCESS, SHIFTED_LOSSES, Method
 from trulysafe.models.sizes import Size, size_of
 from trulysafe.plan.plan import Plan
@@ -231,7 +232,7 @@ def _answer(work: Work, job: Any) -> Job:
     model, parts = work.plan.policies.model(job.wildcards.job), list[Job]()
     for benchmark in (work.config.benchmarks[name] for name in job.params.benchmarks):
         rows = [work.rows.benchmark(benchmark, policy["last"]) for policy in policies]
-        parts += [work.generate(model, count, benchmark.max_new_tokens, job.params.block) for count in rows]
+        parts += [work.generate(model, count, benchmark.answer_tokens, job.params.block) for count in rows]
     loads = min(len(policies), math.ceil(len(policies) / shards) + (shards > 1))
     return replace(_sum(parts, shards), loads=loads)
 
@@ -256,7 +257,7 @@ def _judge(work: Work, job: Any) -> Job:
     policies, lengths = work.plan.models.of_job(job.wildcards.job), {}
     for judge, asking in work.plan.evaluate.asked(job.wildcards.benchmarks, job.wildcards.judges).items():
         benchmarks = [work.config.benchmarks[name] for name in asking]
-        lengths[judge] = [(work.prompts(item, policies), work.response(item.max_new_tokens)) for item in benchmarks]
+        lengths[judge] = [(work.prompts(item, policies), work.response(item.answer_tokens)) for item in benchmarks]
     return _judging(work, lengths, int(job.wildcards.shards))
 
 
@@ -272,12 +273,19 @@ def _judging(work: Work, read: Mapping[str, list[tuple[float, float]]], shards: 
 
 
 def _choose(work: Work, job: Any) -> Job:
-    """Every option of every document, with the examples before it, of each policy; spread evenly over shards."""
-    policies, model = job.params.policies, work.plan.policies.model(job.wildcards.job)
-    benchmarks = [work.config.benchmarks[name] for name in job.params.benchmarks]
-    documents = sum(work.prompts(benchmark, policies) * (1 + (benchmark.shots or 0)) for benchmark in benchmarks)
-    tokens = documents * work.assumptions.options * work.assumptions.prompt_tokens / int(job.wildcards.shards)
-    return Job(model=work.size(model), loads=len(policies), forward_tokens=tokens)
+    """Every option of every document with its examples, or an answer, of each policy; spread evenly over shards."""
+    policies, model, parts = job.params.policies, work.plan.policies.model(job.wildcards.job), list[Job]()
+    for name in job.params.benchmarks:
+        benchmark = work.config.benchmarks[name]
+        documents, limit = work.prompts(benchmark, policies), token_limit(str(benchmark.task))
+        read, part = (
+            documents * (1 + (benchmark.shots or 0)) * work.assumptions.prompt_tokens,
+            Job(model=work.size(model)),
+        )
+        if limit:
+            part = work.generate(model, documents, benchmark.max_new_tokens or limit, job.params.batch)
+        parts.append(replace(part, forward_tokens=read * (1 if limit else work.assumptions.options)))
+    return replace(_sum(parts, int(job.wildcards.shards)), loads=len(policies))
 
 
 def _sum(parts: list[Job], shares: int = 1) -> Job:
