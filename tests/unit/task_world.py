@@ -129,7 +129,14 @@ def chosen(
     """All verdicts, shard after shard."""
     work = blocks_to_answer(policies, with_costs(stanzas), split, size)
     parts = [choices(policies, shard_of(work, part, shards), stanzas, split, batch) for part in range(shards)]
-    return pd.concat([table for part in parts for table in part], ignore_index=True)
+    return pd.concat([done.verdicts for part in parts for done in part], ignore_index=True)
+
+
+def answered(policies: list[dict], stanzas: dict[str, Any], split: str, *note: Any) -> pd.DataFrame:
+    """What was chosen or written, document by document."""
+    work = blocks_to_answer(policies, with_costs(stanzas), split, 8)
+    done = choices(policies, work, stanzas, split, 4, *note)
+    return pd.concat([block.answers for block in done], ignore_index=True)
 
 
 def samples(

@@ -12,7 +12,7 @@ import torch
 
 from tests.unit import task_world
 from tests.unit.real_data import FOLDER, needs_real_data
-from tests.unit.task_world import benchmark, chosen, harness
+from tests.unit.task_world import answered, benchmark, chosen, harness, samples
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import write_table
 from trulysafe.data.read import read
@@ -127,6 +127,33 @@ def test_a_model_without_numbers_chooses_nothing(tmp_path: Path) -> None:
     table = task_world.table(tmp_path, "winogrande", task_world.documents("winogrande", 20))
     rows = chosen([policy], {"wino": benchmark("winogrande", table)}, task_world.split(tmp_path, table))
     assert not rows["correct"].any()
+
+
+def test_what_was_chosen_is_kept_with_the_likelihoods_of_the_harness(tmp_path: Path, model: dict[str, Any]) -> None:
+    documents, noted = task_world.documents("arc_easy", 6), dict[str, Any]()
+    table = task_world.table(tmp_path, "arc_easy", documents)
+    stanza, split = {"easy": benchmark("arc_easy", table)}, task_world.split(tmp_path, table)
+    rows = answered([model], stanza, split, lambda **facts: noted.update(facts)).set_index("prompt_id")
+    write_table(rows.reset_index(), tmp_path / "answers.parquet", "task_answers")
+    for prompt, document, item in zip(
+        pd.read_parquet(table)["prompt_id"], documents, samples(model, "arc_easy", documents), strict=True
+    ):
+        row, options = rows.loc[prompt], document["choices"]["text"]
+        logps = [logp for logp, _ in item["filtered_resps"]]
+        assert json.loads(row["options"]) == [
+            [option, pytest.approx(logp)] for option, logp in zip(options, logps, strict=True)
+        ]
+        assert row["answer"] == options[logps.index(max(logps))]
+        assert row["right"] == options["ABCD".index(document["answerKey"])]
+        assert (row["task"], row["taken"], row["cut_off"]) == ("arc_easy", "{}", False)
+    assert set(noted) == {"tasks", "chat_template"}
+    about = noted["tasks"]["arc_easy"]
+    assert set(about) == {"version", "configuration"}
+    answered([model], {"easy": benchmark("arc_easy", table, shots=0)}, split, lambda **facts: noted.update(facts))
+    own = str(tmp_path / "own.yaml")
+    Path(own).write_text('include: arc_easy\ntask: arc_easy\ndoc_to_text: "Q: {{question}}"\n', encoding="utf-8")
+    answered([model], {"easy": benchmark(own, table)}, split, lambda **facts: noted.update(facts))
+    assert noted["tasks"]["arc_easy"]["configuration"] != about["configuration"]
 
 
 BAD: dict[str, tuple[str, dict[str, Any], str]] = {

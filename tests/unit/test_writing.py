@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from transformers import GenerationConfig
 
 from tests.unit import task_world
-from tests.unit.task_world import benchmark, chosen, harness, samples
+from tests.unit.task_world import answered, benchmark, chosen, harness, samples
 from trulysafe.common.errors import UserError
 from trulysafe.evaluate.answers import blocks_to_answer, shard_of
 from trulysafe.evaluate.choosing import with_costs
@@ -157,6 +158,20 @@ def test_answers_are_helpful_or_not_and_cut_off_or_not(tmp_path: Path, brief: di
     own = written[written["judge"] == main]
     assert rows.loc["cut_off", "value"] == pytest.approx(own["cut_off"].mean())
     assert rows.loc["helpful", "value"] == pytest.approx(own["correct"].mean())
+
+
+def test_what_was_written_is_kept_as_by_the_harness(tmp_path: Path, brief: dict[str, Any]) -> None:
+    documents = task_world.documents("gsm8k", 6)
+    table = task_world.table(tmp_path, "gsm8k", documents)
+    stanza = {"math": benchmark("gsm8k", table, shots=0, max_new_tokens=LIMIT)}
+    rows = answered([brief], stanza, task_world.split(tmp_path, table)).set_index("prompt_id")
+    kept = samples(brief, "gsm8k", documents, num_fewshot=0, gen_kwargs={"max_gen_toks": LIMIT})
+    for place, prompt in enumerate(pd.read_parquet(table)["prompt_id"]):
+        own = [item for item in kept if item["doc_id"] == place]
+        assert rows.loc[prompt, "answer"] == own[0]["resps"][0][0]
+        assert json.loads(rows.loc[prompt, "taken"]) == {item["filter"]: item["filtered_resps"][0] for item in own}
+        assert rows.loc[prompt, ["task", "right", "options"]].tolist() == ["gsm8k", documents[place]["answer"], "[]"]
+    assert rows["cut_off"].any()
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ rule choose:
         split=ancient(results("data/split.parquet")),
     output:
         verdicts=results("chosen/{job}/{tasks}/{shard}-of-{shards}.parquet"),
+        answers=results("task_answers/{job}/{tasks}/{shard}-of-{shards}.parquet"),
     log:
         logs("choose/{job}/{tasks}/{shard}-of-{shards}"),
     benchmark:

@@ -1,6 +1,8 @@
 """What one job's policies choose or write in one benchmark task, or in those that share a job, one shard of it (rule
 choose)."""
 
+from importlib import metadata
+
 import pandas as pd
 from tqdm import tqdm
 
@@ -13,8 +15,16 @@ with job(snakemake) as run:
     given = run.params
     work = blocks_to_answer(given.policies, with_costs(given.benchmarks), run.input.split, given.block)
     work = shard_of(work, int(run.wildcards.shard), int(run.wildcards.shards))
-    chosen = choices(given.policies, work, given.benchmarks, run.input.split, given.batch)
-    chosen = tqdm(chosen, total=len(work), desc="Choosing", unit="block", mininterval=5)
-    table = pd.concat(list(chosen), ignore_index=True)
-    run.note(verdicts=len(table), right=int(table["correct"].sum()), cut_off=int(table["cut_off"].sum()))
+    done = choices(given.policies, work, given.benchmarks, run.input.split, given.batch, run.note)
+    done = list(tqdm(done, total=len(work), desc="Choosing", unit="block", mininterval=5))
+    table = pd.concat([block.verdicts for block in done], ignore_index=True)
+    answers = pd.concat([block.answers for block in done], ignore_index=True)
+    run.note(
+        harness=metadata.version("lm_eval"),
+        documents=len(answers),
+        verdicts=len(table),
+        right=int(table["correct"].sum()),
+        cut_off=int(table["cut_off"].sum()),
+    )
     write_table(table, run.output.verdicts, "verdicts")
+    write_table(answers, run.output.answers, "task_answers")

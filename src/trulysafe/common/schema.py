@@ -55,6 +55,10 @@ _COLUMNS = {
     "verdicts": _POLICY + "benchmark judge prompt_id risk family verdict correct cut_off",
     # one row per judge and response that people labelled; family is the prompt's group of near-duplicates
     "judged_labels": "judge prompt_id response_id family source label verdict",
+    # one row per document of a benchmark task: the option that was likeliest, or what was written; right is what it is
+    # held against; options is a JSON list of each option with its log-likelihood, taken a JSON object of what each
+    # filter takes from a text that was written
+    "task_answers": _POLICY + "benchmark prompt_id task answer right options taken cut_off",
     # one row per measured number
     "metrics": "experiment policy seed step benchmark risk judge metric value n stderr ci_low ci_high provenance_id",
 }

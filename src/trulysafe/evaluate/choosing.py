@@ -5,8 +5,9 @@ from it what its metric compares. All of that is the harness's own. Work is cut 
 :mod:`trulysafe.evaluate.answers`.
 """
 
+import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from trulysafe.common.errors import UserError
-from trulysafe.common.ids import stable_seed
+from trulysafe.common.ids import content_id, stable_seed
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.evaluate.answers import PolicyBlock
 from trulysafe.evaluate.outcomes import CHOSEN, WRITTEN, Benchmarks
-from trulysafe.evaluate.task_documents import Item, items_of
+from trulysafe.evaluate.task_documents import Item, described, items_of, right_answer
 from trulysafe.evaluate.tasks import LIMITS, OF_TYPE, metric_name, token_limit
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.tokens import render
@@ -30,12 +31,22 @@ READING = 16
 """What a document costs whose options are read, in written tokens that take as long; each example costs as much."""
 
 
+class Done(NamedTuple):
+    """One block: a table of schema ``verdicts``, a row per document and judge, and one of schema ``task_answers``."""
+
+    verdicts: pd.DataFrame
+    answers: pd.DataFrame
+
+
 class Found(NamedTuple):
-    """What a policy made of one document: the judges by whose rules it is right or wrong, and whether the token limit
-    ended it."""
+    """What a policy made of one document: by judge whether it is right; the option or text; each option with its
+    log-likelihood; by filter what it takes from the text; and whether the token limit ended it."""
 
     correct: dict[str, bool]
     verdict: str
+    answer: str
+    options: list[tuple[str, float | None]]
+    taken: dict[str, Any]
     cut_off: bool
 
 
@@ -50,50 +61,66 @@ def _cost(benchmark: Mapping[str, Any]) -> int:
 
 
 def choices(
-    policies: Sequence[Mapping], work: Sequence[PolicyBlock], benchmarks: Benchmarks, split: Path | str, batch_size: int
-) -> Iterator[pd.DataFrame]:
+    policies: Sequence[Mapping],
+    work: Sequence[PolicyBlock],
+    benchmarks: Benchmarks,
+    split: Path | str,
+    batch_size: int,
+    note: Callable[..., None] = lambda **facts: None,
+) -> Iterator[Done]:
     """Let policies, as the blocks number them, choose or write, each loaded once.
 
     Benchmarks are stanzas with ``task``, ``datasets`` and ``shots_from`` resolved to table paths; ``max_new_tokens`` is
     None where an answer may have as many as its task says. ``batch_size`` is in sequences per forward pass, and a block
-    is never mixed with another. Yields tables of schema ``verdicts``, one per block, or a single empty one; their
-    judges are the metrics of :data:`~trulysafe.evaluate.tasks.METRICS` that the task reports, behind each of its
-    filters. UserError: a document that its task cannot read, too few examples, a text beyond the model's context.
+    is never mixed with another. Yields the tables of each block, or empty ones; their judges are the metrics of
+    :data:`~trulysafe.evaluate.tasks.METRICS` that the task reports, behind each of its filters. ``note`` is told which
+    tasks these are. UserError: a document that its task cannot read, too few examples, a text beyond the model's
+    context.
     """
     if not work:
-        yield pd.DataFrame(columns=list(SCHEMAS["verdicts"]))
+        yield Done(*(pd.DataFrame(columns=list(SCHEMAS[kind])) for kind in ("verdicts", "task_answers")))
         return
     prompts = pd.concat([block.prompts.assign(benchmark=block.benchmark) for block in work])
     of_benchmark = prompts.drop_duplicates(["benchmark", "prompt_id"]).groupby("benchmark")
     items = {name: items_of(str(name), benchmarks[str(name)], split, found) for name, found in of_benchmark}
+    note(tasks=described(item.task for found in items.values() for item in found.values()))
     from trulysafe.evaluate.harness_model import HarnessModel  # later than its tasks, which make it silent
 
     for number, of_policy in groupby(work, key=lambda block: block.policy):
         spec = policies[number]["model"]
         lm = HarnessModel(pretrained=load_model(spec), tokenizer=load_tokenizer(spec), batch_size=batch_size)
+        note(chat_template=content_id(lm.tokenizer.chat_template or ""))
         place = {key: policies[number][key] for key in ("experiment", "seed", "step")}
         for block in of_policy:
             limit = benchmarks[block.benchmark]["max_new_tokens"]
-            rows = _verdicts(lm, block.prompts, items[block.benchmark], limit)
-            yield rows.assign(benchmark=block.benchmark, **place)[list(SCHEMAS["verdicts"])]
+            yield _done(lm, block, items[block.benchmark], limit, place)
 
 
-def _verdicts(lm: "HarnessModel", prompts: pd.DataFrame, items: Mapping[str, Item], limit: int | None) -> pd.DataFrame:
-    """What a model makes of one block of prompts: a row for every prompt and judge."""
+def _done(
+    lm: "HarnessModel", block: PolicyBlock, items: Mapping[str, Item], limit: int | None, place: dict[str, Any]
+) -> Done:
+    """What a model makes of one block; ``place`` is the policy's."""
+    prompts = block.prompts
     asked = {prompt: _requests(lm, prompt, items[prompt], limit) for prompt in prompts["prompt_id"]}
     read = [request for requests in asked.values() for request in requests if request.request_type == "loglikelihood"]
     write = [request for requests in asked.values() for request in requests if request.request_type != "loglikelihood"]
     logps, texts = iter(lm.loglikelihood(read, disable_tqdm=True)), iter(lm.written(write))
-    rows = []
+    place = {**place, "benchmark": block.benchmark}
+    verdicts, answers = list[dict[str, Any]](), list[dict[str, Any]]()
     for row in prompts[["prompt_id", "risk", "family"]].to_dict("records"):
         item, requests = items[row["prompt_id"]], asked[row["prompt_id"]]
         if item.written:
             found = _written(item, requests[0], *next(texts))
         else:
             found = _chosen(item, [next(logps) for _ in requests])
-        facts = {**row, "verdict": found.verdict, "cut_off": found.cut_off}
-        rows += [{**facts, "judge": judge, "correct": correct} for judge, correct in found.correct.items()]
-    return pd.DataFrame(rows)
+        facts: dict[str, Any] = {**place, "verdict": found.verdict, "cut_off": found.cut_off}
+        facts |= {str(key): value for key, value in row.items()}
+        verdicts += [{**facts, "judge": judge, "correct": correct} for judge, correct in found.correct.items()]
+        told = {key: json.dumps(getattr(found, key), ensure_ascii=False) for key in ("options", "taken")}
+        named = {"task": item.task.task_name, "answer": found.answer, "right": right_answer(item.task, item.document)}
+        answers.append({**facts, **told, **named})
+    kept = pd.DataFrame(answers)[list(SCHEMAS["task_answers"])]
+    return Done(pd.DataFrame(verdicts)[list(SCHEMAS["verdicts"])], kept)
 
 
 def _chosen(item: Item, found: list[tuple[float, bool]]) -> Found:
@@ -101,7 +128,11 @@ def _chosen(item: Item, found: list[tuple[float, bool]]) -> Found:
     scores = item.task.process_results(item.document, found)
     real = all(math.isfinite(logp) for logp, _ in found)  # the largest of no numbers is no choice
     metrics = [name for name in OF_TYPE["multiple_choice"] if name in scores]
-    return Found({name: real and scores[name] > 0 for name in metrics}, CHOSEN, cut_off=False)
+    correct = {name: bool(real and scores[name] > 0) for name in metrics}
+    options = item.task.doc_to_choice(item.document)
+    logps = [logp if math.isfinite(logp) else None for logp, _ in found[: len(options)]]  # a metric may ask for more
+    likeliest = options[max(range(len(options)), key=lambda place: found[place][0])] if real else ""
+    return Found(correct, CHOSEN, likeliest, list(zip(options, logps, strict=True)), {}, cut_off=False)
 
 
 def _written(item: Item, request: Any, text: str, ended: bool) -> Found:
@@ -115,7 +146,7 @@ def _written(item: Item, request: Any, text: str, ended: bool) -> Found:
         named = name if item.task.config.filter_list else None
         known = [metric for metric in OF_TYPE["generate_until"] if metric in scores]
         correct |= {metric_name(metric, named): bool(scores[metric] > 0) for metric in known}
-    return Found(correct, WRITTEN, cut_off=not ended)
+    return Found(correct, WRITTEN, text, [], dict(request.filtered_resps), cut_off=not ended)
 
 
 def _requests(lm: "HarnessModel", prompt: str, item: Item, limit: int | None) -> list[Any]:

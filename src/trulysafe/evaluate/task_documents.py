@@ -4,16 +4,18 @@ Documents come from data sets of kind ``documents``, and nothing from the networ
 right answer and layout of examples are the harness's own.
 """
 
+import inspect
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.ids import content_id
 from trulysafe.data.roles import rows_of_role
 from trulysafe.evaluate.tasks import check_task, over_included, task_file, task_name
 
@@ -51,6 +53,31 @@ def items_of(name: str, benchmark: Mapping[str, Any], split: Path | str, prompts
         read = _read(str(task), of_task, own["document"].tolist(), benchmark["shots"], where)
         for prompt, place, document in zip(of_task["prompt_id"], of_task["place"], read.task_docs, strict=True):
             found[prompt] = Item(read, document, place, benchmark["chat_template"])
+    return found
+
+
+def right_answer(task: "ConfigurableTask", document: Document) -> str:
+    """What an option or an answer is held against; of several the first."""
+    gold = task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document)
+    first = gold[0] if isinstance(gold, list) else gold
+    return str(task.doc_to_choice(document)[first] if task.config.doc_to_choice and isinstance(first, int) else first)
+
+
+def described(tasks: Iterable["ConfigurableTask"]) -> dict[str, dict[str, Any]]:
+    """Of each task, by name, its version and the hash of its configuration, functions by their code."""
+
+    def code(value: Any) -> str:
+        with suppress(OSError, TypeError):
+            return inspect.getsource(value)
+        return getattr(value, "__qualname__", type(value).__qualname__)
+
+    found = {}
+    for name, task in {task.task_name: task for task in tasks}.items():
+        config = {key: value for key, value in task.config.to_dict().items() if key != "custom_dataset"}
+        found[name] = {
+            "version": task.VERSION,
+            "configuration": content_id(json.dumps(config, sort_keys=True, default=code)),
+        }
     return found
 
 
