@@ -52,10 +52,13 @@ rule all:
 
 
 onstart:
-    # one error before any job, where something is still to be fetched and there is no network
+    # one error before any job, where something is still to be fetched and there is no network, or where a judge that
+    # works on this machine needs what it does not give
     try:
-        needed = (str(path) for job in workflow.dag.needrun_jobs() for path in job.output)
+        needed = [str(path) for job in workflow.dag.needrun_jobs() for path in job.output]
         PLAN.prefetch.check_network(needed, workflow.configfiles)
+        if workflow.local_exec:
+            PLAN.evaluate.check_machine(needed)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 

@@ -72,6 +72,7 @@ rule judge:
         timings("judge/{job}/{benchmarks}/{judges}/{shard}-of-{shards}")
     conda:
         "../../envs/trulysafe.yaml"
+    threads: lambda wildcards: PLAN.evaluate.cores(PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges))
     resources:
         **judging(lambda wildcards: PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges)),
     params:

@@ -12,7 +12,6 @@ with job(snakemake) as run:
     for name, judge in run.params.judges.items():
         rows = answers[answers["benchmark"].isin(run.params.asked[name])]
         if len(rows):
-            verdicts.append(
-                rows.join(judged(rows, judge, rows["benchmark"].map(run.params.cut_off))).assign(judge=name)
-            )
+            found = judged(rows, judge, rows["benchmark"].map(run.params.cut_off), run.threads)
+            verdicts.append(rows.join(found).assign(judge=name))
     write_table(pd.concat(verdicts, ignore_index=True), run.output.verdicts, "verdicts")

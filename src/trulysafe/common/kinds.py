@@ -39,6 +39,8 @@ class Options(Table):
     """Keys beside ``options`` without which the kind cannot work."""
     READS: ClassVar[tuple[str, ...]] = ()
     """Further keys beside ``options`` that it takes, of those that not every kind reads."""
+    CORES: ClassVar[int] = 1
+    """Processor cores that its work makes use of; where it is more than one, it is given ``cores``."""
 
 
 @dataclass(frozen=True)

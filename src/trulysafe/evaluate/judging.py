@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,21 @@ if TYPE_CHECKING:
 JUDGES = Kinds("trulysafe.judges", "a judge")
 
 
-def judged(answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd.Series = "malformed") -> pd.DataFrame:
+def judged(
+    answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd.Series = "malformed", cores: int = 1
+) -> pd.DataFrame:
     """Let a judge class answers: what they say behind their thoughts, if they have any.
 
     ``judge`` has ``kind`` and ``options``; all else is given to the judge by name: ``artefact``, what its fit wrote,
     ``model`` and ``batch_size`` as for :func:`fit`. ``cut_off`` says of all answers or of each what one is that the
     token limit ended: ``judge``, what the judge makes of its text as it stands (as HarmBench does), or ``malformed``,
-    whatever its text. Returns columns ``verdict``, ``correct`` and ``cut_off`` (whether the token limit ended the
-    answer), on the index of ``answers``.
+    whatever its text. ``cores`` are those that the judge may use. Returns columns ``verdict``, ``correct`` and
+    ``cut_off`` (whether the token limit ended the answer), on the index of ``answers``.
     """
     given = {key: value for key, value in judge.items() if key not in ("kind", "options") and value is not None}
     options = JUDGES.options(judge["kind"], judge["options"])
+    if options.CORES > 1:
+        given["cores"] = cores
     answers = answers.assign(response=[without_thoughts(response) for response in answers["response"]])
     verdicts: pd.DataFrame = JUDGES.module(judge["kind"]).judge(answers, options, **given)
     verdicts["cut_off"] = ~answers["finished"].astype(bool)
@@ -35,6 +39,19 @@ def judged(answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd
     verdicts.loc[refused, "verdict"] = "malformed"
     verdicts.loc[refused & verdicts["correct"].notna(), "correct"] = False
     return verdicts
+
+
+def check(kind: str, options: Options) -> None:
+    """Let a judge refuse its options before any job (UserError)."""
+    if refuses := getattr(JUDGES.module(kind), "check", None):
+        refuses(options)
+
+
+def check_machine(kinds: Iterable[str]) -> None:
+    """Let judges refuse the machine before any job (UserError): what they need of it is not there."""
+    for kind in kinds:
+        if refuses := getattr(JUDGES.module(kind), "check_machine", None):
+            refuses()
 
 
 def fit(kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping | Options, **given: Any) -> dict[str, Any]:

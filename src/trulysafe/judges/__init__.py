@@ -12,6 +12,10 @@ A judge of the configuration names its module as its ``kind``. The module holds
   ``artefact``, the folder that its fit wrote, ``model``, how to load the model, and ``batch_size``.
 - ``fit(labelled, folder, options, ...)``, where it is fitted: writes the artefact and returns metrics on held-out
   prompts. It gets ``model`` and ``batch_size`` as well.
+- ``check(options)``, where some options that are well-formed are refused, and ``check_machine()``, where it cannot
+  judge on every machine: both raise UserError, before any job.
+
+A judge whose ``Options`` say that it uses several ``CORES`` gets their number as ``cores``.
 
 :func:`trulysafe.evaluate.judging.judged` calls them. What is heavy is imported within the functions.
 """

@@ -26,6 +26,7 @@ def check_inputs(config: Configuration) -> None:
 
 def _problems(config: Configuration) -> Iterator[str]:
     from trulysafe.data import read as data
+    from trulysafe.evaluate import judging
     from trulysafe.llm.endpoint import check_address
 
     prefetch = Plan(config).prefetch
@@ -36,6 +37,8 @@ def _problems(config: Configuration) -> Iterator[str]:
     for name, llm in config.llms.items():
         if llm.backend == "endpoint":
             yield from _refused(f"llms.{name}", check_address, llm.base_url)
+    for name, judge in config.judges.items():
+        yield from _refused(f"judges.{name}", judging.check, judge.kind, judge.options)
     yield from _models(config)
     for name, benchmark in config.benchmarks.items():
         if benchmark.task is not None:

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from trulysafe.config.tables.evaluation import Benchmark, Judge
-from trulysafe.evaluate.judging import JUDGES
+from trulysafe.evaluate.judging import JUDGES, check_machine
 from trulysafe.evaluate.tasks import METRICS
 from trulysafe.plan.paths import Part, distinct
 from trulysafe.plan.resources import SIZES
@@ -110,6 +110,23 @@ class Evaluate(Part):
     def judge_modules(self, names: Iterable[str]) -> list[str]:
         """Modules of judges, for the fingerprint of a job that uses them."""
         return sorted({JUDGES.module_name(self.config.judges[name].kind) for name in names})
+
+    def cores(self, names: Iterable[str]) -> int:
+        """Processor cores of a job of judges."""
+        return max((self.config.judges[name].options.CORES for name in names), default=1)
+
+    def check_machine(self, paths: Iterable[str]) -> None:
+        """Raise a :class:`UserError` where this machine lacks what a judge needs whose verdicts are among ``paths``."""
+        needed = set(paths)
+        asked = {
+            judge
+            for job in self.plan.policies.jobs
+            for benchmarks in self.benchmark_jobs
+            for together in self.judge_jobs
+            if needed & {*self._shards(f"verdicts/{job}/{benchmarks}/{together}")}
+            for judge in self.asked(benchmarks, together)
+        }
+        check_machine(sorted({self.config.judges[name].kind for name in asked}))
 
     @property
     def main_judges(self) -> list[str]:
