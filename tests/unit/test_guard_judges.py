@@ -32,7 +32,8 @@ from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
 from trulysafe.evaluate.judging import JUDGES, judged
 from trulysafe.judges import _guard, harmbench_cls, llama_guard, wildguard
-from trulysafe.judges._guard import Finding, chat_prompt
+from trulysafe.judges._asked import Finding
+from trulysafe.judges._guard import chat_prompt
 from trulysafe.models.tokens import padded
 from trulysafe.plan.plan import Plan
 

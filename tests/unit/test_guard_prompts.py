@@ -14,7 +14,8 @@ from tests.unit.guard_models import (
 )
 from trulysafe.common.errors import UserError
 from trulysafe.judges import harmbench_cls, llama_guard, qwen3guard, wildguard
-from trulysafe.judges._guard import Finding, chat_prompt, verdict
+from trulysafe.judges._asked import Finding, verdict
+from trulysafe.judges._guard import chat_prompt
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

@@ -19,7 +19,8 @@ from pydantic import Field
 from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Frame
 from trulysafe.common.options import Share
-from trulysafe.judges._guard import Finding, Guard, GuardOptions, Said, chat_prompt, judge_by_guard
+from trulysafe.judges._asked import Finding
+from trulysafe.judges._guard import Guard, GuardOptions, Said, chat_prompt, judge_by_guard
 from trulysafe.models.load import Spec
 
 MAX_NEW_TOKENS = 20

@@ -11,7 +11,8 @@ import re
 from typing import ClassVar, Literal
 
 from trulysafe.common.kinds import Frame
-from trulysafe.judges._guard import Finding, Guard, GuardOptions, chat_prompt, judge_by_guard
+from trulysafe.judges._asked import Finding
+from trulysafe.judges._guard import Guard, GuardOptions, chat_prompt, judge_by_guard
 from trulysafe.models.load import Spec
 
 MAX_NEW_TOKENS = 128

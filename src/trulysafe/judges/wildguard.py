@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from trulysafe.common.kinds import Frame
-from trulysafe.judges._guard import Finding, Guard, GuardOptions, disarmed, judge_by_guard, published_wording, token_ids
+from trulysafe.judges._asked import Finding
+from trulysafe.judges._guard import Guard, GuardOptions, disarmed, judge_by_guard, published_wording, token_ids
 from trulysafe.models.load import Spec
 
 MAX_NEW_TOKENS = 128
