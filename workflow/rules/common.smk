@@ -97,10 +97,11 @@ def labelling(labeller_of):
 
 
 def judging(judges_of):
-    """Resources of a rule whose judges may read a model, if any does."""
+    """Resources of a rule whose judges may read a model, or ask one that the job loads, if any does."""
     if not PLAN.evaluate.judge_models(CONFIG.judges):
         return {}
-    return needs("forward", lambda wildcards: next(iter(PLAN.evaluate.judge_models(judges_of(wildcards))), None))
+    kind = "generate" if any(map(PLAN.evaluate.local_llm, CONFIG.judges)) else "forward"
+    return needs(kind, lambda wildcards: next(iter(PLAN.evaluate.judge_models(judges_of(wildcards))), None))
 
 
 wildcard_constraints:

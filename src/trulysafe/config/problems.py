@@ -103,6 +103,9 @@ def _reward_and_judge_problems(config: Configuration, name: str) -> Iterator[Use
     if method.online.judge not in (REWARD_JUDGE, *config.judges):
         do = "Define it under judges, or correct the name."
         yield not_accepted(f"methods.{name}.online.judge", method.online.judge, [REWARD_JUDGE, *config.judges], do=do)
+    elif method.online.judge != REWARD_JUDGE and config.judges[method.online.judge].llm:
+        why = f"{method.online.judge!r} asks a language model, which no training waits for at every step"
+        yield f"methods.{name}.online.judge: {why}. Name a judge of another kind."
 
 
 def _source_problems(config: Configuration, name: str) -> Iterator[UserError | str]:
@@ -164,6 +167,9 @@ def _drift_problems(config: Configuration) -> Iterator[str]:
     if config.judges[judge].datasets:
         do = "Name a benchmark whose first judge is not fitted, such as one of kind refusal_phrases."
         yield f"drift.benchmark: the first judge of {drift.benchmark!r}, {judge!r}, is fitted. {do}"
+    if config.judges[judge].llm:
+        do = "Name a benchmark whose first judge asks none, such as one of kind refusal_phrases."
+        yield f"drift.benchmark: the first judge of {drift.benchmark!r}, {judge!r}, asks a language model. {do}"
 
 
 def _report_problems(config: Configuration) -> Iterator[str]:

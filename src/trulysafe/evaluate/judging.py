@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +18,24 @@ JUDGES = Kinds("trulysafe.judges", "a judge")
 
 
 def judged(
-    answers: pd.DataFrame, judge: Mapping[str, Any], cut_off: CutOff | pd.Series = "malformed", cores: int = 1
+    answers: pd.DataFrame,
+    judge: Mapping[str, Any],
+    cut_off: CutOff | pd.Series = "malformed",
+    clients: Mapping[str, Any] | None = None,
+    cores: int = 1,
 ) -> pd.DataFrame:
     """Let a judge class answers: what they say behind their thoughts, if they have any.
 
     ``judge`` has ``kind`` and ``options``; all else is given to the judge by name: ``artefact``, what its fit wrote,
-    ``model`` and ``batch_size`` as for :func:`fit`. ``cut_off`` says of all answers or of each what one is that the
-    token limit ended: ``judge``, what the judge makes of its text as it stands (as HarmBench does), or ``malformed``,
-    whatever its text. ``cores`` are those that the judge may use. Returns columns ``verdict``, ``correct`` and
-    ``cut_off`` (whether the token limit ended the answer), on the index of ``answers``.
+    ``model`` and ``batch_size`` as for :func:`fit`; but of ``llm``, the options of a language model that it asks, the
+    name alone counts, by which ``clients`` has what :func:`open_clients` opened. ``cut_off`` says of all answers or of
+    each what one is that the token limit ended: ``judge``, what the judge makes of its text as it stands (as HarmBench
+    does), or ``malformed``, whatever its text. ``cores`` are those that the judge may use. Returns columns ``verdict``,
+    ``correct`` and ``cut_off`` (whether the token limit ended the answer), on the index of ``answers``.
     """
-    given = {key: value for key, value in judge.items() if key not in ("kind", "options") and value is not None}
+    given = {key: value for key, value in judge.items() if key not in ("kind", "options", "llm") and value is not None}
+    if llm := judge.get("llm"):
+        given["client"] = (clients or {}).get(llm["name"])
     options = JUDGES.options(judge["kind"], judge["options"])
     if options.CORES > 1:
         given["cores"] = cores
@@ -52,6 +59,15 @@ def check_machine(kinds: Iterable[str]) -> None:
     for kind in kinds:
         if refuses := getattr(JUDGES.module(kind), "check_machine", None):
             refuses()
+
+
+def open_clients(
+    judges: Mapping[str, Mapping[str, Any]], arguments_of: Callable[[str], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The language models that judges ask, by name. ``arguments_of`` a name are those of
+    :func:`trulysafe.llm.client.open_client`, which the judge's own module calls, so that it is part of its code."""
+    kinds = {judge["llm"]["name"]: judge["kind"] for judge in judges.values() if judge.get("llm")}
+    return {llm: JUDGES.module(kind).open_client(**arguments_of(llm)) for llm, kind in kinds.items()}
 
 
 def fit(kind: str, labelled: pd.DataFrame, out: Path | str, options: Mapping | Options, **given: Any) -> dict[str, Any]:

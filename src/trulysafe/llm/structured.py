@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -76,6 +77,19 @@ def parse(answer: Answer, form: type[Form]) -> tuple[Form | None, str]:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         return None, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def nothing_read(client: Client, outcomes: Sequence[Parsed[Form]], attempts: int, what: str) -> str:
+    """What to say where none of a model's answers to ``what`` can be read: how often why, how the last one looks, and
+    what to do."""
+    problems = Counter(outcome.problem for outcome in outcomes)
+    counts = ", ".join(f"{count} times {problem}" for problem, count in problems.most_common(3))
+    return (
+        f"{client.name}: of its answers to {len(outcomes)} {what} none can be read, at {attempts} attempts: {counts}. "
+        f"The last one has the form {outcomes[-1].shape!r} (w is a word). Ask a model that answers in JSON. Where it "
+        "thinks first, raise max_new_tokens, or switch thoughts off with "
+        "chat_template_kwargs: {enable_thinking: false}, both in its stanza under llms."
+    )
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from trulysafe.config.tables.evaluation import Benchmark, Judge
+from trulysafe.config.tables.sources import LocalLlm
 from trulysafe.evaluate.judging import JUDGES, check_machine
 from trulysafe.evaluate.tasks import METRICS
 from trulysafe.plan.paths import Part, distinct
@@ -82,11 +83,13 @@ class Evaluate(Part):
         return [self.results(f"{folder}/{shard}-of-{count}.parquet") for shard in range(count)]
 
     def judge(self, name: str) -> dict[str, Any]:
-        """How to open a judge: kind, options and what it works with: the folder of its fit, the model that it reads."""
+        """How to open a judge: kind, options and what it works with: the folder of its fit, the model that it reads,
+        and what of the language model that it asks decides answers."""
         judge = self.config.judges[name]
         artefact = self.results(f"judges/{name}") if judge.datasets else None
         options = judge.options.model_dump(exclude_defaults=True)
-        return {"kind": judge.kind, "options": options, "artefact": artefact, **self.judge_model(name)}
+        asked = {"llm": self.plan.label.llm_options(judge.llm)} if judge.llm else {}
+        return {"kind": judge.kind, "options": options, "artefact": artefact, **self.judge_model(name), **asked}
 
     def judge_model(self, name: str) -> dict[str, Any]:
         """The model that a judge reads: how to load it, and conversations per forward; nothing where it reads none."""
@@ -103,9 +106,19 @@ class Evaluate(Part):
         return distinct(path for model in self.judge_models(names) for path in self.plan.models.files(model))
 
     def judge_models(self, names: Iterable[str]) -> list[str]:
-        """Models that judges read, the largest first."""
-        models = distinct(model for name in names if (model := self.config.judges[name].model))
+        """Models that judges read, or ask in the job itself, the largest first."""
+        models = distinct(model for name in names if (model := self.model(name)))
         return sorted(models, key=lambda model: -[*SIZES].index(self.plan.models.size(model)))
+
+    def model(self, name: str) -> str | None:
+        """The model that a job loads for a judge: that which it reads, or the local language model that it asks."""
+        llm = self.local_llm(name)
+        return llm.model if llm else self.config.judges[name].model
+
+    def local_llm(self, name: str) -> LocalLlm | None:
+        """The language model that a judge asks, if the job itself loads it."""
+        llm = self.config.llms.get(self.config.judges[name].llm or "")
+        return llm if isinstance(llm, LocalLlm) else None
 
     def judge_modules(self, names: Iterable[str]) -> list[str]:
         """Modules of judges, for the fingerprint of a job that uses them."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from trulysafe.config.order import builds_on, reached
 from trulysafe.config.resolved import method_of, training_of
+from trulysafe.config.tables.sources import EndpointLlm
 from trulysafe.methods.words import short_name
 from trulysafe.plan.paths import Part, distinct
 
@@ -40,10 +41,15 @@ class Report(Part):
         ]
         judging = {name for item in config.benchmarks.values() for name in item.judges}
         used = {name: item for name, item in config.judges.items() if name in judging}
-        judges = [{"name": name, "kind": item.kind, "model": item.model} for name, item in used.items()]
-        read = distinct([*(arm["model"] for arm in arms), *(item.model for item in used.values() if item.model)])
+        judges = [{"name": name, "kind": item.kind, "model": self._judge_model(name)} for name, item in used.items()]
+        read = distinct([*(arm["model"] for arm in arms), *filter(None, map(self.plan.evaluate.model, used))])
         models = [self.plan.models.origin(name) for name in read]
         return {"models": models, "arms": arms, "benchmarks": benchmarks, "judges": judges}
+
+    def _judge_model(self, name: str) -> str | None:
+        """What a judge reads or asks: a model of the configuration, or the name of one behind an endpoint."""
+        llm = self.config.llms.get(self.config.judges[name].llm or "")
+        return llm.name if isinstance(llm, EndpointLlm) else self.plan.evaluate.model(name)
 
     def _arm_in_words(self, name: str) -> dict[str, Any]:
         item = self.config.experiments[name]

@@ -19,10 +19,11 @@ class Judge(OfKind):
     """Something that classes answers: a module of `src/trulysafe/judges/`."""
 
     KINDS: ClassVar = JUDGES
-    BY_KIND: ClassVar = ("datasets", "model")
+    BY_KIND: ClassVar = ("datasets", "model", "llm")
 
     datasets: list[Name] = Field([], description="Labelled responses to fit the judge on, where it is fitted.")
     model: Name | None = Field(None, description="Model that the judge asks, or whose states it reads.")
+    llm: Name | None = Field(None, description="Language model of `llms` that the judge asks.")
     job: Name | None = Field(None, description=f"Judges of one `job` judge in one job; {_OWN_JOB}")
 
 

@@ -81,17 +81,12 @@ def _ask(
     """Classes of prompts, and how often each reason of there being none occurred."""
     from trulysafe.common.schema import UNPARSED
     from trulysafe.label.reviewer import review, risk_of
+    from trulysafe.llm.structured import nothing_read
 
     if client is None:
         raise UserError("labeller of kind 'llm': no client was given. Open one with trulysafe.llm.client.open_client.")
     outcomes = review(client, prompts, harmful, options.attempts)
     problems = Counter(outcome.problem for outcome in outcomes if outcome.value is None)
     if problems.total() == len(outcomes) > 1:
-        counts = ", ".join(f"{count} times {problem}" for problem, count in problems.most_common(3))
-        raise UserError(
-            f"{client.name}: of its answers to {len(outcomes)} prompts none can be read, at {options.attempts} "
-            f"attempts: {counts}. The last one has the form {outcomes[-1].shape!r} (w is a word). Ask a model that "
-            "answers in JSON. Where it thinks first, raise max_new_tokens, or switch thoughts off with "
-            "chat_template_kwargs: {enable_thinking: false}, both in its stanza under llms."
-        )
+        raise UserError(nothing_read(client, outcomes, options.attempts, "prompts"))
     return [risk_of(outcome, UNPARSED) for outcome in outcomes], dict(sorted(problems.items()))

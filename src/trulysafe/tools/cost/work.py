@@ -262,13 +262,17 @@ def _judge(work: Work, job: Any) -> Job:
 
 
 def _judging(work: Work, read: Mapping[str, list[tuple[float, float]]], shards: int = 1) -> Job:
-    """What judges read: of each its numbers of answers and their tokens, to which come those of its own question."""
-    parts = list[Job]()
+    """What judges read: of each its numbers of answers and their tokens, to which come those of its own question. A
+    local language model writes what it thinks as well."""
+    parts, evaluate = list[Job](), work.plan.evaluate
     for judge, lengths in read.items():
         own = getattr(work.config.judges[judge].options, "OWN_TOKENS", 0)
-        if model := work.config.judges[judge].model:
-            tokens = sum(answers * (length + own) for answers, length in lengths)
-            parts.append(Job(model=work.size(model), forward_tokens=tokens))
+        if model := evaluate.model(judge):
+            asked, answers = Job(model=work.size(model)), sum(count for count, _ in lengths)
+            if llm := evaluate.local_llm(judge):
+                asked = work.generate(model, answers, llm.max_new_tokens, llm.batch_size)
+            tokens = sum(count * (length + own) for count, length in lengths)
+            parts.append(replace(asked, forward_tokens=tokens, disk=0))
     return replace(_sum(parts, shards), loads=len(parts)) if parts else Job()
 
 
