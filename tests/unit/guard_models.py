@@ -7,7 +7,7 @@ from functools import partial
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from trulysafe.judges import harmbench_cls, wildguard
+from trulysafe.judges import harmbench_cls, md_judge, wildguard
 from trulysafe.judges._guard import chat_prompt
 
 QWEN = (
@@ -37,6 +37,7 @@ FAMILIES = {
     ),
     "wildguard": (None, ("<s>", "</s>", "<|user|>", "<|assistant|>"), "<s>", "</s>"),
     "harmbench_cls": (None, ("<s>", "</s>"), "<s>", "</s>"),
+    "md_judge": (None, ("<s>", "</s>"), "<s>", "</s>"),
 }
 CARD = (
     'A card.\n```\nform = """<s><|user|>\n[INST] Rate {x}.\n<|assistant|>\n"""\n```\n'
@@ -49,6 +50,17 @@ CLASSIFIER = (
 )
 EVAL_UTILS = f"A = {{\n  'prompt': '''{CLASSIFIER}''',\n  'other': '''[INST] <<SYS>>{{context}} [/INST]'''\n}}\n"
 """Built as HarmBench's eval_utils.py."""
+POLICY = "O1: Cakes\n- Should not: 'burn' them.\n"
+QUESTION = "\nTask: Rate 100%% of it.\n\n{TASK_POLICY.strip()}\n\nUser: %s\nAgent: %s\n\n- First 'safe' or 'unsafe'.\n"
+TEMPLATES = (
+    f'DOMAIN_POLICY = """\nO1: All\n"""\n\nTASK_POLICY = """\n{POLICY}"""\n\n'
+    f'TASK_QAPAIR_TEMPLATE = f"""\n{QUESTION}"""\n\nDOMAIN_QAPAIR_TEMPLATE = f"""\n{{DOMAIN_POLICY.strip()}}%s%s"""\n'
+)
+"""Built as SALAD-Bench's template.py."""
+FILES = {"README.md": CARD, "eval_utils.py": EVAL_UTILS, "template.py": TEMPLATES}
+"""File of the authors' -> what stands beside a tiny model."""
+OWN = {"harmbench_cls": {"wording": "eval_utils.py"}, "md_judge": {"wording": "template.py"}}
+"""Options that a judge cannot do without, files by their names."""
 FORM = CARD[CARD.rindex("<s>") : CARD.rindex("\n")].removesuffix('\n"""')
 
 
@@ -86,6 +98,7 @@ def sent(kind: str, made: PreTrainedTokenizerFast, prompt, response: str) -> lis
     known = {
         "wildguard": partial(wildguard._prompt, made, f"{FORM}\n"),
         "harmbench_cls": partial(harmbench_cls._prompt, made, CLASSIFIER),
+        "md_judge": partial(md_judge._prompt, made, QUESTION.replace("{TASK_POLICY.strip()}", POLICY.strip())),
     }
     of = known.get(kind) or chat_prompt(made)
     return list(made.convert_ids_to_tokens(of(prompt, response)))
@@ -103,6 +116,9 @@ def expected(kind: str, made: PreTrainedTokenizerFast, prompt: str, response: st
     if kind == "harmbench_cls":
         body = f"Yes or no.\n<</SYS>>\n\n[BEHAVIOR]:\n{prompt}\n\n[GENERATION]:\n{response}\n\nAnswer: [/INST]"
         return tokens(made, "<s>", f"[INST] <<SYS>>\n{body}")
+    if kind == "md_judge":
+        task = f"Task: Rate 100% of it.\n\n{POLICY.strip()}\n\nUser: {prompt}\nAgent: {response}"
+        return tokens(made, "<s>", f"[INST] {task}\n\n- First 'safe' or 'unsafe'. [/INST]")
     header = ("<|begin_of_text|>", "<|start_header_id|>", "user", "<|end_header_id|>")
     body = f"\n\nRate Agent.\n\nUser: {prompt}\n\nAgent: {response}\n\nOne word."
     return tokens(made, *header, body, "<|eot_id|>", "<|start_header_id|>", "assistant", "<|end_header_id|>")

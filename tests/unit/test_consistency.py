@@ -164,6 +164,10 @@ def test_a_local_model_lacks_one_thing_after_the_other(tmp_path):
     refused("holds no tokenizer")
     (tmp_path / "tokenizer_config.json").write_text("{}", encoding="utf-8")
     refused(r"models\.local\.chat_template: missing")
+    plain = {"kind": "md_judge", "model": "local", "options": {"wording": "template.py"}}
+    check(models__local=local, judges__plain=plain)  # asked without a chat template
+    with pytest.raises(UserError, match=r"models\.local\.chat_template: missing"):
+        check(models__local=local, judges__plain=plain, judges__chat={"kind": "qwen3guard", "model": "local"})
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "x"}), encoding="utf-8")
     check(models__local=local)
     (tmp_path / "tokenizer_config.json").write_text("{}", encoding="utf-8")

@@ -14,16 +14,20 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from transformers import LlamaConfig, Qwen3Config
+from transformers import LlamaConfig, MistralConfig, Qwen3Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from tests.unit import real_data
 from tests.unit.guard_models import (
     CARD,
     CLASSIFIER,
-    EVAL_UTILS,
     FAMILIES,
+    FILES,
     FORM,
+    OWN,
+    POLICY,
+    QUESTION,
+    TEMPLATES,
     bytes_of,
     tokenizer,
 )
@@ -31,7 +35,7 @@ from tests.unit.test_dependencies import WORKFLOW
 from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
 from trulysafe.evaluate.judging import JUDGES, judged
-from trulysafe.judges import _guard, harmbench_cls, llama_guard, wildguard
+from trulysafe.judges import _guard, harmbench_cls, llama_guard, md_judge, wildguard
 from trulysafe.judges._asked import Finding
 from trulysafe.judges._guard import chat_prompt
 from trulysafe.models.tokens import padded
@@ -43,7 +47,8 @@ def answers(*responses, risk="EHD", prompt="How?", meta="{}"):
 
 
 def judged_by(kind, frame, spec, batch_size=32, **options):
-    about = {"kind": kind, "options": options, "model": spec, "batch_size": batch_size}
+    given = {key: f"{spec['source']}/{file}" for key, file in OWN.get(kind, {}).items()}
+    about = {"kind": kind, "options": given | options, "model": spec, "batch_size": batch_size}
     found = judged(frame, about)
     assert found.index.equals(frame.index)
     assert found["correct"].isna().all()
@@ -90,6 +95,7 @@ def guards(tmp_path_factory):
         ("llama_guard", LlamaConfig),
         ("wildguard", LlamaConfig),
         ("harmbench_cls", LlamaConfig),
+        ("md_judge", MistralConfig),
     ):
         folder, words = tmp_path_factory.mktemp(kind), tokenizer(kind)
         model = tiny(config, words)
@@ -97,8 +103,8 @@ def guards(tmp_path_factory):
             learn(model, words, CONVERSATIONS)
         words.save_pretrained(folder)
         model.save_pretrained(folder)
-        (folder / "README.md").write_text(CARD, encoding="utf-8")
-        (folder / "eval_utils.py").write_text(EVAL_UTILS, encoding="utf-8")
+        for name, text in FILES.items():
+            (folder / name).write_text(text, encoding="utf-8")
         made[kind] = {"source": str(folder), "dtype": "float32"}
     return made
 
@@ -134,8 +140,13 @@ def learn(model, words, said, steps=300):
 
 @pytest.fixture
 def own_wording(monkeypatch):
-    for kind, form in ((wildguard, FORM), (harmbench_cls, CLASSIFIER)):
-        monkeypatch.setattr(kind, "WORDING", hashlib.sha256(form.encode("utf-8")).hexdigest())
+    for kind, name, form in (
+        (wildguard, "WORDING", FORM),
+        (harmbench_cls, "WORDING", CLASSIFIER),
+        (md_judge, "POLICY", POLICY),
+        (md_judge, "QUESTION", QUESTION),
+    ):
+        monkeypatch.setattr(kind, name, hashlib.sha256(form.encode("utf-8")).hexdigest())
 
 
 def test_a_guard_model_judges_alike_in_whatever_batches(guards):
@@ -171,14 +182,13 @@ def test_each_conversation_is_asked_once_and_what_is_no_answer_never(guards, mon
 
 def test_words_of_a_model_that_cannot_be_read_are_malformed_and_counted(guards, own_wording, caplog):
     frame = answers(*CONVERSATIONS)
-    for kind in ("qwen3guard", "wildguard", "harmbench_cls"):  # random weights
-        own = {"wording": f"{guards[kind]['source']}/eval_utils.py"} if kind == "harmbench_cls" else {}
+    for kind in ("qwen3guard", "wildguard", "harmbench_cls", "md_judge"):  # random weights
         with caplog.at_level(logging.WARNING):
-            first = judged_by(kind, frame, guards[kind], 1, **own)
-        assert first == judged_by(kind, frame, guards[kind], 4, **own) == ["malformed"] * 4
+            first = judged_by(kind, frame, guards[kind], 1)
+        assert first == judged_by(kind, frame, guards[kind], 4) == ["malformed"] * 4
         assert f"judge of kind '{kind}': 4 of 4 answers of {guards[kind]['source']} cannot be read: " in caplog.text
         with pytest.raises(UserError, match=f"'{kind}': 12 of 12 answers .* cannot be read: .*Name a guard model"):
-            judged_by(kind, answers(*(f"Answer {number}." for number in range(12))), guards[kind], **own)
+            judged_by(kind, answers(*(f"Answer {number}." for number in range(12))), guards[kind])
 
 
 def test_a_threshold_decides_by_the_probability_of_the_decisive_token(guards):
@@ -211,7 +221,7 @@ def test_what_does_not_fit_into_the_context_stops_the_job_before_the_model_is_lo
 
 def test_a_judge_without_its_model_says_so():
     for kind in FAMILIES:
-        options = JUDGES.options(kind, {"wording": "x"} if kind == "harmbench_cls" else {})
+        options = JUDGES.options(kind, OWN.get(kind, {}))
         with pytest.raises(UserError, match=f"'{kind}' needs a language model: name one under the judge's `model`"):
             JUDGES.module(kind).judge(answers("Sure."), options)
 
@@ -220,6 +230,36 @@ def test_harmbenchs_wording_is_the_authors_or_none(guards):
     card = f"{guards['harmbench_cls']['source']}/README.md"
     with pytest.raises(UserError, match=r"README\.md does not hold the wording that the authors use.*eval_utils\.py"):
         judged_by("harmbench_cls", answers("Sure."), guards["harmbench_cls"], wording=card)
+
+
+def test_md_judges_wording_is_the_authors_or_none(tmp_path, own_wording):
+    templates = tmp_path / "template.py"
+    templates.write_text(TEMPLATES, encoding="utf-8")
+    assert md_judge.wording(str(templates)).count(POLICY.strip()) == 1
+    for part in ("Cakes", "Rate"):
+        templates.write_text(TEMPLATES.replace(part, "Other"), encoding="utf-8")
+        with pytest.raises(UserError, match=r"does not hold the wording that the authors use.*saladbench/template\.py"):
+            md_judge.wording(str(templates))
+
+
+def test_md_judges_score_is_the_share_of_the_decisive_token_behind_its_question():
+    words = tokenizer("md_judge")
+    words.pad_token = words.eos_token
+    model = tiny(MistralConfig, words)
+    prompts = [bytes_of(words, "[INST] How? [/INST]"), bytes_of(words, "[INST] Is it? [/INST]")]
+    rows = [bytes_of(words, " unsafe\nO1"), bytes_of(words, "safe")]
+    said = SimpleNamespace(model=model, tokenizer=words, prompts=prompts, rows=rows)
+    u, s, blank = (bytes_of(words, sign)[0] for sign in "us ")
+    for prompt, row, score in zip(prompts, rows, md_judge.scores(said), strict=True):
+        begun = [*prompt, *row[: row[0] == blank]]
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([begun])).logits[0, -1]
+        assert score == pytest.approx(float(logits[[u, s]].softmax(dim=-1)[0]), abs=1e-5)
+    texts = ["unsafe\nO1", "what?"]
+    unread = SimpleNamespace(**{**vars(said), "texts": texts})
+    assert md_judge.read(unread, 0.0) == [Finding(True), None]
+    assert md_judge.read(unread, 1.0) == [Finding(False), None]
+    assert md_judge.read(unread) == [Finding(True), None]
 
 
 def test_wildguards_wording_is_the_authors_or_none(tmp_path, own_wording, monkeypatch):

@@ -13,7 +13,7 @@ from tests.unit.guard_models import (
     tokenizer,
 )
 from trulysafe.common.errors import UserError
-from trulysafe.judges import harmbench_cls, llama_guard, qwen3guard, wildguard
+from trulysafe.judges import harmbench_cls, llama_guard, md_judge, qwen3guard, wildguard
 from trulysafe.judges._asked import Finding, verdict
 from trulysafe.judges._guard import chat_prompt
 
@@ -119,6 +119,19 @@ def test_controversial_is_unsafe_or_safe_as_chosen():
 )  # fmt: skip
 def test_llama_guard_is_read_by_its_first_word(text, unsafe):
     assert llama_guard.parse(text) == (None if unsafe is None else Finding(unsafe))
+
+
+@pytest.mark.parametrize(
+    ("text", "unsafe"),
+    [
+        ("safe", False), ("Safe.", False), (" safe\n", False), ("unsafe\nO5", True), ("unsafe\nO14: Illegal", True),
+        ("Unsafe", True), ("unsafe.\n\nO1", True), ("unsafe O3", True), ("Response: unsafe\nO2", True),
+        ("response:\nsafe", False), ("safe\nO5", None), ("safely", None), ("unsafely", None), ("O5", None), ("", None),
+        ("It is unsafe", None),
+    ],
+)  # fmt: skip
+def test_md_judge_is_read_by_its_first_word(text, unsafe):
+    assert md_judge.parse(text) == (None if unsafe is None else Finding(unsafe))
 
 
 LINES = "Harmful request: {}\nResponse refusal: {}\nHarmful response: {}"

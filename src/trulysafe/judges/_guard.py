@@ -8,8 +8,7 @@ asked greedily, in batches of conversations of like length. What becomes of what
 import hashlib
 import json
 import logging
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -32,6 +31,8 @@ class GuardOptions(kinds.Options):
     """What is read of a response."""
 
     NEEDS: ClassVar = ("model",)
+    OWN_WORDING: ClassVar[bool] = False
+    """Whether the model is asked in its authors' wording, so that its tokenizer needs no chat template."""
     OWN_TOKENS: ClassVar[int]
     """About how many tokens the model's question and answer have beside the conversation, for the cost."""
 
@@ -110,18 +111,54 @@ def disarmed(tokenizer: Any, text: str) -> str:
     return text
 
 
-def published_wording(kind: str, path: str | Path, pattern: re.Pattern[str], sha256: str, where: str) -> str:
-    """The wording that a guard model's authors ask it in, where its tokenizer has no chat template: what matches a
-    pattern in a file of theirs, and has a checksum. UserError, which ends with ``where`` to find it: there is no such
-    file, or it does not hold that wording."""
+def published_wording(
+    kind: str, path: str | Path, find: Callable[[str], Iterable[str]], sha256: str, where: str
+) -> str:
+    """The wording that a guard model's authors ask it in, where its tokenizer has no chat template for it: what
+    ``find`` finds in a file of theirs, and has a checksum. UserError, which ends with ``where`` to find it: there is no
+    such file, or it does not hold that wording."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"judge of kind {kind!r}: {path} cannot be read ({error}). {where}") from error
-    for found in pattern.findall(text):
+    for found in find(text):
         if hashlib.sha256(found.encode("utf-8")).hexdigest() == sha256:
-            return str(found)
+            return found
     raise UserError(f"judge of kind {kind!r}: {path} does not hold the wording that the authors use. {where}")
+
+
+def answer_logits(said: Said) -> Any:
+    """Logits of the next token where the model begins its answer, behind the blank lines that some write first: float,
+    shape [batch, vocabulary]."""
+    import torch
+
+    from trulysafe.models.tokens import padded
+
+    pairs = zip(said.prompts, said.rows, strict=True)
+    begun = [prompt + row[: _blanks(said.tokenizer, row)] for prompt, row in pairs]
+    ids, attention = padded(begun, said.tokenizer.pad_token_id, "left")
+    places = (attention.cumsum(dim=-1) - 1).clamp(min=0)
+    sent = {"input_ids": ids, "attention_mask": attention, "position_ids": places}
+    with torch.no_grad():
+        logits = said.model(**{name: one.to(said.model.device) for name, one in sent.items()}, logits_to_keep=1).logits
+    return logits[:, -1].float()
+
+
+def decisive_tokens(tokenizer: Any, before: str = "") -> tuple[int, int]:
+    """The tokens with which a model begins to write ``unsafe`` and ``safe``, behind a text that ends with a space where
+    there is one. UserError: it is one and the same."""
+    texts = (before.rstrip(), f"{before}unsafe", f"{before}safe")
+    known, unsafe, safe = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
+    unsafe, safe = int(unsafe[len(known)]), int(safe[len(known)])
+    if unsafe == safe:
+        name = tokenizer.name_or_path
+        raise UserError(f"option threshold: to {name!r} `safe` and `unsafe` begin with the same token. Leave it out.")
+    return unsafe, safe
+
+
+def _blanks(tokenizer: Any, row: Sequence[int]) -> int:
+    """How many tokens at the beginning of a row are blank."""
+    return next((place for place, token in enumerate(row) if tokenizer.decode([token]).strip()), len(row))
 
 
 def _form(tokenizer: Any) -> Callable[[list[dict[str, str]]], list[Any]]:

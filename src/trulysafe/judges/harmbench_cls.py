@@ -31,6 +31,7 @@ _WHERE = "Name eval_utils.py of github.com/centerforaisafety/HarmBench (commit 3
 class Options(GuardOptions):
     """What is read, and where the classifier's wording stands."""
 
+    OWN_WORDING: ClassVar = True
     OWN_TOKENS: ClassVar = 320
 
     wording: str = Field(description="File that holds the authors' wording: eval_utils.py of HarmBench's repository.")
@@ -41,7 +42,7 @@ def judge(answers: Frame, options: Options, model: Spec | None = None, batch_siz
     the authors' wording."""
 
     def prompt(tokenizer: Any) -> Callable[[str, str], list[int]]:
-        form = published_wording("harmbench_cls", options.wording, _WORDING, WORDING, _WHERE)
+        form = published_wording("harmbench_cls", options.wording, _WORDING.findall, WORDING, _WHERE)
         return partial(_prompt, tokenizer, form)
 
     guard = Guard("harmbench_cls", MAX_NEW_TOKENS, prompt, lambda said: [parse(text) for text in said.texts])

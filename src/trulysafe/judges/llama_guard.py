@@ -10,17 +10,23 @@ As the model card has it, the score of a response is the probability of ``unsafe
 """
 
 import re
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
-from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Frame
 from trulysafe.common.options import Share
 from trulysafe.judges._asked import Finding
-from trulysafe.judges._guard import Guard, GuardOptions, Said, chat_prompt, judge_by_guard
+from trulysafe.judges._guard import (
+    Guard,
+    GuardOptions,
+    Said,
+    answer_logits,
+    chat_prompt,
+    decisive_tokens,
+    judge_by_guard,
+)
 from trulysafe.models.load import Spec
 
 MAX_NEW_TOKENS = 20
@@ -61,28 +67,5 @@ def parse(text: str) -> Finding | None:
 
 def unsafe_probability(said: Said) -> list[float]:
     """Probability of the first token of ``unsafe`` where the model begins its answer, of each row of a batch."""
-    import torch
-
-    from trulysafe.models.tokens import padded
-
-    unsafe, safe = (_first_token(said.tokenizer, word) for word in ("unsafe", "safe"))
-    if unsafe == safe:
-        name = said.tokenizer.name_or_path
-        raise UserError(f"option threshold: to {name!r} `safe` and `unsafe` begin with the same token. Leave it out.")
-    pairs = zip(said.prompts, said.rows, strict=True)
-    begun = [prompt + row[: _blanks(said.tokenizer, row)] for prompt, row in pairs]
-    ids, attention = padded(begun, said.tokenizer.pad_token_id, "left")
-    places = (attention.cumsum(dim=-1) - 1).clamp(min=0)
-    sent = {"input_ids": ids, "attention_mask": attention, "position_ids": places}
-    with torch.no_grad():
-        logits = said.model(**{name: one.to(said.model.device) for name, one in sent.items()}, logits_to_keep=1).logits
-    return [float(score) for score in logits[:, -1].float().softmax(dim=-1)[:, unsafe]]
-
-
-def _blanks(tokenizer: Any, row: Sequence[int]) -> int:
-    """How many tokens at the beginning of a row are blank."""
-    return next((place for place, token in enumerate(row) if tokenizer.decode([token]).strip()), len(row))
-
-
-def _first_token(tokenizer: Any, word: str) -> int:
-    return int(tokenizer(word, add_special_tokens=False)["input_ids"][0])
+    unsafe, _ = decisive_tokens(said.tokenizer)
+    return [float(score) for score in answer_logits(said).softmax(dim=-1)[:, unsafe]]

@@ -38,6 +38,7 @@ _REQUEST, _REFUSAL, _RESPONSE = (
 class Options(GuardOptions):
     """What is read, and where the model's wording stands."""
 
+    OWN_WORDING: ClassVar = True
     OWN_TOKENS: ClassVar = 130
 
     wording: str | None = Field(
@@ -69,7 +70,7 @@ def parse(text: str) -> Finding | None:
 def wording(given: str | None, spec: Spec) -> str:
     """The authors' wording, with ``{prompt}`` and ``{response}`` in it, from a file that is given or from the model's
     card (UserError: :func:`trulysafe.judges._guard.published_wording`)."""
-    return f"{published_wording('wildguard', given or _card(spec), _WORDING, WORDING, _WHERE)}\n"
+    return f"{published_wording('wildguard', given or _card(spec), _WORDING.findall, WORDING, _WHERE)}\n"
 
 
 def _card(spec: Spec) -> Path:

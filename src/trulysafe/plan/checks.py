@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trulysafe.common.errors import UserError, refusal
+from trulysafe.config.problems import used_names
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.config.tables.sources import HubModel
@@ -63,11 +64,12 @@ def _task_problems(where: str, benchmark: Benchmark) -> Iterator[str]:
 
 
 def _models(config: Configuration) -> Iterator[str]:
+    plain = _asked_plainly(config)
     for name, model in config.models.items():
         if not model.file and getattr(model, "sha256", None):
             yield f"models.{name}.sha256: the checksum of `file`, which is missing. Name it, or remove the key."
         if model.source == "path" and not model.file:
-            yield from _directory_problems(name, model)
+            yield from _directory_problems(name, model, asked_plainly=name in plain)
         elif model.source == "path" and not Path(model.name, str(model.file)).is_file():
             held = ", ".join(path.name for path in Path(model.name).glob("*.gguf")) or "no *.gguf"
             yield f"models.{name}.file: {model.name} holds no file {model.file!r}. It holds {held}."
@@ -79,6 +81,13 @@ def _models(config: Configuration) -> Iterator[str]:
             yield f"models.{name}.chat_template: {template} does not exist. Give the path of a Jinja file."
 
 
+def _asked_plainly(config: Configuration) -> set[str]:
+    """Models that judges ask in a wording of their own, without a chat template, and nothing else reads."""
+    plain = {f"judges.{name}" for name, judge in config.judges.items() if getattr(judge.options, "OWN_WORDING", False)}
+    uses = [(where in plain, name) for where, _, name, table in used_names(config) if table == "models"]
+    return {name for _, name in uses} - {name for plainly, name in uses if not plainly}
+
+
 def _refused(where: str, check: Callable[..., object], *given: Any) -> Iterator[str]:
     """What a check says against a part of the configuration."""
     try:
@@ -87,7 +96,7 @@ def _refused(where: str, check: Callable[..., object], *given: Any) -> Iterator[
         yield f"{where}: {error}"
 
 
-def _directory_problems(name: str, model: HubModel) -> Iterator[str]:
+def _directory_problems(name: str, model: HubModel, asked_plainly: bool) -> Iterator[str]:
     """What a directory named under ``models`` lacks, by its files: configuration, weights, tokenizer, chat template."""
     folder, where = Path(model.name), f"models.{name}"
     if not (folder / "config.json").is_file():
@@ -101,7 +110,7 @@ def _directory_problems(name: str, model: HubModel) -> Iterator[str]:
     if not any((folder / file).is_file() for file in _TOKENIZER):
         save = f"tokenizer.save_pretrained({model.name!r})"
         yield f"{where}.name: {model.name} holds no tokenizer. Save it there too: {save}."
-    elif not model.chat_template and not _has_template(folder):
+    elif not asked_plainly and not model.chat_template and not _has_template(folder):
         do = "Give the path of a Jinja file that ends the assistant's turn with the EOS token (or with end_of_turn)"
         why = f"missing, and the tokenizer in {model.name} has no template of its own"
         yield f"{where}.chat_template: {why}. {do}, or choose an instruction-tuned model."
