@@ -147,9 +147,9 @@ def answer_logits(said: Said) -> Any:
 def decisive_tokens(tokenizer: Any, before: str = "") -> tuple[int, int]:
     """The tokens with which a model begins to write ``unsafe`` and ``safe``, behind a text that ends with a space where
     there is one. UserError: it is one and the same."""
-    texts = (before.rstrip(), f"{before}unsafe", f"{before}safe")
-    known, unsafe, safe = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
-    unsafe, safe = int(unsafe[len(known)]), int(safe[len(known)])
+    known = len(token_ids(tokenizer, before.rstrip()))
+    words = (token_ids(tokenizer, f"{before}{word}")[known:] for word in ("unsafe", "safe"))
+    unsafe, safe = (word[_blanks(tokenizer, word)] for word in words)
     if unsafe == safe:
         name = tokenizer.name_or_path
         raise UserError(f"option threshold: to {name!r} `safe` and `unsafe` begin with the same token. Leave it out.")
