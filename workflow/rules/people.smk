@@ -27,7 +27,7 @@ rule judge_labelled:
     """What one judge, or those that share a job, make of labelled responses."""
     input:
         responses=results("human_labels/responses.parquet"),
-        judges=lambda wildcards: PLAN.evaluate.judge_files(PLAN.evaluate.judge_jobs[wildcards.judges]),
+        judges=lambda wildcards: PLAN.evaluate.judge_files(PLAN.evaluate.beside_people[wildcards.judges]),
     output:
         verdicts=results("human_labels/verdicts/{judges}.parquet"),
     log:
@@ -37,13 +37,13 @@ rule judge_labelled:
     conda:
         "../../envs/trulysafe.yaml"
     resources:
-        **judging(lambda wildcards: PLAN.evaluate.judge_jobs[wildcards.judges]),
+        **judging(lambda wildcards: PLAN.evaluate.beside_people[wildcards.judges]),
     params:
         judges=lambda wildcards: {
-            name: PLAN.evaluate.judge(name) for name in PLAN.evaluate.judge_jobs[wildcards.judges]
+            name: PLAN.evaluate.judge(name) for name in PLAN.evaluate.beside_people[wildcards.judges]
         },
         code=lambda wildcards: code(
-            "judge_labelled", *PLAN.evaluate.judge_modules(PLAN.evaluate.judge_jobs[wildcards.judges])
+            "judge_labelled", *PLAN.evaluate.judge_modules(PLAN.evaluate.beside_people[wildcards.judges])
         ),
     script:
         "../scripts/judge_labelled.py"
@@ -52,7 +52,7 @@ rule judge_labelled:
 rule agreement_with_people:
     """How far judges agree with people, and with each other on the same responses."""
     input:
-        verdicts=expand(results("human_labels/verdicts/{judges}.parquet"), judges=PLAN.evaluate.judge_jobs),
+        verdicts=expand(results("human_labels/verdicts/{judges}.parquet"), judges=PLAN.evaluate.beside_people),
     output:
         people=results("metrics/people.csv"),
         between=results("metrics/judges_on_labels.csv"),

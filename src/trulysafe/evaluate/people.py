@@ -73,13 +73,14 @@ def labelled_responses(
     return pd.concat([at_most(part, rows) for _, part in found.groupby("source", sort=False)], ignore_index=True)
 
 
-def judge_labelled(labelled: pd.DataFrame, judge: Mapping[str, Any]) -> pd.DataFrame:
+def judge_labelled(labelled: pd.DataFrame, judge: Mapping[str, Any], **given: Any) -> pd.DataFrame:
     """What a judge, as :meth:`trulysafe.plan.evaluate.Evaluate.judge` opens it, makes of labelled responses: their rows
-    with its ``verdict``. Prompts whose responses are labelled safe or unsafe count as harmful."""
+    with its ``verdict``. Prompts whose responses are labelled safe or unsafe count as harmful. ``given`` are further
+    arguments of :func:`trulysafe.evaluate.judging.judged`."""
     of_safety = labelled["label"].isin(SAFETY)
     answers = labelled.assign(finished=True)
     answers["meta"] = answers["meta"].where(~of_safety, answers["meta"].map(_harmful))
-    return labelled.assign(verdict=judged(answers, judge, "judge")["verdict"])
+    return labelled.assign(verdict=judged(answers, judge, "judge", **given)["verdict"])
 
 
 def people_rows(judged_labels: pd.DataFrame) -> pd.DataFrame:

@@ -162,6 +162,15 @@ class Evaluate(Part):
         fitted = [{"artefact": self.judge(name)["artefact"], "tables": tables(of)} for name, of in learnt.items()]
         return {"tables": tables(people.datasets), "fitted": fitted, "rows": people.rows}
 
+    @cached_property
+    def beside_people(self) -> dict[str, list[str]]:
+        """Judges that are held against people, in the jobs of :attr:`judge_jobs`: those that say whether an answer is
+        safe or refuses, not whether it is right."""
+        asking = (item for item in self.config.benchmarks.values() if item.axis != "helpfulness")
+        asked = {judge for benchmark in asking for judge in benchmark.judges}
+        found = {job: [name for name in judges if name in asked] for job, judges in self.judge_jobs.items()}
+        return {job: judges for job, judges in found.items() if judges}
+
     @property
     def people_datasets(self) -> list[str]:
         """Data sets of labelled responses that judges are held against, or were fitted on."""

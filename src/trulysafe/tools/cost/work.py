@@ -248,7 +248,7 @@ def _judge_labelled(work: Work, job: Any) -> Job:
     people = work.config.report.people
     counts = [work.rows.with_role([name], "judge") for name in people.datasets] if people else []
     responses = sum(min(count, people.rows or count) for count in counts) if people else 0
-    judges = work.plan.evaluate.judge_jobs[job.wildcards.judges]
+    judges = work.plan.evaluate.beside_people[job.wildcards.judges]
     return _judging(work, {judge: [(responses, work.response())] for judge in judges})
 
 
