@@ -16,7 +16,8 @@ from trulysafe.tools.cluster_check.__main__ import folders
 from trulysafe.tools.cluster_check.findings import unknown_keys
 from trulysafe.tools.cluster_check.slurm import Partition, asked_for, flags, minutes, preemption, read_partitions
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.work import Job, Work
+from trulysafe.tools.cost.job import Job
+from trulysafe.tools.cost.work import Work
 
 
 @pytest.mark.parametrize(

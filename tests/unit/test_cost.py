@@ -16,8 +16,9 @@ from trulysafe.models.sizes import llama_parameters, size_of, stored_parameters
 from trulysafe.plan.rows import Rows
 from trulysafe.tools.cost.__main__ import detectable
 from trulysafe.tools.cost.assumptions import Assumptions
+from trulysafe.tools.cost.job import Job
 from trulysafe.tools.cost.price import Gpu, priced, total
-from trulysafe.tools.cost.work import RULES, Job, Work
+from trulysafe.tools.cost.work import RULES, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL, DEMO = ROOT / "tests/workflow/small.yaml", ROOT / "config/demo.yaml"

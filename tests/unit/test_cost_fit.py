@@ -9,8 +9,9 @@ import yaml
 from trulysafe.common.errors import UserError
 from trulysafe.models.sizes import Size
 from trulysafe.tools.cost.assumptions import Assumptions
+from trulysafe.tools.cost.job import Job
 from trulysafe.tools.cost.price import Gpu, check_gpus, gpus_of, priced, too_large
-from trulysafe.tools.cost.work import Job, Work
+from trulysafe.tools.cost.work import Work
 
 EQUILIBRATE = Path(__file__).resolve().parents[2] / "config" / "equilibrate.yaml"
 A = Assumptions()

@@ -9,8 +9,8 @@ import pytest
 from trulysafe.common.errors import UserError
 from trulysafe.models.sizes import Size
 from trulysafe.tools.cost.assumptions import Assumptions
+from trulysafe.tools.cost.job import Job
 from trulysafe.tools.cost.price import Gpu, disk, gpu_type, gpus_of, priced, seconds_of, wall_hours
-from trulysafe.tools.cost.work import Job
 
 ROOT = Path(__file__).resolve().parents[2]
 A = Assumptions()

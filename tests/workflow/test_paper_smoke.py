@@ -1,4 +1,4 @@
-"""Both papers' paths on SmolLM2 and public data, to their tables, with every arm; its numbers mean nothing."""
+"""Both papers' paths on SmolLM2 and public data, to their tables, in minutes; its numbers mean nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONFIGURATION = ROOT / "config" / "paper_smoke.yaml"
 OURS = {"Base", "DPO (20k)", "DPO (60k)", "FDC+ADPO (14k)"}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(2400)
 @needs_real_data
 def test_both_papers_end_in_their_tables(tmp_path: Path) -> None:
@@ -34,16 +34,8 @@ def test_both_papers_end_in_their_tables(tmp_path: Path) -> None:
     assert beside["difference"].to_numpy() == pytest.approx((beside["ours"] - beside["paper"]).to_numpy())
     log = pd.concat([pd.read_csv(path) for path in results.glob("policies/*/log.csv")])
     first = log[(log["name"] == "loss") & (log["step"] == 1)].set_index("experiment")["value"]
-    like_reference = [
-        "random_x1_dpo",
-        "random_x4.3_dpo",
-        "fdc_x1_dpo",
-        "random_x1_cdpo",
-        "random_x1_confidence",
-        "round2",
-    ]
+    like_reference = ["random_x1_dpo", "random_x4.3_dpo", "fdc_x1_dpo", "random_x1_confidence", "round2"]
     assert first[like_reference].to_numpy() == pytest.approx(0.6931, abs=0.02)  # policy and reference are one
-    assert first["random_x1_kto"] == pytest.approx(0.5, abs=0.02)
     assert {"main", "contrasts", "published", "judge_scores", "by_judge"} <= {
         path.stem for path in (results / "tables").iterdir()
     }

@@ -13,7 +13,7 @@ from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.config.launch import Launch
 from trulysafe.report.job_times import duration
 from trulysafe.tools.cost.assumptions import Assumptions
-from trulysafe.tools.cost.work import Job, Trained
+from trulysafe.tools.cost.job import Job, Trained
 from trulysafe.train.memory import GIB
 from trulysafe.trainers.step_cost import FORWARD
 

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from trulysafe.config.launch import Launch
 from trulysafe.config.load import load
 from trulysafe.config.order import kept_steps
 from trulysafe.config.resolved import given_model, method_of, training_of
@@ -15,52 +14,14 @@ from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.config.tables.training import Training
 from trulysafe.evaluate.tasks import token_limit
 from trulysafe.methods.method import ONE_PROCESS, SHIFTED_LOSSES, Method
-from trulysafe.models.sizes import Size, size_of
+from trulysafe.models.sizes import size_of
 from trulysafe.plan.plan import Plan
 from trulysafe.plan.rows import Rows
 from trulysafe.report.job_times import job_seconds
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.dag import dag_jobs
-from trulysafe.train.memory import Memory, Shape, estimate
-
-
-class Trained(NamedTuple):
-    """What decides how much memory a training holds."""
-
-    shape: Shape
-    options: Mapping[str, Any]  # the configuration's ``training`` table
-    launch: Launch = Launch()
-    longest: int = 0  # tokens of the longest sequence; 0 leaves activations out
-    alone: bool = False  # whether only one process can do it
-
-    def memory(self, launch: Launch | None = None) -> Memory:
-        """Of each device, on this or another launch."""
-        return estimate(self.shape, self.options, launch or self.launch, self.longest)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One job and its work; without a model it is a job for a CPU."""
-
-    rule: str = ""
-    model: Size | None = None
-    loads: float = 1  # how often a model is loaded
-    forward_tokens: float = 0  # through forward passes, prompts of generations included
-    steps: float = 0  # of decoding, one after another
-    sequences: float = 0  # decoded side by side in a step
-    trained_tokens: float = 0  # through training steps
-    flops_per_token: int = 6  # of training, per weight: 6 for all weights, 4 for an adapter, 2 more with checkpointing
-    trained: Trained | None = None  # the training that holds the most memory; without one the weights alone are held
-    processes: int = 1  # one for each GPU that it asks for, over all nodes
-    disk: float = 0  # bytes that stay
-    needs: tuple[int, ...] = ()  # positions of the jobs that it waits for
-    done: bool = False  # what it makes is there and up to date
-    took: float | None = None  # seconds, where it is done and was timed
-
-    @property
-    def memory(self) -> Memory:
-        """What it holds on each of its GPUs."""
-        return self.trained.memory() if self.trained else Memory(weights=int(self.model.bytes) if self.model else 0)
+from trulysafe.tools.cost.job import Job, Trained
+from trulysafe.train.memory import Shape
 
 
 class Work:
