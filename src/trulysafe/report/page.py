@@ -24,7 +24,7 @@ from trulysafe.report.table import html_table
 from trulysafe.report.tables import by_judge, calibration, contrasts, main, people, published
 from trulysafe.workflow.provenance import manifest_path, read_manifest
 
-FIRST = ("plane", "training", "classes")
+FIRST = ("plane", "training", "classes", "judges_and_people")
 """Figures that are shown before others."""
 WITH_TEXTS = ("kept_tokens",)
 """Figures that hold prompts and answers, which the page never shows."""
