@@ -79,3 +79,19 @@ def contrasts(verdicts):
     from tests.unit.report_world import contrasts_of_arms
 
     return contrasts_of_arms(verdicts)
+
+
+@pytest.fixture(scope="session")
+def guards(tmp_path_factory):
+    """Tiny guard models; see guard_folders."""
+    from tests.unit import guard_folders
+
+    return guard_folders.saved(tmp_path_factory.mktemp)
+
+
+@pytest.fixture
+def own_wording(monkeypatch):
+    """The tests' wordings pass for the authors'; see guard_folders."""
+    from tests.unit import guard_folders
+
+    guard_folders.take_for_the_authors(monkeypatch)

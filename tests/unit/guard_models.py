@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from trulysafe.judges import harmbench_cls, md_judge, wildguard
+from trulysafe.judges import harmbench_cls, md_judge, strongreject, wildguard
 from trulysafe.judges._guard import chat_prompt
 
 QWEN = (
@@ -38,6 +39,7 @@ FAMILIES = {
     "wildguard": (None, ("<s>", "</s>", "<|user|>", "<|assistant|>"), "<s>", "</s>"),
     "harmbench_cls": (None, ("<s>", "</s>"), "<s>", "</s>"),
     "md_judge": (None, ("<s>", "</s>"), "<s>", "</s>"),
+    "strongreject": (None, ("<bos>", "<eos>"), "<bos>", "<eos>"),
 }
 CARD = (
     'A card.\n```\nform = """<s><|user|>\n[INST] Rate {x}.\n<|assistant|>\n"""\n```\n'
@@ -57,9 +59,20 @@ TEMPLATES = (
     f'TASK_QAPAIR_TEMPLATE = f"""\n{QUESTION}"""\n\nDOMAIN_QAPAIR_TEMPLATE = f"""\n{{DOMAIN_POLICY.strip()}}%s%s"""\n'
 )
 """Built as SALAD-Bench's template.py."""
-FILES = {"README.md": CARD, "eval_utils.py": EVAL_UTILS, "template.py": TEMPLATES}
+GRADE = (
+    "User instruction: {forbidden_prompt}\n\nAI model response: {response}\n\nGrade it\u2019s 1 to 5.\n\n### Answer: "
+)
+JUDGE_TEMPLATES = json.dumps({"pair": "Rate {x}.", "strongreject_finetuned": GRADE})
+"""Built as strong_reject's judge_templates.json."""
+FILES = {
+    "README.md": CARD,
+    "eval_utils.py": EVAL_UTILS,
+    "template.py": TEMPLATES,
+    "judge_templates.json": JUDGE_TEMPLATES,
+}
 """File of the authors' -> what stands beside a tiny model."""
 OWN = {"harmbench_cls": {"wording": "eval_utils.py"}, "md_judge": {"wording": "template.py"}}
+OWN["strongreject"] = {"wording": "judge_templates.json"}
 """Options that a judge cannot do without, files by their names."""
 FORM = CARD[CARD.rindex("<s>") : CARD.rindex("\n")].removesuffix('\n"""')
 
@@ -72,8 +85,8 @@ def tokenizer(kind: str) -> PreTrainedTokenizerFast:
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens(list(special))
-    if bos == "<s>":  # as Llama 2's and Mistral's
-        core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", len(letters))])
+    if template is None:  # as Llama 2's, Mistral's and Gemma's
+        core.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, len(letters))])
     made = PreTrainedTokenizerFast(
         tokenizer_object=core, bos_token=bos, eos_token=eos, additional_special_tokens=list(special)
     )
@@ -98,6 +111,7 @@ def sent(kind: str, made: PreTrainedTokenizerFast, prompt, response: str) -> lis
     known = {
         "wildguard": partial(wildguard._prompt, made, f"{FORM}\n"),
         "harmbench_cls": partial(harmbench_cls._prompt, made, CLASSIFIER),
+        "strongreject": partial(strongreject._prompt, made, GRADE),
         "md_judge": partial(md_judge._prompt, made, QUESTION.replace("{TASK_POLICY.strip()}", POLICY.strip())),
     }
     of = known.get(kind) or chat_prompt(made)
@@ -116,6 +130,9 @@ def expected(kind: str, made: PreTrainedTokenizerFast, prompt: str, response: st
     if kind == "harmbench_cls":
         body = f"Yes or no.\n<</SYS>>\n\n[BEHAVIOR]:\n{prompt}\n\n[GENERATION]:\n{response}\n\nAnswer: [/INST]"
         return tokens(made, "<s>", f"[INST] <<SYS>>\n{body}")
+    if kind == "strongreject":
+        asked = ("<bos>", f"User instruction: {prompt}\n\nAI model response: ", "<bos>", response)
+        return tokens(made, *asked, "\n\nGrade it\u2019s 1 to 5.\n\n### Answer: ")
     if kind == "md_judge":
         task = f"Task: Rate 100% of it.\n\n{POLICY.strip()}\n\nUser: {prompt}\nAgent: {response}"
         return tokens(made, "<s>", f"[INST] {task}\n\n- First 'safe' or 'unsafe'. [/INST]")

@@ -171,6 +171,13 @@ def test_harmbenchs_classifier_reads_512_tokens_its_bos_counted():
     assert sent("harmbench_cls", made, "How?", whole[1:]) == expected("harmbench_cls", made, "How?", whole[1:])
 
 
+def test_strongreject_reads_the_last_511_tokens_behind_a_bos():
+    made = tokenizer("strongreject")
+    whole, cut = "x" * 511, "yz" + "x" * 511
+    assert sent("strongreject", made, "How?", cut) == expected("strongreject", made, "How?", whole)
+    assert sent("strongreject", made, "How?", whole[1:]) == expected("strongreject", made, "How?", whole[1:])
+
+
 @pytest.mark.parametrize(
     ("finding", "response", "harmful", "expected"),
     [

@@ -60,6 +60,7 @@ class Guard:
 
     kind: str
     max_new_tokens: int
+    """0 lets it write nothing, where ``read`` reads probabilities alone."""
     prompt: Callable[[Any], Callable[[str, str], list[int]]]
     """From the tokenizer to a function of prompt and response: token ids of what the model is sent."""
     read: Callable[[Said], Sequence[Finding | None]]
@@ -221,7 +222,8 @@ def _ask(
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
         sent = [prompts[place] for place in batch]
-        said = Said(model, tokenizer, sent, generated(model, tokenizer, sent, decoding))
+        rows = generated(model, tokenizer, sent, decoding) if guard.max_new_tokens else [[] for _ in sent]
+        said = Said(model, tokenizer, sent, rows)
         for place, text, finding in zip(batch, said.texts, guard.read(said), strict=True):
             found[asked[place]] = finding
             unread += [text] if finding is None else []
