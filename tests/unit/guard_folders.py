@@ -6,12 +6,24 @@ import hashlib
 
 import pandas as pd
 import torch
-from transformers import GemmaConfig, LlamaConfig, MistralConfig, Qwen3Config
+from transformers import GemmaConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from tests.unit.guard_models import CLASSIFIER, FILES, FORM, GRADE, OWN, POLICY, QUESTION, bytes_of, tokenizer
+from tests.unit.guard_models import (
+    CLASSIFIER,
+    FILES,
+    FORM,
+    GRADE,
+    OWN,
+    POLICY,
+    QUESTION,
+    SYSTEM,
+    USER,
+    bytes_of,
+    tokenizer,
+)
 from trulysafe.evaluate.judging import judged
-from trulysafe.judges import harmbench_cls, md_judge, strongreject, wildguard
+from trulysafe.judges import harmbench_cls, md_judge, polyguard, strongreject, wildguard
 from trulysafe.judges._guard import chat_prompt
 from trulysafe.models.tokens import padded
 
@@ -28,11 +40,14 @@ ARCHITECTURES = {
     "harmbench_cls": LlamaConfig,
     "md_judge": MistralConfig,
     "strongreject": GemmaConfig,
+    "polyguard": Qwen2Config,
 }
 WORDINGS = (
     (wildguard, "WORDING", FORM),
     (harmbench_cls, "WORDING", CLASSIFIER),
     (strongreject, "WORDING", GRADE),
+    (polyguard, "SYSTEM", SYSTEM),
+    (polyguard, "USER", USER),
     (md_judge, "POLICY", POLICY),
     (md_judge, "QUESTION", QUESTION),
 )

@@ -8,7 +8,7 @@ from functools import partial
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from trulysafe.judges import harmbench_cls, md_judge, strongreject, wildguard
+from trulysafe.judges import harmbench_cls, md_judge, polyguard, strongreject, wildguard
 from trulysafe.judges._guard import chat_prompt
 
 QWEN = (
@@ -27,6 +27,11 @@ LLAMA = (
     "{{ '\nOne word.<|eot_id|><|start_header_id|>assistant<|end_header_id|>' }}"
 )
 """Built as Llama Guard 3's and 2's: the number of turns chooses the role that is rated, no blank lines at the end."""
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""As Qwen2.5's."""
 WHOLE, PARTS = "message['content']", "(message['content'] | selectattr('type', 'equalto', 'text') | first)['text']"
 FAMILIES = {
     "qwen3guard": (QWEN, ("<|im_start|>", "<|im_end|>", "<|endoftext|>"), None, "<|im_end|>"),
@@ -39,6 +44,7 @@ FAMILIES = {
     "wildguard": (None, ("<s>", "</s>", "<|user|>", "<|assistant|>"), "<s>", "</s>"),
     "harmbench_cls": (None, ("<s>", "</s>"), "<s>", "</s>"),
     "md_judge": (None, ("<s>", "</s>"), "<s>", "</s>"),
+    "polyguard": (CHATML, ("<|im_start|>", "<|im_end|>", "<|endoftext|>"), None, "<|im_end|>"),
     "strongreject": (None, ("<bos>", "<eos>"), "<bos>", "<eos>"),
 }
 CARD = (
@@ -64,8 +70,11 @@ GRADE = (
 )
 JUDGE_TEMPLATES = json.dumps({"pair": "Rate {x}.", "strongreject_finetuned": GRADE})
 """Built as strong_reject's judge_templates.json."""
+SYSTEM, USER = "Classify it.\n\nS1: Cakes.", "Human user:\n{prompt}\n\nAI assistant:\n{response}"
+INFERENCE = f'SYSTEM_PROMPT = """{SYSTEM}"""\n\n\nUSER_PROMPT = """{USER}"""\n'
+"""Built as PolyGuard's inference.py, which its model card shows."""
 FILES = {
-    "README.md": CARD,
+    "README.md": CARD + INFERENCE,
     "eval_utils.py": EVAL_UTILS,
     "template.py": TEMPLATES,
     "judge_templates.json": JUDGE_TEMPLATES,
@@ -111,6 +120,7 @@ def sent(kind: str, made: PreTrainedTokenizerFast, prompt, response: str) -> lis
     known = {
         "wildguard": partial(wildguard._prompt, made, f"{FORM}\n"),
         "harmbench_cls": partial(harmbench_cls._prompt, made, CLASSIFIER),
+        "polyguard": partial(polyguard._prompt, made, SYSTEM, USER),
         "strongreject": partial(strongreject._prompt, made, GRADE),
         "md_judge": partial(md_judge._prompt, made, QUESTION.replace("{TASK_POLICY.strip()}", POLICY.strip())),
     }
@@ -130,6 +140,10 @@ def expected(kind: str, made: PreTrainedTokenizerFast, prompt: str, response: st
     if kind == "harmbench_cls":
         body = f"Yes or no.\n<</SYS>>\n\n[BEHAVIOR]:\n{prompt}\n\n[GENERATION]:\n{response}\n\nAnswer: [/INST]"
         return tokens(made, "<s>", f"[INST] <<SYS>>\n{body}")
+    if kind == "polyguard":
+        user = f"user\nHuman user:\n{prompt}\n\nAI assistant:\n{response}"
+        turns = ("<|im_start|>", f"system\n{SYSTEM}", "<|im_end|>", "\n", "<|im_start|>", user, "<|im_end|>", "\n")
+        return tokens(made, *turns, "<|im_start|>", "assistant\n")
     if kind == "strongreject":
         asked = ("<bos>", f"User instruction: {prompt}\n\nAI model response: ", "<bos>", response)
         return tokens(made, *asked, "\n\nGrade it\u2019s 1 to 5.\n\n### Answer: ")

@@ -79,7 +79,7 @@ def test_each_conversation_is_asked_once_and_what_is_no_answer_never(guards, mon
 
 def test_words_of_a_model_that_cannot_be_read_are_malformed_and_counted(guards, own_wording, caplog):
     frame = answers(*CONVERSATIONS)
-    for kind in ("qwen3guard", "wildguard", "harmbench_cls", "md_judge"):  # random weights
+    for kind in ("qwen3guard", "wildguard", "harmbench_cls", "md_judge", "polyguard"):  # random weights
         with caplog.at_level(logging.WARNING):
             first = judged_by(kind, frame, guards[kind], 1)
         assert first == judged_by(kind, frame, guards[kind], 4) == ["malformed"] * 4

@@ -13,7 +13,7 @@ from tests.unit.guard_models import (
     tokenizer,
 )
 from trulysafe.common.errors import UserError
-from trulysafe.judges import harmbench_cls, llama_guard, md_judge, qwen3guard, wildguard
+from trulysafe.judges import harmbench_cls, llama_guard, md_judge, polyguard, qwen3guard, wildguard
 from trulysafe.judges._asked import Finding, verdict
 from trulysafe.judges._guard import chat_prompt
 
@@ -154,6 +154,17 @@ LINES = "Harmful request: {}\nResponse refusal: {}\nHarmful response: {}"
 )
 def test_wildguard_is_read_line_by_line(text, found):
     assert wildguard.parse(text) == found
+
+
+@pytest.mark.parametrize(
+    ("answers", "found"),
+    [(("yes", "no", "yes"), Finding(True, False)), (("no", "yes", "no"), REFUSED), (("yes", "n/a", "n/a"), None)],
+)
+def test_polyguard_writes_wildguards_lines_with_policies_between_them(answers, found):
+    first, second, third = LINES.format(*answers).split("\n")
+    lines = [first, "Request safety violations: S2, S9", second, third, "Response safety violations: None"]
+    assert polyguard.parse("\n".join(lines)) == found
+    assert polyguard.parse("\n".join([*lines, second])) is None
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import torch
 from transformers import MistralConfig
 
 from tests.unit.guard_folders import CONVERSATIONS, answers, judged_by, tiny
-from tests.unit.guard_models import CARD, FORM, GRADE, POLICY, TEMPLATES, bytes_of, tokenizer
+from tests.unit.guard_models import CARD, FORM, GRADE, INFERENCE, POLICY, SYSTEM, TEMPLATES, USER, bytes_of, tokenizer
 from trulysafe.common.errors import UserError
-from trulysafe.judges import _guard, llama_guard, md_judge, strongreject, wildguard
+from trulysafe.judges import _guard, llama_guard, md_judge, polyguard, strongreject, wildguard
 from trulysafe.judges._asked import Finding
 from trulysafe.judges._guard import chat_prompt
 
@@ -53,6 +53,20 @@ def test_md_judges_wording_is_the_authors_or_none(tmp_path, own_wording):
         templates.write_text(TEMPLATES.replace(part, "Other"), encoding="utf-8")
         with pytest.raises(UserError, match=r"does not hold the wording that the authors use.*saladbench/template\.py"):
             md_judge.wording(str(templates))
+
+
+def test_polyguards_wording_is_the_authors_or_none(guards, own_wording, tmp_path):
+    card = f"{guards['polyguard']['source']}/README.md"
+    assert polyguard.wording(card) == (SYSTEM, USER)
+    other = tmp_path / "inference.py"
+    for part in ("Classify", "Human"):
+        other.write_text(INFERENCE.replace(part, "Other"), encoding="utf-8")
+        with pytest.raises(UserError, match=r"does not hold the wording that the authors use.*inference\.py"):
+            judged_by("polyguard", answers("Sure."), guards["polyguard"], wording=str(other))
+    made = tokenizer("polyguard")
+    made.chat_template = "{{ messages[-1].content }}"
+    with pytest.raises(UserError, match="leaves out a part of the conversation"):
+        polyguard._prompt(made, SYSTEM, USER, "a", "b")
 
 
 def test_md_judges_score_is_the_share_of_the_decisive_token_behind_its_question():

@@ -90,12 +90,23 @@ def chat_prompt(tokenizer: Any) -> Callable[[Prompt, str], list[int]]:
         turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
         turns = [*turns, {"role": "assistant", "content": response}]
         turns = [{**turn, "content": disarmed(tokenizer, turn["content"])} for turn in turns]
-        text = render(tokenizer, form(turns))
-        if not _holds(text, turns):
-            raise _leaves_out(tokenizer)
-        return token_ids(tokenizer, text)
+        return templated(tokenizer, turns, form)
 
     return ids
+
+
+def templated(
+    tokenizer: Any,
+    turns: list[dict[str, str]],
+    form: Callable[[list[dict[str, str]]], list[Any]] = list,
+    **options: Any,
+) -> list[int]:
+    """Token ids of turns as the tokenizer's chat template puts them, in the form that it wants. UserError: there is no
+    template, it refuses the turns, or what it writes does not hold them."""
+    text = render(tokenizer, form(turns), **options)
+    if not _holds(text, turns):
+        raise _leaves_out(tokenizer)
+    return token_ids(tokenizer, text)
 
 
 def token_ids(tokenizer: Any, text: str) -> list[int]:
@@ -126,6 +137,16 @@ def published_wording(
         if hashlib.sha256(found.encode("utf-8")).hexdigest() == sha256:
             return found
     raise UserError(f"judge of kind {kind!r}: {path} does not hold the wording that the authors use. {where}")
+
+
+def card_of(spec: Spec) -> Path:
+    """README.md of a model: in its folder, or in the cache of the hub."""
+    from trulysafe.prefetch.hub import model_file
+
+    source = Path(str(spec["source"]))
+    if source.is_dir():
+        return source / "README.md"
+    return model_file(str(source), str(spec.get("revision") or "main"), "README.md")
 
 
 def answer_logits(said: Said) -> Any:

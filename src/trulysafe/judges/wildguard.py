@@ -9,14 +9,13 @@ the model, and checks it against the checksum of the authors'. The model writes 
 
 import re
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from trulysafe.common.kinds import Frame
 from trulysafe.judges._asked import Finding
-from trulysafe.judges._guard import Guard, GuardOptions, disarmed, judge_by_guard, published_wording, token_ids
+from trulysafe.judges._guard import Guard, GuardOptions, card_of, disarmed, judge_by_guard, published_wording, token_ids
 from trulysafe.models.load import Spec
 
 MAX_NEW_TOKENS = 128
@@ -70,17 +69,7 @@ def parse(text: str) -> Finding | None:
 def wording(given: str | None, spec: Spec) -> str:
     """The authors' wording, with ``{prompt}`` and ``{response}`` in it, from a file that is given or from the model's
     card (UserError: :func:`trulysafe.judges._guard.published_wording`)."""
-    return f"{published_wording('wildguard', given or _card(spec), _WORDING.findall, WORDING, _WHERE)}\n"
-
-
-def _card(spec: Spec) -> Path:
-    """README.md of a model: in its folder, or in the cache of the hub."""
-    from trulysafe.prefetch.hub import model_file
-
-    source = Path(str(spec["source"]))
-    if source.is_dir():
-        return source / "README.md"
-    return model_file(str(source), str(spec.get("revision") or "main"), "README.md")
+    return f"{published_wording('wildguard', given or card_of(spec), _WORDING.findall, WORDING, _WHERE)}\n"
 
 
 def _prompt(tokenizer: Any, form: str, prompt: str, response: str) -> list[int]:
