@@ -59,12 +59,17 @@ def answers(*responses, risk="EHD", prompt="How?", meta="{}"):
 
 
 def judged_by(kind, frame, spec, batch_size=32, **options):
+    """Verdicts of a judge with a model."""
+    return verdicts_of(kind, frame, spec, batch_size, **options)["verdict"].tolist()
+
+
+def verdicts_of(kind, frame, spec, batch_size=32, **options):
     given = {key: f"{spec['source']}/{file}" for key, file in OWN.get(kind, {}).items()}
     about = {"kind": kind, "options": given | options, "model": spec, "batch_size": batch_size}
     found = judged(frame, about)
     assert found.index.equals(frame.index)
     assert found["correct"].isna().all()
-    return found["verdict"].tolist()
+    return found
 
 
 def saved(folder_of):

@@ -13,13 +13,14 @@ import pytest
 import yaml
 
 from tests.unit import real_data
-from tests.unit.guard_folders import CONVERSATIONS, answers, judged_by
+from tests.unit.guard_folders import CONVERSATIONS, answers, judged_by, verdicts_of
 from tests.unit.guard_models import FAMILIES, OWN, bytes_of
 from tests.unit.test_dependencies import WORKFLOW
 from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.judges import _guard, llama_guard
+from trulysafe.judges._asked import Heard
 from trulysafe.plan.plan import Plan
 
 
@@ -34,7 +35,7 @@ def test_released_verdicts_of_llama_guard_3_become_verdicts(monkeypatch):
         (query, response.strip()): llama_guard.parse("\n\nunsafe\nS2" if unsafe else "\n\nsafe")
         for query, response, unsafe in zip(rows["query"], rows["response"], rows["unsafe"], strict=True)
     }
-    monkeypatch.setattr(_guard, "_ask", lambda guard, asked, spec, batch: {one: said[one] for one in asked})
+    monkeypatch.setattr(_guard, "_ask", lambda guard, asked, spec, batch: {one: Heard(said[one], "") for one in asked})
     frame = rows.rename(columns={"query": "prompt"}).assign(risk="EHD", meta="{}", finished=True)
     found = Counter(judged_by("llama_guard", frame, {"source": "x"}))
     empty = int((rows["response"].str.strip() == "").sum())
@@ -59,6 +60,15 @@ def test_a_guard_model_judges_alike_in_whatever_batches(guards):
     by_meta = judged_by("llama_guard", frame.assign(risk="", meta='{"harmful": true}'), guards["llama_guard"])
     assert by_meta == expected
     assert judged_by("llama_guard", frame.iloc[:0], guards["llama_guard"]) == []
+
+
+def test_what_the_model_wrote_stands_beside_its_verdict(guards):
+    frame = answers(*CONVERSATIONS, "")
+    plain = verdicts_of("llama_guard", frame, guards["llama_guard"])
+    assert [said.strip() for said in plain["said"]] == [*CONVERSATIONS.values(), ""]
+    scored = verdicts_of("llama_guard", frame.iloc[:1], guards["llama_guard"], threshold=0.5)["said"][0]
+    assert re.fullmatch(r"\s*unsafe\nS2\nscore (1\.0000|0\.\d{4})", scored)
+    assert verdicts_of("llama_guard", frame.iloc[:0], guards["llama_guard"])["said"].tolist() == []
 
 
 def test_each_conversation_is_asked_once_and_what_is_no_answer_never(guards, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import MistralConfig
 
-from tests.unit.guard_folders import CONVERSATIONS, answers, judged_by, tiny
+from tests.unit.guard_folders import CONVERSATIONS, answers, judged_by, tiny, verdicts_of
 from tests.unit.guard_models import CARD, FORM, GRADE, INFERENCE, POLICY, SYSTEM, TEMPLATES, USER, bytes_of, tokenizer
 from trulysafe.common.errors import UserError
 from trulysafe.judges import _guard, llama_guard, md_judge, polyguard, strongreject, wildguard
@@ -111,6 +111,8 @@ def test_strongreject_scores_help_by_the_numbers_and_a_threshold_makes_the_verdi
         assert [verdict in ("complies", "mixed") for verdict in found] == [score > middle for score in scores]
     assert judged_by("strongreject", frame, spec, threshold=0.0) == ["complies", "mixed", "complies", "complies"]
     assert judged_by("strongreject", frame, spec, threshold=1.0)[:2] == ["safe_completion", "refuses"]
+    said = verdicts_of("strongreject", frame, spec)["said"].tolist()
+    assert said == [f"score {score:.4f}" for score in scores]
 
 
 def test_strongrejects_wording_and_numbers_are_its_own_or_nothing_is_judged(guards, own_wording, tmp_path):

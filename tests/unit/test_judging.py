@@ -7,10 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.unit.few_verdicts import AXES, table
 from tests.unit.test_fitted_judges import labelled
 from tests.unit.test_judges import answers
+from trulysafe.common.schema import check_table
 from trulysafe.common.thoughts import without_thoughts
 from trulysafe.evaluate.judging import JUDGES, fit, judged
+from trulysafe.evaluate.outcomes import outcome_table
 from trulysafe.workflow.fingerprint import closure
 
 
@@ -61,6 +64,15 @@ judged(pandas.DataFrame({"response": ["sure"], "finished": [True]}), {"kind": "r
 assert not {"trulysafe.judges.oracle", "trulysafe.judges.classifier"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", alone], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_what_a_judges_model_wrote_goes_no_further_than_its_verdicts():
+    verdicts = table([("harm", "EHD", "refuses", None), ("ask", "general", "complies", True)], cut_off=False)
+    assert check_table(verdicts, "verdicts", "an old table")["said"].tolist() == ["", ""]
+    outcomes = outcome_table(verdicts.assign(said="what it wrote"), AXES)
+    assert not [column for column in outcomes if (outcomes[column].astype(str) == "what it wrote").any()]
+    plain = judged(answers("Sure.").assign(finished=True), {"kind": "keywords", "options": {}})
+    assert plain["said"].tolist() == [""]
 
 
 def test_the_fingerprint_of_a_judging_job_covers_its_judge_alone():

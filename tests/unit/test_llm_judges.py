@@ -44,11 +44,15 @@ def client(served, folder, **options):
 
 
 def judged_by(kind, frame, asked, **options):
+    return verdicts_of(kind, frame, asked, **options)["verdict"].tolist()
+
+
+def verdicts_of(kind, frame, asked, **options):
     spec = {"kind": kind, "options": options, "artefact": None, "llm": {"name": "judge"}}
     found = judged(frame, spec, clients={"judge": asked})
     assert found.index.equals(frame.index)
     assert found["correct"].isna().all()
-    return found["verdict"].tolist()
+    return found
 
 
 def asked_about(body):
@@ -109,6 +113,12 @@ def test_what_the_model_says_becomes_a_verdict(tmp_path, kind, said, response, r
     with serve(lambda number, body: Reply(says(said))) as served:
         found = judged_by(kind, answers(response, risk=risk), client(served, tmp_path), **options)
     assert found == [expected]
+
+
+def test_what_the_model_wrote_stands_beside_its_verdict(tmp_path):
+    with serve(lambda number, body: Reply(says("safe") if "One." in asked_about(body) else "no idea")) as served:
+        found = verdicts_of("safety_criteria", answers("One.", "Two.", ""), client(served, tmp_path))
+    assert found["said"].tolist() == [says("safe"), "no idea", ""]
 
 
 def test_each_conversation_is_asked_once_and_what_is_no_answer_never(tmp_path):

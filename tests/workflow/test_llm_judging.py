@@ -73,6 +73,9 @@ def test_verdicts_come_from_the_endpoint_and_survive_its_failure(project, tmp_pa
     folder = project.folder / "results" / "small"
     verdicts = pd.read_parquet(folder / ASKED)
     assert set(verdicts["judge"]) == {"criteria"}
+    read = verdicts["said"] != ""
+    assert (verdicts.loc[~read, "verdict"] == "malformed").all()
+    assert not read.any() or verdicts.loc[read, "said"].str.contains("Read it.|no idea").all()
     notes = json.loads((folder / f"manifests/{ASKED}.json").read_text())
     assert notes["notes"]["llms"]["reviewer"]["from_cache"] == 3
     assert notes["params"]["judges"]["criteria"]["llm"]["model"] == "judge-1"

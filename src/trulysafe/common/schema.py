@@ -31,7 +31,7 @@ _TYPES: dict[str, pa.DataType] = {
 }
 """Types of columns, in whatever table they stand; all others are texts."""
 _DEFAULTS: dict[str, Any] = {
-    "meta": "{}", **dict.fromkeys(("risk", "family", "source", "label"), ""), "flipped": False, "cut_off": False
+    "meta": "{}", **dict.fromkeys(("risk", "family", "source", "label", "said"), ""), "flipped": False, "cut_off": False
 }  # fmt: skip
 _ORIGIN, _POLICY = " risk family source meta", "experiment seed step "
 _COLUMNS = {
@@ -51,8 +51,8 @@ _COLUMNS = {
     # one row per answer of a policy to a benchmark prompt
     "answers": _POLICY + "benchmark prompt_id prompt response finished tokens" + _ORIGIN,
     # one row per answer and judge; correct is null where the judge does not check answers; cut_off is true where the
-    # token limit ended the answer
-    "verdicts": _POLICY + "benchmark judge prompt_id risk family verdict correct cut_off",
+    # token limit ended the answer; said is what the judge's model wrote ("" where it asks none)
+    "verdicts": _POLICY + "benchmark judge prompt_id risk family verdict correct cut_off said",
     # one row per judge and response that people labelled; family is the prompt's group of near-duplicates
     "judged_labels": "judge prompt_id response_id family source label verdict",
     # one row per document of a benchmark task: the option that was likeliest, or what was written; right is what it is

@@ -113,7 +113,7 @@ def _done(
             found = _written(item, requests[0], *next(texts))
         else:
             found = _chosen(item, [next(logps) for _ in requests])
-        facts: dict[str, Any] = {**place, "verdict": found.verdict, "cut_off": found.cut_off}
+        facts: dict[str, Any] = {**place, "verdict": found.verdict, "cut_off": found.cut_off, "said": ""}
         facts |= {str(key): value for key, value in row.items()}
         verdicts += [{**facts, "judge": judge, "correct": correct} for judge, correct in found.correct.items()]
         told = {key: json.dumps(getattr(found, key), ensure_ascii=False) for key in ("options", "taken")}

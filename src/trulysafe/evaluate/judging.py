@@ -31,7 +31,8 @@ def judged(
     name alone counts, by which ``clients`` has what :func:`open_clients` opened. ``cut_off`` says of all answers or of
     each what one is that the token limit ended: ``judge``, what the judge makes of its text as it stands (as HarmBench
     does), or ``malformed``, whatever its text. ``cores`` are those that the judge may use. Returns columns ``verdict``,
-    ``correct`` and ``cut_off`` (whether the token limit ended the answer), on the index of ``answers``.
+    ``correct``, ``cut_off`` (whether the token limit ended the answer) and ``said`` (what the judge's model wrote), on
+    the index of ``answers``.
     """
     given = {key: value for key, value in judge.items() if key not in ("kind", "options", "llm") and value is not None}
     if llm := judge.get("llm"):
@@ -41,6 +42,8 @@ def judged(
         given["cores"] = cores
     answers = answers.assign(response=[without_thoughts(response) for response in answers["response"]])
     verdicts: pd.DataFrame = JUDGES.module(judge["kind"]).judge(answers, options, **given)
+    if "said" not in verdicts:
+        verdicts["said"] = ""
     verdicts["cut_off"] = ~answers["finished"].astype(bool)
     refused = verdicts["cut_off"] & (cut_off == "malformed")
     verdicts.loc[refused, "verdict"] = "malformed"

@@ -99,7 +99,7 @@ def outcome_table(verdicts: pd.DataFrame, benchmarks: Benchmarks) -> pd.DataFram
     table["cut_off"] = cut_off
     for verdict, kept in ((CHOSEN, ("helpful",)), (WRITTEN, ("helpful", "cut_off"))):
         table.loc[table["verdict"] == verdict, [metric for metric in METRICS if metric not in kept]] = np.nan
-    return table.drop(columns=["verdict", "correct"])
+    return table.drop(columns=["verdict", "correct", "said"])
 
 
 def main_judges(verdicts: pd.DataFrame, benchmarks: Benchmarks) -> dict[str, str]:

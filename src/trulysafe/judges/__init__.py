@@ -8,9 +8,9 @@ A judge of the configuration names its module as its ``kind``. The module holds
   one that reads a model, ``llm`` for one that asks a language model.
 - ``judge(answers, options, ...)``, which takes answers (table of schema ``answers``) and returns the columns
   ``verdict`` (one of ``trulysafe.common.schema.VERDICTS``) and ``correct`` (nullable boolean; null where the judge does
-  not check), on the index of ``answers``. What the plan gives it to work with comes as further arguments by name:
-  ``artefact``, the folder that its fit wrote, ``model``, how to load the model, and ``batch_size``, and ``client``, the
-  language model, opened.
+  not check), on the index of ``answers``; where it asks a model, also ``said``, what that wrote. What the plan gives it
+  to work with comes as further arguments by name: ``artefact``, the folder that its fit wrote, ``model``, how to load
+  the model, and ``batch_size``, and ``client``, the language model, opened.
 - ``fit(labelled, folder, options, ...)``, where it is fitted: writes the artefact and returns metrics on held-out
   prompts. It gets ``model`` and ``batch_size`` as well.
 - ``check(options)``, where some options that are well-formed are refused, and ``check_machine()``, where it cannot

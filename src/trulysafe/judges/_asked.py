@@ -12,8 +12,8 @@ that is no answer at all is ``malformed`` and is not asked about; one for which 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from trulysafe.common.kinds import Frame
 from trulysafe.judges import refusal_phrases
@@ -28,25 +28,33 @@ Conversation = tuple[str, str]
 
 @dataclass(frozen=True)
 class Finding:
-    """What a model says of a response; ``refuses`` is none where it does not say."""
+    """What a model says of a response; ``refuses`` is none where it does not say, ``score`` where it was not read."""
 
     unsafe: bool
     refuses: bool | None = None
+    score: float | None = field(default=None, compare=False)
+
+
+class Heard(NamedTuple):
+    """What came of asking about a conversation: what the model finds, none where that cannot be read, and its words."""
+
+    found: Any
+    said: str
 
 
 def judge_each(
     answers: Frame,
     characters: int | None,
-    ask: Callable[[list[Conversation]], Mapping[Conversation, Any]],
+    ask: Callable[[list[Conversation]], Mapping[Conversation, Heard]],
     verdict_of: Callable[[Any, str, bool], str],
 ) -> Frame:
-    """Class answers by a model that is asked about each. Returns columns ``verdict`` and ``correct`` (null), on the
-    index of ``answers``, which has ``prompt``, ``response``, ``risk`` and ``meta``.
+    """Class answers by a model that is asked about each. Returns columns ``verdict``, ``correct`` (null) and ``said``
+    (empty where it was not asked), on the index of ``answers``, which has ``prompt``, ``response``, ``risk``, ``meta``.
 
     Args:
         answers: what is judged.
         characters: of a response that the model reads; none is all of them.
-        ask: from conversations to what the model finds of each, none where that cannot be read.
+        ask: from conversations to what came of asking about each.
         verdict_of: from what it finds, the response and whether the prompt is harmful to the verdict.
     """
     import pandas as pd
@@ -54,15 +62,15 @@ def judge_each(
     responses = [response.strip()[:characters] for response in answers["response"]]
     conversations = list(zip(answers["prompt"], responses, strict=True))
     answered = [not malformed(response) for response in answers["response"]]
-    found = ask(list(dict.fromkeys(one for one, there in zip(conversations, answered, strict=True) if there)))
+    heard = ask(list(dict.fromkeys(one for one, there in zip(conversations, answered, strict=True) if there)))
     verdicts = [
-        verdict_of(found[one], one[1], of_harm) if there and found[one] is not None else "malformed"
+        verdict_of(heard[one].found, one[1], of_harm) if there and heard[one].found is not None else "malformed"
         for one, there, of_harm in zip(conversations, answered, to_harmful_prompts(answers), strict=True)
     ]
     unchecked = pd.array([None] * len(answers), dtype="boolean")
-    return pd.DataFrame(
-        {"verdict": verdicts, "correct": unchecked}, index=answers.index, columns=["verdict", "correct"]
-    )
+    said = [heard[one].said if there else "" for one, there in zip(conversations, answered, strict=True)]
+    columns = ["verdict", "correct", "said"]
+    return pd.DataFrame(dict(zip(columns, (verdicts, unchecked, said), strict=True)), answers.index, columns)
 
 
 def verdict(finding: Finding, response: str, to_harmful_prompt: bool) -> str:

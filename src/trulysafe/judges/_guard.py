@@ -20,7 +20,7 @@ from trulysafe.common import kinds
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.common.options import Count
-from trulysafe.judges._asked import NONSENSE, Conversation, Finding, judge_each, verdict
+from trulysafe.judges._asked import NONSENSE, Conversation, Finding, Heard, judge_each, verdict
 from trulysafe.models.load import Spec
 from trulysafe.models.tokens import Prompt, render
 
@@ -220,9 +220,7 @@ def _holds(text: str, turns: list[dict[str, str]]) -> bool:
     return True
 
 
-def _ask(
-    guard: Guard, asked: list[Conversation], spec: Spec | None, batch_size: int
-) -> dict[Conversation, Finding | None]:
+def _ask(guard: Guard, asked: list[Conversation], spec: Spec | None, batch_size: int) -> dict[Conversation, Heard]:
     """What the guard model says of each conversation, a prompt and a response."""
     from trulysafe.models.load import config_of, context_of
     from trulysafe.models.sampling import Decoding, generated
@@ -237,7 +235,7 @@ def _ask(
     prompts = [sent_of(*conversation) for conversation in asked]
     _refuse_too_long(guard, asked, prompts, context_of(config_of(spec)))
     model, decoding = _model(key), Decoding(max_new_tokens=guard.max_new_tokens)
-    found: dict[Conversation, Finding | None] = {}
+    heard: dict[Conversation, Heard] = {}
     unread: list[str] = []
     order = sorted(range(len(asked)), key=lambda place: -len(prompts[place]))
     for start in range(0, len(order), batch_size):
@@ -246,10 +244,15 @@ def _ask(
         rows = generated(model, tokenizer, sent, decoding) if guard.max_new_tokens else [[] for _ in sent]
         said = Said(model, tokenizer, sent, rows)
         for place, text, finding in zip(batch, said.texts, guard.read(said), strict=True):
-            found[asked[place]] = finding
+            heard[asked[place]] = Heard(finding, _with_score(text, finding))
             unread += [text] if finding is None else []
     _tell(guard, spec, len(asked), unread)
-    return found
+    return heard
+
+
+def _with_score(text: str, finding: Finding | None) -> str:
+    """What a model wrote, and below it the score that was read."""
+    return text if finding is None or finding.score is None else f"{text}\nscore {finding.score:.4f}".strip()
 
 
 def _refuse_too_long(guard: Guard, asked: list[Conversation], prompts: list[list[int]], context: float) -> None:

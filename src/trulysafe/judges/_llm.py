@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from trulysafe.common import kinds
 from trulysafe.common.errors import UserError
 from trulysafe.common.options import Count
-from trulysafe.judges._asked import NONSENSE, Conversation, judge_each
+from trulysafe.judges._asked import NONSENSE, Conversation, Heard, judge_each
 
 logger = logging.getLogger(__name__)
 
@@ -91,9 +91,7 @@ def judge_by_llm(answers: kinds.Frame, rubric: Rubric, options: LlmOptions, clie
     return judge_each(answers, options.characters, lambda asked: _ask(rubric, asked, options, client), rubric.verdict)
 
 
-def _ask(
-    rubric: Rubric, asked: list[Conversation], options: LlmOptions, client: Any
-) -> dict[Conversation, Judgement | None]:
+def _ask(rubric: Rubric, asked: list[Conversation], options: LlmOptions, client: Any) -> dict[Conversation, Heard]:
     """What the model says of each conversation."""
     from trulysafe.llm.messages import Request
     from trulysafe.llm.structured import ask_for
@@ -104,7 +102,7 @@ def _ask(
     ]
     outcomes = ask_for(client, requests, rubric.form, options.attempts)
     _tell(rubric, client, outcomes, options.attempts)
-    return {one: outcome.value for one, outcome in zip(asked, outcomes, strict=True)}
+    return {one: Heard(outcome.value, outcome.text) for one, outcome in zip(asked, outcomes, strict=True)}
 
 
 def _text(text: str) -> str:

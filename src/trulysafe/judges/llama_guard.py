@@ -56,7 +56,7 @@ def read(said: Said, threshold: float | None = None) -> list[Finding | None]:
     if threshold is None:
         return found
     scores = unsafe_probability(said)
-    return [finding and Finding(score >= threshold) for finding, score in zip(found, scores, strict=True)]
+    return [finding and Finding(score >= threshold, score=score) for finding, score in zip(found, scores, strict=True)]
 
 
 def parse(text: str) -> Finding | None:

@@ -80,7 +80,8 @@ def read(said: Said, threshold: float | None = None) -> list[Finding | None]:
     found = [parse(text) for text in said.texts]
     if threshold is None:
         return found
-    return [finding and Finding(score >= threshold) for finding, score in zip(found, scores(said), strict=True)]
+    scored = zip(found, scores(said), strict=True)
+    return [finding and Finding(score >= threshold, score=score) for finding, score in scored]
 
 
 def parse(text: str) -> Finding | None:

@@ -76,7 +76,7 @@ def judge(answers: Frame, options: Options, model: Spec | None = None, batch_siz
 
 def read(said: Said, threshold: float) -> list[Finding | None]:
     """What the score of each response of a batch says."""
-    return [Finding(score >= threshold) for score in scores(said)]
+    return [Finding(score >= threshold, score=score) for score in scores(said)]
 
 
 def scores(said: Said) -> list[float]:

@@ -25,6 +25,7 @@ class Parsed(NamedTuple, Generic[Form]):
     attempts: int  # how often the model was asked
     problem: str  # why the last answer was not accepted; empty where it was. It never quotes the answer
     shape: str = ""  # how the last answer begins, with a ``w`` for every word
+    text: str = ""  # the last answer
 
 
 def ask_for(
@@ -45,7 +46,7 @@ def ask_for(
         asked, waiting = waiting, []
         for index, answer in zip(asked, answers, strict=True):
             value, problem = parse(answer, form_of[index])
-            done[index] = Parsed(value, attempt, problem, _MARKS.sub("w", answer.text[:120]))
+            done[index] = Parsed(value, attempt, problem, _MARKS.sub("w", answer.text[:120]), answer.text)
             if value is None and answer.end != "rejected":
                 waiting.append(index)
                 current[index] = current[index].followed_by(answer.text, _AGAIN.format(problem))
