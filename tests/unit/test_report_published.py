@@ -66,6 +66,43 @@ def test_our_arms_stand_beside_the_papers_where_the_configuration_calls_them_the
     assert wide["within"].dropna().tolist() == [True]
 
 
+GENERAL = "C-Eval C3 MMLU CommonsenseQA RACE ARC-C ARC-E BBH HellaSwag WinoGrande GSM8K HumanEval".split()
+
+
+def measured_on(names: list[str]) -> pd.DataFrame:
+    ours = [{"benchmark": name, "value": place / 20, "n": 10} for place, name in enumerate(names)]
+    return pd.DataFrame(ours).assign(model="Qwen2-7B-Instruct", method="Base", ci_low=0.0, ci_high=1.0)
+
+
+def test_the_mean_of_all_general_benchmarks_is_the_papers_own() -> None:
+    rows = published_rows(PUBLISHED, measured_on(GENERAL))
+    (line,) = rows[rows["ours"].notna() & (rows["benchmark"] == "Helpful Avg")].to_dict("records")
+    own = rows[rows["ours"].notna() & rows["benchmark"].isin(GENERAL)]
+    assert (line["ours"], line["n"]) == (pytest.approx(sum(range(12)) / 20 / 12), 120)
+    assert line["paper"] == pytest.approx(own["paper"].mean(), abs=1e-3)
+    assert line["difference"] == pytest.approx(line["ours"] - line["paper"])
+    assert pd.isna(line["within"])
+    assert len(rows) == 128
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (GENERAL[:-1], "Mean of 11 of 12: without HumanEval"),
+        (["MMLU", "GSM8K"], "Mean of 2 of 12: MMLU, GSM8K"),
+    ],
+)
+def test_the_mean_of_some_benchmarks_is_held_against_the_papers_over_the_same(names: list[str], said: str) -> None:
+    rows = published_rows(PUBLISHED, measured_on([*names, "BeaverTails-30k-test"]))
+    own = rows[rows["ours"].notna() & rows["benchmark"].isin(names)]
+    line = rows.iloc[-1]
+    assert line["benchmark"] == said
+    assert line["ours"] == pytest.approx(own["ours"].mean())
+    assert line["paper"] == pytest.approx(own["paper"].mean())
+    assert rows[rows["benchmark"] == "Helpful Avg"]["ours"].isna().all()
+    assert texts(shown(rows)).iloc[-1]["Ours"] == f"{own['ours'].mean():.4f}"
+
+
 def test_names_that_the_paper_has_not_are_refused_at_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PUBLISHED.parents[1])
     arm = {"model": "LLaMA3-8B", "method": "DPO (20k)"}

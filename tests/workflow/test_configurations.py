@@ -17,7 +17,7 @@ from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.work import Work
 
 CONFIGURATIONS = [SMALL, *sorted((ROOT / "config").glob("*.yaml"))]
-TRAIN_NOTHING = {"smollm2_calibration.yaml"}
+TRAIN_NOTHING = {"smollm2_calibration.yaml", "general.yaml"}
 READ_DATA = {
     "real_small.yaml",
     "real_ablations.yaml",

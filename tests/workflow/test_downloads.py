@@ -20,7 +20,8 @@ from trulysafe.plan.plan import Plan
 
 SMALL = Path(__file__).parent / "small.yaml"
 ROOT = SMALL.parents[2]
-TASKS = ("arc_easy", "arc_challenge", "hellaswag", "winogrande", "commonsense_qa")
+TASKS = dict.fromkeys(("arc_easy", "arc_challenge", "hellaswag", "winogrande", "commonsense_qa", "gsm8k", "mmlu"), 1)
+TASKS |= {"c3": 2, "race": 2, "bbh": 27}
 PLACE = f"results/small/downloads/{SHA256[:8]}/a.jsonl"
 TABLE = "results/small/data/web.parquet"
 
@@ -74,7 +75,7 @@ def test_a_public_data_set_goes_by_its_name(tmp_path: Path) -> None:
 
 
 def test_every_dataset_of_every_configuration_can_be_fetched(tmp_path: Path) -> None:
-    for name in ("real_small", "equilibrate", "rbrm", "smollm2", "smollm2_calibration"):
+    for name in ("real_small", "equilibrate", "rbrm", "smollm2", "smollm2_calibration", "general"):
         raw = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
         plan = Plan(load({**raw, "data": str(tmp_path)}))
         assert [name for name in raw["datasets"] if not plan.prefetch.dataset(name)] == []
@@ -85,7 +86,7 @@ def test_public_files_are_pinned_to_commits() -> None:
     found = {url: sha for kind in every if issubclass(kind, SourceOptions) for url, sha in kind().urls.items()}
     assert len(found) == 25
     tasks = {name: public_files(name) for name in TASKS}
-    assert [len(files) for files in tasks.values()] == [1] * len(TASKS)
+    assert {name: len(files) for name, files in tasks.items()} == TASKS
     assert all(
         re.search(r"/[0-9a-f]{40}/", url) for url in [*found, *(url for files in tasks.values() for url in files)]
     )

@@ -1,7 +1,8 @@
 """Read the rows of files or of a hub dataset, each row knowing where it came from.
 
-Formats go by the end of the file name: ``.jsonl``, ``.json`` (one list), ``.csv``, ``.parquet``; the first three also
-as ``.gz``.
+Formats go by the end of the file name: ``.jsonl``, ``.json``, ``.csv``, ``.parquet``; the first three also as ``.gz``.
+A ``.json`` file is one list of rows, an object that holds one (as BIG-Bench Hard), or a list of passages, each with its
+questions (as C3).
 """
 
 import csv
@@ -172,8 +173,8 @@ def lies_there(folder: str, patterns: Iterable[str]) -> bool:
 
 
 def _matches(folder: str, pattern: str) -> list[Path]:
-    full = Path(folder, pattern)
-    return [full] if full.is_file() else sorted(full.parent.glob(full.name))
+    full, anchor = Path(folder, pattern), Path(pattern).anchor
+    return [full] if full.is_file() else sorted(Path(anchor or folder).glob(pattern.removeprefix(anchor)))
 
 
 @contextmanager
@@ -233,10 +234,18 @@ def _json(path: Path) -> Iterator[Row]:
         rows = _loaded(_whole(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not valid JSON ({error.msg}, line {error.lineno}). Mend it there.") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path}: a JSON list of objects is needed; use .jsonl for one object per line.")
-    for number, values in enumerate(rows, start=1):
-        yield Row(values, f"{path}: row {number}")
+    if isinstance(rows, dict):
+        lists = [value for value in rows.values() if isinstance(value, list)]
+        rows = lists[0] if len(lists) == 1 else None
+    for number, row in enumerate(rows if isinstance(rows, list) else [None], start=1):
+        match row:
+            case dict():
+                yield Row(row, f"{path}: row {number}")
+            case [list(context), [*questions], *_] if all(isinstance(question, dict) for question in questions):
+                for place, question in enumerate(questions, start=1):
+                    yield Row({"context": context, **question}, f"{path}: row {number}, question {place}")
+            case _:
+                raise UserError(f"{path}: a JSON list of objects is needed; use .jsonl for one object per line.")
 
 
 def _csv(path: Path) -> Iterator[Row]:

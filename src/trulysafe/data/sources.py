@@ -25,6 +25,7 @@ from trulysafe.common.kinds import Kinds, Options
 from trulysafe.common.options import Checksum, Pattern
 from trulysafe.common.vocabulary import Risk
 from trulysafe.data.records import Row, file_rows, find_files, hub_rows
+from trulysafe.prefetch.hub import dataset_folder
 
 READERS = Kinds("trulysafe.data.readers", "a dataset")
 Fields = dict[str, Any]
@@ -158,6 +159,11 @@ class SourceOptions(ReaderOptions):
         """Whether rows come from the Hugging Face hub."""
         return self.source == "hub"
 
+    @property
+    def by_path(self) -> bool:
+        """Whether a row takes something from the path of its file, so that hub data sets are read file by file."""
+        return False
+
     def below(self, folder: str) -> Self:
         """The same options, with ``folder`` as the start of relative paths unless they name their own."""
         return self if self.folder else self.model_copy(update={"folder": folder})
@@ -181,6 +187,9 @@ def files_of(options: SourceOptions) -> list[Path]:
 
 def rows_of(options: SourceOptions) -> Iterator[Row]:
     """Rows of the source, from files or from the hub, before any reader has seen them."""
+    if options.from_hub and options.by_path:
+        folder = dataset_folder(options.repo, options.revision, options.files)
+        return file_rows(find_files(str(folder), options.files), options.FORMAT)
     if options.from_hub:
         return hub_rows(options.repo, **options.model_dump(include={"revision", "split", "subset", "files"}))
     return file_rows(files_of(options), options.FORMAT)

@@ -16,8 +16,11 @@ CAPTION = (
     "Equilibrate RLHF, main results as published: the last version of the paper, and the lowest and highest value over "
     "its versions, which differ in some cells. Our column holds the arms and "
     "benchmarks of this run that the configuration calls the same (`published`), with 95% intervals; then ours minus "
-    "the paper's, and whether the paper's value lies within our interval."
+    "the paper's, and whether the paper's value lies within our interval. Where a run has some of the twelve general "
+    "benchmarks, a last line has their plain mean, the paper's over the same ones; with all twelve that is Helpful Avg."
 )
+HELPFUL = "Helpful Avg"
+"""What the paper calls the plain mean of its general benchmarks."""
 
 
 def table(run: Run) -> Table | None:
@@ -72,7 +75,33 @@ def published_rows(folder: Path | str, ours: pd.DataFrame) -> pd.DataFrame:
     rows = rows.merge(ours.rename(columns={"value": "ours"}), on=["model", "method", "benchmark"], how="left")
     limits = rows[["ci_low", "ci_high"]].astype(float)  # of objects where nothing was measured
     inside = rows["paper"].between(limits["ci_low"], limits["ci_high"]).astype("boolean")
-    return rows.assign(difference=rows["ours"] - rows["paper"], within=inside.where(limits["ci_low"].notna()))
+    rows = _with_means(rows.assign(within=inside.where(limits["ci_low"].notna())))
+    return rows.assign(difference=rows["ours"] - rows["paper"])
+
+
+def _with_means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the mean over the general benchmarks that were measured, two or more, for each model and method; it has no
+    interval."""
+    general = rows[rows["metric"].str.startswith("pass@1")]
+    every, means = list(dict.fromkeys(general["benchmark"])), list[dict[str, object]]()
+    for (model, method), own in general[general["ours"].notna()].groupby(["model", "method"], sort=False):
+        if len(own) == 1:
+            continue
+        missing = [name for name in every if name not in set(own["benchmark"])]
+        mean, n = float(own["ours"].mean()), own["n"].sum()
+        if not missing:
+            whole = (rows["model"] == model) & (rows["method"] == method) & (rows["benchmark"] == HELPFUL)
+            rows.loc[whole, ["ours", "n"]] = mean, n
+            continue
+        named = f"without {', '.join(missing)}" if len(missing) < len(own) else ", ".join(own["benchmark"])
+        about = {
+            "benchmark": f"Mean of {len(own)} of {len(every)}: {named}",
+            "metric": "mean",
+            "version": rows["version"].max(),
+        }
+        paper = {key: float(own[key].mean()) for key in ("paper", "lowest", "highest")}
+        means.append({"model": model, "method": method, **about, **paper, "ours": mean, "n": n})
+    return pd.concat([rows, pd.DataFrame(means)], ignore_index=True) if means else rows
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
