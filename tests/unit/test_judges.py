@@ -90,12 +90,13 @@ def test_further_phrases_can_be_given():
 @pytest.mark.parametrize("kind", [kind for kind in JUDGES.names if not JUDGES.options_class(kind).NEEDS])
 def test_judges_return_one_row_per_answer_on_the_same_index(kind):
     frame = data.read("demo", {"part": "judged", "world": 0, "rows": 60})[0].sample(frac=1, random_state=0)
-    found = judge(kind, frame)
+    options = {"run_programs": True} if kind == "python_tests" else {}
+    found = judge(kind, frame, options)
     assert list(found.columns) == ["verdict", "correct"]
     assert found.index.equals(frame.index)
     assert set(found["verdict"]) <= set(VERDICTS)
     assert str(found["correct"].dtype) == "boolean"
-    assert judge(kind, frame.iloc[:0]).shape == (0, 2)
+    assert judge(kind, frame.iloc[:0], options).shape == (0, 2)
 
 
 def test_the_oracle_is_exact_on_its_own_world():

@@ -16,6 +16,7 @@ EXPECTED = {  # kind: schema kind, rows in the released file that it takes, labe
     "pku_saferlhf_responses": ("responses", 3720, "label", {"safe"}),
     "pku_saferlhf_prompts": ("prompts", 3720, "risk", {""}),
     "gsm8k": ("prompts", 1319, "risk", {"general"}),
+    "humaneval": ("prompts", 164, "risk", {"general"}),
     "hh_rlhf": ("pairs", 1681, "risk", {""}),
     "salad_bench": ("prompts", 351, "risk", {""}),
     "jailbreakbench": ("prompts", 200, "risk", {""}),

@@ -22,12 +22,14 @@ READ_DATA = {
     "real_small.yaml",
     "real_ablations.yaml",
     "equilibrate.yaml",
+    "equilibrate_humaneval.yaml",
     "rbrm.yaml",
     "smollm2.yaml",
     "smollm2_laptop.yaml",
 }
 READ_DATA |= TRAIN_NOTHING
 LAID_OVER = {
+    "equilibrate_humaneval.yaml": "equilibrate.yaml",
     "real_ablations.yaml": "real_small.yaml",
     "smollm2_laptop.yaml": "smollm2.yaml",
     "second_base.yaml": "demo.yaml",
