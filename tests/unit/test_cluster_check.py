@@ -10,9 +10,10 @@ from tests.unit.test_profile import profile_of
 from tests.workflow.project import SMALL
 from trulysafe.config.files import raw_configuration
 from trulysafe.plan.profile import read_profile
+from trulysafe.sandbox import run as sandbox
 from trulysafe.tools.cluster_check import __main__ as check
 from trulysafe.tools.cluster_check import slurm
-from trulysafe.tools.cluster_check.__main__ import folders
+from trulysafe.tools.cluster_check.__main__ import folders, judges
 from trulysafe.tools.cluster_check.findings import unknown_keys
 from trulysafe.tools.cluster_check.slurm import Partition, asked_for, flags, minutes, preemption, read_partitions
 from trulysafe.tools.cost.assumptions import Assumptions
@@ -281,3 +282,15 @@ def test_the_partition_may_be_chosen_by_limits(tmp_path, values, expected):
     (tmp_path / "partitions.yaml").write_text(LIMITS)
     profile = profile_of(tmp_path, "slurm-partition-config: partitions.yaml")
     assert flags(profile, values)[0] == expected
+
+
+def test_what_a_judge_needs_of_the_machine_is_asked_of_this_one(monkeypatch):
+    raw = raw_configuration([SMALL])
+    assert not [*judges(Work(raw, Assumptions()))]
+    raw["judges"]["tests"] = {"kind": "python_tests", "options": {"run_programs": True}}
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    sandbox.check.cache_clear()
+    (found,) = judges(Work(raw, Assumptions()))
+    assert (found.state, found.what) == ("note", "judges")
+    assert "riscv64" in found.says
+    assert "docs/sandbox.md" in found.says

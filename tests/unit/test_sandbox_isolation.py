@@ -102,10 +102,19 @@ def test_no_process_can_be_started_or_gain_rights():
         "libc.unshare(0x10000000) and 1 / 0",
         "libc.mount(b'none', b'/tmp', b'tmpfs', 0, None) and 1 / 0",
         "libc.ptrace(0, 0, 0, 0) and 1 / 0",
+        "resource.prlimit(1, resource.RLIMIT_AS, (4096, 4096))",
+        "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
+        "libc.process_vm_readv(1, part, 1, part, 1, 0) == -1 and 1 / 0",
         "os.setuid(1)",
         "os.chroot('/tmp')",
     )
-    program = "import ctypes, os, subprocess\nlibc = ctypes.CDLL(None)\nleft = []\n" + "".join(
+    program = (
+        "import ctypes, os, resource, subprocess\n"
+        "libc, room = ctypes.CDLL(None), ctypes.create_string_buffer(8)\n"
+        "part = (ctypes.c_size_t * 2)(ctypes.addressof(room), 8)\n"
+        "assert libc.process_vm_readv(os.getpid(), part, 1, part, 1, 0) == 8\nleft = []\n"
+    )
+    program += "".join(
         f"try:\n    {attempt}\n    left.append({attempt!r})\nexcept Exception:\n    pass\n" for attempt in attempts
     )
     assert run(program, "print(left)").output == "[]\n"

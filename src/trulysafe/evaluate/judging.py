@@ -57,11 +57,13 @@ def check(kind: str, options: Options) -> None:
         refuses(options)
 
 
-def check_machine(kinds: Iterable[str]) -> None:
-    """Let judges refuse the machine before any job (UserError): what they need of it is not there."""
-    for kind in kinds:
-        if refuses := getattr(JUDGES.module(kind), "check_machine", None):
-            refuses()
+def check_machine(kinds: Iterable[str]) -> list[str]:
+    """Let judges refuse the machine before any job (UserError): what they need of it is not there. Returns the kinds
+    that need something."""
+    choosy = [kind for kind in sorted(kinds) if hasattr(JUDGES.module(kind), "check_machine")]
+    for kind in choosy:
+        JUDGES.module(kind).check_machine()
+    return choosy
 
 
 def open_clients(

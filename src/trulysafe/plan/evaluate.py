@@ -139,7 +139,7 @@ class Evaluate(Part):
             if needed & {*self._shards(f"verdicts/{job}/{benchmarks}/{together}")}
             for judge in self.asked(benchmarks, together)
         }
-        check_machine(sorted({self.config.judges[name].kind for name in asked}))
+        check_machine({self.config.judges[name].kind for name in asked})
 
     @property
     def main_judges(self) -> list[str]:

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import resource
-import secrets
 import select
 import signal
 import socket
@@ -102,7 +101,7 @@ def _limit(limits: dict[str, Any]) -> None:
 
 def watch(job: dict[str, Any], nothing: TextIO) -> dict[str, Any]:
     """Run the program to its end, or to that of its time; returns ``status``, ``output`` and its whole size."""
-    limits, token = job["limits"], secrets.token_hex(_program.TOKEN // 2).encode()
+    limits, token = job["limits"], os.urandom(_program.TOKEN // 2).hex().encode()
     ours, theirs = socket.socketpair()
     ours.send(token)
     command = [job["python"], "-s", "-S", "-B", "-P", "-X", "utf8", f"{_program.FOLDER}/start.py", str(theirs.fileno())]

@@ -23,16 +23,29 @@ CALLS = {
     "x86_64": (
         0xC000003E,
         {"clone": 56, "fork": 57, "vfork": 58, "socket": 41, "ptrace": 101, "unshare": 272, "setns": 308, "keyctl": 250}
-        | {"add_key": 248, "request_key": 249, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323},
+        | {
+            "add_key": 248,
+            "request_key": 249,
+            "bpf": 321,
+            "perf_event_open": 298,
+            "userfaultfd": 323,
+            "prlimit64": 302,
+        },
     ),
     "aarch64": (
         0xC00000B7,
         {"clone": 220, "socket": 198, "ptrace": 117, "unshare": 97, "setns": 268, "keyctl": 219}
-        | {"add_key": 217, "request_key": 218, "bpf": 280, "perf_event_open": 241, "userfaultfd": 282},
+        | {
+            "add_key": 217,
+            "request_key": 218,
+            "bpf": 280,
+            "perf_event_open": 241,
+            "userfaultfd": 282,
+            "prlimit64": 261,
+        },
     ),
 }
-"""Processor -> its number in linux/audit.h, and the numbers of the system calls that are refused (``clone`` is allowed
-for threads)."""
+"""Processor -> its number in linux/audit.h, and the numbers of the system calls that are refused."""
 _EVERYWHERE = {"io_uring_setup": 425, "clone3": 435}
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -77,14 +90,17 @@ def _filter(machine: str) -> list[tuple[int, int, int, int]]:
     if machine not in CALLS:
         raise OSError(f"there is no list of system calls for the processor {machine}")
     architecture, refused = CALLS[machine][0], CALLS[machine][1] | _EVERYWHERE
+    # for threads, and for one's own process, by the first argument
+    allowed_if = {"clone": (any_bit, 1, 0, _CLONE_THREAD), "prlimit64": (equals, 1, 0, 0)}
     rules = [(load, 0, 0, 4), (equals, 1, 0, architecture), (give, 0, 0, kill)]
     rules += [(load, 0, 0, 0), (at_least, 0, 1, 0x40000000), (give, 0, 0, kill)]  # calls of x32
     for name, number in refused.items():
-        if name != "clone":
+        if test := allowed_if.get(name):
+            rules += [(equals, 0, 4, number), (load, 0, 0, 16), test, (give, 0, 0, refuse), (give, 0, 0, allow)]
+        else:
             # the library takes "unknown" of clone3, whose flags a filter cannot read, for the sign to use clone
             rules += [(equals, 0, 1, number), (give, 0, 0, unknown if name == "clone3" else refuse)]
-    threads = [(load, 0, 0, 16), (any_bit, 1, 0, _CLONE_THREAD), (give, 0, 0, refuse)]
-    return [*rules, (equals, 0, len(threads), refused["clone"]), *threads, (give, 0, 0, allow)]
+    return [*rules, (give, 0, 0, allow)]
 
 
 def _call(name: str, *arguments: object) -> None:

@@ -12,6 +12,7 @@ from huggingface_hub import constants
 
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import DEMO, raw_configuration
+from trulysafe.evaluate.judging import check_machine
 from trulysafe.plan.profile import Profile, read_profile
 from trulysafe.prefetch.hub import environment
 from trulysafe.tools.cluster_check.findings import Finding, mend, note, ok, unknown_keys
@@ -57,6 +58,16 @@ def folders(work: Work) -> Iterator[Finding]:
         yield note("HF_HOME", "unset: models go to ~/.cache; `export HF_HOME=<large shared folder>` if it has a quota")
 
 
+def judges(work: Work) -> Iterator[Finding]:
+    """Whether this machine gives judges what they need of one; the nodes may be other than it."""
+    kinds = {judge.kind for judge in work.config.judges.values()}
+    try:
+        if check_machine(kinds):
+            yield ok("judges", "this machine gives them what they need; docs/sandbox.md says how to ask a node")
+    except UserError as error:
+        yield note("judges", f"{str(error).splitlines()[0]} Do the nodes? docs/sandbox.md says how to ask one")
+
+
 def folder(name: str, path: Path, gigabytes: float = 0.0, begun: bool = False) -> Finding:
     """A folder, which need not be there, and what goes there at most; ``begun``: some of it is there already."""
     near = next(parent for parent in (path, *path.parents) if parent.exists())
@@ -85,7 +96,8 @@ def main() -> int:
     given = parser.parse_args()
     try:
         profile, raw = read_profile(given.profile), raw_configuration(given.configfile)
-        about_here = (*folders(Work(raw, Assumptions())), *machine(profile))
+        work = Work(raw, Assumptions())
+        about_here = (*folders(work), *machine(profile), *judges(work))
         found = [*unknown_keys(profile), *slurm(profile, raw), *about_here]
     except UserError as error:
         print(error, file=sys.stderr)
