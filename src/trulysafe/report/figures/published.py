@@ -20,6 +20,7 @@ def figure(run: Run) -> dict[str, Drawing]:
     if run.published is None:
         return {}
     rows = published_rows(Path(run.published), measured(run))
+    rows = rows[rows["metric"] != "mean"]  # over some benchmarks; the table has it
     models = rows.loc[rows["ours"].notna(), "model"].unique()
     return {f"_{model.lower()}" if len(models) > 1 else "": _drawn(rows[rows["model"] == model]) for model in models}
 
