@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,12 @@ def test_choices_reach_metrics_contrasts_and_the_main_table(tmp_path: Path, raw:
         pd.read_parquet(results / "chosen" / f"untrained.{arm}" / "tasks" / "0-of-1.parquet")
         for arm in ("base", "other")
     )
+    kept = results / "task_answers" / "untrained.base" / "tasks" / "0-of-1.parquet"
+    assert len(pd.read_parquet(kept)) == 30
+    (manifest,) = (results / "task_answers" / "untrained.base" / "tasks").rglob("0-of-1*.json")
+    notes = json.loads(manifest.read_text(encoding="utf-8"))["notes"]
+    assert set(notes["tasks"]) == set(task_world.TASKS[:3])
+    assert {"harness", "chat_template", "documents"} <= set(notes)
     rows = pd.read_parquet(results / "metrics" / "metrics.parquet")
     rows = rows[(rows["seed"] == 0) & (rows["metric"] == "helpful")]
     rows = rows.set_index(["experiment", "benchmark", "judge", "risk"])

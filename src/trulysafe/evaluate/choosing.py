@@ -71,11 +71,11 @@ def choices(
     """Let policies, as the blocks number them, choose or write, each loaded once.
 
     Benchmarks are stanzas with ``task``, ``datasets`` and ``shots_from`` resolved to table paths; ``max_new_tokens`` is
-    None where an answer may have as many as its task says. ``batch_size`` is in sequences per forward pass, and a block
-    is never mixed with another. Yields the tables of each block, or empty ones; their judges are the metrics of
-    :data:`~trulysafe.evaluate.tasks.METRICS` that the task reports, behind each of its filters. ``note`` is told which
-    tasks these are. UserError: a document that its task cannot read, too few examples, a text beyond the model's
-    context.
+    None where an answer may have as many as its task says. ``batch_size`` is in sequences per forward pass that reads
+    options; answers are written a block at a time. Yields the tables of each block, or empty ones; their judges are the
+    metrics of :data:`~trulysafe.evaluate.tasks.METRICS` that the task reports, behind each of its filters. ``note`` is
+    told which tasks these are. UserError: a document that its task cannot read, too few examples, a text beyond the
+    model's context.
     """
     if not work:
         yield Done(*(pd.DataFrame(columns=list(SCHEMAS[kind])) for kind in ("verdicts", "task_answers")))

@@ -22,8 +22,13 @@ class HarnessModel(HFLM):
         self._ended: dict[str, bool] = {}
 
     def written(self, requests: list[Any]) -> list[tuple[str, bool]]:
-        """Answers to requests of ``generate_until``, and whether each ended before its token limit."""
-        texts = self.generate_until(requests, disable_tqdm=True) if requests else []
+        """Answers to requests of ``generate_until``, all in one batch, and whether each ended before its limit."""
+        if not requests:
+            return []
+        to_read: int = self.batch_size_per_gpu
+        self.batch_size_per_gpu = len(requests)
+        texts = self.generate_until(requests, disable_tqdm=True)
+        self.batch_size_per_gpu = to_read
         return [(text, self._ended[request.args[0]]) for request, text in zip(requests, texts, strict=True)]
 
     def _model_generate(self, context: Any, max_length: int, stop: list[str], **options: Any) -> Any:

@@ -248,7 +248,7 @@ def _choose(work: Work, job: Any) -> Job:
             Job(model=work.size(model)),
         )
         if limit:
-            part = work.generate(model, documents, benchmark.max_new_tokens or limit, job.params.batch)
+            part = work.generate(model, documents, benchmark.max_new_tokens or limit, job.params.block)
         parts.append(replace(part, forward_tokens=read * (1 if limit else work.assumptions.options)))
     return replace(_sum(parts, int(job.wildcards.shards)), loads=len(policies))
 
