@@ -61,7 +61,7 @@ def test_choices_reach_metrics_contrasts_and_the_main_table(tmp_path: Path, raw:
     )
     kept = results / "task_answers" / "untrained.base" / "tasks" / "0-of-1.parquet"
     assert len(pd.read_parquet(kept)) == 30
-    (manifest,) = (results / "task_answers" / "untrained.base" / "tasks").rglob("0-of-1*.json")
+    manifest = results / "manifests" / kept.relative_to(results).with_name(f"{kept.name}.json")
     notes = json.loads(manifest.read_text(encoding="utf-8"))["notes"]
     assert set(notes["tasks"]) == set(task_world.TASKS[:3])
     assert {"harness", "chat_template", "documents"} <= set(notes)

@@ -14,6 +14,8 @@ class HarnessModel(HFLM):
     """The harness's model; nothing of how it reads and writes is changed, but what a model's ``generation_config.json``
     says beyond its special tokens: penalties there would make greedy answers others, unseen."""
 
+    batch_size_per_gpu: int
+
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.model.generation_config = ends_alone(self.model)
@@ -25,7 +27,7 @@ class HarnessModel(HFLM):
         """Answers to requests of ``generate_until``, all in one batch, and whether each ended before its limit."""
         if not requests:
             return []
-        to_read: int = self.batch_size_per_gpu
+        to_read = self.batch_size_per_gpu
         self.batch_size_per_gpu = len(requests)
         texts = self.generate_until(requests, disable_tqdm=True)
         self.batch_size_per_gpu = to_read
