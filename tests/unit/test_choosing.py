@@ -166,6 +166,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "no right option": ("hellaswag", {"label": ""}, "ValueError: invalid literal"),
     "right option of another alphabet": ("commonsense_qa", {"answerKey": "F"}, "the right option is 'F'"),
     "an empty option": ("arc_easy", {"choices": {"text": ["a", " "], "label": ["A", "B"]}, "answerKey": "A"}, "empty"),
+    "no options": ("hellaswag", {"endings": []}, "the options are []"),
     "no gap": ("winogrande", {"sentence": "3 nothing to fill in"}, "ValueError: substring not found"),
 }
 
