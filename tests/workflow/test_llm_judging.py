@@ -87,3 +87,37 @@ def test_verdicts_come_from_the_endpoint_and_survive_its_failure(project, tmp_pa
     assert "Nothing to be done" in project.snakemake("--dry-run", VERDICTS, configuration=moved)
     other = configuration(tmp_path, "other.yaml", {**endpoint("http://elsewhere:9/v1"), "name": "judge-2"}, rows=30)
     assert project.planned(VERDICTS, configuration=other) == {"judge": 1}
+
+
+COMPARED = "results/small/pairwise/twins.csv"
+
+
+def comparison(folder: Path, url: str) -> Path:
+    """Two untrained models of different seeds, compared on the harmful prompts."""
+    path = configuration(folder, "pairwise.yaml", endpoint(url, concurrency=1), rows=30)
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    raw["models"]["twin"] = {**raw["models"]["tiny"], "seed": 1}
+    raw["experiments"]["twin"] = {"model": "twin"}
+    stanza = {"a": "base", "b": "twin", "benchmark": "harmful", "llm": "reviewer", "rows": 6, "attempts": 1}
+    raw["report"]["pairwise"] = {"twins": stanza}
+    path.write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+    return path
+
+
+@pytest.mark.slow
+def test_two_arms_are_compared_in_both_orders_and_the_table_holds_no_text(project, tmp_path):
+    with serve(lambda number, body: Reply(json.dumps({"analysis": "Read both.", "better": "first"}))) as served:
+        configured = comparison(tmp_path, served.url)
+        planned = project.planned(COMPARED, configuration=configured)
+        project.snakemake("--cores", "1", COMPARED, configuration=configured)
+    assert (planned["compare"], planned["answer"], planned.get("train")) == (1, 2, None)
+    (row,) = pd.read_csv(project.folder / COMPARED).to_dict("records")
+    assert (row["a"], row["b"], row["n"], row["unread"]) == ("base", "twin", 6, 0)
+    assert (row["wins"], row["losses"], row["ties"], row["win_rate"]) == (0, 0, 6, 0.5)  # the orders disagree
+    assert row["disagreed"] * 2 == len(served.bodies)
+    pairs = pd.read_parquet((project.folder / COMPARED).with_suffix(".parquet"))
+    assert (pairs["said_a_first"] != "").sum() == row["disagreed"]
+    assert "Read both" not in (project.folder / COMPARED).read_text(encoding="utf-8")
+    assert "Nothing to be done" in project.snakemake(
+        "--dry-run", COMPARED, configuration=comparison(tmp_path, "http://elsewhere:9/v1")
+    )

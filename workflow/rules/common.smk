@@ -104,6 +104,14 @@ def judging(judges_of):
     return needs(kind, lambda wildcards: next(iter(PLAN.evaluate.judge_models(judges_of(wildcards))), None))
 
 
+def comparing(llm_of):
+    """Resources of a rule whose language model the job may load, if any is."""
+    local = {name: llm.model for name, llm in CONFIG.llms.items() if llm.backend == "local"}
+    if not any(comparison.llm in local for comparison in CONFIG.report.pairwise.values()):
+        return {}
+    return needs("generate", lambda wildcards: local.get(llm_of(wildcards)))
+
+
 wildcard_constraints:
     dataset="|".join(CONFIG.datasets) or "-",
     model="|".join(CONFIG.models) or "-",
@@ -113,6 +121,7 @@ wildcard_constraints:
     pairs="|".join(CONFIG.pairs) or "-",
     mix="|".join(CONFIG.mixes) or "-",
     judge="|".join(CONFIG.judges) or "-",
+    comparison="|".join(CONFIG.report.pairwise) or "-",
     benchmarks="|".join(PLAN.evaluate.benchmark_jobs) or "-",
     tasks="|".join(PLAN.evaluate.task_jobs) or "-",
     judges="|".join(PLAN.evaluate.judge_jobs) or "-",

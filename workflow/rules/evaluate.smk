@@ -90,6 +90,30 @@ rule judge:
         "../scripts/judge.py"
 
 
+rule compare:
+    """Which of two arms' answers a language model prefers, asked in both orders."""
+    input:
+        answers=lambda wildcards: PLAN.evaluate.compared(wildcards.comparison),
+        model=lambda wildcards: PLAN.label.llm_files(CONFIG.report.pairwise[wildcards.comparison].llm),
+    output:
+        pairs=results("pairwise/{comparison}.parquet"),
+        table=results("pairwise/{comparison}.csv"),
+    log:
+        logs("compare/{comparison}"),
+    benchmark:
+        timings("compare/{comparison}")
+    conda:
+        "../../envs/trulysafe.yaml"
+    resources:
+        **comparing(lambda wildcards: CONFIG.report.pairwise[wildcards.comparison].llm),
+    params:
+        options=lambda wildcards: options(CONFIG.report.pairwise[wildcards.comparison], "llm"),
+        llm=lambda wildcards: PLAN.label.llm_options(CONFIG.report.pairwise[wildcards.comparison].llm),
+        code=code("compare"),
+    script:
+        "../scripts/compare.py"
+
+
 rule choose:
     """What the policies of one job choose or write in one benchmark task, or in those that share a job; one shard."""
     input:

@@ -8,6 +8,7 @@ MEASURED = {
     "contrasts": results("metrics/contrasts.csv"),
     "matched_safety": results("metrics/matched_safety.csv"),
     "categories": results("metrics/categories.csv"),
+    "pairwise": expand(results("pairwise/{comparison}.csv"), comparison=CONFIG.report.pairwise),
     "judge_agreement": results("metrics/judge_agreement.csv"),
     "people": [results("metrics/people.csv")] if CONFIG.report.people else [],
     "judges_on_labels": [results("metrics/judges_on_labels.csv")] if CONFIG.report.people else [],

@@ -24,6 +24,7 @@ IN_REPORT = {
     "contrasts": {"a": "experiments", "b": "experiments"},
     "ablations": {"arm": "experiments", "default": "experiments"},
     "reward_ablations": {"reward": "rewards", "default": "rewards"},
+    "pairwise": {"a": "experiments", "b": "experiments", "benchmark": "benchmarks", "llm": "llms"},
     "sweeps": {"points": "experiments"},
     "calibration": {"experiment": "experiments", "benchmark": "benchmarks"},
 }
@@ -179,6 +180,12 @@ def _report_problems(config: Configuration) -> Iterator[str]:
     shown = config.report.kept_tokens
     if shown and method_of(config, shown.method).mask.rule == "none":
         yield f"report.kept_tokens.method: {shown.method!r} has no mask. Name a method with mask: {{rule: ...}}."
+    for name, comparison in config.report.pairwise.items():
+        if config.benchmarks[comparison.benchmark].task:
+            why = f"{comparison.benchmark!r} is a task, whose prompts get no answers"
+            yield f"report.pairwise.{name}.benchmark: {why}. Name a benchmark with judges."
+        if comparison.a == comparison.b:
+            yield f"report.pairwise.{name}: {comparison.a!r} is compared with itself. Name two experiments."
     for name, score in config.report.calibration.items():
         where = f"report.calibration.{name}"
         if not config.benchmarks[score.benchmark].task:

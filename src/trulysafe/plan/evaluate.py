@@ -64,6 +64,13 @@ class Evaluate(Part):
         }
         return {judge: asking for judge, asking in found.items() if asking}
 
+    def compared(self, name: str) -> list[str]:
+        """Answers that a comparison of two arms reads."""
+        item = self.config.report.pairwise[name]
+        jobs = [job for job in self.plan.policies.jobs if {*item.arms} & self.plan.policies.experiments(job).keys()]
+        (benchmarks,) = (job for job, names in self.benchmark_jobs.items() if item.benchmark in names)
+        return [path for job in jobs for path in self._shards(f"answers/{job}/{benchmarks}")]
+
     @property
     def judges(self) -> list[str]:
         """All that verdicts may be of, the metrics of tasks last; of a metric's filters those that count."""

@@ -149,6 +149,12 @@ class Run:
         return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
 
     @cached_property
+    def pairwise(self) -> pd.DataFrame:
+        """From :func:`trulysafe.evaluate.pairwise.pairwise_row`, a row per comparison. Input: a file for each."""
+        found = [pd.read_csv(path) for path in self.given("pairwise")]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+    @cached_property
     def labellers(self) -> list[Tested]:
         """Risk labellers that were tested. Input: their artefact folders."""
         found = ((path, read_json(path / "metrics.json")) for path in self.given("labellers"))

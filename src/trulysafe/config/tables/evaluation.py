@@ -177,10 +177,31 @@ class People(Table):
     rows: Count | None = Field(500, description="Responses of each data set, lowest prompt hashes first; none: all.")
 
 
+class Pairwise(Table):
+    """Answers of two arms side by side: a language model says which is the better one, asked in both orders."""
+
+    OWN_TOKENS: ClassVar = 330
+    """About how many tokens what the model is told has, for the cost."""
+
+    a: Name = Field(description="Experiment.")
+    b: Name = Field(description="Experiment it is compared with; the win rate is that of a.")
+    benchmark: Name = Field(description="Benchmark whose answers are compared, at the last step of each.")
+    llm: Name = Field(description="Language model of `llms` that compares.")
+    rows: Count | None = Field(None, description="Prompts per seed, lowest hashes first; none: all.")
+    attempts: Count = Field(3, description="Times that it is asked at most; pairs that cannot be read are counted.")
+    characters: Count | None = Field(None, description="Characters of an answer that the model reads; none: all.")
+
+    @property
+    def arms(self) -> tuple[str, str]:
+        """Both experiments."""
+        return self.a, self.b
+
+
 class Report(Table):
     """What the report compares."""
 
     contrasts: dict[Name, Contrast] = Field({}, description="Declared contrasts.")
+    pairwise: dict[Name, Pairwise] = Field({}, description="Pairs of arms that a language model compares.")
     sweeps: dict[Name, Sweep] = Field({}, description="Sweep figures.")
     ablations: dict[Name, Ablation] = Field({}, description="Table of what each choice is worth.")
     reward_ablations: dict[Name, RewardAblation] = Field({}, description="The same, of each choice of the reward.")

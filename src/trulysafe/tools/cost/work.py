@@ -11,6 +11,7 @@ from trulysafe.config.load import load
 from trulysafe.config.order import kept_steps
 from trulysafe.config.resolved import given_model, method_of, training_of
 from trulysafe.config.tables.evaluation import Benchmark
+from trulysafe.config.tables.sources import LocalLlm
 from trulysafe.config.tables.training import Training
 from trulysafe.evaluate.tasks import token_limit
 from trulysafe.methods.method import ONE_PROCESS, SHIFTED_LOSSES, Method
@@ -237,6 +238,19 @@ def _judging(work: Work, read: Mapping[str, list[tuple[float, float]]], shards: 
     return replace(_sum(parts, shards), loads=len(parts)) if parts else Job()
 
 
+def _compare(work: Work, job: Any) -> Job:
+    """Two questions about each pair of answers, where a local language model compares them."""
+    item = work.config.report.pairwise[job.wildcards.comparison]
+    llm, benchmark = work.config.llms[item.llm], work.config.benchmarks[item.benchmark]
+    if not isinstance(llm, LocalLlm):
+        return Job()
+    rows, seeds = work.rows.benchmark(benchmark, last=True), (work.config.experiments[name].seeds for name in item.arms)
+    asked = 2 * max(seeds) * min(rows, item.rows or rows)
+    each = item.OWN_TOKENS + 2 * work.response(benchmark.answer_tokens)
+    generated = work.generate(llm.model, asked, llm.max_new_tokens, llm.batch_size)
+    return replace(generated, forward_tokens=asked * each, disk=0)
+
+
 def _choose(work: Work, job: Any) -> Job:
     """Every option of every document with its examples, or an answer, of each policy; spread evenly over shards."""
     policies, model, parts = job.params.policies, work.plan.policies.model(job.wildcards.job), list[Job]()
@@ -278,6 +292,7 @@ RULES: dict[str, Callable[[Work, Any], Job]] = {
     "fit_judge": _fit_judge,
     "judge": _judge,
     "judge_labelled": _judge_labelled,
+    "compare": _compare,
     "choose": _choose,
 }
 """Work of a job of each rule that runs a model or keeps much."""
