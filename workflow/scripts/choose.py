@@ -24,7 +24,7 @@ with job(snakemake) as run:
         documents=len(answers),
         verdicts=len(table),
         right=int(table["correct"].sum()),
-        cut_off=int(table["cut_off"].sum()),
+        cut_off=int(answers["cut_off"].sum()),
     )
     write_table(table, run.output.verdicts, "verdicts")
     write_table(answers, run.output.answers, "task_answers")
