@@ -80,6 +80,12 @@ class Report(Part):
         }
 
     @property
+    def tasks(self) -> dict[str, str]:
+        """Benchmarks with a task that results are of, each with the judge that counts."""
+        every = self.config.benchmarks.items()
+        return {name: item.main_judge for name, item in every if item.task and item.purpose == "test"}
+
+    @property
     def published_names(self) -> dict[str, dict[str, Any]]:
         """What the paper calls our ``arms`` (model, method) and ``benchmarks``, each with the judge that counts."""
         arms, benchmarks = self.config.experiments.items(), self.config.benchmarks.items()

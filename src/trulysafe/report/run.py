@@ -84,8 +84,8 @@ class Run:
     Args:
         inputs: name -> path or paths, as a rule declares them; a name is that of the attribute below.
         params: ``arms`` (:attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``,
-            ``calibration``, ``published``, ``published_names``, ``benchmarks`` and ``labelled_pools``; others are not
-            read.
+            ``calibration``, ``tasks``, ``published``, ``published_names``, ``benchmarks`` and ``labelled_pools``; others
+            are not read.
     """
 
     contrasts = _frame("contrasts")
@@ -124,6 +124,8 @@ class Run:
         """Name -> ``label`` of the axis and ``points`` (experiment -> value)."""
         self.calibration: Mapping[str, Mapping[str, Any]] = known.get("calibration") or {}
         """Name -> fields of :class:`trulysafe.config.tables.evaluation.PublishedScore` and the metric compared."""
+        self.tasks: Mapping[str, str] = known.get("tasks") or {}
+        """Benchmark task -> the judge that counts, a metric of the harness with its filter."""
         self.published: str | Path | None = known.get("published")
         """Folder of the published numbers."""
         self.published_names: Mapping[str, Mapping[str, Any]] = known.get("published_names") or {}
