@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit import task_world
 from trulysafe.common.errors import UserError
-from trulysafe.evaluate.tasks import check_task, task_config, task_file, token_limit
+from trulysafe.evaluate.tasks import check_task, examples, task_config, task_file, token_limit
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,11 @@ def test_tasks_that_write(task: str, given: str | None) -> None:
 def test_no_filter_stands_before_a_choice() -> None:
     with pytest.raises(UserError, match="'arc_easy' has no filters"):
         check_task("arc_easy", "acc", "strict-match")
+
+
+def test_examples_are_those_given_or_the_tasks_own() -> None:
+    assert [examples("gsm8k", given) for given in (None, 0, 2)] == [5, 0, 2]
+    assert [examples(task, None) for task in ("arc_easy", "bbh_cot_fewshot_{task}")] == [0, 3]
 
 
 def test_token_limits_are_those_of_the_harness(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from trulysafe.common.schema import SCHEMAS
 from trulysafe.evaluate.answers import PolicyBlock
 from trulysafe.evaluate.outcomes import CHOSEN, WRITTEN, Benchmarks
 from trulysafe.evaluate.task_documents import Item, described, items_of, right_answer
-from trulysafe.evaluate.tasks import LIMITS, OF_TYPE, metric_name, token_limit
+from trulysafe.evaluate.tasks import LIMITS, OF_TYPE, examples, metric_name, token_limit
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.tokens import render
 
@@ -57,7 +57,8 @@ def with_costs(benchmarks: Benchmarks) -> dict[str, dict[str, Any]]:
 
 def _cost(benchmark: Mapping[str, Any]) -> int:
     own = token_limit(benchmark["task"])
-    return READING * (1 + (benchmark["shots"] or 0)) if own is None else benchmark["max_new_tokens"] or own
+    shown = 1 + examples(benchmark["task"], benchmark["shots"])
+    return READING * shown if own is None else benchmark["max_new_tokens"] or own
 
 
 def choices(
@@ -160,8 +161,8 @@ def _requests(lm: "HarnessModel", prompt: str, item: Item, limit: int | None) ->
     task, document = item.task, item.document
     chat: dict[str, Any] = {"apply_chat_template": item.chat, "chat_template": template if item.chat else None}
     task.set_fewshot_seed(stable_seed("shots", prompt))  # whatever else is asked beside it
-    examples, prefix = task.config.num_fewshot or 0, task.doc_to_prefix(document)
-    context = task.fewshot_context(document, examples, fewshot_as_multiturn=item.chat, gen_prefix=prefix, **chat)
+    shots, prefix = task.config.num_fewshot or 0, task.doc_to_prefix(document)
+    context = task.fewshot_context(document, shots, fewshot_as_multiturn=item.chat, gen_prefix=prefix, **chat)
     made = task.construct_requests(document, context, metadata=(task.task_name, 0, 1), **chat)
     requests: list[Any] = made if isinstance(made, list) else [made]
     if item.written:
@@ -174,7 +175,7 @@ def _requests(lm: "HarnessModel", prompt: str, item: Item, limit: int | None) ->
         longest = max(len(lm.tok_encode("".join(request.args))) for request in requests) - 1  # the last is never read
     if longest > lm.max_length:
         tokens = f"{longest} tokens" + (f", {limit} of them to write" if item.written else "")
-        needs = f"with {examples} examples the task {task.task_name!r} needs {tokens}"
+        needs = f"with {shots} examples the task {task.task_name!r} needs {tokens}"
         do = "Give the benchmark fewer `shots`, or leave the row out (`max_characters` of the dataset)."
         raise UserError(f"{item.place}: {needs}, and the model reads {lm.max_length}. {do}")
     return requests

@@ -83,6 +83,11 @@ def token_limit(pattern: str) -> int | None:
     return int(next((given[key] for key in LIMITS if given.get(key) is not None), HARNESS_LIMIT))
 
 
+def examples(pattern: str, given: int | None) -> int:
+    """Examples before a document of a task: as many as given, or as the (first) task says."""
+    return given if given is not None else int(task_config(task_file(_meant(pattern)[0])).get("num_fewshot") or 0)
+
+
 def _meant(pattern: str) -> list[str]:
     """Names of the tasks that a name with columns in braces may mean; any other name as it is."""
     form = re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(pattern)))

@@ -13,7 +13,7 @@ from trulysafe.config.resolved import given_model, method_of, training_of
 from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.config.tables.sources import LocalLlm
 from trulysafe.config.tables.training import Training
-from trulysafe.evaluate.tasks import token_limit
+from trulysafe.evaluate.tasks import examples, token_limit
 from trulysafe.methods.method import ONE_PROCESS, SHIFTED_LOSSES, Method
 from trulysafe.models.sizes import size_of
 from trulysafe.plan.plan import Plan
@@ -254,16 +254,14 @@ def _compare(work: Work, job: Any) -> Job:
 def _choose(work: Work, job: Any) -> Job:
     """Every option of every document with its examples, or an answer, of each policy; spread evenly over shards."""
     policies, model, parts = job.params.policies, work.plan.policies.model(job.wildcards.job), list[Job]()
-    for name in job.params.benchmarks:
-        benchmark = work.config.benchmarks[name]
-        documents, limit = work.prompts(benchmark, policies), token_limit(str(benchmark.task))
-        read, part = (
-            documents * (1 + (benchmark.shots or 0)) * work.assumptions.prompt_tokens,
-            Job(model=work.size(model)),
-        )
-        if limit:
-            part = work.generate(model, documents, benchmark.max_new_tokens or limit, job.params.block)
-        parts.append(replace(part, forward_tokens=read * (1 if limit else work.assumptions.options)))
+    for asked in (work.config.benchmarks[name] for name in job.params.benchmarks):
+        task, documents = str(asked.task), work.prompts(asked, policies)
+        read = documents * (1 + examples(task, asked.shots)) * work.assumptions.prompt_tokens
+        if limit := token_limit(task):
+            written = work.generate(model, documents, asked.max_new_tokens or limit, job.params.block)
+            parts.append(replace(written, forward_tokens=read))
+        else:
+            parts.append(Job(model=work.size(model), forward_tokens=read * work.assumptions.options))
     return replace(_sum(parts, int(job.wildcards.shards)), loads=len(policies))
 
 
