@@ -84,8 +84,8 @@ class Run:
     Args:
         inputs: name -> path or paths, as a rule declares them; a name is that of the attribute below.
         params: ``arms`` (:attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``,
-            ``calibration``, ``tasks``, ``published``, ``published_names``, ``benchmarks`` and ``labelled_pools``; others
-            are not read.
+            ``calibration``, ``tasks``, ``published``, ``published_names``, ``benchmarks`` and ``labelled_pools``;
+            others are not read.
     """
 
     contrasts = _frame("contrasts")
