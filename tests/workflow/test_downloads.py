@@ -84,7 +84,7 @@ def test_every_dataset_of_every_configuration_can_be_fetched(tmp_path: Path) -> 
 def test_public_files_are_pinned_to_commits() -> None:
     every = [READERS.module(kind).Options for kind in READERS.names if kind != "documents"]  # these have no own place
     found = {url: sha for kind in every if issubclass(kind, SourceOptions) for url, sha in kind().urls.items()}
-    assert len(found) == 30
+    assert len(found) == 31
     assert all(re.fullmatch(r"[0-9a-f]{64}", checksum) for url, checksum in found.items() if "wildchat" not in url)
     tasks = {name: public_files(name) for name in TASKS}
     assert {name: len(files) for name, files in tasks.items()} == TASKS
