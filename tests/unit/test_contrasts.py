@@ -90,6 +90,19 @@ def test_contrasts_without_common_prompts_are_named(key: str, value: str) -> Non
         contrast_rows(verdict_table(arms=2), [contrast(a="arm_1", b="arm_0") | {key: value}], BENCHMARKS)
 
 
+@pytest.mark.parametrize("arm", ["arm_0", "arm_1"])
+def test_arms_that_answered_different_prompts_are_not_compared(arm: str) -> None:
+    verdicts = verdict_table(arms=2)
+    prompts = sorted(verdicts.loc[verdicts["benchmark"] == "harmful", "prompt_id"].unique())[:3]
+    fewer = verdicts[(verdicts["experiment"] != arm) | ~verdicts["prompt_id"].isin(prompts)]
+    said = (
+        r"contrast 'c': 'arm_1' and 'arm_0' answered different prompts of 'harmful' \((120|117) and (120|117) prompts"
+    )
+    with pytest.raises(UserError, match=rf"{said}, of which 3 one alone has\)\. Delete the answers"):
+        contrast_rows(fewer, [contrast(a="arm_1", b="arm_0")], BENCHMARKS)
+    assert len(contrast_rows(fewer, [contrast(a="arm_1", b="arm_0", metric="over_refusal")], BENCHMARKS)) == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

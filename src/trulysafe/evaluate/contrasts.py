@@ -36,7 +36,7 @@ def contrast_rows(verdicts: pd.DataFrame, contrasts: Sequence[Mapping], benchmar
             :data:`trulysafe.evaluate.outcomes.METRIC_AXES`), ``primary`` (default true), ``risk`` (default ``all``).
 
     Returns columns :data:`COLUMNS`: ``n`` counts matched answers, ``p_holm`` is corrected over the primary contrasts
-    and missing for exploratory ones. UserError: no common prompts.
+    and missing for exploratory ones. UserError: no common prompts, or two arms answered different ones of a benchmark.
     """
     outcomes = outcome_table(verdicts, benchmarks)
     outcomes = outcomes[outcomes["main"] & (outcomes["purpose"] == "test")]
@@ -105,6 +105,7 @@ def _row(outcomes: pd.DataFrame, contrast: dict[str, Any]) -> dict[str, Any]:
         steps = f"(steps {contrast['step_a']} and {contrast['step_b']})"
         do = "Evaluate both on the same benchmarks and seeds."
         raise UserError(f"{sides_named} share no judged prompt under {metric!r} {steps}. {do}")
+    _refuse_other_prompts(sides["a"], sides["b"], contrast)
     if metric == "truly_safe":
         value_a, value_b, found = _truly_safe(matched)
     else:
@@ -114,6 +115,17 @@ def _row(outcomes: pd.DataFrame, contrast: dict[str, Any]) -> dict[str, Any]:
     row |= {"n": found.n, "seeds": matched["seed"].nunique(), "families": matched["family"].nunique()}
     row |= {"stderr": found.stderr, "ci_low": found.low, "ci_high": found.high}
     return row | {"detectable": found.detectable, "p_value": found.p_value}
+
+
+def _refuse_other_prompts(a: pd.DataFrame, b: pd.DataFrame, contrast: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` where two arms answered other prompts of a benchmark: answers of an older run."""
+    of_a, of_b = (side.groupby("benchmark")["prompt_id"].agg(set).to_dict() for side in (a, b))
+    for benchmark in of_a.keys() & of_b.keys():
+        if other := of_a[benchmark] ^ of_b[benchmark]:
+            counts = f"{len(of_a[benchmark])} and {len(of_b[benchmark])} prompts, of which {len(other)} one alone has"
+            do = "Delete the answers and verdicts of the older one and run the same command again."
+            names = f"{contrast['a']!r} and {contrast['b']!r} answered different prompts of {benchmark!r}"
+            raise UserError(f"contrast {contrast['name']!r}: {names} ({counts}). {do}")
 
 
 def _matched(a: pd.DataFrame, b: pd.DataFrame, metric: str) -> pd.DataFrame:
