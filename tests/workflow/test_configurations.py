@@ -26,12 +26,14 @@ READ_DATA = {
     "rbrm.yaml",
     "smollm2.yaml",
     "smollm2_laptop.yaml",
+    "smollm2_rivals.yaml",
 }
 READ_DATA |= TRAIN_NOTHING
 LAID_OVER = {
     "equilibrate_humaneval.yaml": "equilibrate.yaml",
     "real_ablations.yaml": "real_small.yaml",
     "smollm2_laptop.yaml": "smollm2.yaml",
+    "smollm2_rivals.yaml": "smollm2.yaml",
     "second_base.yaml": "demo.yaml",
 }
 

@@ -74,6 +74,27 @@ PAIR_LOSSES: dict[str, Callable[[Tensor, Tensor | float, float], Tensor]] = {
 """Losses of a pair by name: ``(margin [batch], confidence [batch] or scalar, beta) -> loss [batch]``."""
 
 
+def safe_dpo_loss(margin: Tensor, offset: Tensor | float, beta: float) -> Tensor:
+    """SafeDPO (Kim et al., 2025, arXiv 2505.20065, equation 12): ``-log sigmoid(beta h - (h_r - h_c) delta)``.
+
+    Args:
+        margin: policy-minus-reference log-ratio of chosen minus rejected, nats, shape [batch], of pairs after
+            :func:`trulysafe.methods.safety.safe_order`.
+        offset: ``(h_r - h_c) delta``: the paper's margin delta >= 0 where only the rejected response is unsafe, 0 where
+            both are safe; in the units of ``beta h``, shape [batch] or scalar.
+        beta: inverse temperature of the implicit reward, > 0.
+
+    Returns:
+        Loss per pair, shape [batch]. At an offset of 0 it is DPO; above, the gradient of a pair stays large until the
+        margin exceeds ``offset / beta``.
+    """
+    return -F.logsigmoid(beta * margin - offset)
+
+
+OFFSET_LOSSES: dict[str, Callable[[Tensor, Tensor | float, float], Tensor]] = {"safe_dpo": safe_dpo_loss}
+"""Losses that read which responses are safe: ``(margin [batch], offset [batch] or scalar, beta) -> loss [batch]``."""
+
+
 DISCOPOP_TEMPERATURE = 0.05
 """Temperature of the blend in DiscoPOP's paper."""
 
@@ -152,19 +173,24 @@ def preference_loss(
     beta: float,
     tokens: tuple[Tensor, Tensor],
     reference_point: Tensor | float = 0.0,
+    offset: Tensor | float = 0.0,
 ) -> Tensor:
     """Any loss of the tables above, by name: per pair, shape [batch].
 
     Args:
         name: of the loss.
         policy, reference: summed log-probability of the chosen and of the rejected response, nats, each [batch].
-        confidence: probability that the label is right, shape [batch] or scalar; no :data:`BATCH_LOSSES` use it.
+        confidence: probability that the label is right, shape [batch] or scalar; :data:`BATCH_LOSSES` and
+            :data:`OFFSET_LOSSES` do not use it.
         beta: inverse temperature, > 0.
         tokens: number of tokens that were summed over, at least 1, each of shape [batch].
         reference_point: z0 of :data:`trulysafe.methods.method.SHIFTED_LOSSES`.
+        offset: what :data:`OFFSET_LOSSES` take from ``beta h``, shape [batch] or scalar.
     """
     if name in PAIR_LOSSES:
         return PAIR_LOSSES[name](dpo_margin(*policy, *reference), confidence, beta)
+    if name in OFFSET_LOSSES:
+        return OFFSET_LOSSES[name](dpo_margin(*policy, *reference), offset, beta)
     if name in BATCH_LOSSES:
         return BATCH_LOSSES[name](policy, reference, beta)
     chosen, rejected = (

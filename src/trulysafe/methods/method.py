@@ -12,14 +12,16 @@ from trulysafe.common.options import Count, Flag, NotNegative, Number, Positive,
 
 Loss = Literal[
     "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair",
-    "sppo_hard", "discopop", "kto", "aot", "aot_unpaired", "sft",
+    "sppo_hard", "discopop", "kto", "aot", "aot_unpaired", "sft", "safe_dpo",
 ]  # fmt: skip
-WITHOUT_CONFIDENCE = ("aot", "aot_unpaired", "sft")
+WITHOUT_CONFIDENCE = ("aot", "aot_unpaired", "sft", "safe_dpo")
 """Losses in which a single pair's label has no place of its own."""
 ONE_PROCESS = ("aot", "aot_unpaired")
 """Losses that sort the micro-batch, and so must hold all of it."""
 SHIFTED_LOSSES = ("kto",)
 """Losses whose log-ratios are taken less :func:`trulysafe.methods.losses.kto_reference_point`."""
+SAFETY_LOSSES = ("safe_dpo",)
+"""Losses that read which responses are safe (:class:`Safety`)."""
 MaskRule = Literal["threshold", "batch_mean", "hysteresis"]
 MaskControl = Literal["none", "random", "shuffled", "ones"]
 EndOfTurn = Literal["keep", "rule", "drop"]
@@ -111,6 +113,23 @@ class Mask(TableOfKinds, PublicTable):
         return self
 
 
+class Safety(TableOfKinds, PublicTable):
+    """Which responses are safe, and by how much a safe one must be preferred (SafeDPO; Kim et al. 2025)."""
+
+    WHERE: ClassVar = "safety"
+    KEYS: ClassVar = {"labels": {"reward": ((), ("threshold",)), "pair": ((), ())}}
+
+    labels: Literal["reward", "pair"] = "reward"
+    """What says so of the pairs of `reward_scope`. `reward`: a response whose calibrated reward is below `threshold` is
+    unsafe; a pair of two such is left out, one whose chosen response alone is such is turned round. `pair`: the chosen
+    response is safe and the rejected one unsafe, as in pairs that were annotated so. All other pairs are safe."""
+    threshold: Number = Field(
+        0.0, description="Calibrated reward of `labels: reward` from which on a response is safe."
+    )
+    margin: NotNegative = 10.0
+    """Delta: by how much `beta h` of a safe and an unsafe response must exceed 0; 10 in the paper, at beta 0.1."""
+
+
 class Online(PublicTable):
     """Pairs that the policy samples itself at every step (online DPO, Guo et al. 2024)."""
 
@@ -149,10 +168,11 @@ class Method(PublicTable):
     loss: Loss = "sigmoid"
     """Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5),
     `kto` (without mask), or TRL's `exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, `bco_pair`, `nca_pair`,
-    `sppo_hard`, `discopop`: confidence and mask apply to each. `aot`, `aot_unpaired` (one process) and `sft` (chosen
-    responses alone) take a mask and no confidence."""
+    `sppo_hard`, `discopop`: confidence and mask apply to each. `aot`, `aot_unpaired` (one process), `sft` (chosen
+    responses alone) and `safe_dpo` (which reads `safety`) take a mask and no confidence."""
     confidence: Confidence = Field(Confidence(), description="How much each label is trusted.")
     mask: Mask = Field(Mask(), description="Which tokens count.")
+    safety: Safety = Field(Safety(), description="Which responses are safe (only `loss: safe_dpo`).")
     online: Online = Field(Online(), description="Whether the policy samples its own pairs.")
     reward_scope: Literal["safety", "all"] = "safety"
     """`safety` applies confidence and mask to risky pairs only (general and look-alike pairs get gamma 1 and a mask of
@@ -160,7 +180,7 @@ class Method(PublicTable):
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
-        for key, said in (self._wrong_with_the_loss(), self._wrong_with_online_pairs()):
+        for key, said in (self._wrong_with_the_loss(), self._wrong_with_safety(), self._wrong_with_online_pairs()):
             if said:
                 raise error_at(key, said)
         return self
@@ -180,6 +200,13 @@ class Method(PublicTable):
         if self.loss in SHIFTED_LOSSES and self.online.samples:
             said = "needs responses to other prompts under the reference: none of fresh pairs. Set online.samples to 0."
         return "loss", said and f"{self.loss!r} {said}"
+
+    def _wrong_with_safety(self) -> tuple[str, str]:
+        if self.loss not in SAFETY_LOSSES and self.safety != Safety():
+            return "safety", f"the loss {self.loss!r} does not read it. Leave it out, or take loss: safe_dpo."
+        if self.loss in SAFETY_LOSSES and self.online.samples:
+            return "loss", f"{self.loss!r} needs labels of safety: none of fresh pairs. Set online.samples to 0."
+        return "", ""
 
     def _wrong_with_online_pairs(self) -> tuple[str, str]:
         online, confidence = self.online, self.confidence
@@ -206,7 +233,12 @@ class Method(PublicTable):
         """Whether the method needs a fitted hybrid reward at all."""
         judges = self.online.samples > 0 and self.online.judge == REWARD_JUDGE
         masks = self.mask.rule != "none" and self.mask.token_rewards == "hybrid"
-        return judges or masks or self.confidence.kind == "label"
+        return judges or masks or self.confidence.kind == "label" or self.labels_by_reward
+
+    @property
+    def labels_by_reward(self) -> bool:
+        """Whether the hybrid reward says which responses are safe."""
+        return self.loss in SAFETY_LOSSES and self.safety.labels == "reward"
 
 
 DPO = Method()

@@ -6,17 +6,19 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from trulysafe.methods.method import Method
+from trulysafe.methods.method import SAFETY_LOSSES, Method
 
 WORDS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 """From ``words.toml``."""
 
 
 def method_words(method: Method) -> list[str]:
-    """Sentences on a method: its loss, confidence, mask, online pairs and scope, with the options that each reads."""
+    """Sentences on a method: its loss, labels of safety, confidence, mask, online pairs and scope, with the options that each reads."""
     confidence, mask, online = method.confidence, method.mask, method.online
     loss = WORDS["losses"][method.loss]
     found = [f"{loss[0].upper()}{loss[1:]}."]
+    if method.loss in SAFETY_LOSSES:
+        found += [WORDS["safety"][key].format(**method.safety.model_dump()) for key in ("margin", method.safety.labels)]
     if confidence.kind != "none":
         found.append(WORDS["confidence"][confidence.kind].format(**confidence.model_dump()))
     if confidence.kind == "label":

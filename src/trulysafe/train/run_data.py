@@ -1,5 +1,6 @@
 """What training runs read: a draw of a mix with what was computed for its pairs, and verdicts on sampled pairs."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.schema import HARMFUL_RISKS, RISKS, read_table
 from trulysafe.evaluate.judging import judged
 from trulysafe.evaluate.outcomes import AXES
-from trulysafe.methods.method import Method
+from trulysafe.methods.method import SAFETY_LOSSES, Method
+from trulysafe.methods.safety import safe_order
 from trulysafe.models.tokens import Encoded
 from trulysafe.reward.token_scale import TokenScale
+from trulysafe.trainers.batches import UNSAFE
+
+logger = logging.getLogger("trulysafe")
 
 PROMPT, META = "judged_prompt", "judged_meta"
 """Columns of the training set that a judge of texts reads, beside ``risk``."""
@@ -38,9 +43,32 @@ def run_data(
     mix = read_table(run["mix"], "mix")
     rewards = pair_rows(run["rewards"]) if method.needs_reward else None
     drawn = mix[mix["draw"] == run["seed"]]
+    if method.loss in SAFETY_LOSSES:
+        drawn = by_safety(drawn, rewards, method)
     source = rewards if values is None else values
     tokens = (source, scale) if method.mask.rule != "none" and source is not None and scale is not None else None
     return training_set(drawn, pair_rows(run["reference"]), rewards, tokens, texts)
+
+
+def by_safety(mix: pd.DataFrame, rewards: pd.DataFrame | None, method: Method) -> pd.DataFrame:
+    """One draw as SafeDPO sees it (:func:`trulysafe.methods.safety.safe_order`), with the columns ``chosen_unsafe`` and
+    ``rejected_unsafe``; ``swapped`` says whose responses change sides. ``rewards`` are needed where they say what is
+    unsafe. UserError: no pair is left."""
+    safety, scope = method.safety, mix["risk"].isin(HARMFUL_RISKS) | (method.reward_scope == "all")
+    unsafe = [np.zeros(len(mix), dtype=bool), scope.to_numpy()]
+    if method.labels_by_reward and rewards is not None:
+        read = _joined(mix, rewards, "rewards")
+        sides = (read[name].to_numpy() for name in ("chosen_reward", "rejected_reward"))
+        unsafe = [scope.to_numpy() & (side < safety.threshold) for side in sides]
+    kept, turned = safe_order(*unsafe)
+    logger.info("safe_dpo leaves out %d of %d pairs and turns %d round", (~kept).sum(), len(mix), turned.sum())
+    if not kept.any():
+        do = "Lower methods.<name>.safety.threshold, or add pairs."
+        raise UserError(f"safe_dpo: both responses of all {len(mix)} pairs are unsafe, so none is left. {do}")
+    chosen, rejected = UNSAFE
+    swapped = mix.get("flipped", False) ^ turned
+    labels = {chosen: unsafe[0] & ~turned, rejected: unsafe[1] | turned, "swapped": swapped}
+    return mix.assign(**labels)[kept]
 
 
 def training_set(
@@ -55,7 +83,7 @@ def training_set(
     The two responses of a pair that is ``flipped`` change sides, and all that was computed for them goes along.
 
     Args:
-        mix: one draw.
+        mix: one draw, or what :func:`by_safety` makes of it.
         reference: token ids and reference log-probabilities (rule ``reference``).
         rewards: endpoint rewards (rule ``read_rewards``), if the method reads them.
         tokens: values after each token (rules ``read_rewards`` and ``read_token_rewards``) and their scale, for a mask.
@@ -75,6 +103,7 @@ def training_set(
     }
     if table["flipped"].any():
         columns["flipped"] = table["flipped"].tolist()
+    columns |= {name: mix[name].tolist() for name in UNSAFE if name in mix}
     for name in ("ids", "ref_token_logps"):
         columns |= {f"{side}_{name}": _lists(table[f"{side}_{name}"]) for side in sides}
     if rewards is not None:
@@ -93,12 +122,13 @@ def training_set(
 
 def _joined(mix: pd.DataFrame, table: pd.DataFrame, what: str) -> pd.DataFrame:
     drawn = mix[["pair_id", "risk"]].assign(flipped=mix.get("flipped", False))
+    drawn["swapped"] = mix.get("swapped", drawn["flipped"])
     joined = drawn.merge(table.drop(columns="risk", errors="ignore"), on="pair_id", how="left", indicator=True)
     absent = joined.loc[joined["_merge"] != "both", "pair_id"]
     if len(absent):
         found = f"{len(absent)} pairs of the mix have no {what}, first {absent.iloc[0]}"
         raise UserError(f"{found}. Rerun the rule that computes them.")
-    return _sides_swapped(joined, joined["flipped"].to_numpy(dtype=bool))
+    return _sides_swapped(joined, joined["swapped"].to_numpy(dtype=bool))
 
 
 def _sides_swapped(table: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:

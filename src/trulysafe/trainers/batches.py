@@ -30,7 +30,9 @@ SIDES = ("chosen", "rejected")
 MISMATCHED_COLUMNS = tuple(name.format(side) for name in (IDS, REFERENCE_SUM) for side in SIDES)
 TOKEN_COLUMNS = ("ref_token_logps", "token_rewards")
 """Columns per token: the data set has one list a side, ``chosen_<name>``, ``rejected_<name>``, as long as its ids."""
-PAIR_COLUMNS = ("chosen_reward", "rejected_reward", "in_scope", "pair_index", "risk", "flipped")
+UNSAFE = ("chosen_unsafe", "rejected_unsafe")
+"""Columns of the data set: which responses are unsafe, one of them at most."""
+PAIR_COLUMNS = ("chosen_reward", "rejected_reward", *UNSAFE, "in_scope", "pair_index", "risk", "flipped")
 EXTRA_COLUMNS = (*(f"{side}_{name}" for name in TOKEN_COLUMNS for side in SIDES), *PAIR_COLUMNS, *MISMATCHED_COLUMNS)
 """Columns of the data set beside TRL's. Micro-batches of several processes have :data:`WEIGHT` as well."""
 WEIGHT = "pair_weight"

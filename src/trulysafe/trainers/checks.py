@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import SHIFTED_LOSSES, Method
+from trulysafe.methods.method import SAFETY_LOSSES, SHIFTED_LOSSES, Method
 from trulysafe.models.load import context_of
 from trulysafe.models.tokens import up_to_end_of_turn
 from trulysafe.reward.model import HybridReward
-from trulysafe.trainers.batches import SIDES
+from trulysafe.trainers.batches import SIDES, UNSAFE
 
 TEXTS = ("prompt", *SIDES)
 _ACCEPTED = (
@@ -66,9 +66,20 @@ def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -
             raise UserError(f"a token mask needs {_TOKEN_REWARDS}, or, {instead}")
         if mask.form != "level":
             raise UserError(f"mask.form: {mask.form!r} is not read from reward_model. Give {_TOKEN_REWARDS}.")
+    if method.loss in SAFETY_LOSSES:
+        _check_safety(method.loss, dataset)
     if args is None and method.loss in SHIFTED_LOSSES:
         why = f"{method.loss!r} computes log-probabilities under the reference before training"
         raise UserError(f"loss: {why}. Give args (a DPOConfig).")
+
+
+def _check_safety(loss: str, dataset: Any) -> None:
+    """Refuse pairs without labels of safety, or that prefer an unsafe response; a streamed data set is not read."""
+    if not all(has_column(dataset, name) for name in UNSAFE):
+        raise UserError(f"loss: {loss!r} needs the columns {' and '.join(UNSAFE)}, a boolean for each pair.")
+    if isinstance(dataset, Dataset) and (unsafe := sum(dataset[UNSAFE[0]])):
+        do = "Leave out or turn round what trulysafe.methods.safety.safe_order says"
+        raise UserError(f"loss: {loss!r} prefers safe responses, but {unsafe} of the chosen ones are unsafe. {do}.")
 
 
 def check_fits(reward: HybridReward, model: Any) -> None:

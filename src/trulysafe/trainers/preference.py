@@ -42,9 +42,10 @@ class PreferenceTrainer(DPOTrainer):
 
     The data set may have, beside TRL's columns, ``in_scope`` (bool: the pair is about risk; true if absent), ``risk``
     (place in :data:`trulysafe.common.schema.RISKS`) and ``flipped`` (bool: the label was flipped on purpose), both for
-    the log, ``chosen_reward`` and ``rejected_reward`` (calibrated, for ``confidence.states: reference``), and per
-    response token ``chosen_ref_token_logps``, ``chosen_token_rewards`` and their ``rejected_`` twins. Without token
-    rewards the mask reads the reward model as given, calibrated, at the reference's states of every token.
+    the log, ``chosen_reward`` and ``rejected_reward`` (calibrated, for ``confidence.states: reference``),
+    ``chosen_unsafe`` and ``rejected_unsafe`` (bool, for ``safe_dpo``), and per response token
+    ``chosen_ref_token_logps``, ``chosen_token_rewards`` and their ``rejected_`` twins. Without token rewards the mask
+    reads the reward model as given, calibrated, at the reference's states of every token.
 
     Raises:
         UserError: a reward or a column that the method reads is missing, the reward has another shape, an argument of
@@ -124,7 +125,10 @@ class PreferenceTrainer(DPOTrainer):
         gamma = step.pair_confidence(
             batch, method.confidence, read, self.reward, training=training, draws_of=draws_of, meter=self.meter
         )
-        losses = step.pair_losses(batch, method.loss, *sums, mask=mask, gamma=gamma, beta=self.beta, point=point)
+        offset, beta = step.safety_offset(batch, method), self.beta
+        losses = step.pair_losses(
+            batch, method.loss, *sums, mask=mask, gamma=gamma, beta=beta, point=point, offset=offset
+        )
         self._refuse_non_finite(losses, "loss", inputs)
         loss = (losses * batch.weight).mean()
 

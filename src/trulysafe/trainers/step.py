@@ -23,10 +23,10 @@ from trulysafe.methods.confidence import label_confidence
 from trulysafe.methods.controls import random_control, row_generators, shuffled_control, shuffled_rewards
 from trulysafe.methods.losses import LIKELIHOOD_LOSS, kto_reference_point, preference_loss, sft_loss
 from trulysafe.methods.masks import kept_share, training_mask
-from trulysafe.methods.method import Confidence, Mask
+from trulysafe.methods.method import SAFETY_LOSSES, Confidence, Mask, Method
 from trulysafe.models.layer_states import LayerStates
 from trulysafe.reward.model import HybridReward
-from trulysafe.trainers.batches import WEIGHT
+from trulysafe.trainers.batches import UNSAFE, WEIGHT
 from trulysafe.trainers.forward import forward, token_log_probs
 from trulysafe.trainers.online_reward import OnlineReward
 from trulysafe.trainers.step_log import Meter, StepLog, mean_over_all, rows_of_all
@@ -208,6 +208,16 @@ def kto_point(batch: MicroBatch, policy: Any, model: Any, checkpointing: Any) ->
     return point
 
 
+def safety_offset(batch: MicroBatch, method: Method) -> Tensor | float:
+    """What SafeDPO takes from ``beta h`` of each pair, [pairs]: its margin where the rejected response alone is unsafe;
+    0 with another loss."""
+    if method.loss not in SAFETY_LOSSES:
+        return 0.0
+    chosen, rejected = (batch.columns[name].float() for name in UNSAFE)
+    batch.log.mean(**{"safety/unsafe_rejected": rejected[batch.real]})
+    return (rejected - chosen) * method.safety.margin
+
+
 def pair_losses(
     batch: MicroBatch,
     loss: str,
@@ -217,11 +227,13 @@ def pair_losses(
     mask: Tensor,
     gamma: Tensor,
     beta: float,
-    point: Tensor | float,
+    point: Tensor | float = 0.0,
+    offset: Tensor | float = 0.0,
 ) -> Tensor:
     """Loss of each pair by the loss's name, [pairs]. Policy and reference are sums over the tokens that ``mask`` [rows,
-    places] keeps, nats; ``gamma`` is the confidence of each label, [pairs], and ``point`` KTO's reference point, 0 for
-    other losses. Logs what TRL does: implicit rewards, margins, log-probabilities."""
+    places] keeps, nats; ``gamma`` is the confidence of each label, [pairs], ``point`` KTO's reference point and
+    ``offset`` SafeDPO's margins, both 0 for other losses. Logs what TRL does: implicit rewards, margins,
+    log-probabilities."""
     real, log = batch.real, batch.log
     chosen, rejected = beta * torch.stack([policy[0] - reference[0], policy[1] - reference[1]]).detach()[:, real]
     log.mean(**{"rewards/chosen": chosen, "rewards/rejected": rejected})
@@ -230,7 +242,7 @@ def pair_losses(
     of_chosen, of_rejected = mask.sum(dim=1).clamp(min=1).chunk(2)
     if loss == LIKELIHOOD_LOSS:
         return sft_loss(policy[0], mean_over_all(log.accelerator, of_chosen[real]) or 1.0)
-    return preference_loss(loss, policy, reference, gamma, beta, (of_chosen, of_rejected), point)
+    return preference_loss(loss, policy, reference, gamma, beta, (of_chosen, of_rejected), point, offset)
 
 
 def _log_confidence(gamma: Tensor, chosen: Tensor, rejected: Tensor, flipped: Tensor | None, log: StepLog) -> None:
