@@ -90,7 +90,7 @@ LATE = {
         "methods.ama_dpo.mask.rule: 'hysterisis' is not accepted. Did you mean 'hysteresis'?"),
     "a mask's key without a rule": (
         {"methods.dpo.mask": {"eos": "drop"}},
-        "methods.dpo.mask.eos: only the rule 'threshold' or 'batch_mean' or 'hysteresis' reads it, not 'none'.",
+        "methods.dpo.mask.eos: only the rule 'threshold' or 'batch_mean' or 'hysteresis' or 'importance' reads it,",
     ),
     "a band where there is none": ({"methods.ama_dpo.mask": {"rule": "threshold", "width": 0.1}},
         "methods.ama_dpo.mask.width: the rule 'threshold' "),

@@ -18,9 +18,11 @@ rule fit_token_rewards:
     resources:
         **needs("train", lambda wildcards: CONFIG.token_rewards[wildcards.source].model),
     params:
-        model=lambda wildcards: PLAN.models.spec(CONFIG.token_rewards[wildcards.source].model),
+        model=lambda wildcards: PLAN.token_rewards.reference(wildcards.source),
         policy=lambda wildcards: PLAN.token_rewards.policy(wildcards.source),
-        options=lambda wildcards: options(CONFIG.token_rewards[wildcards.source], "model", "datasets", "experiment"),
+        options=lambda wildcards: options(
+            CONFIG.token_rewards[wildcards.source], "model", "datasets", "experiment", "against"
+        ),
         batch_size=CONFIG.batching.forward_batch,
         roles=lambda wildcards: PLAN.data.roles(CONFIG.token_rewards[wildcards.source].datasets),
         code=lambda wildcards: code("fit_token_rewards", PLAN.token_rewards.code(wildcards.source)),
@@ -45,7 +47,7 @@ rule read_token_rewards:
     resources:
         **needs("forward", lambda wildcards: CONFIG.token_rewards[wildcards.source].model),
     params:
-        model=lambda wildcards: PLAN.models.spec(CONFIG.token_rewards[wildcards.source].model),
+        model=lambda wildcards: PLAN.token_rewards.reference(wildcards.source),
         policy=lambda wildcards: PLAN.token_rewards.policy(wildcards.source),
         kind=lambda wildcards: CONFIG.token_rewards[wildcards.source].kind,
         options=lambda wildcards: options(CONFIG.token_rewards[wildcards.source].options),

@@ -8,10 +8,10 @@ from tqdm import tqdm
 from trulysafe.common.schema import read_table
 from trulysafe.config.load import load
 from trulysafe.methods.confidence import mean_logged_confidence
-from trulysafe.methods.method import Method
+from trulysafe.methods.method import IMPORTANCE, Method
 from trulysafe.plan.plan import Plan
 from trulysafe.reward.states import SCALES
-from trulysafe.reward.token_scale import load_scale
+from trulysafe.reward.token_scale import UNSCALED, load_scale
 from trulysafe.train.jobs import TrainingRun, copy_policies, train_run
 from trulysafe.train.run_data import pair_rows, run_data
 from trulysafe.workflow.job import job
@@ -29,7 +29,8 @@ with job(snakemake) as run:
     scale = values = None
     if method.mask.rule != "none":
         source = run.input.get("token_rewards") or run.input.reward
-        scale = load_scale(Path(source) / SCALES, method.mask.form)
+        weighs = method.mask.rule == IMPORTANCE
+        scale = UNSCALED if weighs else load_scale(Path(source) / SCALES, method.mask.form)
         values = pair_rows(run.input.token_values) if run.input.get("token_rewards") else None
     texts = pair_rows(run.input.texts) if run.params.judge else None
     logs = []

@@ -154,4 +154,4 @@ def experiments_read(config: Configuration, method: str) -> list[str]:
     """Experiments that must have been trained before a method can train."""
     table = config.methods[method]
     source = config.token_rewards[table.token_rewards] if table.token_rewards else None
-    return [name for name in (table.gamma_of, source.experiment if source else None) if name]
+    return [name for name in (table.gamma_of, *((source.experiment, source.against) if source else ())) if name]

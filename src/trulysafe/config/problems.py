@@ -12,13 +12,19 @@ from trulysafe.config.resolved import finetuned, method_of, training_of
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.config.tables.training import Experiment
-from trulysafe.methods.method import ONE_PROCESS, REWARD_JUDGE
+from trulysafe.methods.method import IMPORTANCE, ONE_PROCESS, REWARD_JUDGE
 from trulysafe.reward.options import FitOptions
 
 TABLES = tuple(key for key, field in Configuration.model_fields.items() if get_origin(field.annotation) is dict)
 """Keys of the configuration that hold components by name."""
 TABLE_OF = {key: table for table in TABLES for key in (table, table.removesuffix("s"))}
-TABLE_OF |= {"mix": "mixes", "corpus": "datasets", "shots_from": "datasets", "gamma_of": "experiments"}
+TABLE_OF |= {
+    "mix": "mixes",
+    "corpus": "datasets",
+    "shots_from": "datasets",
+    "gamma_of": "experiments",
+    "against": "experiments",
+}
 """Key of a component -> the table that it takes names from; ``datasets`` and ``dataset`` both name data sets."""
 IN_REPORT = {
     "contrasts": {"a": "experiments", "b": "experiments"},
@@ -83,10 +89,10 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
     for name, experiment in config.experiments.items():
         yield from _training_problems(config, name, experiment)
     for name, source in config.token_rewards.items():
-        read = config.experiments[source.experiment] if source.experiment else None
-        if read and (read.method is None or read.model != source.model):
-            needed = f"must be trained, from the model {source.model!r}"
-            yield f"token_rewards.{name}.experiment: {source.experiment!r} {needed}."
+        for key, named in (("experiment", source.experiment), ("against", source.against)):
+            read = config.experiments[named] if named else None
+            if read and (read.method is None or read.model != source.model):
+                yield f"token_rewards.{name}.{key}: {named!r} must be trained, from the model {source.model!r}."
     yield from _drift_problems(config)
     yield from _report_problems(config)
 
@@ -120,6 +126,9 @@ def _source_problems(config: Configuration, name: str) -> Iterator[UserError | s
     if source and method.mask.rule == "none":
         do = "Add mask: {rule: hysteresis}, or remove the key."
         yield f"{where}.token_rewards: the method has no mask that would read them. {do}"
+    if method.mask.rule == IMPORTANCE and (source is None or source.kind != "implicit"):
+        do = "Name one under token_rewards, of kind implicit, with `against` the policy of the pairs turned round."
+        yield f"{where}.mask.rule: 'importance' weighs by log-ratios of two policies, which no other source gives. {do}"
     if table.gamma_of and method.confidence.kind != "fixed":
         do = "Set confidence: {kind: fixed}, or remove the key."
         yield f"{where}.gamma_of: only a constant gamma can be a placebo. {do}"

@@ -1,4 +1,5 @@
-"""AMA: which response tokens a preference loss keeps (Equilibrate RLHF, arXiv 2502.11555).
+"""AMA: which response tokens a preference loss keeps (Equilibrate RLHF, arXiv 2502.11555); and how much each counts
+where all are kept (TIS-DPO, arXiv 2410.04350).
 
 All tensors are [rows, tokens]; ``response_mask`` marks the response tokens (end-of-turn token included), wherever they
 lie in the row. What lies outside a response is 0 in every mask.
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.methods.method import EOS_OPTIONS, MASK_RULES, Mask
+from trulysafe.methods.method import EOS_OPTIONS, IMPORTANCE, MASK_RULES, Mask
 
 
 def message_mask(
@@ -51,9 +52,7 @@ def message_mask(
     """
     _check_levels(baseline, width)
     rewards, response = _checked(token_rewards, response_mask)
-    chosen = torch.as_tensor(chosen, device=rewards.device).bool()
-    if chosen.shape != rewards.shape[:1]:
-        raise UserError(f"message mask: chosen has shape {tuple(chosen.shape)}; one boolean per row, [{len(rewards)}].")
+    chosen = _per_row(chosen, rewards)
     if rule not in MASK_RULES:
         raise not_accepted("mask rule", rule, MASK_RULES)
     if rule == "hysteresis":
@@ -81,6 +80,33 @@ def hysteresis_state(token_rewards: Tensor, response_mask: Tensor, baseline: flo
     last = torch.where(crossed, steps, torch.full_like(steps, -1)).cummax(dim=1).values
     first = response.int().argmax(dim=1, keepdim=True)  # the first response token
     return torch.where(rewards.gather(1, torch.where(last >= 0, last, first)) < baseline, -1, 1)
+
+
+def importance_weights(
+    log_ratios: Tensor,
+    response_mask: Tensor,
+    chosen: Tensor,
+    k: float = 1.0,
+    mu: float = 1.0,
+    lower: float = -0.5,
+    upper: float = 1.5,
+) -> Tensor:
+    """Weights of TIS-DPO (Liu et al., 2024; equation 19 of the version that was reviewed):
+    ``w_t = k exp(mu clamp(log pi+(y_t) - log pi-(y_t), lower, upper))``, with ``-mu`` in rejected responses.
+
+    Args:
+        log_ratios: log-probability of each token under the policy that prefers chosen responses, less that under the
+            one that prefers rejected ones, nats, shape [rows, tokens]; values outside the response are ignored.
+        response_mask: 1 on response tokens, same shape.
+        chosen: boolean per row, shape [rows].
+        k, mu, lower, upper: of the formula. The paper fixes ``k`` at 1 and ``mu`` at 1; see :class:`Mask`.
+
+    Returns:
+        Detached weights, 0 outside the response, shape and dtype of ``log_ratios``. UserError: as :func:`message_mask`.
+    """
+    ratios, response = _checked(log_ratios, response_mask)
+    signs = torch.where(_per_row(chosen, ratios), 1.0, -1.0).to(ratios)
+    return k * torch.exp(mu * signs[:, None] * ratios.clamp(lower, upper)) * response
 
 
 def with_minimum_share(mask: Tensor, response_mask: Tensor, minimum: float = 0.1) -> tuple[Tensor, Tensor]:
@@ -112,8 +138,12 @@ def training_mask(token_rewards: Tensor, response_mask: Tensor, chosen: Tensor, 
 
     The share that the rule kept is one of the tokens it decided on: without the end of turn, which alone is a tenth of
     a short response, unless the rule decides on that too. Returns the mask, and a boolean per row that says where the
-    whole response is kept instead, its end of turn included.
+    whole response is kept instead, its end of turn included. The rule ``importance`` gives :func:`importance_weights`.
     """
+    if options.rule == IMPORTANCE:
+        of_formula = options.k, options.mu, options.lower, options.upper
+        weights = importance_weights(token_rewards, response_mask, chosen, *of_formula)
+        return keep_eos(weights, response_mask, options.eos), torch.zeros(len(weights), dtype=torch.bool).to(chosen)
     raw = message_mask(token_rewards, response_mask, chosen, options.rule, options.baseline, options.width)
     response = response_mask.to(raw.dtype)
     decided = response if options.eos == "rule" else keep_eos(response, response_mask, "drop")
@@ -125,6 +155,13 @@ def kept_share(mask: Tensor, response_mask: Tensor) -> Tensor:
     """Share of the response tokens that ``mask`` keeps, float32, shape [rows]; 0 for a row without response."""
     response = response_mask.bool()
     return (mask.bool() & response).sum(dim=1).float() / response.sum(dim=1).clamp(min=1)
+
+
+def _per_row(chosen: Tensor, rewards: Tensor) -> Tensor:
+    chosen = torch.as_tensor(chosen, device=rewards.device).bool()
+    if chosen.shape != rewards.shape[:1]:
+        raise UserError(f"message mask: chosen has shape {tuple(chosen.shape)}; one boolean per row, [{len(rewards)}].")
+    return chosen
 
 
 def _check_levels(baseline: float, width: float) -> None:

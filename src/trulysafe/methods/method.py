@@ -23,6 +23,8 @@ SHIFTED_LOSSES = ("kto",)
 SAFETY_LOSSES = ("safe_dpo",)
 """Losses that read which responses are safe (:class:`Safety`)."""
 MaskRule = Literal["threshold", "batch_mean", "hysteresis"]
+IMPORTANCE = "importance"
+"""The rule that weighs tokens and leaves none out."""
 MaskControl = Literal["none", "random", "shuffled", "ones"]
 EndOfTurn = Literal["keep", "rule", "drop"]
 Form = Literal["level", "difference"]
@@ -43,6 +45,7 @@ def _token_source(name: str) -> str:
 TokenSource = Annotated[str, AfterValidator(_token_source), Field(json_schema_extra={"enum": [*TOKEN_SOURCES]})]
 """Where token rewards come from: the hybrid reward or a kind of source."""
 _OF_A_LABEL = "alpha floor per_pair states online learning_rate weight_decay calibrate_every shuffle".split()
+_OF_WEIGHTS = ("k", "mu", "lower", "upper")
 _OF_A_MASK = ("baseline", "width", "token_rewards", "form", "eos", "minimum_share", "control")
 
 
@@ -84,12 +87,20 @@ class Mask(TableOfKinds, PublicTable):
     """AMA token mask (paper B)."""
 
     WHERE: ClassVar = "mask"
-    KEYS: ClassVar = {"rule": {"none": ((), ()), **dict.fromkeys(MASK_RULES, ((), _OF_A_MASK))}}
+    KEYS: ClassVar = {
+        "rule": {
+            "none": ((), ()),
+            **dict.fromkeys(MASK_RULES, ((), _OF_A_MASK)),
+            IMPORTANCE: ((), (*_OF_WEIGHTS, "token_rewards", "eos", "control")),
+        }
+    }
 
-    rule: Literal["none", MaskRule] = "none"
+    rule: Literal["none", MaskRule, "importance"] = "none"
     """`none` keeps every token; the others keep rewarded tokens of chosen responses and penalised ones of rejected
     responses: beyond `baseline` (`threshold`), beyond the mean of the micro-batch (`batch_mean`), or since the band
-    around the baseline was last crossed on that side (`hysteresis`)."""
+    around the baseline was last crossed on that side (`hysteresis`). `importance` (TIS-DPO; Liu et al. 2024) weighs
+    every token by `k exp(mu clamp(r, lower, upper))`, with `-mu` in rejected responses; r are `implicit` token rewards
+    `against` another policy, in nats, neither centred nor scaled."""
     baseline: Number = Field(0.0, description="Threshold of `threshold`, middle of the band of `hysteresis`.")
     width: NotNegative = Field(0.3, description="Half-width of the band of `hysteresis`.")
     token_rewards: TokenSource = "hybrid"
@@ -98,11 +109,24 @@ class Mask(TableOfKinds, PublicTable):
     `token_rewards`."""
     form: Form = Field("level", description="`level` is r_t itself, `difference` its increment.")
     eos: EndOfTurn = Field("keep", description="End-of-turn token: `keep` it, `drop` it, or leave it to the `rule`.")
+    k: Positive = Field(1.0, description="Factor of all weights of `importance`.")
+    mu: NotNegative = Field(1.0, description="How strongly `importance` weighs; 0 gives every token the weight `k`.")
+    lower: Number = Field(-0.5, description="Least log-ratio that `importance` reads, nats.")
+    upper: Number = Field(1.5, description="Greatest log-ratio that `importance` reads, nats.")
     minimum_share: Share = Field(0.1, description="A response with a smaller share of kept tokens is kept whole.")
     control: MaskControl = "none"
     """`random` keeps as many tokens of each response as the rule does, but random ones; `shuffled` puts the segments of
     the rewards (runs of one state of `hysteresis`) into random order; `ones` keeps every token; `none` is no
     control."""
+
+    @model_validator(mode="after")
+    def _weights_can_be_made(self) -> Self:
+        if self.lower > self.upper:
+            raise error_at("lower", f"{self.lower:g} is above mask.upper, {self.upper:g}. Give a smaller number.")
+        if self.rule == IMPORTANCE and self.control == "random":
+            said = "'random' draws which tokens are kept, and 'importance' keeps all. Accepted: none, shuffled, ones."
+            raise error_at("control", said)
+        return self
 
     @model_validator(mode="after")
     def _levels_are_read(self) -> Self:

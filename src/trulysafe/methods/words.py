@@ -6,14 +6,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from trulysafe.methods.method import SAFETY_LOSSES, Method
+from trulysafe.methods.method import IMPORTANCE, MASK_RULES, SAFETY_LOSSES, Method
 
 WORDS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 """From ``words.toml``."""
 
 
 def method_words(method: Method) -> list[str]:
-    """Sentences on a method: its loss, labels of safety, confidence, mask, online pairs and scope, with the options that each reads."""
+    """Sentences on a method: loss, labels of safety, confidence, mask, online pairs and scope, each with what it reads of
+    its options."""
     confidence, mask, online = method.confidence, method.mask, method.online
     loss = WORDS["losses"][method.loss]
     found = [f"{loss[0].upper()}{loss[1:]}."]
@@ -27,7 +28,8 @@ def method_words(method: Method) -> list[str]:
         found += [WORDS["confidence"][key] for key in on]
         found += [WORDS["confidence"][confidence.shuffle]] if confidence.shuffle != "none" else []
     if mask.rule != "none":
-        found += [WORDS["mask"][key].format(**mask.model_dump()) for key in (mask.rule, "source")]
+        source = "ratios" if mask.rule == IMPORTANCE else "source"
+        found += [WORDS["mask"][key].format(**mask.model_dump()) for key in (mask.rule, source)]
         found += [WORDS["mask"][mask.control]] if mask.control != "none" else []
     if online.samples:
         found.append(WORDS["online"]["sampled"].format(**online.model_dump()))
@@ -52,7 +54,7 @@ def citations(method: Method, reranked: bool = False, quotas: bool = False) -> l
     RLHF's."""
     of = {
         "rbrm": reranked or method.confidence.kind == "label",
-        "equilibrate": quotas or method.mask.rule != "none",
+        "equilibrate": quotas or method.mask.rule in MASK_RULES,
         "dpo": method.loss == "sigmoid",
     }
     return [WORDS["citations"][name].strip() for name, named in of.items() if named]

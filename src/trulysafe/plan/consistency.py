@@ -13,6 +13,7 @@ from trulysafe.config.order import seeds
 from trulysafe.config.resolved import method_of, uses
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import Dataset
+from trulysafe.methods.method import IMPORTANCE
 
 PUBLISHED = Path("resources/published/equilibrate_main_results.csv")
 """The paper's main table; relative paths start where the Snakefile lies."""
@@ -84,6 +85,9 @@ def _reward_problems(config: Configuration) -> Iterator[str]:
             why = "whose baseline is another one in each micro-batch, so single responses have no mask"
             do = "Name a method with the rule hysteresis or threshold."
             yield f"report.kept_tokens.method: {shown.method!r} masks by 'batch_mean', {why}. {do}"
+        if method_of(config, shown.method).mask.rule == IMPORTANCE:
+            do = "Name a method with the rule hysteresis or threshold."
+            yield f"report.kept_tokens.method: {shown.method!r} weighs tokens and keeps all. {do}"
         method, model = config.methods[shown.method], config.pairs[shown.pairs].model
         where, user = f"report.kept_tokens.method ({shown.method})", f"table of pairs {shown.pairs!r}"
         if method.token_rewards:

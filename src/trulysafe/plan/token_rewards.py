@@ -3,7 +3,7 @@
 from typing import Any
 
 from trulysafe.common.kinds import TOKEN_REWARDS
-from trulysafe.plan.paths import Part
+from trulysafe.plan.paths import Part, distinct
 
 
 class TokenRewards(Part):
@@ -14,19 +14,27 @@ class TokenRewards(Part):
         return TOKEN_REWARDS.module_name(self.config.token_rewards[name].kind)
 
     def inputs(self, name: str) -> dict[str, Any]:
-        """What a source reads beside annotated pairs: the model, and for ``implicit`` a policy."""
+        """What a source reads beside annotated pairs: the model, and for ``implicit`` one policy or two."""
         source = self.config.token_rewards[name]
         inputs: dict[str, Any] = {"model": self.plan.models.files(source.model)}
-        if source.experiment:
-            inputs["policy"] = self.results(f"policies/{self.plan.policies.jobs_of(source.experiment)[0]}")
+        if experiments := [name for name in (source.experiment, source.against) if name]:
+            jobs = [self.plan.policies.jobs_of(experiment)[0] for experiment in experiments]
+            inputs["policy"] = distinct(self.results(f"policies/{job}") for job in jobs)
         return inputs
 
     def policy(self, name: str) -> dict[str, Any] | None:
         """How to load the policy that ``implicit`` rewards are read from: first seed, last step of its experiment."""
+        return self._last(self.config.token_rewards[name].experiment)
+
+    def reference(self, name: str) -> dict[str, Any]:
+        """How to load what values are read from, or for ``implicit`` held against: the model, or another policy."""
         source = self.config.token_rewards[name]
-        if not source.experiment:
+        return self._last(source.against) or self.plan.models.spec(source.model)
+
+    def _last(self, experiment: str | None) -> dict[str, Any] | None:
+        if not experiment:
             return None
-        run = (source.experiment, self.config.experiments[source.experiment].first_seed)
-        first = self.plan.models.of_job(self.plan.policies.jobs_of(source.experiment)[0])
+        run = (experiment, self.config.experiments[experiment].first_seed)
+        first = self.plan.models.of_job(self.plan.policies.jobs_of(experiment)[0])
         of_seed = [item for item in first if (item["experiment"], item["seed"]) == run]
         return dict(of_seed[-1]["model"])

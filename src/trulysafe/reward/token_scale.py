@@ -29,6 +29,10 @@ class TokenScale:
         return [(value - self.centre) / self.scale for value in prefix_form(values, self.form)]
 
 
+UNSCALED = TokenScale("level", 0.0, 1.0)
+"""Leaves values as they are: log-ratios in nats, of which the rule ``importance`` makes weights."""
+
+
 def prefix_form(values: Sequence[float], form: str) -> list[float]:
     """Turn prefix values v_1..v_T into ``level`` (v_t) or ``difference`` (v_t - v_{t-1}, the first one 0)."""
     if form == "level":

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import SAFETY_LOSSES, SHIFTED_LOSSES, Method
+from trulysafe.methods.method import IMPORTANCE, SAFETY_LOSSES, SHIFTED_LOSSES, Method
 from trulysafe.models.load import context_of
 from trulysafe.models.tokens import up_to_end_of_turn
 from trulysafe.reward.model import HybridReward
@@ -57,6 +57,8 @@ def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -
     if confidence.kind == "label" and confidence.states == "reference" and not has_column(dataset, "chosen_reward"):
         raise UserError("confidence.states 'reference' needs the columns chosen_reward, rejected_reward (calibrated).")
     if mask.rule != "none" and not has_column(dataset, "chosen_token_rewards"):
+        if mask.rule == IMPORTANCE:
+            raise UserError(f"mask.rule 'importance' needs {_TOKEN_REWARDS}: log-ratios of two policies, nats.")
         if has_column(dataset, "chosen_ref_token_logps"):
             do = "Add them, or leave out both kinds to have them computed from the reference model."
             beside = "beside chosen_ref_token_logps and rejected_ref_token_logps"

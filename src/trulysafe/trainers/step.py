@@ -23,7 +23,7 @@ from trulysafe.methods.confidence import label_confidence
 from trulysafe.methods.controls import random_control, row_generators, shuffled_control, shuffled_rewards
 from trulysafe.methods.losses import LIKELIHOOD_LOSS, kto_reference_point, preference_loss, sft_loss
 from trulysafe.methods.masks import kept_share, training_mask
-from trulysafe.methods.method import SAFETY_LOSSES, Confidence, Mask, Method
+from trulysafe.methods.method import IMPORTANCE, SAFETY_LOSSES, Confidence, Mask, Method
 from trulysafe.models.layer_states import LayerStates
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.batches import UNSAFE, WEIGHT
@@ -106,8 +106,9 @@ def reference_log_probs(
 
 
 def token_mask(batch: MicroBatch, token_rewards: Tensor | None, options: Mask, seed: int) -> Tensor:
-    """Which response tokens count (paper B), with the mask's controls (``seed`` is the run's) and its log. 0/1,
-    float32, [rows, places] as ``token_rewards``; 1 on every response token out of scope or without a mask."""
+    """Which response tokens count (paper B), or how much (the rule ``importance``), with the mask's controls (``seed``
+    is the run's) and its log. 0/1 or weights, float32, [rows, places] as ``token_rewards``; 1 on every response token
+    out of scope or without a mask."""
     response, ones, columns, log = batch.response, batch.response.float(), batch.columns, batch.log
     if options.rule == "none":
         return ones
@@ -130,6 +131,9 @@ def token_mask(batch: MicroBatch, token_rewards: Tensor | None, options: Mask, s
         mask = random_control(mask, response, draws, options.eos)
     elif options.control == "ones":
         mask = ones
+    if options.rule == IMPORTANCE:
+        weight = mask.sum(dim=1) / response.sum(dim=1).clamp(min=1)
+        log.mean(**{"token_weight/chosen": weight[rows & chosen], "token_weight/rejected": weight[rows & ~chosen]})
     share = kept_share(mask, response)
     log.mean(**{"kept_share/chosen": share[rows & chosen], "kept_share/rejected": share[rows & ~chosen]})
     log.mean(**{"kept_share/fell_back": fell_back[rows].float()})

@@ -59,11 +59,14 @@ class TokenReward(OfKind):
     """A source of token rewards for AMA, beside the token-level probes of a hybrid reward (paper B)."""
 
     KINDS: ClassVar = TOKEN_REWARDS
-    BY_KIND: ClassVar = ("experiment", "fit", "seed")
+    BY_KIND: ClassVar = ("experiment", "against", "fit", "seed")
 
     model: Name = Field(description="Model whose tokens are rewarded: the reference, and where `token_rm` starts from.")
     datasets: list[Name] = Field(min_length=1, description="Annotated pairs (role `reward`) to fit, centre, scale on.")
     experiment: Name | None = Field(None, description="Experiment whose policy is read: first seed, last step.")
+    against: Name | None = None
+    """Experiment whose policy the first one is held against, in place of `model` (only `implicit`); for the rule
+    `importance` one that trains on the same pairs turned round (a mix with `flip: 1`)."""
     rows: Count = Field(1000, description="Pairs to use, at most.")
     test_share: Share = Field(0.2, description="Share of the pairs (by prompt) held out, to measure accuracies.")
     fit: TokenFit = Field(TokenFit(), description="How the classifier is fitted (only `token_rm`).")
