@@ -28,7 +28,7 @@ def logged(results, experiment: str, name: str) -> float:
 
 def test_every_arm_is_measured(results):
     metrics = pd.read_parquet(results / "metrics" / "metrics.parquet")
-    assert {"safe_dpo", "safe_dpo_of_pairs", "tis_dpo"} <= set(metrics["experiment"])
+    assert {"safe_dpo", "safe_dpo_of_pairs", "tis_dpo", "steered", "best_of_n"} <= set(metrics["experiment"])
 
 
 def test_safe_dpo_starts_at_the_loss_of_its_margin(results):
@@ -37,6 +37,16 @@ def test_safe_dpo_starts_at_the_loss_of_its_margin(results):
     unsafe = logged(results, "safe_dpo_of_pairs", "safety/unsafe_rejected")
     expected = unsafe * math.log1p(math.exp(1)) + (1 - unsafe) * math.log(2)
     assert logged(results, "safe_dpo_of_pairs", "loss") == pytest.approx(expected, abs=1e-3)
+
+
+def test_arms_that_act_while_they_answer_give_one_answer_to_each_prompt(results):
+    read = {
+        arm: pd.read_parquet(results / "answers" / f"untrained.{arm}" / "small" / "0-of-1.parquet")
+        for arm in ("base", "steered", "best_of_n")
+    }
+    for arm in ("steered", "best_of_n"):
+        assert read[arm]["prompt_id"].tolist() == read["base"]["prompt_id"].tolist()
+        assert (read[arm]["response"] != read["base"]["response"]).any()
 
 
 def test_tis_dpo_weighs_tokens(results):

@@ -74,7 +74,8 @@ def of_groups(config: Configuration) -> Configuration:
     uses: dict[str, set[str]] = {}
     for component, _, name, table in used_names(config):
         uses.setdefault(component, set()).update([f"{table}.{name}"] if table in PARTS else [])
-    asked = {name for name, item in config.experiments.items() if item.group in config.groups or item.method is None}
+    plain = {name for name, item in config.experiments.items() if item.method is None and item.acting is None}
+    asked = plain | {name for name, item in config.experiments.items() if item.group in config.groups}
     asked |= {item.default for item in config.report.ablations.values() if item.arm in asked}
     kept = {f"experiments.{name}" for name in asked}
     kept |= {name for start in (*kept, "report.kept_tokens") for name in reached(uses, start)}

@@ -10,6 +10,7 @@ from trulysafe.common.option_errors import explain
 from trulysafe.config.order import experiments_read, reached, reads, round_problems
 from trulysafe.config.resolved import finetuned, method_of, training_of
 from trulysafe.config.tables.configuration import Configuration
+from trulysafe.config.tables.inference import BestOf, Steer
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.config.tables.training import Experiment
 from trulysafe.methods.method import IMPORTANCE, ONE_PROCESS, REWARD_JUDGE
@@ -60,6 +61,8 @@ def used_names(config: Configuration) -> Iterator[tuple[str, str, str, str]]:
             value = getattr(component, key)
             if isinstance(value, PolicyOf):
                 yield where, f"{key}.experiment", value.experiment, "experiments"
+            elif isinstance(value, Steer | BestOf):
+                yield from ((where, f"{key}.{of}", name, table) for of, name, table in value.names())
             elif key in tables:
                 names = [value] if isinstance(value, str) else value or ()
                 yield from ((where, key, name, tables[key]) for name in names)
@@ -71,6 +74,10 @@ def experiment_problems(config: Configuration) -> Iterator[str]:
         if (experiment.mix is None) != (experiment.method is None):
             do = "Give both, or neither to evaluate the model itself."
             yield f"experiments.{name}: mix and method belong together. {do}"
+        if acting := [key for key in ("steer", "best_of") if getattr(experiment, key)]:
+            do = "Leave out the others."
+            if len(acting) > 1 or experiment.method:
+                yield f"experiments.{name}.{acting[0]}: it goes with no other of method, steer and best_of. {do}"
         try:
             training_of(config, experiment)
         except ValidationError as error:

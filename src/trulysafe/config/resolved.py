@@ -79,5 +79,9 @@ def uses(config: Configuration) -> Iterator[Use]:
                 yield Use(f"{table}.{name}.datasets", component.datasets, kind, role)
     for name, benchmark in config.benchmarks.items():
         yield Use(f"benchmarks.{name}.shots_from", benchmark.shots_from, "prompts", "evaluation")
+    for name, experiment in config.experiments.items():
+        for key, dataset, _ in experiment.steer.names() if experiment.steer else ():
+            pairs = config.datasets[dataset].options.table_kind == "pairs"  # their prompts are read
+            yield Use(f"experiments.{name}.steer.{key}", [dataset], "pairs" if pairs else "prompts", "pairs")
     if config.report.people:
         yield Use("report.people.datasets", config.report.people.datasets, "responses", "judge")

@@ -15,8 +15,9 @@ import pandas as pd
 
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.data.roles import at_most, rows_of_role
+from trulysafe.evaluate.acting import responses
 from trulysafe.models.load import load_model, load_tokenizer
-from trulysafe.models.sampling import Decoding, blocks, respond
+from trulysafe.models.sampling import blocks
 
 
 class PolicyBlock(NamedTuple):
@@ -63,8 +64,8 @@ def shard_of(work: Sequence[PolicyBlock], index: int, count: int) -> list[Policy
 
 
 def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) -> Iterator[pd.DataFrame]:
-    """Answer blocks in order, greedily, each policy loaded once: tables of schema ``answers``, one per block; a single
-    empty one where there is no block."""
+    """Answer blocks in order, greedily or as a policy acts (:mod:`trulysafe.evaluate.acting`), each policy loaded once:
+    tables of schema ``answers``, one per block; a single empty one where there is no block."""
     if not work:
         yield pd.DataFrame(columns=list(SCHEMAS["answers"]))
     for number, of_policy in groupby(work, key=lambda block: block.policy):
@@ -73,8 +74,8 @@ def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) 
         place = {key: policy[key] for key in ("experiment", "seed", "step")}
         for benchmark, of_benchmark in groupby(of_policy, key=lambda block: block.benchmark):
             cut = list(of_benchmark)
-            decoding = Decoding(max_new_tokens=cut[0].max_new_tokens)
-            for answered in respond(model, tokenizer, [block.prompts for block in cut], decoding, seed=0):
+            limit, prompts = cut[0].max_new_tokens, [block.prompts for block in cut]
+            for answered in responses(policy, model, tokenizer, prompts, limit):
                 yield answered.assign(benchmark=benchmark, **place)
 
 

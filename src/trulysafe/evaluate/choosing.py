@@ -17,6 +17,7 @@ import pandas as pd
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, stable_seed
 from trulysafe.common.schema import SCHEMAS
+from trulysafe.evaluate.acting import steered
 from trulysafe.evaluate.answers import PolicyBlock
 from trulysafe.evaluate.outcomes import CHOSEN, WRITTEN, Benchmarks
 from trulysafe.evaluate.task_documents import Item, described, items_of, right_answer
@@ -92,9 +93,10 @@ def choices(
         lm = HarnessModel(pretrained=load_model(spec), tokenizer=load_tokenizer(spec), batch_size=batch_size)
         note(chat_template=content_id(lm.tokenizer.chat_template or ""))
         place = {key: policies[number][key] for key in ("experiment", "seed", "step")}
-        for block in of_policy:
-            limit = benchmarks[block.benchmark]["max_new_tokens"]
-            yield _done(lm, block, items[block.benchmark], limit, place)
+        with steered(policies[number], lm.model):
+            for block in of_policy:
+                limit = benchmarks[block.benchmark]["max_new_tokens"]
+                yield _done(lm, block, items[block.benchmark], limit, place)
 
 
 def _done(

@@ -13,8 +13,8 @@ WORDS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_t
 
 
 def method_words(method: Method) -> list[str]:
-    """Sentences on a method: loss, labels of safety, confidence, mask, online pairs and scope, each with what it reads of
-    its options."""
+    """Sentences on a method: loss, labels of safety, confidence, mask, online pairs and scope, each with the options
+    that it reads."""
     confidence, mask, online = method.confidence, method.mask, method.online
     loss = WORDS["losses"][method.loss]
     found = [f"{loss[0].upper()}{loss[1:]}."]

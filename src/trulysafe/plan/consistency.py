@@ -80,6 +80,10 @@ def _reward_problems(config: Configuration) -> Iterator[str]:
         if experiment.method and reward and method_of(config, experiment.method).needs_reward:
             where = f"experiments.{name}.method ({experiment.method})"
             yield from _mismatch(config, where, reward, "experiment", experiment.model)
+    for name, experiment in config.experiments.items():
+        if ranks := experiment.best_of:
+            where = f"experiments.{name}.best_of.reward"
+            yield from _mismatch(config, where, ranks.reward, "experiment", experiment.model)
     if shown := config.report.kept_tokens:
         if method_of(config, shown.method).mask.rule == "batch_mean":
             why = "whose baseline is another one in each micro-batch, so single responses have no mask"

@@ -18,7 +18,9 @@ class Evaluate(Part):
     def inputs(self, job: str) -> dict[str, Any]:
         """What must be there before the policies of a job can answer."""
         if job in self.plan.policies.untrained:
-            return {"model": self.plan.models.files(self.plan.policies.untrained[job])}
+            (experiment,) = self.plan.policies.experiments(job)
+            model = self.plan.models.files(self.plan.policies.untrained[job])
+            return {"model": model, **self.plan.inference.files(experiment)}
         return {"policies": self.results(f"policies/{job}")}
 
     @cached_property

@@ -90,11 +90,13 @@ class Models(Part):
         return size_class(model.file or model.name, model.size)
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
-        """The policies of a job: ``experiment``, ``seed``, ``step``, ``model`` (how to load it), ``last`` (the end)."""
+        """The policies of a job: ``experiment``, ``seed``, ``step``, ``model`` (how to load it), ``last`` (the end),
+        and of one that acts while it answers how (:mod:`trulysafe.evaluate.acting`)."""
         if job in self.plan.policies.untrained:
             (name,) = self.plan.policies.experiments(job)
             model = self.spec(self.plan.policies.untrained[job])
-            return [{"experiment": name, "seed": 0, "step": 0, "last": True, "model": model}]
+            policy = {"experiment": name, "seed": 0, "step": 0, "last": True, "model": model}
+            return [policy | self.plan.inference.acting(name)]
         found = []
         for name, seed in self.plan.policies.trained[job]:
             training = training_of(self.config, self.config.experiments[name])

@@ -78,16 +78,18 @@ class Policies(Part):
 
     @cached_property
     def bases(self) -> dict[str, str]:
-        """Trained experiment -> the first experiment without training of its model, where there is one."""
-        first: dict[str, str] = {}
-        for job, model in self.untrained.items():
-            first.setdefault(model, job.removeprefix(UNTRAINED))
-        trained = {name: item.model for name, item in self.config.experiments.items() if item.method is not None}
-        return {name: first[model] for name, model in trained.items() if model in first}
+        """Experiment that trains, or acts while its model answers -> the first one that is its model alone, if any."""
+        first, others = dict[str, str](), dict[str, str]()
+        for name, item in self.config.experiments.items():
+            if item.method is None and item.acting is None:
+                first.setdefault(item.model, name)
+            else:
+                others[name] = item.model
+        return {name: first[model] for name, model in others.items() if model in first}
 
     @cached_property
     def starts(self) -> dict[str, str]:
-        """Trained experiment -> the experiment whose last step it starts from; none where that is an earlier step."""
+        """Experiment -> the experiment whose last step it starts from; none where that is an earlier step."""
         found = dict(self.bases)
         for name, item in self.config.experiments.items():
             if item.start_from is not None:

@@ -54,6 +54,10 @@ class Report(Part):
     def _arm_in_words(self, name: str) -> dict[str, Any]:
         item = self.config.experiments[name]
         found = {"label": item.label or name, "model": item.model, "method": "", "mix": "", "seeds": ""}
+        if item.steer:
+            return {**found, "method": f"refusal direction x {item.steer.coefficient:g} after layer {item.steer.layer}"}
+        if item.best_of:
+            return {**found, "method": f"best of {item.best_of.n} by the reward {item.best_of.reward}"}
         if item.method is None:
             return {**found, "method": "none"}
         mix, table = self.config.mixes[str(item.mix)], self.config.methods[item.method]

@@ -8,6 +8,7 @@ from trulysafe.common.kinds import TOKEN_REWARDS, OfKind
 from trulysafe.common.option_errors import error_at
 from trulysafe.common.options import Count, Name, NotNegative, PartOf, Positive, Share, Table, Whole
 from trulysafe.config.launch import Launch, uneven
+from trulysafe.config.tables.inference import BestOf, Steer
 from trulysafe.config.tables.optimisation import Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.methods.method import Method
@@ -97,9 +98,16 @@ class Experiment(Table):
     start_from: PolicyOf | None = Field(None, description="Policy to start from, then the reference too; or the model.")
     mix: Name | None = Field(None, description="Training set; none (with no method) evaluates the model itself.")
     method: Name | None = Field(None, description="Preference method.")
+    steer: Steer | None = Field(None, description="Steer the model while it answers (only without a method).")
+    best_of: BestOf | None = Field(None, description="Answer by the best of n samples (only without a method).")
     seeds: Count = Field(1, description="Number of seeds; each draws its own mix and order.")
     first_seed: Whole = Field(0, description="First seed.")
     label: str = Field("", description="Name in tables and figures; empty is the experiment's key.")
     group: str = Field("main", description="Part of the report: `main` is the comparison, other groups are sweeps.")
     published: PublishedArm | None = Field(None, description="The same arm in the paper: its values stand beside ours.")
     training: Annotated[dict[str, Any], PartOf(Training)] = Field({}, description="Overrides of keys of `training`.")
+
+    @property
+    def acting(self) -> Steer | BestOf | None:
+        """What it does to the model while that answers; none where the model answers as it is."""
+        return self.steer or self.best_of

@@ -188,13 +188,21 @@ def _pool_likelihoods(work: Work, job: Any) -> Job:
     return replace(sampled, loads=policies + 1, forward_tokens=read, steps=(policies + 2) * sampled.steps, disk=0)
 
 
+def _fit_direction(work: Work, job: Any) -> Job:
+    """A pass over the prompts of both kinds."""
+    tokens = 2 * job.params.options["rows"] * work.assumptions.prompt_tokens
+    return Job(model=work.size(work.config.experiments[job.wildcards.experiment].model), forward_tokens=tokens)
+
+
 def _answer(work: Work, job: Any) -> Job:
     """Answers of each policy to each benchmark, spread evenly over shards."""
     policies, shards = job.params.policies, int(job.wildcards.shards)
     model, parts = work.plan.policies.model(job.wildcards.job), list[Job]()
     for benchmark in (work.config.benchmarks[name] for name in job.params.benchmarks):
         rows = [work.rows.benchmark(benchmark, policy["last"]) for policy in policies]
-        parts += [work.generate(model, count, benchmark.answer_tokens, job.params.block) for count in rows]
+        samples = policies[0].get("best_of", {}).get("n", 1)
+        how = benchmark.answer_tokens, job.params.block, samples
+        parts += [work.generate(model, count, *how) for count in rows]
     loads = min(len(policies), math.ceil(len(policies) / shards) + (shards > 1))
     return replace(_sum(parts, shards), loads=loads)
 
@@ -286,6 +294,7 @@ RULES: dict[str, Callable[[Work, Any], Job]] = {
     "fit_token_rewards": _fit_token_rewards,
     "train": _train,
     "pool_likelihoods": _pool_likelihoods,
+    "fit_direction": _fit_direction,
     "answer": _answer,
     "fit_judge": _fit_judge,
     "judge": _judge,

@@ -1,0 +1,39 @@
+"""Arms that train nothing and act while the model answers."""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from trulysafe.common.options import Count, Name, Number, Positive, Table, Whole
+
+
+class Steer(Table):
+    """Steering by the refusal direction (Arditi et al., 2024, arXiv 2406.11717)."""
+
+    harmful: list[Name] = Field(min_length=1, description="Data sets of harmful prompts (role `pairs`).")
+    harmless: list[Name] = Field(min_length=1, description="Data sets of harmless prompts (role `pairs`).")
+    layer: Count = Field(description="Decoder layer, counted from 1, after which the direction is read and added.")
+    coefficient: Number = 1.0
+    """How often the direction is added to the states of every token; 1 in the paper, below 0 it is taken away."""
+    rows: Count = Field(128, description="Prompts of either kind, at most.")
+
+    def names(self) -> Iterator[tuple[str, str, str]]:
+        """Names that it takes from other tables: key, name, table."""
+        for key in ("harmful", "harmless"):
+            yield from ((key, name, "datasets") for name in getattr(self, key))
+
+
+class BestOf(Table):
+    """Best of n by the hybrid reward on the model's own states, as in SRR (Du et al., 2025, arXiv 2505.15710)."""
+
+    n: int = Field(8, ge=2, description="Responses that are sampled for each prompt; the best one is the answer.")
+    reward: Name = Field(description="Hybrid reward that ranks them.")
+    temperature: Positive = Field(1.0, description="Sampling temperature.")
+    top_k: Whole = Field(0, description="Sample among the k likeliest tokens; 0 is all.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus mass.")
+    repetition_penalty: Positive = Field(1.0, description="Penalty on tokens that already occur.")
+    seed: Whole = Field(0, description="Seed of the samples.")
+
+    def names(self) -> Iterator[tuple[str, str, str]]:
+        """Names that it takes from other tables: key, name, table."""
+        yield "reward", self.reward, "rewards"

@@ -1,0 +1,80 @@
+"""What a policy does while it answers: nothing, steer its states, or sample several responses and give the best.
+
+A policy is what :meth:`trulysafe.plan.models.Models.of_job` gives. It may hold ``steer`` (``direction``, a file;
+``layer``, ``coefficient``) or ``best_of`` (``n``, how to sample, ``reward``, a folder, its ``identity`` and
+``pooling``, and ``batch_size``).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from trulysafe.models.representations import extract
+from trulysafe.models.sampling import Decoding, respond, usable
+from trulysafe.models.steering import Steered, prompt_states, refusal_direction
+from trulysafe.reward.model import HybridReward
+
+DIRECTION = "direction"
+SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty")
+
+
+def write_direction(
+    model: Any, tokenizer: Any, prompts: Mapping[str, Sequence[str]], layer: int, batch_size: int, path: Any
+) -> float:
+    """Write the refusal direction after a layer of ``harmful`` and ``harmless`` prompts; returns its length."""
+    sides = (prompt_states(model, tokenizer, prompts[side], layer, batch_size) for side in ("harmful", "harmless"))
+    direction = refusal_direction(*sides)
+    save_file({DIRECTION: direction.float()}, path)
+    return float(direction.norm())
+
+
+def steered(policy: Mapping[str, Any], model: Any) -> AbstractContextManager[Any]:
+    """Context in which a policy's model acts as the policy does; it changes nothing where the policy does not steer."""
+    if "steer" not in policy:
+        return nullcontext()
+    steer = policy["steer"]
+    return Steered(model, load_file(steer["direction"])[DIRECTION], steer["layer"], steer["coefficient"])
+
+
+def responses(
+    policy: Mapping[str, Any], model: Any, tokenizer: Any, work: Sequence[pd.DataFrame], max_new_tokens: int
+) -> Iterator[pd.DataFrame]:
+    """The responses that a policy answers blocks of prompts with, one per prompt (schema ``samples``): greedy ones, or
+    the best of n samples by the reward on the model's own states."""
+    how = policy.get("best_of")
+    if how is None:
+        with steered(policy, model):
+            yield from respond(model, tokenizer, work, Decoding(max_new_tokens=max_new_tokens), seed=0)
+        return
+    reward = HybridReward.from_pretrained(f"{how['reward']}/endpoint", how["identity"])
+    drawn = {key: how[key] for key in SAMPLING}
+    decoding = Decoding(samples=how["n"], max_new_tokens=max_new_tokens, **drawn)
+    for samples in respond(model, tokenizer, work, decoding, seed=how["seed"]):
+        yield best(samples, scores(samples, reward, model, tokenizer, how["pooling"], how["batch_size"]))
+
+
+def scores(
+    samples: pd.DataFrame, reward: HybridReward, model: Any, tokenizer: Any, pooling: str, batch_size: int
+) -> np.ndarray:
+    """Calibrated reward of each sample, [samples]; minus infinity where it has no endpoint or says nothing."""
+    found = pd.Series(-np.inf, index=samples.index)
+    read = usable(samples)
+    if len(read):
+        said = list(zip(read["prompt"], read["response"], strict=True))
+        with torch.inference_mode():
+            states = extract(model, tokenizer, said, pooling, batch_size)
+            found[read.index] = reward.calibrated(reward(states)).double().numpy()
+    return found.to_numpy()
+
+
+def best(samples: pd.DataFrame, scored: np.ndarray) -> pd.DataFrame:
+    """The sample of the highest score of each prompt, prompts in their order; of equals the first one, so that a prompt
+    without any usable sample keeps its first."""
+    ranked = samples.assign(_score=scored, _order=range(len(samples)))
+    ranked = ranked.sort_values(["_score", "_order"], ascending=[False, True], kind="stable")
+    return samples.loc[ranked.drop_duplicates("prompt_id").sort_values("_order").index].reset_index(drop=True)

@@ -1,0 +1,44 @@
+"""Arms that act while the model answers: what they read."""
+
+from typing import Any
+
+from trulysafe.config.tables.inference import Steer
+from trulysafe.plan.paths import Part
+
+
+class Inference(Part):
+    """Directions that steer, rewards that rank samples."""
+
+    def steer(self, experiment: str) -> Steer:
+        """The stanza of an experiment that steers."""
+        found = self.config.experiments[experiment].steer
+        if found is None:
+            raise KeyError(experiment)
+        return found
+
+    @property
+    def steered(self) -> list[str]:
+        """Experiments that steer."""
+        return [name for name, item in self.config.experiments.items() if item.steer]
+
+    def direction(self, experiment: str) -> str:
+        """Where the direction of an experiment lies."""
+        return self.results(f"directions/{experiment}.safetensors")
+
+    def files(self, experiment: str) -> dict[str, str]:
+        """What must be there before an experiment can answer, beside its model."""
+        item = self.config.experiments[experiment]
+        if item.steer:
+            return {"direction": self.direction(experiment)}
+        return {"reward": self.results(f"rewards/{item.best_of.reward}/model")} if item.best_of else {}
+
+    def acting(self, experiment: str) -> dict[str, Any]:
+        """What an experiment does while its model answers, for :mod:`trulysafe.evaluate.acting`; empty if nothing."""
+        item, files = self.config.experiments[experiment], self.files(experiment)
+        if item.steer:
+            return {"steer": {**item.steer.model_dump(include={"layer", "coefficient"}), **files}}
+        if item.best_of is None:
+            return {}
+        reward, batch = item.best_of.reward, self.config.batching.forward_batch
+        read = {"identity": self.plan.reward.identity(reward), "pooling": self.config.rewards[reward].pooling}
+        return {"best_of": {**item.best_of.model_dump(), **files, **read, "batch_size": batch}}
