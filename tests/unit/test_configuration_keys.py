@@ -13,7 +13,7 @@ SMALL = yaml.safe_load((Path(__file__).parents[1] / "workflow" / "small.yaml").r
 ENDPOINT = {"backend": "endpoint", "base_url": "http://localhost:8000/v1", "name": "served"}
 UNKNOWN = {
     "a key of another table": (("experiments", "dpo", "beta"), 0.3,
-        "experiments.dpo.beta: unknown key. Accepted: first_seed, group, label, method, "),
+        "experiments.dpo.beta: unknown key. Accepted: best_of, first_seed, group, label, method, "),
     "a misspelt one": (("pools", "harmful", "temprature"), 1.0,
         "pools.harmful.temprature: unknown key. Did you mean 'temperature'? Accepted: block, "),
     "at the top": (("experimnets",), {}, "experimnets: unknown key. Did you mean 'experiments'? Accepted: batching, "),

@@ -112,7 +112,8 @@ def test_an_arm_waits_for_both_policies_and_reads_one_against_the_other() -> Non
     source = Plan(config).token_rewards
     assert "/dpo/seed0/" in source.policy("contrast")["source"]
     assert "/turned/seed0/" in source.reference("contrast")["source"]
-    assert len(source.inputs("contrast")["policy"]) == 2
+    read = source.inputs("contrast")
+    assert [read[key] for key in ("policy", "against")] == [f"results/small/policies/tiny.dpo-{job}" for job in (0, 1)]
 
 
 def test_what_does_not_fit_is_refused(model, tokenizer, arguments) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from trulysafe.common.kinds import TOKEN_REWARDS
-from trulysafe.plan.paths import Part, distinct
+from trulysafe.plan.paths import Part
 
 
 class TokenRewards(Part):
@@ -17,9 +17,9 @@ class TokenRewards(Part):
         """What a source reads beside annotated pairs: the model, and for ``implicit`` one policy or two."""
         source = self.config.token_rewards[name]
         inputs: dict[str, Any] = {"model": self.plan.models.files(source.model)}
-        if experiments := [name for name in (source.experiment, source.against) if name]:
-            jobs = [self.plan.policies.jobs_of(experiment)[0] for experiment in experiments]
-            inputs["policy"] = distinct(self.results(f"policies/{job}") for job in jobs)
+        for key, experiment in (("policy", source.experiment), ("against", source.against)):
+            if experiment:
+                inputs[key] = self.results(f"policies/{self.plan.policies.jobs_of(experiment)[0]}")
         return inputs
 
     def policy(self, name: str) -> dict[str, Any] | None:
