@@ -34,7 +34,7 @@ def test_answers_are_the_samples_of_the_highest_calibrated_reward(tokenizer, tmp
     model, folder = tiny.model("llama"), save_reward(tmp_path / "reward")
     drawn = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0}
     policy = {"best_of": {"n": 6, "seed": 3, **drawn, "reward": folder, "identity": {"base_model": "tiny"}}}
-    policy["best_of"] |= {"pooling": "eos", "batch_size": 4}
+    policy["best_of"] |= {"pooling": "eos", "batch_size": 4, "control": "none"}
     answered = pd.concat(responses(policy, model, tokenizer, [PROMPTS], 24), ignore_index=True)
     decoding = Decoding(samples=6, max_new_tokens=24, **drawn)
     samples = pd.concat(respond(model, tokenizer, [PROMPTS], decoding, seed=3), ignore_index=True)
@@ -51,6 +51,9 @@ def test_answers_are_the_samples_of_the_highest_calibrated_reward(tokenizer, tmp
             rewards = reward.calibrated(reward(extract(model, tokenizer, said, "eos", 1)))
         assert answer == read["response"].iloc[int(rewards.argmax())]
     assert ended > 1
+    policy["best_of"]["control"] = "random"
+    first = pd.concat(responses(policy, model, tokenizer, [PROMPTS], 24))["response"].tolist()
+    assert first == samples.loc[samples["sample"] == 0, "response"].tolist()
 
 
 def test_samples_without_an_endpoint_come_last(tokenizer, tmp_path) -> None:

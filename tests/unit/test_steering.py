@@ -14,7 +14,7 @@ from trulysafe.config.resolved import uses
 from trulysafe.evaluate.acting import responses, write_direction
 from trulysafe.models.layer_states import LayerStates
 from trulysafe.models.sampling import Decoding, respond
-from trulysafe.models.steering import Steered, prompt_states, refusal_direction
+from trulysafe.models.steering import Steered, prompt_states, random_direction, refusal_direction
 from trulysafe.models.tokens import encode
 from trulysafe.plan.plan import Plan
 
@@ -49,6 +49,14 @@ def test_the_direction_is_the_difference_of_the_means():
         refusal_direction(harmful, harmful[:0])
 
 
+def test_the_control_is_as_long_and_points_elsewhere():
+    direction = torch.linspace(-1, 3, 64)
+    control = random_direction(direction)
+    assert float(control.norm()) == pytest.approx(float(direction.norm()), rel=1e-5)
+    assert abs(float(torch.cosine_similarity(control, direction, dim=0))) < 0.5
+    assert torch.equal(control, random_direction(direction))
+
+
 def test_every_token_moves_by_the_direction_after_the_layer_alone(steerable, tokenizer):
     ids, direction = encode(tokenizer, PROMPTS[2]).prompt_ids, torch.linspace(-1, 1, tiny.WIDTH)
     before = states_of(steerable, ids)
@@ -78,18 +86,21 @@ def test_a_policy_answers_steered_and_as_before_without_strength(tokenizer, tmp_
         {"prompt_id": PROMPTS, "prompt": PROMPTS, "risk": "", "family": "", "source": "", "meta": ""}
     )
 
-    def answer(strength: float) -> list[str]:
-        policy = {"steer": {"direction": path, "layer": 1, "coefficient": strength}}
+    def answer(strength: float, control: str = "none") -> list[str]:
+        policy = {"steer": {"direction": path, "layer": 1, "coefficient": strength, "control": control}}
         return pd.concat(responses(policy, model, tokenizer, [prompts], 6))["response"].tolist()
 
     plain = pd.concat(respond(model, tokenizer, [prompts], Decoding(max_new_tokens=6), seed=0))["response"].tolist()
     assert answer(0.0) == plain
     assert answer(50.0) != plain
+    assert answer(50.0, "random") not in (plain, answer(50.0))
 
 
 def test_what_a_model_cannot_do_is_refused(steerable, tokenizer):
     with pytest.raises(UserError, match=r"steer.layer: 3 is not accepted. Accepted for this model: 1 to 2."):
         prompt_states(steerable, tokenizer, PROMPTS, layer=tiny.LAYERS)
+    with pytest.raises(UserError, match="prompt 1 has .* tokens, but the model's context holds"):
+        prompt_states(steerable, tokenizer, ["w1", "w2 " * 5000], layer=1)
     with pytest.raises(UserError, match=r"shape \(3,\), but the model's states are"):
         Steered(steerable, torch.zeros(3), layer=1)
 

@@ -23,7 +23,7 @@ rule fit_direction:
     params:
         model=lambda wildcards: PLAN.models.spec(CONFIG.experiments[wildcards.experiment].model),
         options=lambda wildcards: options(
-            PLAN.inference.steer(wildcards.experiment), "harmful", "harmless", "coefficient"
+            PLAN.inference.steer(wildcards.experiment), "harmful", "harmless", "coefficient", "control"
         ),
         batch_size=CONFIG.batching.forward_batch,
         roles=lambda wildcards: PLAN.data.roles(

@@ -1,8 +1,8 @@
 """What a policy does while it answers: nothing, steer its states, or sample several responses and give the best.
 
 A policy is what :meth:`trulysafe.plan.models.Models.of_job` gives. It may hold ``steer`` (``direction``, a file;
-``layer``, ``coefficient``) or ``best_of`` (``n``, how to sample, ``reward``, a folder, its ``identity`` and
-``pooling``, and ``batch_size``).
+``layer``, ``coefficient``, ``control``) or ``best_of`` (``n``, how to sample, ``control``, ``reward``, a folder, its
+``identity`` and ``pooling``, and ``batch_size``).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from trulysafe.models.representations import extract
 from trulysafe.models.sampling import Decoding, respond, usable
-from trulysafe.models.steering import Steered, prompt_states, refusal_direction
+from trulysafe.models.steering import Steered, prompt_states, random_direction, refusal_direction
 from trulysafe.reward.model import HybridReward
 
 DIRECTION = "direction"
@@ -38,7 +38,9 @@ def steered(policy: Mapping[str, Any], model: Any) -> AbstractContextManager[Any
     if "steer" not in policy:
         return nullcontext()
     steer = policy["steer"]
-    return Steered(model, load_file(steer["direction"])[DIRECTION], steer["layer"], steer["coefficient"])
+    direction = load_file(steer["direction"])[DIRECTION]
+    added = random_direction(direction) if steer["control"] == "random" else direction
+    return Steered(model, added, steer["layer"], steer["coefficient"])
 
 
 def responses(
@@ -55,6 +57,9 @@ def responses(
     drawn = {key: how[key] for key in SAMPLING}
     decoding = Decoding(samples=how["n"], max_new_tokens=max_new_tokens, **drawn)
     for samples in respond(model, tokenizer, work, decoding, seed=how["seed"]):
+        if how["control"] == "random":  # samples of a prompt differ in nothing but chance
+            yield samples[samples["sample"] == 0].reset_index(drop=True)
+            continue
         yield best(samples, scores(samples, reward, model, tokenizer, how["pooling"], how["batch_size"]))
 
 

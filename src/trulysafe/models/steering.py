@@ -14,16 +14,23 @@ import torch
 from torch import Tensor, nn
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.ids import stable_seed
 from trulysafe.models.layer_states import find_decoder, gather_positions
+from trulysafe.models.load import context_of
 from trulysafe.models.tokens import encode, end_of_turn_id, padded
 
 
 def prompt_states(model: Any, tokenizer: Any, prompts: Sequence[str], layer: int, batch_size: int = 16) -> Tensor:
     """States after a layer (from 1) at the last token of each prompt, before the response begins: [prompts, D], float64
-    on the CPU, in the order of the prompts. UserError: the model has no such layer, or the last one is asked."""
+    on the CPU, in the order of the prompts. UserError: the model has no such layer, or the last one is asked, or a prompt
+    is longer than its context."""
     block, decoder, device = block_of(model, layer), find_decoder(model)[0], next(model.parameters()).device
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_of_turn_id(tokenizer)
     ids = [encode(tokenizer, prompt).prompt_ids for prompt in prompts]
+    context = context_of(model.config)
+    if long := [row for row, tokens in enumerate(ids) if len(tokens) > context]:
+        found_long = f"prompt {long[0]} has {len(ids[long[0]])} tokens, but the model's context holds {context}"
+        raise UserError(f"steering: {found_long}. Leave long prompts out (option max_characters of the dataset).")
     order, found = sorted(range(len(ids)), key=lambda row: len(ids[row])), list[Tensor]()
     for start in range(0, len(order), batch_size):
         rows = [ids[row] for row in order[start : start + batch_size]]
@@ -49,6 +56,13 @@ def refusal_direction(harmful: Tensor, harmless: Tensor) -> Tensor:
         found = f"{len(harmful)} harmful and {len(harmless)} harmless prompts"
         raise UserError(f"refusal direction: {found}; both are needed.")
     return harmful.double().mean(dim=0) - harmless.double().mean(dim=0)
+
+
+def random_direction(direction: Tensor) -> Tensor:
+    """Control: a random direction, [D], of the same length, which depends on the width of the states alone."""
+    draw = torch.Generator().manual_seed(stable_seed("random direction", len(direction)))
+    drawn = torch.randn(len(direction), generator=draw, dtype=torch.float64)
+    return (drawn * direction.norm() / drawn.norm()).to(direction)
 
 
 class Steered:

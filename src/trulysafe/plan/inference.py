@@ -36,7 +36,7 @@ class Inference(Part):
         """What an experiment does while its model answers, for :mod:`trulysafe.evaluate.acting`; empty if nothing."""
         item, files = self.config.experiments[experiment], self.files(experiment)
         if item.steer:
-            return {"steer": {**item.steer.model_dump(include={"layer", "coefficient"}), **files}}
+            return {"steer": {**item.steer.model_dump(include={"layer", "coefficient", "control"}), **files}}
         if item.best_of is None:
             return {}
         reward, batch = item.best_of.reward, self.config.batching.forward_batch

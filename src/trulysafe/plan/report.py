@@ -55,9 +55,12 @@ class Report(Part):
         item = self.config.experiments[name]
         found = {"label": item.label or name, "model": item.model, "method": "", "mix": "", "seeds": ""}
         if item.steer:
-            return {**found, "method": f"refusal direction x {item.steer.coefficient:g} after layer {item.steer.layer}"}
+            which = "random" if item.steer.control == "random" else "refusal"
+            said = f"{which} direction x {item.steer.coefficient:g} after layer {item.steer.layer}"
+            return {**found, "method": said}
         if item.best_of:
-            return {**found, "method": f"best of {item.best_of.n} by the reward {item.best_of.reward}"}
+            which = "first" if item.best_of.control == "random" else "best"
+            return {**found, "method": f"{which} of {item.best_of.n} by the reward {item.best_of.reward}"}
         if item.method is None:
             return {**found, "method": "none"}
         mix, table = self.config.mixes[str(item.mix)], self.config.methods[item.method]

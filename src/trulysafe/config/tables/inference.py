@@ -1,6 +1,7 @@
 """Arms that train nothing and act while the model answers."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,6 +17,8 @@ class Steer(Table):
     coefficient: Number = 1.0
     """How often the direction is added to the states of every token; 1 in the paper, below 0 it is taken away."""
     rows: Count = Field(128, description="Prompts of either kind, at most.")
+    control: Literal["none", "random"] = "none"
+    """`random` adds a random direction as long as the one that was read; `none` is no control."""
 
     def names(self) -> Iterator[tuple[str, str, str]]:
         """Names that it takes from other tables: key, name, table."""
@@ -33,6 +36,8 @@ class BestOf(Table):
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus mass.")
     repetition_penalty: Positive = Field(1.0, description="Penalty on tokens that already occur.")
     seed: Whole = Field(0, description="Seed of the samples.")
+    control: Literal["none", "random"] = "none"
+    """`random` answers by the first of the samples, whatever its reward; `none` is no control."""
 
     def names(self) -> Iterator[tuple[str, str, str]]:
         """Names that it takes from other tables: key, name, table."""
