@@ -99,7 +99,7 @@ def test_a_policy_answers_steered_and_as_before_without_strength(tokenizer, tmp_
 def test_what_a_model_cannot_do_is_refused(steerable, tokenizer):
     with pytest.raises(UserError, match=r"steer.layer: 3 is not accepted. Accepted for this model: 1 to 2."):
         prompt_states(steerable, tokenizer, PROMPTS, layer=tiny.LAYERS)
-    with pytest.raises(UserError, match="prompt 1 has .* tokens, but the model's context holds"):
+    with pytest.raises(UserError, match=r"prompt 1 has .* tokens, but the model's context holds"):
         prompt_states(steerable, tokenizer, ["w1", "w2 " * 5000], layer=1)
     with pytest.raises(UserError, match=r"shape \(3,\), but the model's states are"):
         Steered(steerable, torch.zeros(3), layer=1)

@@ -22,8 +22,8 @@ from trulysafe.models.tokens import encode, end_of_turn_id, padded
 
 def prompt_states(model: Any, tokenizer: Any, prompts: Sequence[str], layer: int, batch_size: int = 16) -> Tensor:
     """States after a layer (from 1) at the last token of each prompt, before the response begins: [prompts, D], float64
-    on the CPU, in the order of the prompts. UserError: the model has no such layer, or the last one is asked, or a prompt
-    is longer than its context."""
+    on the CPU, in the order of the prompts. UserError: the model has no such layer, or it is its last, or a prompt is
+    longer than the model's context."""
     block, decoder, device = block_of(model, layer), find_decoder(model)[0], next(model.parameters()).device
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_of_turn_id(tokenizer)
     ids = [encode(tokenizer, prompt).prompt_ids for prompt in prompts]
