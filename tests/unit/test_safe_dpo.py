@@ -17,6 +17,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.methods.losses import confidence_dpo_loss, safe_dpo_loss
 from trulysafe.methods.method import Confidence, Method, Online, Safety
 from trulysafe.methods.safety import safe_order
+from trulysafe.methods.words import method_words, short_name
 from trulysafe.train.run_data import by_safety, training_set
 
 SAFE_DPO = Method(loss="safe_dpo", safety=Safety(margin=2.0))
@@ -118,6 +119,13 @@ def test_the_trainer_takes_the_margin_of_pairs_with_an_unsafe_response_alone(mod
         scores.append(-math.log(math.exp(float(loss)) - 1))
     expected = [math.log1p(math.exp(2.0 * label - score)) for score, label in zip(scores, unsafe, strict=True)]
     assert loss_of(trainer) == pytest.approx(sum(expected) / 4, abs=1e-4)
+
+
+def test_it_is_told_in_words() -> None:
+    assert short_name(SAFE_DPO) == "SafeDPO"
+    said = method_words(Method(loss="safe_dpo", safety=Safety(threshold=0.25, margin=3.0)))
+    assert said[1] == "Margin delta: 3.0."
+    assert "calibrated reward is below 0.25" in said[2]
 
 
 def test_what_does_not_fit_is_refused(model, tokenizer, arguments) -> None:

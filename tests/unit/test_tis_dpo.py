@@ -19,8 +19,10 @@ from trulysafe.config.order import waits_for
 from trulysafe.config.resolved import method_of
 from trulysafe.methods.masks import importance_weights, training_mask
 from trulysafe.methods.method import Mask, Method
+from trulysafe.methods.words import citations, method_words, short_name
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode
+from trulysafe.plan.consistency import consistency_problems
 from trulysafe.plan.plan import Plan
 
 real = st.floats(-4, 4)
@@ -114,6 +116,16 @@ def test_an_arm_waits_for_both_policies_and_reads_one_against_the_other() -> Non
     assert "/turned/seed0/" in source.reference("contrast")["source"]
     read = source.inputs("contrast")
     assert [read[key] for key in ("policy", "against")] == [f"results/small/policies/tiny.dpo-{job}" for job in (0, 1)]
+
+
+def test_it_is_told_in_words_and_has_no_kept_tokens_to_show() -> None:
+    method = Method(mask=Mask(rule="importance", mu=0.5, eos="rule"))
+    assert any("exp(0.5 clamp(" in said for said in method_words(method))
+    assert short_name(method) == "DPO, token weights"
+    assert not any("tan2025equilibrate" in entry for entry in citations(method))
+    shown = {"report.kept_tokens": {"method": "tis_dpo", "pairs": "harmless"}}
+    (problem,) = consistency_problems(load(changed(TURNED | shown)))
+    assert problem.startswith("report.kept_tokens.method: 'tis_dpo' weighs tokens and keeps all.")
 
 
 def test_what_does_not_fit_is_refused(model, tokenizer, arguments) -> None:
