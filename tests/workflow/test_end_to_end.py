@@ -1,6 +1,7 @@
 """The smallest configuration through every stage: what comes out, what reruns, what stays the same."""
 
 import json
+import math
 import shutil
 
 import pandas as pd
@@ -151,6 +152,32 @@ def test_sources_of_token_rewards_placebos_and_flipped_labels_through_training(c
     assert set(compared["n"]) == {2 * held_out}
     assert compared["difference"]["calibration", "ranked"] == 0
     assert compared["p_holm"].notna().sum() == 4
+
+
+def test_rivals_are_trained_answered_and_measured(copy):
+    """At the first step policy and reference are one, so beta h is 0 and each loss is known from the labels."""
+    overlay = SMALL.with_name("rivals.yaml")
+    targets = ("results/small/metrics/metrics.parquet", "policies")
+    copy.snakemake("--configfile", str(SMALL), str(overlay), "--", *targets, configuration=SMALL)
+    results = copy.folder / "results" / "small"
+    log = pd.concat([pd.read_csv(path) for path in sorted(results.glob("policies/*/log.csv"))])
+    first = log[(log["step"] == 1) & (log["seed"] == 0)].set_index(["experiment", "name"])["value"]
+    assert first["safe_dpo", "loss"] == pytest.approx(math.log(2), abs=1e-3)  # nothing is unsafe
+    unsafe = first["safe_dpo_of_pairs", "safety/unsafe_rejected"]
+    expected = unsafe * math.log1p(math.exp(1)) + (1 - unsafe) * math.log(2)
+    assert first["safe_dpo_of_pairs", "loss"] == pytest.approx(expected, abs=1e-3)
+    assert first["tis_dpo", "loss"] == pytest.approx(math.log(2), abs=1e-3)
+    weights = [first["tis_dpo", f"token_weight/{side}"] for side in ("chosen", "rejected")]
+    assert all(math.exp(-1.5) <= weight <= math.exp(1.5) for weight in weights)
+    acting = ("steered", "best_of_n")
+    answers = {
+        arm: pd.read_parquet(results / f"answers/untrained.{arm}/small/0-of-1.parquet") for arm in ("base", *acting)
+    }
+    for arm in acting:
+        assert answers[arm]["prompt_id"].tolist() == answers["base"]["prompt_id"].tolist()
+        assert (answers[arm]["response"] != answers["base"]["response"]).any()
+    metrics = pd.read_parquet(results / "metrics" / "metrics.parquet")
+    assert {"safe_dpo", "safe_dpo_of_pairs", "tis_dpo", *acting} <= set(metrics["experiment"])
 
 
 @pytest.mark.parametrize("benchmark", ["harmful", "general"])
