@@ -1,7 +1,7 @@
 """One job and the work in it: what goes through its model, what it holds in memory, what it keeps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from trulysafe.config.launch import Launch
@@ -46,3 +46,11 @@ class Job:
     def memory(self) -> Memory:
         """What it holds on each of its GPUs."""
         return self.trained.memory() if self.trained else Memory(weights=int(self.model.bytes) if self.model else 0)
+
+
+def summed(parts: list[Job], shares: int = 1) -> Job:
+    """Work of one model, one part after another; or an equal share of it."""
+    added = ("forward_tokens", "trained_tokens", "steps", "disk")
+    largest = max(parts, key=lambda part: part.memory.total)
+    sums = {key: sum(getattr(part, key) for part in parts) / shares for key in added}
+    return replace(largest, **sums, sequences=max(part.sequences for part in parts))

@@ -21,7 +21,7 @@ from trulysafe.plan.rows import Rows
 from trulysafe.report.job_times import job_seconds
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.dag import dag_jobs
-from trulysafe.tools.cost.job import Job, Trained
+from trulysafe.tools.cost.job import Job, Trained, summed
 from trulysafe.train.memory import Shape
 
 
@@ -143,7 +143,7 @@ def _train(work: Work, job: Any) -> Job:
     """The runs of a training job, one after another."""
     train, name = work.plan.train, job.wildcards.job
     method = method_of(work.config, work.plan.policies.method(name))
-    whole = _sum([_run(work, run["experiment"], method) for run in job.params.runs])
+    whole = summed([_run(work, run["experiment"], method) for run in job.params.runs])
     return replace(whole, loads=len(job.params.runs), processes=train.nodes(name) * train.processes(name))
 
 
@@ -204,7 +204,7 @@ def _answer(work: Work, job: Any) -> Job:
         how = benchmark.answer_tokens, job.params.block, samples
         parts += [work.generate(model, count, *how) for count in rows]
     loads = min(len(policies), math.ceil(len(policies) / shards) + (shards > 1))
-    return replace(_sum(parts, shards), loads=loads)
+    return replace(summed(parts, shards), loads=loads)
 
 
 def _fit_judge(work: Work, job: Any) -> Job:
@@ -243,7 +243,7 @@ def _judging(work: Work, read: Mapping[str, list[tuple[float, float]]], shards: 
                 asked = work.generate(model, answers, llm.max_new_tokens, llm.batch_size)
             tokens = sum(count * (length + own) for count, length in lengths)
             parts.append(replace(asked, forward_tokens=tokens, disk=0))
-    return replace(_sum(parts, shards), loads=len(parts)) if parts else Job()
+    return replace(summed(parts, shards), loads=len(parts)) if parts else Job()
 
 
 def _compare(work: Work, job: Any) -> Job:
@@ -270,15 +270,7 @@ def _choose(work: Work, job: Any) -> Job:
             parts.append(replace(written, forward_tokens=read))
         else:
             parts.append(Job(model=work.size(model), forward_tokens=read * work.assumptions.options))
-    return replace(_sum(parts, int(job.wildcards.shards)), loads=len(policies))
-
-
-def _sum(parts: list[Job], shares: int = 1) -> Job:
-    """Work of one model, one part after another; or an equal share of it."""
-    added = ("forward_tokens", "trained_tokens", "steps", "disk")
-    largest = max(parts, key=lambda part: part.memory.total)
-    sums = {key: sum(getattr(part, key) for part in parts) / shares for key in added}
-    return replace(largest, **sums, sequences=max(part.sequences for part in parts))
+    return replace(summed(parts, int(job.wildcards.shards)), loads=len(policies))
 
 
 RULES: dict[str, Callable[[Work, Any], Job]] = {
