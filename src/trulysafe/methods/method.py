@@ -199,8 +199,8 @@ class Method(PublicTable):
     safety: Safety = Field(Safety(), description="Which responses are safe (only `loss: safe_dpo`).")
     online: Online = Field(Online(), description="Whether the policy samples its own pairs.")
     reward_scope: Literal["safety", "all"] = "safety"
-    """`safety` applies confidence and mask to risky pairs only (general and look-alike pairs get gamma 1 and a mask of
-    ones), `all` to every pair."""
+    """`safety` applies confidence, mask and labels of safety to risky pairs only (general and look-alike ones get gamma
+    1, a mask of ones and safe responses), `all` to every pair."""
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:

@@ -33,7 +33,7 @@ def method_words(method: Method) -> list[str]:
         found += [WORDS["mask"][mask.control]] if mask.control != "none" else []
     if online.samples:
         found.append(WORDS["online"]["sampled"].format(**online.model_dump()))
-    if confidence.kind != "none" or mask.rule != "none":
+    if confidence.kind != "none" or mask.rule != "none" or method.loss in SAFETY_LOSSES:
         found.append(WORDS["scope"][method.reward_scope])
     return found
 
