@@ -84,11 +84,21 @@ def test_token_limits_are_those_of_the_harness(tmp_path: Path) -> None:
         ("a: [", r"own.yaml: not valid YAML"),
         ("- arc_easy", r"own.yaml: a mapping of keys is needed, found list"),
         (None, r"own.yaml does not exist. Give the path"),
+        ("metric_list: [acc]\n", r"own.yaml: metric_list.0: 'acc' is not accepted. Accepted: a mapping"),
+        ("metric_list: [{aggregation: mean}]\n", r"own.yaml: metric_list.0.metric: missing"),
+        ("filter_list: strict\n", r"own.yaml: filter_list: 'strict' is not accepted. Accepted: a list"),
+        ("generation_kwargs: {max_gen_toks: lots}\n", r"generation_kwargs.max_gen_toks: 'lots' .* a whole number"),
+        ("generation_kwargs: [greedy]\n", r"own.yaml: generation_kwargs: .* Accepted: a mapping"),
+        ("num_fewshot: many\nrepeats: '2'\n", r"num_fewshot: 'many' .* repeats: '2' .* Mend the task's file"),
+        ("include: 3\n", r"own.yaml: include: 3 is not accepted. Accepted: a file or task by name"),
+        ("include: own.yaml\n", r"own.yaml, include: .*own.yaml includes itself"),
+        ("include: [arc_easy, ./other/../own.yaml]\n", r"own.yaml, include: .* includes itself"),
     ],
 )
 def test_mistakes_in_a_task_of_ones_own(tmp_path: Path, text: str | None, said: str) -> None:
     if text is not None:
         (tmp_path / "own.yaml").write_text(text, encoding="utf-8")
+        (tmp_path / "other").mkdir()
     with pytest.raises(UserError, match=said):
         check_task(str(tmp_path / "own.yaml"))
 

@@ -29,6 +29,13 @@ def answers(*responses, meta=None):
     )
 
 
+@pytest.mark.parametrize("between", ["\n", "\x0c", "\u2028", "\r\n"])
+def test_a_definition_broken_in_two_is_no_function_and_stops_no_job(between):
+    broken = f"def{between}twice(x): return 2 * x"
+    assert program_of(broken, STUB, "twice").startswith(STUB)
+    assert program_of(f"async{between}{broken}", STUB, "twice").startswith(STUB)
+
+
 @pytest.mark.parametrize(
     ("response", "program"),
     [

@@ -178,8 +178,8 @@ def _task(name: str, documents: list[Document], shots: list[Document], count: in
     return ConfigurableTask(config=config | splits | shown | given | {"custom_dataset": lambda **_: tables})
 
 
-def _config(path: Path) -> dict[str, Any]:
+def _config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A task's file with its functions, as the harness loads it."""
     from lm_eval.tasks._yaml_loader import load_yaml
 
-    return over_included(path, load_yaml(path, recursive=False), _config)
+    return over_included(path, load_yaml(path, recursive=False), _config, above)

@@ -1,17 +1,19 @@
 """Tasks of lm-evaluation-harness by name: where they lie and what they are, without loading it, which takes seconds."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import BaseModel, Field, StrictInt, ValidationError
 
 from trulysafe.common.errors import UserError, choices
+from trulysafe.common.option_errors import what_is_wrong
 
 METRICS = ("acc", "acc_norm", "exact_match")
 """What is counted: of a choice the likeliest option and the likeliest per character, of a written answer whether it is
@@ -23,6 +25,31 @@ LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens
 HARNESS_LIMIT = 256
 """Token limit of a task that names none."""
 _NAME = re.compile(rb"""^["']?(task|group)["']?:[ \t]*["']?([^\s"'#\[]+)""", re.MULTILINE)
+
+
+class _Metric(BaseModel):
+    metric: str
+
+
+class _Filter(BaseModel):
+    name: str
+
+
+class _Limits(BaseModel):
+    max_gen_toks: StrictInt | None = None
+    max_new_tokens: StrictInt | None = None
+    max_tokens: StrictInt | None = None
+    max_completion_tokens: StrictInt | None = None
+
+
+class _Keys(BaseModel):
+    """The keys of a task's file that are read here; all others are the harness's affair."""
+
+    metric_list: list[_Metric] | None = None
+    filter_list: list[_Filter] | None = None
+    generation_kwargs: _Limits | None = None
+    num_fewshot: Annotated[int, Field(strict=True, ge=0)] | None = None
+    repeats: StrictInt | None = None
 
 
 def task_name(pattern: str, document: dict[str, Any]) -> str:
@@ -102,7 +129,7 @@ def _problem(name: str, config: dict[str, Any], metric: str | None, filter_name:
         return f"the task {name!r} is {found}. Accepted: {takes}. For other answers give `judges` in place of `task`."
     drawn = config.get("generation_kwargs") or {}
     if kind == "generate_until" and (
-        drawn.get("do_sample") or drawn.get("temperature") or config.get("repeats", 1) > 1
+        drawn.get("do_sample") or drawn.get("temperature") or (config.get("repeats") or 1) > 1
     ):
         do = "Include it in a task file of your own, with generation_kwargs: {do_sample: false} and repeats: 1."
         return f"the task {name!r} samples its answers, and here tasks are answered greedily. {do}"
@@ -126,8 +153,9 @@ def _kind(config: dict[str, Any]) -> str:
     return str(config.get("output_type") or "generate_until")  # the harness's default
 
 
-def task_config(path: Path) -> dict[str, Any]:
-    """What a task's file says, over what it includes; functions are left as their names."""
+def task_config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a task's file says, over what it includes; functions are left as their names. ``above`` are the files that
+    include it (UserError: a key that is read here does not hold what it should)."""
 
     class Loader(yaml.SafeLoader):
         """Reads what the harness reads."""
@@ -139,16 +167,41 @@ def task_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid YAML ({error}).") from None
     if not isinstance(given, dict):
         raise UserError(f"{path}: a mapping of keys is needed, found {type(given).__name__}.")
-    return over_included(path, given, task_config)
+    try:
+        _Keys.model_validate(given)
+    except ValidationError as error:
+        said = " ".join(map(_said_of_key, error.errors()))
+        raise UserError(f"{path}: {said} Mend the task's file.") from None
+    return over_included(path, given, task_config, above)
 
 
-def over_included(path: Path, given: dict[str, Any], read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+def _said_of_key(item: Mapping[str, Any]) -> str:
+    said = "missing." if item["type"] == "missing" else what_is_wrong(item)
+    return f"{'.'.join(map(str, item['loc']))}: {said}"
+
+
+def over_included(
+    path: Path,
+    given: dict[str, Any],
+    read: Callable[[Path, tuple[Path, ...]], dict[str, Any]],
+    above: tuple[Path, ...] = (),
+) -> dict[str, Any]:
     """What a task's file says over what it includes: files beside it as in the harness, or tasks by their names.
-    ``given`` is what stands in the file ``path``, ``read`` reads one that it includes (UserError: it is not there)."""
-    included, below = given.get("include", []), dict[str, Any]()
-    for name in [included] if isinstance(included, str) else included:
+
+    ``given`` is what stands in the file ``path``, which the files ``above`` include; ``read`` reads one that it
+    includes itself. UserError: it is not there, or includes itself.
+    """
+    named, below = given.get("include") or [], dict[str, Any]()
+    names = [named] if isinstance(named, str) else named
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: include: {named!r} is not accepted. Accepted: a file or task by name, or a list.")
+    above = (*above, path.resolve())
+    for name in names:
         try:
-            below |= read(beside if (beside := path.parent / name).is_file() else task_file(name))
+            included = beside if (beside := path.parent / name).is_file() else task_file(name)
+            if included.resolve() in above:
+                raise UserError(f"{included} includes itself. Take it out of one of the files.")
+            below |= read(included, above)
         except UserError as error:
             raise UserError(f"{path}, include: {error}") from None
     return {key: value for key, value in (below | given).items() if key != "include"}

@@ -88,7 +88,7 @@ def program_of(response: str, stub: str, name: str) -> str:
     begins to where it ends. What stands before the function in the stub (imports, helpers) is put before it; text that
     does not define the function is taken for its body, up to whatever follows it: a function, a test, prose.
     """
-    defines = re.compile(rf"^[ \t]*(async\s+)?def\s+{re.escape(name)}\b", re.M)
+    defines = re.compile(rf"^[ \t]*(async[ \t]+)?def[ \t]+{re.escape(name)}\b", re.M)
     fenced = _FENCED.findall(response)
     blocks = [textwrap.dedent(text) for _, language, text in fenced if language.lower() in _PYTHON]
     whole = next((block for block in blocks if defines.search(block)), None)
