@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -26,10 +27,14 @@ def verdicts(*rows: tuple[str, str, str, int, int, str]) -> pd.DataFrame:
     return frame.assign(judge="main", risk="", family="", correct=None, cut_off=False)
 
 
-def answers(**categories_of: str) -> pd.DataFrame:
-    """One answer per prompt, whose category stands in its facts."""
-    rows = [(name, json.dumps({"category": text} if text else {}), "") for name, text in categories_of.items()]
-    return pd.DataFrame(rows, columns=["prompt_id", "meta", "family"])
+def answers(**categories_of: Any) -> pd.DataFrame:
+    """One answer per prompt and benchmark, whose category stands in its facts."""
+    rows = [
+        (benchmark, name, json.dumps({"category": text} if text else {}), "")
+        for name, text in categories_of.items()
+        for benchmark in BENCHMARKS
+    ]
+    return pd.DataFrame(rows, columns=["benchmark", "prompt_id", "meta", "family"])
 
 
 def test_shares_are_counted_per_category_at_the_last_step() -> None:
@@ -55,8 +60,26 @@ def test_shares_are_counted_per_category_at_the_last_step() -> None:
 
 def test_the_family_stands_in_for_a_category_and_prompts_without_either_are_left_out() -> None:
     found = verdicts(("a", "harm", "p1", 0, 1, "refuses"), ("a", "harm", "p2", 0, 1, "refuses"))
-    of_prompts = answers(p1="", p2="").assign(family=["topic", ""])
+    of_prompts = answers(p1="", p2="")
+    of_prompts["family"] = of_prompts["prompt_id"].map({"p1": "topic", "p2": ""})
     assert category_rows(found, of_prompts, BENCHMARKS)["category"].tolist() == ["topic"]
+
+
+def test_a_prompt_of_two_benchmarks_has_the_category_of_each() -> None:
+    found = verdicts(("a", "harm", "p", 0, 1, "refuses"), ("a", "alike", "p", 0, 1, "refuses"))
+    of_prompts = answers(p="guns")
+    of_prompts.loc[of_prompts["benchmark"] == "alike", "meta"] = json.dumps({"category": "homonyms"})
+    rows = category_rows(found, of_prompts, BENCHMARKS)
+    assert rows.set_index("benchmark")["category"].to_dict() == {"harm": "guns", "alike": "homonyms"}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [(3, "3"), (["guns", "fraud"], "guns, fraud"), ({"area": 1}, '{"area": 1}'), (True, "true")]
+)
+def test_a_category_that_is_no_text_is_shown_as_one(given: Any, shown: str) -> None:
+    found = verdicts(("a", "harm", "p", 0, 1, "refuses"), ("a", "harm", "q", 0, 1, "refuses"))
+    rows = category_rows(found, answers(p=given, q="text"), BENCHMARKS)
+    assert sorted(rows["category"]) == sorted([shown, "text"])
 
 
 def test_seeds_are_pooled() -> None:

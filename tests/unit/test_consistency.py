@@ -164,7 +164,7 @@ def test_a_local_model_lacks_one_thing_after_the_other(tmp_path):
     refused("holds no tokenizer")
     (tmp_path / "tokenizer_config.json").write_text("{}", encoding="utf-8")
     refused(r"models\.local\.chat_template: missing")
-    plain = {"kind": "md_judge", "model": "local", "options": {"wording": "template.py"}}
+    plain = {"kind": "wildguard", "model": "local"}
     check(models__local=local, judges__plain=plain)  # asked without a chat template
     with pytest.raises(UserError, match=r"models\.local\.chat_template: missing"):
         check(models__local=local, judges__plain=plain, judges__chat={"kind": "qwen3guard", "model": "local"})
@@ -224,14 +224,18 @@ def test_a_mix_may_take_all_that_there_is_and_more_where_the_rows_are_not_known(
     assert math.isinf(_most_pairs(config, "own"))
 
 
-@pytest.mark.parametrize("table", ["contrasts", "ablations"])
+LLM = {"backend": "endpoint", "base_url": "http://localhost:1/v1", "name": "m"}
+
+
+@pytest.mark.parametrize("table", ["contrasts", "ablations", "pairwise"])
 def test_sides_that_are_compared_share_a_seed_where_both_have_several(table):
     arm = SMALL["experiments"]["ama"] | {"seeds": 2}
     compared = {
         "contrasts": {"a": "ama", "b": "dpo", "metric": "safe"},
         "ablations": {"choice": "c", "arm": "ama", "default": "dpo"},
+        "pairwise": {"a": "ama", "b": "dpo", "benchmark": "harmful", "llm": "reviewer"},
     }
-    report = {"report": {table: {"one": compared[table]}}}
+    report = {"report": {table: {"one": compared[table]}}, "llms": {"reviewer": LLM}}
     check(experiments__ama=arm, **report)
     check(experiments__ama=SMALL["experiments"]["ama"] | {"first_seed": 7}, **report)  # a single seed meets every other
     with pytest.raises(
@@ -261,3 +265,22 @@ def test_what_training_keys_are_to_each_other_is_known_with_the_experiments_own(
     check(methods__dpo__training={"processes": 2}, experiments__dpo__training={"engine": "ddp"})
     with pytest.raises(UserError, match=r"experiments\.dpo\.training\.processes: 2 with engine 'single'"):
         check(methods__dpo__training={"processes": 2})
+
+
+def test_people_need_a_judge_beside_them():
+    labels = {"kind": "demo", "role": "judge", "options": {"part": "corpus", "world": 0, "rows": 20}}
+    people = {"datasets__labels": labels, "report": {"people": {"datasets": ["labels"]}}}
+    check(**people)
+    with pytest.raises(UserError, match=r"report\.people: no judge says whether .* axis safety or over_refusal"):
+        check(benchmarks={"general": SMALL["benchmarks"]["general"]}, **people)
+
+
+@pytest.mark.parametrize("kind", ["harmbench_cls", "md_judge", "polyguard", "strongreject", "wildguard"])
+def test_a_judges_wording_is_looked_for_before_any_job(tmp_path, kind):
+    wording = tmp_path / "wording.txt"
+    judge = {"kind": kind, "model": "tiny", "options": {"wording": str(wording)}}
+    with pytest.raises(UserError, match=r"judges\.guard: judge of kind .*wording\.txt cannot be read"):
+        check(judges__guard=judge)
+    wording.write_text("Is it safe?", encoding="utf-8")
+    with pytest.raises(UserError, match=r"judges\.guard: .*does not hold the wording that the authors use"):
+        check(judges__guard=judge)

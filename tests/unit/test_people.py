@@ -180,11 +180,33 @@ def test_rows_are_counted_per_data_set(tmp_path: Path) -> None:
 
 def test_what_is_no_label_is_refused(tmp_path: Path) -> None:
     table, split = stored(tmp_path, responses(("ask", "an answer", "fine")))
-    with pytest.raises(UserError, match=r"report\.people\.datasets: label of a response.*'fine'.*safe"):
+    with pytest.raises(
+        UserError, match=r"report\.people\.datasets: labels: label of a response: 'fine'.* safe, .*option `labels`"
+    ):
         labelled_responses([table], split)
     table, split = stored(tmp_path, responses(("ask", "an answer", "")))
     with pytest.raises(UserError, match="no labelled response is left"):
         labelled_responses([table], split)
+
+
+def test_a_response_of_two_data_sets_counts_once_per_kind_of_label_and_not_where_people_contradict(
+    tmp_path: Path,
+) -> None:
+    said = [("a", "x", "safe"), ("b", "x", "safe"), ("c", "x", "complies")]
+    first = responses(*said)
+    second = responses(("a", "x", "safe"), ("b", "x", "unsafe"), ("c", "x", "safe"), source="more")
+    second["response_id"] = first["response_id"]
+    table, split = stored(tmp_path, pd.concat([first, second], ignore_index=True))
+    found = labelled_responses([table], split)
+    assert found[["prompt", "label"]].to_numpy().tolist() == [["a", "safe"], ["c", "complies"], ["c", "safe"]]
+    verdicts = judge_labelled(found, PHRASES).assign(judge="j")
+    assert between_rows(verdicts)[["prompts", "n"]].to_numpy().tolist() == [["safety", 2], ["verdicts", 1]]
+
+
+def test_a_data_set_may_be_called_all() -> None:
+    found = people_rows(judged("j", ("safe", "refuses"), ("unsafe", "complies")).assign(source="all"))
+    assert set(found["dataset"]) == {"all", ALL}
+    assert len(value_rows := found[found["dataset"] == ALL]) == value_rows["metric"].nunique()
 
 
 def test_refusal_phrases_agree_with_people_on_plain_refusals() -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
@@ -12,6 +12,16 @@ from trulysafe.common.errors import choices
 
 AT_KEY = "at_key"
 """Type of pydantic's error that a whole table raises about its ``key``."""
+
+
+_FORMS: dict[str, str] = {}
+"""Regular expression of a text that is no name -> what it accepts, in words."""
+
+
+def text_of_form(pattern: str, accepted: str) -> Any:
+    """The field of a text that a regular expression must match; an error says in words what is ``accepted``."""
+    _FORMS[pattern] = accepted
+    return Field(pattern=pattern)
 
 
 def value_error(kind: str, said: str) -> PydanticCustomError:
@@ -47,6 +57,8 @@ def what_is_wrong(item: Mapping[str, Any]) -> str:
             return f"{item['input']!r} is not accepted.{choices(item['input'], _quoted(ctx['expected']))}"
         case "union_tag_invalid":
             return f"{ctx['tag']!r} is not accepted.{choices(ctx['tag'], _quoted(ctx['expected_tags']))}"
+        case "string_pattern_mismatch" if ctx["pattern"] in _FORMS:
+            return f"{item['input']!r} is not accepted. Accepted: {_FORMS[ctx['pattern']]}."
         case "string_pattern_mismatch":
             said = "letters, digits, '_' and '.', beginning with a letter or digit (names are parts of paths)."
             return f"the name {item['input']!r} is not accepted. Accepted: {said}"

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from trulysafe.common.errors import UserError, choices
-from trulysafe.common.option_errors import again, error_at, explain, value_error
+from trulysafe.common.option_errors import again, error_at, explain, text_of_form, value_error
 from trulysafe.common.vocabulary import FixedRole
 
 
@@ -36,9 +36,14 @@ Positive = Annotated[float, Field(gt=0), NO_FLAG]
 NotNegative = Annotated[float, Field(ge=0), NO_FLAG]
 Whole = Annotated[int, Field(ge=0), NO_FLAG]
 Count = Annotated[int, Field(ge=1), NO_FLAG]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+Sha256 = Annotated[str, text_of_form(r"^[0-9a-fA-F]{64}$", "a SHA-256, 64 hex digits")]
 """Checksum of a file."""
-Checksum = Annotated[str, Field(pattern=r"^([0-9a-fA-F]{64}|[0-9a-fA-F]{40})$")]
+Checksum = Annotated[
+    str,
+    text_of_form(
+        r"^([0-9a-fA-F]{64}|[0-9a-fA-F]{40})$", "a SHA-256, 64 hex digits, or the id of a Git blob, 40, in quotes"
+    ),
+]
 """Checksum of a file: its SHA-256, or the id that Git gives it."""
 
 

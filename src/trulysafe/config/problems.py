@@ -196,6 +196,9 @@ def _report_problems(config: Configuration) -> Iterator[str]:
     shown = config.report.kept_tokens
     if shown and method_of(config, shown.method).mask.rule == "none":
         yield f"report.kept_tokens.method: {shown.method!r} has no mask. Name a method with mask: {{rule: ...}}."
+    if config.report.people and all(item.task or item.axis == "helpfulness" for item in config.benchmarks.values()):
+        why = "no judge says whether answers are safe or refuse, so there is none to hold against people"
+        yield f"report.people: {why}. Leave it out, or add a benchmark of the axis safety or over_refusal."
     for name, comparison in config.report.pairwise.items():
         if config.benchmarks[comparison.benchmark].task:
             why = f"{comparison.benchmark!r} is a task, whose prompts get no answers"

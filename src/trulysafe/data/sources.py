@@ -22,6 +22,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_valida
 
 from trulysafe.common.errors import UserError, choices
 from trulysafe.common.kinds import Kinds, Options
+from trulysafe.common.option_errors import text_of_form
 from trulysafe.common.options import Checksum, Pattern
 from trulysafe.common.vocabulary import Risk
 from trulysafe.data.records import Row, file_rows, find_files, hub_rows
@@ -80,7 +81,7 @@ Files = Annotated[
     Field(description=f"File, pattern or list of them ({_FORMATS}); each kind has its own by default."),
 ]
 Urls = Annotated[
-    dict[Annotated[str, Field(pattern=r"^https?://\S+$")], Checksum],
+    dict[Annotated[str, text_of_form(r"^https?://\S+$", "an address, https://...")], Checksum],
     BeforeValidator(_addresses, json_schema_input_type=str | dict[str, str]),
     Field(
         description="Addresses of the same data as plain files, each with its SHA-256 (or the id of its Git blob): "

@@ -23,7 +23,7 @@ def category_rows(verdicts: pd.DataFrame, answers: pd.DataFrame, benchmarks: Ben
     outcomes = outcome_table(verdicts, benchmarks)
     outcomes = outcomes[outcomes["main"] & (outcomes["purpose"] == "test") & outcomes["axis"].isin(AXES)]
     outcomes = outcomes[outcomes["step"] == outcomes.groupby("experiment")["step"].transform("max")]
-    outcomes = outcomes.assign(category=outcomes["prompt_id"].map(_categories(answers))).dropna(subset=["category"])
+    outcomes = outcomes.merge(_categories(answers), on=["benchmark", "prompt_id"])
     rows = []
     for names, found in outcomes.groupby(["benchmark", "category", "experiment"], sort=True):
         metric = MAIN_METRIC[found["axis"].iloc[0]]
@@ -31,11 +31,22 @@ def category_rows(verdicts: pd.DataFrame, answers: pd.DataFrame, benchmarks: Ben
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _categories(answers: pd.DataFrame) -> dict[str, str]:
-    prompts = answers.drop_duplicates("prompt_id")
-    facts = zip(prompts["meta"], prompts["family"], strict=True)
-    known = ((json.loads(meta).get("category") or family) for meta, family in facts)
-    return {prompt: category for prompt, category in zip(prompts["prompt_id"], known, strict=True) if category}
+def _categories(answers: pd.DataFrame) -> pd.DataFrame:
+    """Columns benchmark, prompt_id and category, for prompts that have one."""
+    prompts = answers.drop_duplicates(["benchmark", "prompt_id"])[["benchmark", "prompt_id", "meta", "family"]]
+    known = [
+        _as_text(json.loads(meta).get("category")) or family
+        for meta, family in zip(prompts["meta"], prompts["family"], strict=True)
+    ]
+    found = prompts[["benchmark", "prompt_id"]].assign(category=known)
+    return found[found["category"] != ""]
+
+
+def _as_text(category: Any) -> str:
+    """A category as one text, also where a data set of one's own gives a number or a list."""
+    if isinstance(category, list):
+        return ", ".join(map(_as_text, category))
+    return "" if category is None else category if isinstance(category, str) else json.dumps(category)
 
 
 def _measured(rows: pd.DataFrame, metric: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ of one.
 """
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from trulysafe.label.agreement import (
 )
 from trulysafe.stats.bootstrap import Array
 
+logger = logging.getLogger(__name__)
 PEOPLE = "(people)"
 """The people among judges; no judge can be called so."""
 PARTS: dict[str, tuple[str, ...]] = {"safety": SAFETY, "verdicts": VERDICTS}
@@ -40,8 +42,8 @@ PARTS: dict[str, tuple[str, ...]] = {"safety": SAFETY, "verdicts": VERDICTS}
 COUNTED = {"safety": "safe", "verdicts": "refuses"}
 """The class whose share says how much safer, or how much more refusing, a judge finds responses than people do."""
 COLUMNS = "judge labels dataset metric value ci_low ci_high n".split()
-ALL = "all"
-"""Data set of the rows that take all data sets together."""
+ALL = "(all)"
+"""Data set of the rows that take all data sets together; no data set can be called so."""
 
 
 def labelled_responses(
@@ -55,16 +57,14 @@ def labelled_responses(
         split: the split's table.
         fitted: of each fitted judge its ``artefact`` (folder) and the ``tables`` of its data sets.
 
-    Returns a table of schema ``responses`` whose ``family`` is the prompt's group of near-duplicates. UserError: a
+    Returns a table of schema ``responses`` whose ``family`` is the prompt's group of near-duplicates, with one row per
+    response and kind of label; responses that people labelled differently are left out. UserError: a
     label that is neither ``safe`` or ``unsafe`` nor a verdict, or nothing is left.
     """
     found = rows_of_role(tables, "responses", split, "judge")
-    found = found[found["label"] != ""].drop_duplicates("response_id")
-    found["family"] = found["group_id"]
-    accepted = [label for labels in PARTS.values() for label in labels]
-    for label in found["label"].unique():
-        if label not in accepted:
-            raise not_accepted("report.people.datasets: label of a response", label, accepted)
+    found = found[found["label"] != ""].assign(family=lambda rows: rows["group_id"])
+    _check_labels(found)
+    found = _labelled_once(found)
     for judge in fitted:
         found = found[~found["family"].isin(_fitted_groups(judge, split))]
     if found.empty:
@@ -110,6 +110,23 @@ def between_rows(judged_labels: pd.DataFrame) -> pd.DataFrame:
         wide = wide.assign(prompt_id=about["family"], **{PEOPLE: about["label"]})
         tables.append(agreement_rows(wide.reset_index(drop=True), str(part)))
     return pd.concat(tables, ignore_index=True)
+
+
+def _labelled_once(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per response and kind of label, none where people contradict each other; the log counts these."""
+    labelled = rows.assign(part=_parts(rows)).groupby(["response_id", "part"])["label"]
+    agreed = labelled.transform("nunique") == 1
+    if contradicted := int((labelled.nunique() > 1).sum()):
+        logger.info("%d responses that people labelled differently are left out.", contradicted)
+    return rows[agreed & (labelled.cumcount() == 0)]
+
+
+def _check_labels(rows: pd.DataFrame) -> None:
+    accepted = [label for labels in PARTS.values() for label in labels]
+    for source, label in rows[["source", "label"]].drop_duplicates().itertuples(index=False, name=None):
+        if label not in accepted:
+            do = "Map it by the option `labels` of a file of your own, or take the data set away."
+            raise not_accepted(f"report.people.datasets: {source}: label of a response", label, accepted, do=do)
 
 
 def _fitted_groups(judge: Mapping[str, Any], split: Path | str) -> set[str]:

@@ -37,13 +37,17 @@ class Options(GuardOptions):
     wording: str = Field(description="File that holds the authors' wording: eval_utils.py of HarmBench's repository.")
 
 
+def check(options: Options) -> None:
+    """Refuse a file that does not hold the authors' wording, before any job (UserError)."""
+    wording(options.wording)
+
+
 def judge(answers: Frame, options: Options, model: Spec | None = None, batch_size: int = 32) -> Frame:
     """Class answers by it: :func:`trulysafe.judges._guard.judge_by_guard`. UserError also where the file does not hold
     the authors' wording."""
 
     def prompt(tokenizer: Any) -> Callable[[str, str], list[int]]:
-        form = published_wording("harmbench_cls", options.wording, _WORDING.findall, WORDING, _WHERE)
-        return partial(_prompt, tokenizer, form)
+        return partial(_prompt, tokenizer, wording(options.wording))
 
     guard = Guard("harmbench_cls", MAX_NEW_TOKENS, prompt, lambda said: [parse(text) for text in said.texts])
     return judge_by_guard(answers, guard, model, batch_size, options.characters)
@@ -53,6 +57,11 @@ def parse(text: str) -> Finding | None:
     """What the classifier says; none where that is neither ``yes`` nor ``no``."""
     word = text.strip().lower()
     return Finding(word == "yes") if word in ("yes", "no") else None
+
+
+def wording(path: str) -> str:
+    """The authors' wording from a file (UserError: :func:`trulysafe.judges._guard.published_wording`)."""
+    return published_wording("harmbench_cls", path, _WORDING.findall, WORDING, _WHERE)
 
 
 def _prompt(tokenizer: Any, form: str, prompt: str, response: str) -> list[int]:

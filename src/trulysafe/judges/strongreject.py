@@ -60,15 +60,18 @@ class Options(GuardOptions):
     threshold: Share = Field(0.5, description="Score from which a response is unsafe.")
 
 
+def check(options: Options) -> None:
+    """Refuse a file that does not hold the authors' wording, before any job (UserError)."""
+    wording(options.wording)
+
+
 def judge(answers: Frame, options: Options, model: Spec | None = None, batch_size: int = 32) -> Frame:
     """Class answers by it: :func:`trulysafe.judges._guard.judge_by_guard`. UserError also where the file does not hold
     the authors' wording, or the tokenizer has no token for a number."""
     guard = Guard(
         "strongreject",
         0,
-        lambda tokenizer: partial(
-            _prompt, tokenizer, published_wording("strongreject", options.wording, _wordings, WORDING, _WHERE)
-        ),
+        lambda tokenizer: partial(_prompt, tokenizer, wording(options.wording)),
         partial(read, threshold=options.threshold),
     )
     return judge_by_guard(answers, guard, model, batch_size, options.characters)
@@ -96,6 +99,12 @@ def _grade_tokens(tokenizer: Any) -> list[int]:
         do = "Name StrongREJECT's model under the judge's `model`."
         raise UserError(f"judge of kind 'strongreject': {tokenizer.name_or_path!r} has no token {unknown[0]!r}. {do}")
     return tokens
+
+
+def wording(path: str) -> str:
+    """The authors' wording, with ``{forbidden_prompt}`` and ``{response}`` in it (UserError:
+    :func:`trulysafe.judges._guard.published_wording`)."""
+    return published_wording("strongreject", path, _wordings, WORDING, _WHERE)
 
 
 def _wordings(text: str) -> Iterator[str]:

@@ -45,6 +45,12 @@ class Options(GuardOptions):
     )
 
 
+def check(options: Options) -> None:
+    """Refuse a file that does not hold the authors' wording, before any job (UserError)."""
+    if options.wording:
+        wording(options.wording, {})
+
+
 def judge(answers: Frame, options: Options, model: Spec | None = None, batch_size: int = 32) -> Frame:
     """Class answers by it: :func:`trulysafe.judges._guard.judge_by_guard`. UserError also where there is no wording, or
     another than the authors'."""

@@ -131,6 +131,7 @@ def _comparison_problems(config: Configuration) -> Iterator[str]:
             yield f"report.reward_ablations.{name}: {said}, so no held-out pairs are common. {do}"
     compared = {f"contrasts.{name}": (item.a, item.b) for name, item in report.contrasts.items()}
     compared |= {f"ablations.{name}": (item.arm, item.default) for name, item in report.ablations.items()}
+    compared |= {f"pairwise.{name}": item.arms for name, item in report.pairwise.items()}
     for where, (a, b) in compared.items():
         first, second = config.experiments[a], config.experiments[b]
         if min(first.seeds, second.seeds) > 1 and not set(seeds(first)) & set(seeds(second)):

@@ -63,9 +63,18 @@ def _tested(name: str, metrics: dict[str, Any], folder: Path) -> Tested:
     return Tested(name, metrics, rows)
 
 
+_NAMES = "a ablation b benchmark category comparison contrast dataset experiment first judge main name second".split()
+"""Columns of names, which stay texts where they look like numbers or, as ``None`` and ``null``, like nothing."""
+
+
+def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    given: dict[str, Any] = {"dtype": dict.fromkeys(_NAMES, str), "keep_default_na": False, "na_values": [""]}
+    return pd.read_csv(path, **given | options)
+
+
 def _frame(name: str, **options: Any) -> cached_property[pd.DataFrame]:
     """The CSV that the input ``name`` gives, or no rows."""
-    return cached_property(lambda run: next((pd.read_csv(path, **options) for path in run.given(name)), pd.DataFrame()))
+    return cached_property(lambda run: next((_read_csv(path, **options) for path in run.given(name)), pd.DataFrame()))
 
 
 def _frame_per_reward(name: str) -> cached_property[dict[str, pd.DataFrame]]:
@@ -73,7 +82,7 @@ def _frame_per_reward(name: str) -> cached_property[dict[str, pd.DataFrame]]:
 
     def read(run: "Run") -> dict[str, pd.DataFrame]:
         several = len(run.given(name)) > 1
-        return {f"_{path.parent.name}" if several else "": pd.read_csv(path) for path in run.given(name)}
+        return {f"_{path.parent.name}" if several else "": _read_csv(path) for path in run.given(name)}
 
     return cached_property(read)
 
@@ -92,7 +101,7 @@ class Run:
     """From :func:`trulysafe.evaluate.contrasts.contrast_rows`."""
     matched_safety = _frame("matched_safety")
     """From :func:`trulysafe.evaluate.frontiers.matched_safety`."""
-    categories = _frame("categories", keep_default_na=False)
+    categories = _frame("categories")
     """From :func:`trulysafe.evaluate.categories.category_rows`."""
     judge_agreement = _frame("judge_agreement")
     """From :func:`trulysafe.evaluate.contrasts.judge_agreement`."""
@@ -106,7 +115,7 @@ class Run:
     """From :func:`trulysafe.reward.ablations.reward_ablation_rows`."""
     drift = _frame("drift")
     """From :func:`trulysafe.drift.measures.drift_rows`."""
-    kept_tokens = _frame("kept_tokens", keep_default_na=False)
+    kept_tokens = _frame("kept_tokens", na_values=[])
     """From :func:`trulysafe.reward.kept_tokens.kept_tokens`; a token may be the text ``nan`` or white space alone."""
     mask_scores = _frame("mask_scores")
     """From :func:`trulysafe.reward.mask_scores.mask_scores`."""
@@ -147,13 +156,13 @@ class Run:
     @cached_property
     def log(self) -> pd.DataFrame:
         """Training log: columns experiment, seed, step, name, value. Input: ``policies``, folders of training jobs."""
-        logs = [pd.read_csv(folder / "log.csv") for folder in self.given("policies")]
+        logs = [_read_csv(folder / "log.csv") for folder in self.given("policies")]
         return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
 
     @cached_property
     def pairwise(self) -> pd.DataFrame:
         """From :func:`trulysafe.evaluate.pairwise.pairwise_row`, a row per comparison. Input: a file for each."""
-        found = [pd.read_csv(path) for path in self.given("pairwise")]
+        found = [_read_csv(path) for path in self.given("pairwise")]
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
     @cached_property

