@@ -118,6 +118,7 @@ BAD_FILES = {
     "a null prompt": ('{"prompt": null}\n', ["row 1", "'prompt' is empty"]),
     "a list for a prompt": ('{"prompt": ["a"]}\n', ["row 1", "list"]),
     "a malformed line": ('{"prompt": "a"}\n{"prompt": \n', ["bad.jsonl: row 2", "not valid JSON"]),
+    "a line nested beyond reason": ("[" * 100_000, ["bad.jsonl: row 1", "nested too deeply"]),
     "a line that is no object": ("[1, 2]\n", ["row 1", "JSON object"]),
     "no row": ("\n\n", ["holds no row"]),
 }

@@ -29,6 +29,15 @@ def answers(*responses, meta=None):
     )
 
 
+@pytest.mark.parametrize("name", ["twice(x)", "3", "thrice"])
+def test_a_row_whose_function_its_stub_does_not_begin_is_refused(tmp_path, name):
+    rows = [{"task_id": "1", "prompt": STUB, "entry_point": given, "test": FACTS["test"]} for given in ("twice", name)]
+    path = tmp_path / "own.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with pytest.raises(UserError, match=r"own\.jsonl: row 2: column 'prompt' begins no function"):
+        data.read("humaneval", {"path": str(path)})
+
+
 @pytest.mark.parametrize("between", ["\n", "\x0c", "\u2028", "\r\n"])
 def test_a_definition_broken_in_two_is_no_function_and_stops_no_job(between):
     broken = f"def{between}twice(x): return 2 * x"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -46,6 +47,22 @@ def test_every_benchmark_has_a_panel_with_what_the_metrics_say(tmp_path: Path, m
     assert len(drawn[""].write(tmp_path / "benchmarks")) == 3
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_very_long_label_leaves_room_for_the_dots(tmp_path: Path, metrics: pd.DataFrame) -> None:
+    arms = {name: {**about, "label": f"{name}, " + 9 * "whose label goes on "} for name, about in ARMS.items()}
+    run = run_with(metrics, benchmarks=MEASURED_ON, arms=arms)
+    drawn = benchmarks.figure(run)[""]
+    drawn.write(tmp_path / "benchmarks")
+    shown = [text.get_text() for text in drawn.figure.axes[0].get_yticklabels()]
+    assert all(text.endswith(" …") and text.count("\n") == 1 for text in shown)
+    assert min(axes.get_position().width for axes in drawn.figure.axes) > 0.1
+    plane = helpfulness.figure(run)[""]
+    plane.figure.draw_without_rendering()
+    (legend,) = plane.figure.legends
+    assert plane.figure.bbox.x0 <= legend.get_window_extent().x0
+    assert legend.get_window_extent().x1 <= plane.figure.bbox.x1
+
+
 def test_development_benchmarks_and_a_single_one_are_not_drawn(metrics: pd.DataFrame) -> None:
     alone = {
         name: about | {"purpose": "test" if name == "harmful" else "development"} for name, about in MEASURED_ON.items()
@@ -67,6 +84,11 @@ def test_safety_against_helpfulness_shows_the_main_table(tmp_path: Path, metrics
     assert low <= helpful["ci_low"].min()
     assert helpful["ci_high"].max() <= high
     assert len(drawn[""].write(tmp_path / "helpfulness")) == 3
+    harmless = metrics["benchmark"] == "test/helpfulness"
+    apart = metrics[harmless == (metrics["experiment"] == "base")]
+    assert helpfulness.figure(run_with(apart)) == {}
+    unmeasured = helpfulness.figure(run_with(metrics.assign(ci_low=np.nan, ci_high=np.nan)))
+    assert len(unmeasured[""].write(tmp_path / "without_limits")) == 3
     without = metrics[metrics["benchmark"] != "test/helpfulness"]
     assert helpfulness.figure(run_with(without)) == {}
 

@@ -225,7 +225,10 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 
 def _loaded(text: str) -> Any:
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", text, 0) from None
     return plain(value, "") if "\\u" in text else value
 
 

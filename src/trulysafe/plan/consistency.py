@@ -13,6 +13,7 @@ from trulysafe.config.order import seeds
 from trulysafe.config.resolved import method_of, uses
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import Dataset
+from trulysafe.data.readers._own_files import OwnFiles
 from trulysafe.methods.method import IMPORTANCE
 
 PUBLISHED = Path("resources/published/equilibrate_main_results.csv")
@@ -29,6 +30,22 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
     yield from _comparison_problems(config)
     yield from _mix_problems(config)
     yield from _published_problems(config)
+    yield from _oracle_problems(config)
+
+
+def _oracle_problems(config: Configuration) -> Iterator[str]:
+    """The demo world's oracle knows no other world."""
+    oracles = {name for name, judge in config.judges.items() if judge.kind == "oracle"}
+    read = {f"benchmarks.{name}": (item.judges, item.datasets) for name, item in config.benchmarks.items()}
+    if people := config.report.people:
+        beside = [name for item in config.benchmarks.values() if item.axis != "helpfulness" for name in item.judges]
+        read["report.people"] = (beside, people.datasets)
+    for where, (judges, datasets) in read.items():
+        unknown = [name for name in datasets if config.datasets[name].kind != "demo"]
+        if unknown and (asked := sorted(oracles & {*judges})):
+            do = "Name data sets of the kind demo, or judges of another kind."
+            why = f"the judge {asked[0]!r}, an oracle, cannot class {unknown[0]!r}, which is not demo data"
+            yield f"{where}: {why}. {do}"
 
 
 def _published_problems(config: Configuration) -> Iterator[str]:
@@ -62,6 +79,8 @@ def _use_problems(where: str, dataset: Dataset, kind: str, role: str) -> Iterato
     if found != kind:
         do = f"Name {kind} here." if dataset.kind == "demo" else f"Name {kind} here, or map the columns of {kind}."
         yield f"{where} holds {found}, {kind} are needed. {do}"
+    if role == "judge" and isinstance(dataset.options, OwnFiles) and "label" not in dataset.options.columns:
+        yield f"{where} has no labels. Name their column, `columns: {{label: ...}}`, and map its values by `labels`."
     unseen = given == "evaluation" if role == "corpus" else given not in (role, "split")
     if isinstance(given, str) and unseen:
         seen = "other roles" if role == "corpus" else repr(role)

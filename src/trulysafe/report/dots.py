@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trulysafe.report.run import Arms, label_of
-from trulysafe.report.style import GREY, arm_looks, count_note, new_panels, shares
+from trulysafe.report.style import GREY, arm_looks, count_note, in_lines, new_panels, shares
 
 Rows = pd.DataFrame
 
@@ -26,7 +26,9 @@ def dot_panels(
         within: panel to the rows whose limits its axis must show; its own rows by default.
     """
     names, looks = [name for name in arms if name in set(rows["experiment"])], arm_looks(arms)
-    figure, grid = new_panels(len(panels), 4, 0.55 + 0.17 * len(names), 0.2, label, sharey=True)
+    labels = [in_lines(label_of(arms, name), 32) for name in names]
+    line = 0.26 if any("\n" in text for text in labels) else 0.17
+    figure, grid = new_panels(len(panels), 4, 0.55 + line * len(names), 0.2, label, sharey=True)
     for axes, panel in zip(grid, panels, strict=True):
         of_panel = rows[rows["panel"] == panel]
         for row in of_panel.to_dict("records"):
@@ -36,15 +38,16 @@ def dot_panels(
             axes.plot(row["value"], place, look.marker, markersize=7 if look.marker == "*" else 5, **dot)
         axes.tick_params(axis="y", length=0)
         seen = within(panel) if within else of_panel
-        shares(axes, "x", *_limits(seen), most=6)
-        axes.set_title(panel, pad=12)
+        shares(axes, "x", *limits(seen), most=6)
+        axes.set_title(in_lines(panel, 24), pad=12)
         count: dict[str, Any] = {"ha": "center", "fontsize": 6.5, "color": GREY}
         axes.annotate(count_note(of_panel["n"]), (0.5, 1), (0, 3), "axes fraction", "offset points", **count)
-    grid[0].set_yticks(range(len(names)), [label_of(arms, name) for name in names])
+    grid[0].set_yticks(range(len(names)), labels)
     grid[0].set_ylim(len(names) - 0.5, -0.5)
     return figure, grid
 
 
-def _limits(rows: Rows) -> tuple[float, float]:
+def limits(rows: Rows) -> tuple[float, float]:
+    """Lowest and highest of what intervals reach, or values where they have none."""
     lows, highs = (rows[column].fillna(rows["value"]) for column in ("ci_low", "ci_high"))
     return float(lows.min()), float(highs.max())

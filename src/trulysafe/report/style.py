@@ -6,6 +6,7 @@ The colour of an arm: :data:`ARM_COLORS`, given out by :func:`arm_looks` in the 
 
 import logging
 import re
+import textwrap
 import tomllib
 import warnings
 from collections.abc import Mapping
@@ -75,6 +76,11 @@ def arm_looks(arms: Arms) -> dict[str, Look]:
 def legend_text(label: str) -> str:
     """A label as a legend shows it; matplotlib leaves those out that begin with an underscore."""
     return f"\N{ZERO WIDTH SPACE}{label}" if label.startswith("_") else label
+
+
+def in_lines(text: str, width: int, lines: int = 2) -> str:
+    """A text in so many lines of ``width`` letters at most, with an ellipsis where that is not all."""
+    return textwrap.fill(text, width, max_lines=lines, placeholder=" \N{HORIZONTAL ELLIPSIS}")
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:

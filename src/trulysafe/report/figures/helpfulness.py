@@ -4,8 +4,19 @@ from typing import Any
 
 import pandas as pd
 
+from trulysafe.report.dots import limits
 from trulysafe.report.run import Arms, Run, label_of
-from trulysafe.report.style import COLUMN, GREY, Drawing, arm_looks, count_note, legend_text, new_figure, shares
+from trulysafe.report.style import (
+    COLUMN,
+    GREY,
+    Drawing,
+    arm_looks,
+    count_note,
+    in_lines,
+    legend_text,
+    new_figure,
+    shares,
+)
 from trulysafe.report.tables.main import main_rows
 
 CAPTION = (
@@ -17,28 +28,34 @@ X, Y = "Helpful", "Safe all"
 
 def figure(run: Run) -> dict[str, Drawing]:
     """One plane per group of arms, where both are measured."""
-    found = {group: main_rows(run.metrics, arms) for group, arms in run.groups.items()}
-    return {group: _drawn(rows, run.groups[group]) for group, rows in found.items() if {X, Y} <= set(rows["column"])}
+    found = {group: _of_arms_with_both(run, arms) for group, arms in run.groups.items()}
+    return {group: _drawn(rows, run.groups[group]) for group, rows in found.items() if len(rows)}
+
+
+def _of_arms_with_both(run: Run, arms: Arms) -> pd.DataFrame:
+    rows = main_rows(run.metrics, arms)
+    rows = rows[rows["column"].isin([X, Y])]
+    return rows[rows.groupby("experiment")["column"].transform("nunique") == len((X, Y))].reset_index(drop=True)
 
 
 def _drawn(rows: pd.DataFrame, arms: Arms) -> Drawing:
     """One point with its two intervals per arm."""
     values = {name: rows[rows["column"] == name].set_index("experiment") for name in (X, Y)}
-    names = [name for name in arms if all(name in of.index for of in values.values())]
-    figure, grid = new_figure(COLUMN, COLUMN + 0.16 * (len(names) // 2 + 1))
+    names = [name for name in arms if name in values[X].index]
+    labels = {name: legend_text(in_lines(label_of(arms, name), 54, lines=1)) for name in names}
+    side_by_side = 2 if max(map(len, labels.values())) <= 26 else 1
+    figure, grid = new_figure(COLUMN, COLUMN + 0.16 * (len(names) // side_by_side + 1))
     axes, looks = grid[0, 0], arm_looks(arms)
     for name in names:
         (x, y), look = (values[column].loc[name] for column in (X, Y)), looks[name]
         axes.plot([x["ci_low"], x["ci_high"]], [y["value"]] * 2, color=look.color, linewidth=0.9)
         axes.plot([x["value"]] * 2, [y["ci_low"], y["ci_high"]], color=look.color, linewidth=0.9)
         mark: dict[str, Any] = {"markersize": 9 if look.marker == "*" else 6, "markeredgecolor": "white", "zorder": 5}
-        label = legend_text(label_of(arms, name))
-        axes.plot(x["value"], y["value"], look.marker, color=look.color, linestyle="none", label=label, **mark)
+        axes.plot(x["value"], y["value"], look.marker, color=look.color, linestyle="none", label=labels[name], **mark)
     for axis, column in (("x", X), ("y", Y)):
-        of_axis = values[column].loc[names]
-        shares(axes, axis, float(of_axis["ci_low"].min()), float(of_axis["ci_high"].max()))
+        shares(axes, axis, *limits(values[column]))
     axes.set_xlabel(f"Questions answered rightly (share, {count_note(values[X]['n'])})")
     axes.set_ylabel(f"Harmful prompts handled safely (share, {count_note(values[Y]['n'])})")
     axes.set_title("better \N{NORTH EAST ARROW}", loc="right", fontsize=7, color=GREY, fontweight="normal")
-    figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2)
-    return Drawing(figure, rows[rows["column"].isin([X, Y])].reset_index(drop=True))
+    figure.legend(loc="outside lower center", ncols=side_by_side, columnspacing=1.2)
+    return Drawing(figure, rows)
