@@ -61,6 +61,13 @@ def asked_about(body):
     return tuple(json.loads(line) for line in (lines[1], lines[4]))
 
 
+@pytest.mark.parametrize("said", ["[" * 100_000, '{"analysis":' * 5_000])
+def test_what_is_nested_beyond_reason_cannot_be_read_and_stops_no_job(tmp_path, said):
+    with serve(lambda number, body: Reply(said)) as served:
+        asked = client(served, tmp_path)
+        assert judged_by("safety_criteria", answers("Take flour."), asked, attempts=1) == ["malformed"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("prompt", "response"),

@@ -147,7 +147,7 @@ async def _check_body(reply: Any) -> None:
         await reply.aread()
         try:
             _completion(reply)
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             raise httpx2.RemoteProtocolError(_UNREADABLE) from None
 
 

@@ -68,6 +68,8 @@ def parse(answer: Answer, form: type[Form]) -> tuple[Form | None, str]:
         found = json.loads(fenced[2] if fenced else said, object_pairs_hook=_unique)
     except ValueError as error:
         return None, f"not JSON ({error.msg})" if isinstance(error, json.JSONDecodeError) else str(error)
+    except RecursionError:
+        return None, "not JSON (nested too deeply)"
     if not isinstance(found, dict):
         return None, "not a JSON object"
     names = [field.alias or name for name, field in form.model_fields.items()]
