@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.thoughts import without_thoughts
 from trulysafe.data.roles import at_most
+from trulysafe.judges._asked import NONSENSE
+from trulysafe.llm.analysed import Analysed
 from trulysafe.llm.client import Client
 from trulysafe.llm.messages import Request
 from trulysafe.llm.structured import Parsed, ask_for, nothing_read
@@ -26,17 +27,12 @@ from trulysafe.stats.intervals import interval
 COLUMNS = "comparison a b benchmark win_rate ci_low ci_high wins ties losses disagreed unread n seeds families".split()
 SIDES = ("response_a", "response_b")
 _MATCHED = ("prompt_id", "response")
-NONSENSE = 10
-"""Pairs, of which none can be read, that show that the model does not do."""
 _TOLD: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
-class Preference(BaseModel):
+class Preference(Analysed):
     """What the model answers."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    analysis: str
     better: Literal["first", "second", "tie"]
 
 

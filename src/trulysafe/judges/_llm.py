@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
 from trulysafe.common import kinds
 from trulysafe.common.errors import UserError
 from trulysafe.common.options import Count
 from trulysafe.judges._asked import NONSENSE, Conversation, Heard, judge_each
+from trulysafe.llm.analysed import Analysed
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +36,8 @@ class LlmOptions(kinds.Options):
     characters: Count | None = Field(None, description="Characters of a response that the model reads; none: all.")
 
 
-class Judgement(BaseModel):
+class Judgement(Analysed):
     """What the model answers; a judge adds a field ``name`` with the alias ``class``, of the names that it accepts."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    analysis: str
-
-    @field_validator("analysis")
-    @classmethod
-    def _not_empty(cls, text: str) -> str:
-        if not text.strip():
-            raise ValueError("the analysis is empty; analyse first, then decide")
-        return text
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
+from trulysafe.llm.analysed import Analysed
 from trulysafe.llm.client import Client
 from trulysafe.llm.messages import Request
 from trulysafe.llm.structured import Parsed, ask_for
@@ -23,20 +24,10 @@ _TOLD: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_t
 """What the reviewer is told, from ``reviewer.toml``."""
 
 
-class Review(BaseModel):
+class Review(Analysed):
     """A reviewer's answer on any prompt."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    analysis: str
     risk: Literal["explicit", "implicit", "mixed", "other", "harmless"] = Field(alias="class")
-
-    @field_validator("analysis")
-    @classmethod
-    def _not_empty(cls, text: str) -> str:
-        if not text.strip():
-            raise ValueError("the analysis is empty; analyse first, then decide")
-        return text
 
 
 class HarmfulReview(Review):
