@@ -31,7 +31,7 @@ def configured(data: Path, url: str = "http://127.0.0.1:9/good/a.jsonl", **optio
     raw["data"] = str(data)
     options = {"path": "web/a.jsonl", "urls": {url: SHA256}, **options}
     raw["datasets"]["web"] = {"kind": "jsonl", "role": "evaluation", "options": options}
-    raw["benchmarks"]["web"] = {"datasets": ["web"], "axis": "safety", "judges": ["oracle"]}
+    raw["benchmarks"]["web"] = {"datasets": ["web"], "axis": "safety", "judges": ["refusal_phrases"]}
     return raw
 
 
