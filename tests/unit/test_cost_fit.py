@@ -37,6 +37,7 @@ def test_trainings_ask_for_the_gpus_of_their_processes(processes, nodes):
     assert row["hours_per_job"] == pytest.approx(one["hours_per_job"] / processes, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_full_size_configuration_fits_on_gpus_of_80_gb():
     assert too_large(equilibrate(), A100, A) == []
     said = too_large(equilibrate(engine="single", processes=1), A100, A)

@@ -156,6 +156,7 @@ def test_an_answer_that_cannot_be_read_is_asked_again_and_then_malformed(tmp_pat
     assert "fine" not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAILURES)
 def test_what_passes_at_an_endpoint_is_tried_again(tmp_path, name):
     def behaviour(number, body):

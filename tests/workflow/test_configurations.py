@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,6 +38,8 @@ LAID_OVER = {
     "second_base.yaml": "demo.yaml",
 }
 
+VARIANTS = {"equilibrate_humaneval.yaml", "real_ablations.yaml", "second_base.yaml", "second_world.yaml", "rounds.yaml"}
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
@@ -48,7 +51,12 @@ def options(configuration: Path) -> list[str]:
     return ["--config", f"data={DATA}"] if configuration.name in READ_DATA else []
 
 
-@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda path: path.name)
+def _planned(path: Path) -> Any:
+    """Overlays that add arms to what is planned anyway are planned among the slow tests."""
+    return pytest.param(path, id=path.name, marks=[pytest.mark.slow] if path.name in VARIANTS else [])
+
+
+@pytest.mark.parametrize("configuration", [_planned(path) for path in CONFIGURATIONS])
 def test_configuration_plans(project, configuration):
     files = [ROOT / "config" / LAID_OVER[configuration.name]] if configuration.name in LAID_OVER else []
     files.append(configuration)

@@ -39,6 +39,7 @@ def project(tmp_path, monkeypatch):
     return Project(tmp_path / "project")
 
 
+@pytest.mark.slow
 def test_a_job_asks_for_what_the_model_needs_that_it_loads_and_for_no_gpu_at_an_endpoint(project, tmp_path):
     asked = {}
     for name, llm in (("local", {"backend": "local", "model": "tiny"}), ("far", endpoint("http://localhost:1/v1"))):
