@@ -18,7 +18,7 @@ from trulysafe.report.tables import calibration, published
 from trulysafe.report.tables.divergence import divergence_rows
 from trulysafe.report.tables.published import published_rows, read_published, shown
 
-NOTHING = pd.DataFrame(columns=["model", "method", "benchmark", "value", "ci_low", "ci_high", "n"])
+NOTHING = pd.DataFrame(columns=["model", "method", "benchmark", "value", "ci_low", "ci_high", "n", "provenance_id"])
 
 
 def test_published_table_shows_last_version_and_spread() -> None:
@@ -43,6 +43,7 @@ def test_our_arms_stand_beside_the_papers_where_the_configuration_calls_them_the
         for judge, value in (("acc", 0.3), ("acc_norm", 0.5))
     ]
     rows = pd.DataFrame(measured_here).assign(seed=-1, risk="all", step=0, ci_low=0.4, ci_high=0.6, n=100)
+    rows["provenance_id"] = "made-of"
     others = [rows.assign(experiment="arm1"), rows.assign(risk="general"), rows.assign(seed=0)]
     run = run_of(metrics=pd.concat([rows, rows.assign(benchmark="other"), *others]), published=PUBLISHED)
     found = published.table(run)
@@ -55,6 +56,7 @@ def test_our_arms_stand_beside_the_papers_where_the_configuration_calls_them_the
     found = published.table(run)
     assert found is not None
     text = texts(found.shown)
+    assert found.numbers["provenance_id"].dropna().tolist() == ["made-of"]
     ours = text.loc[text["Ours"] != NOT_RUN, ["Model", "Method", "Benchmark", "Ours", "Within"]]
     assert ours.to_numpy().tolist() == [["Qwen2-7B-Instruct", "Base", "MMLU", "0.5000 [0.4000, 0.6000]", "no"]]
     assert (

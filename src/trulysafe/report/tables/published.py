@@ -33,7 +33,7 @@ def table(run: Run) -> Table | None:
 
 def measured(run: Run) -> pd.DataFrame:
     """Our shares at the end of training on benchmarks and of arms that the paper has too, by its names: columns model,
-    method, benchmark, value, ci_low, ci_high, n."""
+    method, benchmark, value, ci_low, ci_high, n, provenance_id (of the manifest of the metrics)."""
     arms, benchmarks = (run.published_names.get(part, {}) for part in ("arms", "benchmarks"))
     rows = at_last_step(run.metrics[run.metrics["experiment"].isin(list(arms))])
     rows = rows[(rows["seed"] == POOLED) & (rows["risk"] == "all") & rows["metric"].isin(["safe", "helpful"])]
@@ -42,7 +42,7 @@ def measured(run: Run) -> pd.DataFrame:
     for column in ("model", "method"):
         rows = rows.assign(**{column: [arms[name][column] for name in rows["experiment"]]})
     rows = rows.assign(benchmark=[benchmarks[name]["published"] for name in rows["benchmark"]])
-    return rows[["model", "method", "benchmark", "value", "ci_low", "ci_high", "n"]]
+    return rows[["model", "method", "benchmark", "value", "ci_low", "ci_high", "n", "provenance_id"]]
 
 
 def read_published(folder: Path | str, name: str) -> pd.DataFrame:
@@ -60,8 +60,8 @@ def read_published(folder: Path | str, name: str) -> pd.DataFrame:
 def published_rows(folder: Path | str, ours: pd.DataFrame) -> pd.DataFrame:
     """Main results of Equilibrate RLHF in the paper's order, a row per model, benchmark, metric and method. Columns
     ``paper`` (last version), ``version``, ``lowest`` and ``highest`` over all ``versions``; ``ours``, ``ci_low``,
-    ``ci_high``, ``n``, of :func:`measured`; ``difference`` of ours to the paper's, and ``within``: whether the paper's
-    lies within our limits. These are null where we have none."""
+    ``ci_high``, ``n``, ``provenance_id``, of :func:`measured`; ``difference`` of ours to the paper's, and ``within``:
+    whether the paper's lies within our limits. These are null where we have none."""
     read = read_published(folder, FILE)
     read["value"] = pd.to_numeric(read["value"])
     read["version"] = read["table"].str.extract(r"_v(\d+)_")[0].astype(int)
