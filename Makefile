@@ -66,7 +66,7 @@ test-slurm: env ## Run the tests on a real SLURM that they start themselves (Deb
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "slurm and not long" -rs $(ARGS)
 
 test-all: env ## Run the slow tests and those on SLURM side by side, as CI does: much of their time is waiting
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "(slow or slurm) and not long" -n 3 --dist loadfile -rs $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "(slow or slurm) and not long" -n 3 --dist loadfile --no-loadscope-reorder -rs $(ARGS)
 
 cluster-check: env ## On a login node: does profiles/slurm fit this cluster, and the jobs of CONFIG?
 	@$(BIN)/python -m trulysafe.tools.cluster_check $(CONFIGURED) $(ARGS)

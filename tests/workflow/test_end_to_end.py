@@ -154,6 +154,7 @@ def test_sources_of_token_rewards_placebos_and_flipped_labels_through_training(c
     assert compared["p_holm"].notna().sum() == 4
 
 
+@pytest.mark.long
 def test_rivals_are_trained_answered_and_measured(copy):
     """At the first step policy and reference are one, so beta h is 0 and each loss is known from the labels."""
     overlay = SMALL.with_name("rivals.yaml")

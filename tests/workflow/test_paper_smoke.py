@@ -30,7 +30,8 @@ def test_both_papers_end_in_their_tables(tmp_path: Path) -> None:
     published = pd.read_csv(results / "tables" / "published.csv")
     beside = published[published["ours"].notna()]
     assert set(zip(beside["model"], beside["method"], strict=True)) == {("LLaMA3-8B-Instruct", name) for name in OURS}
-    assert set(beside["benchmark"]) == {"BeaverTails-30k-test", "ARC-E", "WinoGrande", "CommonsenseQA"}
+    benchmarks = {"BeaverTails-30k-test", "ARC-E", "WinoGrande", "CommonsenseQA"}
+    assert set(beside.loc[beside["metric"] != "mean", "benchmark"]) == benchmarks
     assert beside["difference"].to_numpy() == pytest.approx((beside["ours"] - beside["paper"]).to_numpy())
     log = pd.concat([pd.read_csv(path) for path in results.glob("policies/*/log.csv")])
     first = log[(log["name"] == "loss") & (log["step"] == 1)].set_index("experiment")["value"]
