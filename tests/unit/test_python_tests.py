@@ -156,7 +156,7 @@ def test_the_authors_solutions_pass(humaneval, form):
 
 @needs_real_data
 @needs_isolation
-@pytest.mark.slow
+@pytest.mark.long
 def test_solutions_with_a_broken_return_fail(humaneval):
     """Each returns an object that is equal to nothing, in place of what it has found."""
     frame, rows = humaneval
