@@ -103,6 +103,13 @@ def test_a_dataset_is_read_again_when_its_own_reader_changes_and_no_other(kind):
     assert bool(demo_world(files)) == (kind == "demo")
 
 
+@pytest.mark.parametrize("stem", ["answer", "choose"])
+def test_plain_answers_depend_on_no_reward_and_no_steering(stem):
+    script = next(path for path in SCRIPTS if path.stem == stem)
+    assert not {path for path in closure(script) if path.parent.name == "reward" or path.stem in ("acting", "steering")}
+    assert {"acting", "steering"} <= {path.stem for path in closure(script, "trulysafe.evaluate.acting")}
+
+
 def test_roles_are_given_and_taken_without_reading_sources():
     for script in ("split", "leakage", "label_prompts", "train_base"):
         names = {path.stem for path in closure(next(path for path in SCRIPTS if path.stem == script))}

@@ -31,7 +31,7 @@ def test_each_task_has_a_line_with_the_metric_that_counts() -> None:
     about = {name: {"axis": "helpfulness", "judge": judge} for name, judge in JUDGES.items()}
     run = run_of(metrics=metric_rows(verdicts(), about, "x"))
     assert tasks.table(run) is None
-    run.tasks = JUDGES
+    run.benchmarks = {name: {**of, "purpose": "test", "task": True} for name, of in about.items()}
     found = tasks.table(run)
     assert found is not None
     shown = texts(found.shown)

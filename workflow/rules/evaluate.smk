@@ -28,7 +28,7 @@ rule answer:
         roles=lambda wildcards: PLAN.data.roles(
             PLAN.evaluate.datasets(PLAN.evaluate.benchmark_jobs[wildcards.benchmarks])
         ),
-        code=code("answer"),
+        code=lambda wildcards: code("answer", *PLAN.inference.modules(wildcards.job)),
     script:
         "../scripts/answer.py"
 
@@ -138,7 +138,7 @@ rule choose:
         block=CONFIG.batching.answer_batch,
         batch=CONFIG.batching.forward_batch,
         roles=lambda wildcards: PLAN.data.roles(PLAN.evaluate.datasets(PLAN.evaluate.task_jobs[wildcards.tasks])),
-        code=code("choose"),
+        code=lambda wildcards: code("choose", *PLAN.inference.modules(wildcards.job)),
     script:
         "../scripts/choose.py"
 

@@ -29,10 +29,9 @@ SHOWN = {
     "arms": PLAN.report.arms,
     "sweeps": {name: options(sweep) for name, sweep in CONFIG.report.sweeps.items()},
     "calibration": PLAN.report.calibration,
-    "tasks": PLAN.report.tasks,
     "published": "resources/published" if CONFIG.report.published else None,
     "published_names": PLAN.report.published_names,
-    "benchmarks": PLAN.evaluate.measured_on,
+    "benchmarks": PLAN.report.benchmarks,
     "labelled_pools": PLAN.label.pools,
 }
 

@@ -15,9 +15,9 @@ import pandas as pd
 
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.data.roles import at_most, rows_of_role
-from trulysafe.evaluate.acting import responses
+from trulysafe.evaluate.acts import acting, acts
 from trulysafe.models.load import load_model, load_tokenizer
-from trulysafe.models.sampling import blocks
+from trulysafe.models.sampling import Decoding, blocks, respond
 
 
 class PolicyBlock(NamedTuple):
@@ -75,7 +75,11 @@ def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) 
         for benchmark, of_benchmark in groupby(of_policy, key=lambda block: block.benchmark):
             cut = list(of_benchmark)
             limit, prompts = cut[0].max_new_tokens, [block.prompts for block in cut]
-            for answered in responses(policy, model, tokenizer, prompts, limit):
+            if acts(policy):
+                found = acting().responses(policy, model, tokenizer, prompts, limit)
+            else:
+                found = respond(model, tokenizer, prompts, Decoding(max_new_tokens=limit), seed=0)
+            for answered in found:
                 yield answered.assign(benchmark=benchmark, **place)
 
 

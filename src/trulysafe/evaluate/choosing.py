@@ -8,6 +8,7 @@ from it what its metric compares. All of that is the harness's own. Work is cut 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +18,7 @@ import pandas as pd
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, stable_seed
 from trulysafe.common.schema import SCHEMAS
-from trulysafe.evaluate.acting import steered
+from trulysafe.evaluate.acts import acting, acts
 from trulysafe.evaluate.answers import PolicyBlock
 from trulysafe.evaluate.outcomes import CHOSEN, WRITTEN, Benchmarks
 from trulysafe.evaluate.task_documents import Item, described, items_of, right_answer
@@ -93,7 +94,8 @@ def choices(
         lm = HarnessModel(pretrained=load_model(spec), tokenizer=load_tokenizer(spec), batch_size=batch_size)
         note(chat_template=content_id(lm.tokenizer.chat_template or ""))
         place = {key: policies[number][key] for key in ("experiment", "seed", "step")}
-        with steered(policies[number], lm.model):
+        policy = policies[number]
+        with acting().steered(policy, lm.model) if acts(policy) else nullcontext():
             for block in of_policy:
                 limit = benchmarks[block.benchmark]["max_new_tokens"]
                 yield _done(lm, block, items[block.benchmark], limit, place)

@@ -92,10 +92,11 @@ def people_rows(judged_labels: pd.DataFrame) -> pd.DataFrame:
     no macro_f1.
     """
     rows = []
-    for (judge, part), of_part in _by_part(judged_labels):
-        for dataset, entries in [(ALL, of_part), *of_part.groupby("source", sort=False)]:
-            head = {"judge": judge, "labels": part, "dataset": dataset}
-            rows += [{**head, **scored} for scored in _scores(entries, COUNTED[part])]
+    for part, of_part in _by_part(judged_labels):
+        for judge, of_judge in of_part.groupby("judge", sort=False):
+            for dataset, entries in [(ALL, of_judge), *of_judge.groupby("source", sort=False)]:
+                head = {"judge": judge, "labels": part, "dataset": dataset}
+                rows += [{**head, **scored} for scored in _scores(entries, COUNTED[part])]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -103,12 +104,11 @@ def between_rows(judged_labels: pd.DataFrame) -> pd.DataFrame:
     """Agreement of every two judges, and of each with people, on labelled responses: columns of
     :func:`trulysafe.label.agreement.agreement_rows`; ``prompts`` is the kind of label."""
     tables = []
-    for part, rows in judged_labels.assign(part=_parts(judged_labels)).groupby("part"):
-        rows = rows.assign(said=_as_labels(rows["verdict"], str(part)))
+    for part, rows in _by_part(judged_labels):
         wide = rows.pivot(index="response_id", columns="judge", values="said")[rows["judge"].unique()]
         about = rows.drop_duplicates("response_id").set_index("response_id")
         wide = wide.assign(prompt_id=about["family"], **{PEOPLE: about["label"]})
-        tables.append(agreement_rows(wide.reset_index(drop=True), str(part)))
+        tables.append(agreement_rows(wide.reset_index(drop=True), part))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -149,10 +149,10 @@ def _parts(rows: pd.DataFrame) -> pd.Series:
     return rows["label"].isin(SAFETY).map({True: "safety", False: "verdicts"})
 
 
-def _by_part(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    for names, found in rows.assign(part=_parts(rows)).groupby(["judge", "part"], sort=False):
-        judge, part = map(str, names)
-        yield (judge, part), found.assign(said=_as_labels(found["verdict"], part))
+def _by_part(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Rows of each kind of label, with what the judge said in the people's words."""
+    for part, found in rows.groupby(_parts(rows)):
+        yield str(part), found.assign(said=_as_labels(found["verdict"], str(part)))
 
 
 def _as_labels(verdicts: pd.Series, part: str) -> pd.Series:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from trulysafe.config.tables.inference import Steer
+from trulysafe.evaluate.acts import ACTING, acts
 from trulysafe.plan.paths import Part
 
 
@@ -31,6 +32,10 @@ class Inference(Part):
         if item.steer:
             return {"direction": self.direction(experiment)}
         return {"reward": self.results(f"rewards/{item.best_of.reward}/model")} if item.best_of else {}
+
+    def modules(self, job: str) -> list[str]:
+        """Modules of what the policies of a job do while they answer, for the fingerprint of jobs that load them."""
+        return [ACTING] if any(map(acts, self.plan.models.of_job(job))) else []
 
     def acting(self, experiment: str) -> dict[str, Any]:
         """What an experiment does while its model answers, for :mod:`trulysafe.evaluate.acting`; empty if nothing."""

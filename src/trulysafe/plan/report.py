@@ -87,10 +87,10 @@ class Report(Part):
         }
 
     @property
-    def tasks(self) -> dict[str, str]:
-        """Benchmarks with a task that results are of, each with the judge that counts."""
-        every = self.config.benchmarks.items()
-        return {name: item.main_judge for name, item in every if item.task and item.purpose == "test"}
+    def benchmarks(self) -> dict[str, dict[str, Any]]:
+        """What a report needs to know of a benchmark: :attr:`Evaluate.measured_on`, and whether it is a ``task``."""
+        measured_on = self.plan.evaluate.measured_on.items()
+        return {name: {**about, "task": bool(self.config.benchmarks[name].task)} for name, about in measured_on}
 
     @property
     def published_names(self) -> dict[str, dict[str, Any]]:

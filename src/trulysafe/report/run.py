@@ -93,8 +93,8 @@ class Run:
     Args:
         inputs: name -> path or paths, as a rule declares them; a name is that of the attribute below.
         params: ``arms`` (:attr:`trulysafe.plan.report.Report.arms`), and where there are any, ``sweeps``,
-            ``calibration``, ``tasks``, ``published``, ``published_names``, ``benchmarks`` and ``labelled_pools``;
-            others are not read.
+            ``calibration``, ``published``, ``published_names``, ``benchmarks`` and ``labelled_pools``; others are not
+            read.
     """
 
     contrasts = _frame("contrasts")
@@ -133,14 +133,12 @@ class Run:
         """Name -> ``label`` of the axis and ``points`` (experiment -> value)."""
         self.calibration: Mapping[str, Mapping[str, Any]] = known.get("calibration") or {}
         """Name -> fields of :class:`trulysafe.config.tables.evaluation.PublishedScore` and the metric compared."""
-        self.tasks: Mapping[str, str] = known.get("tasks") or {}
-        """Benchmark task -> the judge that counts, a metric of the harness with its filter."""
         self.published: str | Path | None = known.get("published")
         """Folder of the published numbers."""
         self.published_names: Mapping[str, Mapping[str, Any]] = known.get("published_names") or {}
         """Our ``arms`` and ``benchmarks`` in the paper (:attr:`trulysafe.plan.report.Report.published_names`)."""
         self.benchmarks: Mapping[str, Mapping[str, Any]] = known.get("benchmarks") or {}
-        """Name -> ``axis``, ``purpose`` and main ``judge`` (:attr:`trulysafe.plan.evaluate.Evaluate.measured_on`)."""
+        """Name -> ``axis``, ``purpose``, main ``judge``, ``task`` (:attr:`trulysafe.plan.report.Report.benchmarks`)."""
         self._labeller_of: Mapping[str, str] = known.get("labelled_pools") or {}
 
     def given(self, name: str) -> list[Path]:

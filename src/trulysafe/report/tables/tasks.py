@@ -17,10 +17,12 @@ def table(run: Run) -> Table | None:
     """One line per task, one column per arm."""
     rows = at_last_step(run.metrics)
     rows = rows[(rows["seed"] == POOLED) & (rows["risk"] == "all") & (rows["metric"] == "helpful")]
-    rows = in_order(rows[rows["judge"] == rows["benchmark"].map(dict(run.tasks))], run.arms)
+    every = run.benchmarks.items()
+    tasks = {name: about["judge"] for name, about in every if about["task"] and about["purpose"] == "test"}
+    rows = in_order(rows[rows["judge"] == rows["benchmark"].map(tasks)], run.arms)
     if rows.empty:
         return None
-    order = {name: place for place, name in enumerate(run.tasks)}
+    order = {name: place for place, name in enumerate(tasks)}
     rows = rows.sort_values("benchmark", key=lambda names: names.map(order), kind="stable")
     named = rows.assign(column=rows["label"], cell=cells(rows, "value", ".3f"), by=rows["judge"].str.replace("_", " "))
     arms = list(dict.fromkeys(in_order(rows, run.arms)["label"]))
