@@ -27,6 +27,7 @@ def equilibrate(**training) -> list[Job]:
     return Work(changed, A).jobs()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("processes", "nodes"), [(4, 1), (8, 2)])
 def test_trainings_ask_for_the_gpus_of_their_processes(processes, nodes):
     jobs = equilibrate(engine="zero3", processes=processes, nodes=nodes)

@@ -99,6 +99,7 @@ def test_kto_resumes_exactly(base, tmp_path, monkeypatch):
     _is_undisturbed_when_stopped(whole, made, data, monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_run_that_samples_its_pairs_resumes_exactly(tmp_path, monkeypatch):
     """Draws follow from seed, step and rows; the reference is what the run started from, not what it goes on from."""
     spec = world.save_model(tmp_path / "model")

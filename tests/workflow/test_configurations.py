@@ -39,6 +39,7 @@ LAID_OVER = {
 }
 
 VARIANTS = {"equilibrate_humaneval.yaml", "real_ablations.yaml", "second_base.yaml", "second_world.yaml", "rounds.yaml"}
+VARIANTS |= {"ablations.yaml", "smollm2_rivals.yaml"}
 
 
 @pytest.fixture(scope="module")
