@@ -59,9 +59,10 @@ def test_shares_are_counted_per_category_at_the_last_step() -> None:
 
 
 def test_the_family_stands_in_for_a_category_and_prompts_without_either_are_left_out() -> None:
-    found = verdicts(("a", "harm", "p1", 0, 1, "refuses"), ("a", "harm", "p2", 0, 1, "refuses"))
-    of_prompts = answers(p1="", p2="")
-    of_prompts["family"] = of_prompts["prompt_id"].map({"p1": "topic", "p2": ""})
+    """A reader's prompt without a family of its own is one: its family is its id."""
+    found = verdicts(*(("a", "harm", prompt, 0, 1, "refuses") for prompt in ("p1", "p2", "p3")))
+    of_prompts = answers(p1="", p2="", p3="")
+    of_prompts["family"] = of_prompts["prompt_id"].map({"p1": "topic", "p2": "", "p3": "p3"})
     assert category_rows(found, of_prompts, BENCHMARKS)["category"].tolist() == ["topic"]
 
 

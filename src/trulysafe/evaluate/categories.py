@@ -15,8 +15,8 @@ AXES = ("safety", "over_refusal")
 def category_rows(verdicts: pd.DataFrame, answers: pd.DataFrame, benchmarks: Benchmarks) -> pd.DataFrame:
     """What each experiment does at its last step in every category of every test benchmark, by the main judge.
 
-    A prompt's category is ``meta.category`` of its answers, or else its family; prompts of benchmarks with neither are
-    left out. ``answers`` is a table of schema ``answers``, the other arguments are those of
+    A prompt's category is ``meta.category`` of its answers, or else the family that its data set names; prompts with
+    neither, which are families of their own (:mod:`trulysafe.data.read`), are left out. ``answers`` is a table of schema ``answers``, the other arguments are those of
     :func:`trulysafe.evaluate.outcomes.outcome_table`. Returns columns :data:`COLUMNS`; seeds are pooled, and the 95%
     intervals resample seeds and prompts together.
     """
@@ -34,9 +34,10 @@ def category_rows(verdicts: pd.DataFrame, answers: pd.DataFrame, benchmarks: Ben
 def _categories(answers: pd.DataFrame) -> pd.DataFrame:
     """Columns benchmark, prompt_id and category, for prompts that have one."""
     prompts = answers.drop_duplicates(["benchmark", "prompt_id"])[["benchmark", "prompt_id", "meta", "family"]]
+    named = prompts["family"].where(prompts["family"] != prompts["prompt_id"], "")
     known = [
         _as_text(json.loads(meta).get("category")) or family
-        for meta, family in zip(prompts["meta"], prompts["family"], strict=True)
+        for meta, family in zip(prompts["meta"], named, strict=True)
     ]
     found = prompts[["benchmark", "prompt_id"]].assign(category=known)
     return found[found["category"] != ""]
