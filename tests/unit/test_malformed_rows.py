@@ -56,3 +56,12 @@ def test_a_label_in_words_is_not_taken_for_true(tmp_path):
     (tmp_path / "a.csv").write_text(rows + "v,w,perhaps\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"a.csv: row 4: column 'is_safe': 'perhaps' is not accepted.*true"):
         read("beavertails_qa", tmp_path, path="a.csv")
+
+
+@pytest.mark.parametrize(
+    ("value", "read"), [(7, "7"), (7.0, "7"), (0, "0"), (True, "true"), (" a ", "a"), (None, ""), (float("nan"), "")]
+)
+def test_an_optional_column_keeps_numbers(value, read):
+    row = Row({"category": value, "list": ["a"]}, "a.jsonl: row 1")
+    assert row.optional("category") == read
+    assert row.optional("list") == row.optional("absent") == ""

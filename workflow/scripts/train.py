@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from trulysafe.common.csv_files import read_csv
 from trulysafe.common.schema import read_table
 from trulysafe.config.load import load
 from trulysafe.methods.confidence import mean_logged_confidence
@@ -20,7 +21,7 @@ from trulysafe.workflow.model_card import write_cards
 with job(snakemake) as run:
     method = Method(**run.params.method)
     if run.params.gamma_of:
-        read = pd.concat([pd.read_csv(Path(folder) / "log.csv") for folder in run.input.gamma_of], ignore_index=True)
+        read = pd.concat([read_csv(Path(folder) / "log.csv") for folder in run.input.gamma_of], ignore_index=True)
         gamma = mean_logged_confidence(read, run.params.gamma_of)
         run.note(gamma=gamma)
         method = Method(**run.params.method | {"confidence": {"kind": "fixed", "value": gamma}})

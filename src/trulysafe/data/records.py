@@ -88,9 +88,10 @@ class Row:
         return UserError(f"{self.where}: {found}. Mend or remove the row.")
 
     def optional(self, column: str) -> str:
-        """Text of a column, or the empty text where the column is absent or empty."""
-        value = self.values.get(column)
-        return value.strip() if isinstance(value, str) else ""
+        """Like :meth:`fact` and stripped; also the empty text where the column is absent or holds no single value."""
+        if isinstance(self.values.get(column), list | tuple | dict | bytes):
+            return ""
+        return self.fact(column).strip() if column in self.values else ""
 
 
 def plain(value: Any, where: str) -> Any:

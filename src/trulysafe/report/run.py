@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from trulysafe.common.csv_files import read_csv
 from trulysafe.common.schema import read_table
 from trulysafe.workflow.provenance import read_notes
 
@@ -63,18 +64,9 @@ def _tested(name: str, metrics: dict[str, Any], folder: Path) -> Tested:
     return Tested(name, metrics, rows)
 
 
-_NAMES = "a ablation b benchmark category comparison contrast dataset experiment first judge main name second".split()
-"""Columns of names, which stay texts where they look like numbers or, as ``None`` and ``null``, like nothing."""
-
-
-def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    given: dict[str, Any] = {"dtype": dict.fromkeys(_NAMES, str), "keep_default_na": False, "na_values": [""]}
-    return pd.read_csv(path, **given | options)
-
-
 def _frame(name: str, **options: Any) -> cached_property[pd.DataFrame]:
     """The CSV that the input ``name`` gives, or no rows."""
-    return cached_property(lambda run: next((_read_csv(path, **options) for path in run.given(name)), pd.DataFrame()))
+    return cached_property(lambda run: next((read_csv(path, **options) for path in run.given(name)), pd.DataFrame()))
 
 
 def _frame_per_reward(name: str) -> cached_property[dict[str, pd.DataFrame]]:
@@ -82,7 +74,7 @@ def _frame_per_reward(name: str) -> cached_property[dict[str, pd.DataFrame]]:
 
     def read(run: "Run") -> dict[str, pd.DataFrame]:
         several = len(run.given(name)) > 1
-        return {f"_{path.parent.name}" if several else "": _read_csv(path) for path in run.given(name)}
+        return {f"_{path.parent.name}" if several else "": read_csv(path) for path in run.given(name)}
 
     return cached_property(read)
 
@@ -154,13 +146,13 @@ class Run:
     @cached_property
     def log(self) -> pd.DataFrame:
         """Training log: columns experiment, seed, step, name, value. Input: ``policies``, folders of training jobs."""
-        logs = [_read_csv(folder / "log.csv") for folder in self.given("policies")]
+        logs = [read_csv(folder / "log.csv") for folder in self.given("policies")]
         return pd.concat(logs, ignore_index=True) if logs else pd.DataFrame()
 
     @cached_property
     def pairwise(self) -> pd.DataFrame:
         """From :func:`trulysafe.evaluate.pairwise.pairwise_row`, a row per comparison. Input: a file for each."""
-        found = [_read_csv(path) for path in self.given("pairwise")]
+        found = [read_csv(path) for path in self.given("pairwise")]
         return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
     @cached_property
