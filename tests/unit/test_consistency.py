@@ -208,6 +208,15 @@ def test_a_prompt_gives_no_more_pairs_than_its_samples_allow():
         check(pairs__reranked=many, mixes__random=mix)
     with pytest.raises(UserError, match="121 pairs asked, at most 0"):
         check(pools__harmful__samples=1, mixes__random=mix)
+    with pytest.raises(UserError, match="121 pairs asked, at most 60"):
+        check(pairs__reranked=many | {"n": 3}, mixes__random=mix)
+
+
+def test_no_more_samples_are_ranked_than_were_drawn():
+    of_four = SMALL["pairs"]["reranked"]
+    check(pairs__reranked=of_four | {"n": 4})
+    with pytest.raises(UserError, match=r"pairs\.reranked\.n: 5 samples.* draws 4 a prompt\. Ask for at most 4"):
+        check(pairs__reranked=of_four | {"n": 5})
 
 
 def test_a_mix_may_take_all_that_there_is_and_more_where_the_rows_are_not_known():

@@ -87,6 +87,16 @@ def test_best_vs_random_reaches_every_other_response():
     assert counts.min() > 4  # 14 expected
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_the_best_of_n_is_what_a_pool_of_n_samples_would_have_given(n):
+    drawn = scored(("p", "EHD", EIGHT), ("q", "IHD", {"a": 2.0, "b": 0.0, "c": 3.0}))
+    drawn = drawn.sample(frac=1, random_state=n)
+    drawn["sample"] = drawn.groupby("prompt_id").cumcount()
+    smaller = drawn[drawn["sample"] < n]
+    for rule in ("best_worst", "top_k_bottom_k", "best_vs_random"):
+        assert rerank(drawn, rule, n=n)[0].equals(rerank(smaller, rule)[0])
+
+
 def test_a_gap_must_exceed_its_threshold():
     pool = scored(("p", "EHD", {"a": 1.5, "b": 1.0}))
     assert len(rerank(pool, min_gap=0.49)[0]) == 1

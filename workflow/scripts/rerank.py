@@ -22,7 +22,7 @@ with job(snakemake) as run:
             scores.append(index.assign(reward=reward.calibrated(reward(arrays["states"])).numpy()))
     samples = pd.concat([read_table(path, "samples") for path in run.input.samples], ignore_index=True)
     scored = samples.merge(pd.concat(scores, ignore_index=True), on="response_id", validate="one_to_one")
-    pairs, drops = rerank(scored, options["rule"], options["k"], options["min_gap"])
+    pairs, drops = rerank(scored, options["rule"], options["k"], options["min_gap"], options["n"])
 
     tokenizer = load_tokenizer(run.params.model)
     pairs, too_long = within_length(pairs, token_count(tokenizer), options["max_length"])

@@ -16,9 +16,9 @@ def category_rows(verdicts: pd.DataFrame, answers: pd.DataFrame, benchmarks: Ben
     """What each experiment does at its last step in every category of every test benchmark, by the main judge.
 
     A prompt's category is ``meta.category`` of its answers, or else the family that its data set names; prompts with
-    neither, which are families of their own (:mod:`trulysafe.data.read`), are left out. ``answers`` is a table of schema ``answers``, the other arguments are those of
-    :func:`trulysafe.evaluate.outcomes.outcome_table`. Returns columns :data:`COLUMNS`; seeds are pooled, and the 95%
-    intervals resample seeds and prompts together.
+    neither, which are families of their own (:mod:`trulysafe.data.read`), are left out. ``answers`` is a table of
+    schema ``answers``, the other arguments are those of :func:`trulysafe.evaluate.outcomes.outcome_table`. Returns
+    columns :data:`COLUMNS`; seeds are pooled, and the 95% intervals resample seeds and prompts together.
     """
     outcomes = outcome_table(verdicts, benchmarks)
     outcomes = outcomes[outcomes["main"] & (outcomes["purpose"] == "test") & outcomes["axis"].isin(AXES)]

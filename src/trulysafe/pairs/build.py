@@ -23,7 +23,9 @@ Pairs = tuple[pd.DataFrame, Drops]
 _CARRIED = ("prompt_id", "prompt", "risk", "family", "source", "meta")
 
 
-def rerank(scored: pd.DataFrame, rule: PairRule = "best_worst", k: int = 4, min_gap: float = 0.0) -> Pairs:
+def rerank(
+    scored: pd.DataFrame, rule: PairRule = "best_worst", k: int = 4, min_gap: float = 0.0, n: int | None = None
+) -> Pairs:
     """Build pairs from the ranked samples of each prompt.
 
     ========== ================ =========================================================
@@ -36,8 +38,10 @@ def rerank(scored: pd.DataFrame, rule: PairRule = "best_worst", k: int = 4, min_
 
     ``scored`` are samples with a column ``reward`` (calibrated), finished and not empty. Pairs whose rewards differ by
     no more than ``min_gap`` are dropped; at 0 only ties are. The table is ordered by prompt id; drops are ``same text``
-    (fewer than two distinct responses) and ``gap``.
+    (fewer than two distinct responses) and ``gap``. With ``n`` the first n samples of each prompt are ranked (column
+    ``sample``, from 0), the others are as if they had not been drawn: the best of n.
     """
+    scored = scored if n is None else scored[scored["sample"] < n]
     rows: list[dict[str, object]] = []
     drops: Drops = Counter()
     for _, group in scored.groupby("prompt_id", sort=True):

@@ -28,6 +28,7 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
     yield from _reward_problems(config)
     yield from _refit_problems(config)
     yield from _comparison_problems(config)
+    yield from _ranking_problems(config)
     yield from _mix_problems(config)
     yield from _published_problems(config)
     yield from _oracle_problems(config)
@@ -174,6 +175,15 @@ def _mix_problems(config: Configuration) -> Iterator[str]:
         if asked > available:
             why = f"{asked} pairs asked, at most {available:g} can come from {', '.join(mix.pairs)}"
             yield f"mixes.{name}: {why}. Ask for fewer, or raise `rows` of their datasets or pool."
+
+
+def _ranking_problems(config: Configuration) -> Iterator[str]:
+    """More samples to rank than a pool draws."""
+    for name, pairs in config.pairs.items():
+        drawn = config.pools[pairs.pool].samples if pairs.pool else 0
+        if pairs.n is not None and pairs.n > drawn:
+            do = f"Ask for at most {drawn}, or raise pools.{pairs.pool}.samples."
+            yield f"pairs.{name}.n: {pairs.n} samples to rank, the pool {pairs.pool!r} draws {drawn} a prompt. {do}"
 
 
 def _most_pairs(config: Configuration, name: str) -> float:

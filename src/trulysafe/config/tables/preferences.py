@@ -54,7 +54,7 @@ class Pairs(TableOfKinds):
     KEYS: ClassVar = {
         "source": {
             "annotated": (("datasets",), ("labeller",)),
-            "rerank": (("pool", "reward"), ("states_from", "rule", "k", "min_gap")),
+            "rerank": (("pool", "reward"), ("states_from", "n", "rule", "k", "min_gap")),
         },
         "rule": {"best_worst": ((), ()), "best_vs_random": ((), ()), "top_k_bottom_k": ((), ("k",))},
     }
@@ -67,6 +67,7 @@ class Pairs(TableOfKinds):
     pool: Name | None = Field(None, description="Pool to rank (only `rerank`).")
     reward: Name | None = Field(None, description="Reward that ranks (only `rerank`).")
     states_from: PolicyOf | None = Field(None, description="Policy whose states rank (later rounds), not the model's.")
+    n: int | None = Field(None, ge=2, description="Rank the first n samples of each prompt; none ranks all.")
     rule: PairRule = Field("best_worst", description="Which ranked responses form pairs (only `rerank`).")
     k: Count = Field(4, description="Pairs per prompt of `top_k_bottom_k`.")
     min_gap: NotNegative = Field(0.0, description="Drop pairs whose calibrated rewards differ by no more.")
@@ -75,7 +76,8 @@ class Pairs(TableOfKinds):
 
     def per_prompt(self, samples: int) -> int:
         """Pairs that the ranked samples of one prompt can make at most."""
-        return min(self.k if self.rule == "top_k_bottom_k" else 1, samples // 2)
+        ranked = min(self.n or samples, samples)
+        return min(self.k if self.rule == "top_k_bottom_k" else 1, ranked // 2)
 
 
 class Mix(TableOfKinds):
