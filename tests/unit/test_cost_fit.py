@@ -54,6 +54,13 @@ def test_the_full_size_configuration_fits_on_gpus_of_80_gb():
     assert held.weights == (2 * 8_030_000_000 + 4 * 160_600_000) // 4
 
 
+def test_four_bits_fit_where_sixteen_do_not_and_their_files_are_of_sixteen():
+    small = SEVENTY._replace(dtype="nf4")
+    assert "load it in 4 bits (dtype: nf4)" in too_large([Job("answer", SEVENTY)], A100, A)[0]
+    assert too_large([Job("answer", small)], A100, A) == []
+    assert small.stored_bytes == SEVENTY.stored_bytes
+
+
 def test_what_one_process_must_hold_is_not_spread():
     assert "answer (2 jobs) with big needs about 130.4 GiB" in too_large([Job("answer", SEVENTY)] * 2, A100, A)[0]
     assert "One process holds the whole model" in too_large([Job("answer", SEVENTY)], A100, A)[0]

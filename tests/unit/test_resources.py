@@ -2,7 +2,11 @@ from itertools import pairwise
 
 import pytest
 
+from tests.unit.small_configuration import SMALL, changed
 from trulysafe.common.errors import UserError
+from trulysafe.config.launch import Launch
+from trulysafe.config.load import load
+from trulysafe.plan.plan import Plan
 from trulysafe.plan.resources import REQUESTS, SIZES, Site, requests, size_class
 
 
@@ -85,3 +89,22 @@ def test_memory_and_time_grow_up_to_the_limits_of_the_site():
 def test_a_wrong_site_is_refused(defaults, expected):
     with pytest.raises(UserError, match=expected):
         Site.from_defaults(defaults)
+
+
+def test_what_zero_offloads_is_asked_for_as_memory():
+    def memory(**launch):
+        training = {"engine": "zero3", "processes": 4, **launch}
+        plan = Plan(load(changed({"models.tiny.size": "8b", "training": SMALL["training"] | training})))
+        (job, *_) = plan.policies.trained
+        beside = plan.train.offloaded_gb(job)
+        asked = requests("train", lambda _: "8b", Site(), lambda _: 4, beside_of=lambda _: beside)
+        return asked["mem_mb"](None, 1) / 1000
+
+    assert memory(offload="optimizer") - memory() == 16 * SIZES["8b"]
+    assert memory(offload="all") - memory() == 18 * SIZES["8b"]
+
+
+@pytest.mark.parametrize(("engine", "offload"), [("single", "optimizer"), ("ddp", "all"), ("zero2", "all")])
+def test_offloading_needs_an_engine_that_can(engine, offload):
+    with pytest.raises(UserError, match=rf"offload: '{offload}' with engine '{engine}'.*`all` needs zero3"):
+        Launch(engine=engine, offload=offload)

@@ -33,6 +33,19 @@ def _estimate(engine="single", processes=1, **changes):
     return limits.estimate(LLAMA_8B, "bfloat16", REAL | changes, Launch(engine=engine, processes=processes), 512)
 
 
+def test_what_is_offloaded_or_in_four_bits_takes_less_of_a_gpu():
+    def of(launch, dtype="bfloat16", **changes):
+        return limits.estimate(LLAMA_8B, dtype, REAL | changes, launch, 512)
+
+    whole = of(Launch(engine="zero3", processes=2))
+    states = of(Launch(engine="zero3", processes=2, offload="optimizer"))
+    assert (states.weights, states.gradients, states.optimiser) == (whole.weights, 0, 0)
+    assert of(Launch(engine="zero3", processes=2, offload="all")).total == whole.activations
+    half, quarter = (of(Launch(), dtype, lora=LORA) for dtype in ("bfloat16", "nf4"))
+    assert half.weights - quarter.weights == pytest.approx(8_030_261_248 * (2 - 4.127 / 8), rel=1e-3)
+    assert quarter.activations == half.activations
+
+
 def test_weights_are_those_of_the_model_and_none_is_made():
     assert limits.count_weights(LLAMA_8B, None) == (8_030_261_248, 8_030_261_248)
     made = tiny.model("llama")

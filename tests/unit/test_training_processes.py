@@ -236,17 +236,19 @@ def test_processes_end_by_themselves_when_their_job_is_killed(base, tmp_path):
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed (make env EXTRA=gpu)")
 def test_zero_is_one_process(base, tmp_path):
     """Plain DPO, KTO, and per-pair confidence with its online reward, full and LoRA with gradient checkpointing, ZeRO-2
-    and ZeRO-3, stopped half way and not."""
+    and ZeRO-3 with and without offloading, stopped half way and not."""
     spec, reward, data = base
     cases = {
         "zero2": ("zero2", "dpo", {}),
-        "zero2kto": ("zero2", "kto", {}),
-        "zero3": ("zero3", "per_pair", {}),
+        "zero2offload": ("zero2", "kto", {}),
+        "zero3offload": ("zero3", "per_pair", {}),
         "zero3lora": ("zero3", "per_pair", {"lora": LORA, "gradient_checkpointing": True}),
     }
     for name, (engine, method, options) in cases.items():
         train_run(world.run(tmp_path / "one" / name, spec, method, reward, **options), lambda: data)
-        made = world.run(tmp_path / name, spec, method, reward, launch={"engine": engine, "processes": 2}, **options)
+        kept = {"zero2offload": "optimizer", "zero3offload": "all"}.get(name, "none")
+        launch = {"engine": engine, "processes": 2, "offload": kept}
+        made = world.run(tmp_path / name, spec, method, reward, launch=launch, **options)
         made.place.mkdir()
         (made.place / "run.json").write_text(json.dumps(asdict(made)), encoding="utf-8")
         if "lora" not in name:

@@ -25,6 +25,7 @@ READ_DATA = {
     "equilibrate.yaml",
     "equilibrate_humaneval.yaml",
     "rbrm.yaml",
+    "rbrm_70b.yaml",
     "smollm2.yaml",
     "smollm2_laptop.yaml",
     "smollm2_rivals.yaml",
@@ -32,6 +33,7 @@ READ_DATA = {
 READ_DATA |= TRAIN_NOTHING
 LAID_OVER = {
     "equilibrate_humaneval.yaml": "equilibrate.yaml",
+    "rbrm_70b.yaml": "rbrm.yaml",
     "real_ablations.yaml": "real_small.yaml",
     "smollm2_laptop.yaml": "smollm2.yaml",
     "smollm2_rivals.yaml": "smollm2.yaml",
@@ -39,7 +41,7 @@ LAID_OVER = {
 }
 
 VARIANTS = {"equilibrate_humaneval.yaml", "real_ablations.yaml", "second_base.yaml", "second_world.yaml", "rounds.yaml"}
-VARIANTS |= {"ablations.yaml", "smollm2_rivals.yaml"}
+VARIANTS |= {"ablations.yaml", "smollm2_rivals.yaml", "rbrm_70b.yaml"}
 
 
 @pytest.fixture(scope="module")

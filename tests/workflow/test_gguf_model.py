@@ -139,7 +139,7 @@ def local(folder: Path, **changes: Any) -> dict[str, Any]:
     return raw
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_model_is_fetched_converted_and_talks(tmp_path: Path) -> None:
     skip_without_package(STANZA["name"])
     project = Project(tmp_path / "project")

@@ -15,7 +15,7 @@ CONFIGURATION = ROOT / "config" / "paper_smoke.yaml"
 OURS = {"Base", "DPO (20k)", "DPO (60k)", "FDC+ADPO (14k)"}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(2400)
 @needs_real_data
 def test_both_papers_end_in_their_tables(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def written(raw: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_choices_reach_metrics_contrasts_and_the_main_table(tmp_path: Path, raw: dict[str, Any]) -> None:
     """Without a judge and without an answer."""

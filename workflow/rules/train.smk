@@ -71,6 +71,7 @@ rule train:
             lambda wildcards: PLAN.policies.model(wildcards.job),
             processes_of=lambda wildcards: PLAN.train.processes(wildcards.job),
             nodes_of=lambda wildcards: PLAN.train.nodes(wildcards.job),
+            beside_of=lambda wildcards: PLAN.train.offloaded_gb(wildcards.job),
         ),
     params:
         method=lambda wildcards: PLAN.train.method(wildcards.job),

@@ -17,8 +17,10 @@ Pooling = Literal["eos", "mean", "mean_all"]
 """Position(s) of a response whose hidden state is read."""
 PairRule = Literal["best_worst", "top_k_bottom_k", "best_vs_random"]
 MixRule = Literal["quota", "random", "ratio"]
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-"""Precision of weights; `auto` is bfloat16 where the processor computes in it, float32 elsewhere."""
+Dtype = Literal["auto", "float32", "bfloat16", "float16", "nf4"]
+"""Precision of weights; `auto` is bfloat16 where the processor computes in it, float32 elsewhere; `nf4` keeps linear
+layers in 4 bits (QLoRA) and computes as `auto` does."""
+NF4 = "nf4"
 CutOff = Literal["judge", "malformed"]
 """What an answer is that the token limit cut off: judged as it stands, or malformed."""
 Size = Literal["tiny", "1b", "8b", "13b", "70b"]

@@ -27,6 +27,9 @@ class Launch(PublicTable):
     nodes: Count = 1
     """Nodes of a SLURM job over which the processes are spread evenly; `processes` must be a multiple. Changing it
     reruns nothing."""
+    offload: Literal["none", "optimizer", "all"] = "none"
+    """What DeepSpeed keeps in the processor's memory: the optimiser's states (zero2, zero3), or with zero3 the weights
+    too. Slower, and for models that no GPU at hand can train whole. Changing it reruns nothing."""
     threads: Count | None = None
     """Processor threads of a training job on a CPU; without it 1 for tiny models, 2 for others. With 1, jobs train side
     by side and need the memory of both. Changing it reruns nothing."""
@@ -42,6 +45,9 @@ class Launch(PublicTable):
         if self.engine == "single" and self.processes > 1:
             said = "with engine 'single'. Accepted: 1; for more choose the engine ddp, zero2 or zero3."
             raise error_at("processes", f"{self.processes} {said}")
+        if self.offload != "none" and self.zero_stage < {"optimizer": 2, "all": 3}[self.offload]:
+            said = f"with engine {self.engine!r}. Accepted: none; `optimizer` needs zero2 or zero3, `all` needs zero3."
+            raise error_at("offload", f"{self.offload!r} {said}")
         return self
 
     @property
@@ -53,6 +59,12 @@ class Launch(PublicTable):
     def zero_stage(self) -> int:
         """Stage of DeepSpeed's ZeRO; 0 where another engine trains."""
         return {"zero2": 2, "zero3": 3}.get(self.engine, 0)
+
+    @property
+    def offloaded_bytes(self) -> int:
+        """Bytes of each weight that lie in the processors' memory, over all processes: of what ZeRO keeps (a float32
+        copy, two moments, a gradient; with `all` the weight itself in 16 bits)."""
+        return {"none": 0, "optimizer": 16, "all": 18}[self.offload]
 
     @property
     def per_node(self) -> int:

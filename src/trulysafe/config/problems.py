@@ -7,12 +7,13 @@ from pydantic import ValidationError
 
 from trulysafe.common.errors import UserError, not_accepted
 from trulysafe.common.option_errors import explain
+from trulysafe.common.vocabulary import NF4
 from trulysafe.config.order import experiments_read, reached, reads, round_problems
-from trulysafe.config.resolved import finetuned, method_of, training_of
+from trulysafe.config.resolved import finetuned, given_model, method_of, training_of
 from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.inference import BestOf, Steer
 from trulysafe.config.tables.preferences import PolicyOf
-from trulysafe.config.tables.training import Experiment
+from trulysafe.config.tables.training import Experiment, Training
 from trulysafe.methods.method import IMPORTANCE, ONE_PROCESS, REWARD_JUDGE
 from trulysafe.reward.options import FitOptions
 
@@ -151,6 +152,8 @@ def _training_problems(config: Configuration, name: str, experiment: Experiment)
         return
     where, method = f"experiments.{name}", method_of(config, experiment.method)
     training = training_of(config, experiment)
+    if given_model(config, experiment.model).dtype == NF4:
+        yield from _four_bit_problems(where, experiment, training)
     if method.online.samples and training.engine != "single":
         why = f"pairs that the policy samples (methods.{experiment.method}.online) need the engine single"
         do = f"Set {where}.training: {{engine: single, processes: 1}}."
@@ -166,6 +169,18 @@ def _training_problems(config: Configuration, name: str, experiment: Experiment)
     if name in reached(reads(config), name):
         by_way = ", ".join(experiments_read(config, experiment.method))
         yield f"{where}: it waits for its own training, by way of {by_way}."
+
+
+def _four_bit_problems(where: str, experiment: Experiment, training: Training) -> Iterator[str]:
+    """What weights in 4 bits cannot do."""
+    why = f"the model {experiment.model!r} is in 4 bits (dtype: nf4)"
+    if training.lora is None:
+        yield f"{where}: {why}, beside which only an adapter is trained. Set {where}.training: {{lora: {{r: 16}}}}."
+    if training.engine == "zero3":
+        yield f"{where}: {why}, which zero3 cannot spread. Set {where}.training: {{engine: ddp}}, or single."
+    if experiment.start_from is not None:
+        do = "Train both rounds on a model in bfloat16."
+        yield f"{where}.start_from: {why}; its policy is an adapter, which a second one would replace. {do}"
 
 
 def _drift_problems(config: Configuration) -> Iterator[str]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.models.load import Spec, config_of, context_of, load_model, load_tokenizer
-from trulysafe.models.precision import dtype_of
+from trulysafe.models.precision import dtype_of, unquantised
 from trulysafe.models.tokens import encode, length
 
 logger = logging.getLogger("trulysafe")
@@ -48,8 +48,9 @@ def finetune(
     examples, too_long = _examples(tokenizer, corpus, training["max_length"])
     set_seed(seed)  # a new adapter is drawn before the trainer does so
     lora = training["lora"]
+    precision = {} if lora else {"dtype": "float32"}  # small steps are lost in bfloat16 weights
     trainer: Any = SFTTrainer(
-        load_model(spec if lora else {**spec, "dtype": "float32"}),  # small steps are lost in bfloat16 weights
+        load_model(unquantised(spec) | precision),
         args=_arguments(training, seed, checkpoints),
         train_dataset=examples,
         processing_class=tokenizer,
@@ -58,7 +59,7 @@ def finetune(
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if checkpoints.is_dir() else None)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    model = model.merge_and_unload() if lora else model.to(getattr(torch, dtype_of(spec)))
+    model = model.merge_and_unload() if lora else model.to(getattr(torch, dtype_of(unquantised(spec))))
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trulysafe.common.errors import UserError
-from trulysafe.models.precision import dtype_of
+from trulysafe.common.vocabulary import NF4
+from trulysafe.models.precision import loading_options
 
 ADAPTER_FILE = "adapter_config.json"
 Spec = Mapping[str, Any]
@@ -70,17 +71,19 @@ def check_tokens(tokenizer: Any, rows: int, where: str) -> None:
 
 
 def load_model(spec: Spec) -> Any:
-    """Load a causal language model in evaluation mode, on the GPU where there is one; a LoRA policy comes merged.
-    UserError: unknown ``dtype``, or nothing can be loaded from ``source``."""
-    import torch
+    """Load a causal language model in evaluation mode, on the GPU where there is one; a LoRA policy comes merged, or,
+    on weights in 4 bits, with its adapter beside them. UserError: unknown ``dtype``, nothing can be loaded from
+    ``source``, or 4 bits without bitsandbytes."""
     from transformers import AutoModelForCausalLM
 
-    dtype = dtype_of(spec)
+    options = loading_options(spec)
     if (Path(str(spec["source"])) / ADAPTER_FILE).is_file():
         return _merged(spec).eval()
-    model = _load(AutoModelForCausalLM, spec, dtype=getattr(torch, dtype))
+    if "quantization_config" in options:  # such a model stays where it is loaded
+        options["device_map"] = {"": default_device()}
+    model = _load(AutoModelForCausalLM, spec, **options)
     model.generation_config = ends_alone(model)
-    return model.to(default_device()).eval()
+    return (model if "device_map" in options else model.to(default_device())).eval()
 
 
 def ends_alone(model: Any) -> Any:
@@ -138,7 +141,7 @@ def _below(spec: Spec) -> Spec:
 
 def _merged(spec: Spec) -> Any:
     """A LoRA policy with its adapter merged into what it was trained on, which may be a LoRA policy itself (later
-    rounds)."""
+    rounds). Merged into 4 bits it would be rounded to them, another policy than was trained: there it stays beside."""
     import torch
     from peft import PeftModel
 
@@ -151,7 +154,7 @@ def _merged(spec: Spec) -> Any:
         ends[1].weight = torch.nn.Parameter(ends[1].weight.detach().clone())
         for config in (base.config, base.config.get_text_config()):
             config.tie_word_embeddings = False
-    merged = adapted.merge_and_unload()
+    merged = adapted.get_base_model() if spec.get("dtype") == NF4 else adapted.merge_and_unload()
     merged.name_or_path = source  # an adapter that is trained on it names it as its base
     return merged
 

@@ -4,10 +4,11 @@ import logging
 import timeit
 from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, get_args
 
-from trulysafe.common.errors import not_accepted
-from trulysafe.common.vocabulary import Dtype
+from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.vocabulary import NF4, Dtype
 
 logger = logging.getLogger("trulysafe")
 DTYPES = get_args(Dtype)
@@ -17,8 +18,8 @@ CHOSEN: list[str] = []
 
 
 def dtype_of(spec: Mapping[str, Any]) -> str:
-    """Precision of a model's weights on this machine (``float32``, ``bfloat16`` or ``float16``) by the ``dtype`` of how
-    to load it, ``float32`` if not given; UserError where that is none of these and not ``auto``.
+    """Precision of a model's weights on this machine (``float32``, ``bfloat16``, ``float16`` or ``nf4``) by the
+    ``dtype`` of how to load it, ``float32`` if not given; UserError where that is none of these and not ``auto``.
 
     ``auto`` is bfloat16 on GPUs and CPUs that compute in it, float32 elsewhere: where bfloat16 is emulated it is
     several times slower, and no more exact.
@@ -36,6 +37,30 @@ def dtype_of(spec: Mapping[str, Any]) -> str:
             told = f"bfloat16 is emulated on {device}, which {slow}. Set it to auto or float32."
             logger.warning("models.<name>.dtype: %s", told)
     return found
+
+
+def unquantised(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """How to load a model whose weights are to be written or all trained: never in 4 bits."""
+    return {**spec, "dtype": AUTO} if spec.get("dtype") == NF4 else dict(spec)
+
+
+def loading_options(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of ``from_pretrained`` for a model's precision; UserError: 4 bits are asked and bitsandbytes is missing.
+
+    4 bits are QLoRA's (Dettmers et al., 2023, arXiv 2305.14314): NormalFloat, its constants quantised again.
+    Embeddings, norms and the language-model head stay in what ``auto`` is.
+    """
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if (dtype := dtype_of(spec)) != NF4:
+        return {"dtype": getattr(torch, dtype)}
+    if find_spec("bitsandbytes") is None:
+        do = "Install it with make env EXTRA=gpu, or set bfloat16."
+        raise UserError(f"models.<name>.dtype: 'nf4' needs bitsandbytes, which is not installed. {do}")
+    computed = torch.bfloat16 if _device()[0] else torch.float32
+    given = {"bnb_4bit_quant_type": NF4, "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": computed}
+    return {"dtype": computed, "quantization_config": BitsAndBytesConfig(load_in_4bit=True, **given)}
 
 
 @cache

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.vocabulary import NF4
 from trulysafe.models.load import config_of
 
-BYTES = {"auto": 2, "float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a weight, by precision; `auto` is priced as what GPUs compute in."""
+BYTES = {"auto": 2, "float32": 4, "bfloat16": 2, "float16": 2, "nf4": 0.516}
+"""Bytes of a weight, by precision; `auto` is priced as what GPUs compute in, `nf4` as if every weight were in 4 bits
+with their constants (QLoRA, section 3: 4.127 bits)."""
 _ASPECT = 128
 """Width per layer of the usual decoder, for a model of which only the number of weights is known."""
 
@@ -28,6 +30,11 @@ class Size(NamedTuple):
     def bytes(self) -> float:
         """Bytes of all weights."""
         return self.parameters * BYTES[self.dtype]
+
+    @property
+    def stored_bytes(self) -> float:
+        """Bytes of all weights on disk: 4 bits are made of 16 while a model is loaded, and adapters are in float32."""
+        return self.parameters * (BYTES["auto"] if self.dtype == NF4 else BYTES[self.dtype])
 
     @property
     def state_bytes(self) -> float:

@@ -72,18 +72,21 @@ def requests(
     site: Site,
     processes_of: Callable[[Any], int] = lambda wildcards: 1,
     nodes_of: Callable[[Any], int] = lambda wildcards: 1,
+    beside_of: Callable[[Any], int] = lambda wildcards: 0,
 ) -> dict[str, Callable[..., Any]]:
     """Resources of a rule, as Snakemake evaluates them for a job, by kind: ``forward``, ``generate`` or ``train``.
     Memory and time grow with the attempt, up to the site's limits: a job that ran out of either gets more next time.
     The functions take a job's wildcards: size class of its model, its processes on each node (each has a GPU, cores and
-    memory of its own), its nodes (a job of several starts what runs on the others itself, with srun)."""
+    memory of its own), its nodes (a job of several starts what runs on the others itself, with srun), and the gigabytes
+    that each node holds beside those of its processes."""
 
     def asked(wildcards: Any, attempt: int) -> dict[str, Any]:
         one, processes, nodes = REQUESTS[kind][size_of(wildcards)], processes_of(wildcards), nodes_of(wildcards)
+        memory = one.memory_gb * processes + beside_of(wildcards)
         found = {
             "slurm_partition": (site.gpu_partition if one.gpus else site.slurm_partition) or None,
             "cpus_per_task": one.cores * processes,
-            "mem_mb": min(one.memory_gb * processes * attempt, site.most_memory_gb) * 1000,
+            "mem_mb": min(memory * attempt, site.most_memory_gb) * 1000,
             "runtime": min(one.minutes * attempt, site.longest_minutes),
         }
         if gpus := one.gpus * processes:

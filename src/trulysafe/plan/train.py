@@ -1,11 +1,13 @@
 """What a training job reads and does."""
 
+import math
 from typing import Any
 
 from trulysafe.config.resolved import method_of, training_of
 from trulysafe.config.tables.training import LAUNCH, MethodTable
 from trulysafe.methods.method import REWARD_JUDGE
 from trulysafe.plan.paths import Part, distinct
+from trulysafe.plan.resources import SIZES
 
 
 class Train(Part):
@@ -113,6 +115,12 @@ class Train(Part):
     def nodes(self, job: str) -> int:
         """Nodes of a cluster that a training job needs at a time."""
         return max(self.launch(name)["nodes"] for name in self.plan.policies.experiments(job))
+
+    def offloaded_gb(self, job: str) -> int:
+        """Memory of each node for what DeepSpeed keeps there in place of the GPUs', GB, by the model's size class."""
+        billions = min(SIZES[self.plan.models.size(self.plan.policies.model(job))], 70.0)
+        launches = [training_of(self.config, item).launch for item in self.plan.policies.experiments(job).values()]
+        return max(math.ceil(launch.offloaded_bytes * billions / launch.nodes) for launch in launches)
 
     def threads(self, job: str) -> int:
         """Processor threads of a training job: tiny models train side by side, others one after another, which spares

@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.vocabulary import NF4
 from trulysafe.config.launch import Launch
 from trulysafe.models.load import config_of, context_of
 from trulysafe.models.precision import dtype_of
@@ -76,6 +77,9 @@ def _check_precision(dtype: str, training: Mapping[str, Any]) -> None:
     if training["bf16"] and torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
         do = "Set it to false, or ask for an A100, H100 or newer GPU."
         raise UserError(f"training.bf16: {torch.cuda.get_device_name()} does not compute in bfloat16. {do}")
+    if dtype == NF4 and not training["lora"]:
+        do = "Add training.lora, or set bfloat16 or float32 for a model that is trained whole."
+        raise UserError(f"models.<name>.dtype: weights in 4 bits are not trained, an adapter beside them is. {do}")
     if dtype == "float16" and training["lora"]:
         do = "Set bfloat16 or float32 for a model that is trained with LoRA."
         raise UserError(f"models.<name>.dtype: gradients through a float16 model vanish or overflow. {do}")

@@ -5,7 +5,7 @@ It follows from the model's size and errs on the low side: what it refuses canno
 =============== ======================================================================================================
 part            bytes on each device (P weights, A of them trained, N processes; AdamW in float32)
 =============== ======================================================================================================
-weights         full: 4 P. LoRA: P in the model's precision, 4 A. ZeRO with bf16: 2 P (stage 3: divided by N)
+weights         full: 4 P. LoRA: P in the model's precision (nf4: P/2), 4 A. ZeRO with bf16: 2 P (stage 3: divided by N)
 gradients       4 A (ZeRO: divided by N)
 optimiser       8 A, two moments (ZeRO: divided by N; with bf16 12 A, as the float32 weights are there)
 activations     per layer and token 34 D bytes in 16 bits, 68 D in 32 (Korthikanti et al., 2022, equation 1, without
@@ -14,7 +14,8 @@ activations     per layer and token 34 D bytes in 16 bits, 68 D in 32 (Korthikan
                 inputs and one layer in full.
 =============== ======================================================================================================
 
-D is the width; tokens are both responses of the pairs of one process's micro-batch, padded to the longest.
+What ``launch.offload`` keeps in the processor's memory counts nothing here. D is the width; tokens are both responses
+of the pairs of one process's micro-batch, padded to the longest.
 """
 
 from collections.abc import Mapping
@@ -62,18 +63,22 @@ def estimate(shape: Shape, training: Mapping[str, Any], launch: Launch, longest:
     """Memory of one device, by the configuration's ``training`` table; ``longest`` is in tokens."""
     bf16, parts = bool(training["bf16"]), launch.processes if launch.deepspeed else 1
     if training["lora"]:
-        weights = shape.weights * BYTES[shape.dtype] + 4 * shape.trained
+        weights = round(shape.weights * BYTES[shape.dtype]) + 4 * shape.trained
     else:
         weights = shape.weights * (2 if launch.deepspeed and bf16 else 4)
     weights = weights // parts if launch.engine == "zero3" else weights
     moments = 12 if launch.deepspeed and bf16 else 8
     states = (4 * shape.trained // parts, moments * shape.trained // parts)
+    if launch.offload != "none":
+        states = (0, 0)
+    if launch.offload == "all":
+        weights = 0
     return Memory(weights, *states, _activations(shape, training, launch, longest))
 
 
 def _activations(shape: Shape, training: Mapping[str, Any], launch: Launch, longest: int) -> int:
     tokens = 2 * launch.per_process(training["batch_size"]) * longest
-    half = training["bf16"] or (training["lora"] and BYTES[shape.dtype] == 2)
+    half = training["bf16"] or (training["lora"] and BYTES[shape.dtype] <= 2)
     number = 2 if half else 4
     per_width = 30 + 4 * _adapted(training["lora"].get("target_modules")) if half and training["lora"] else 17 * number
     of_layer = per_width * shape.width * tokens

@@ -238,7 +238,13 @@ def _engine_arguments(launch: Launch, *, bf16: bool) -> dict[str, Any]:
             do = "Install it with make env EXTRA=gpu, or choose ddp."
             raise UserError(f"training.engine: {launch.engine!r} needs DeepSpeed, which is not installed. {do}")
         arguments["deepspeed"] = {
-            "zero_optimization": {"stage": launch.zero_stage, "stage3_gather_16bit_weights_on_model_save": True},
+            "zero_optimization": {
+                "stage": launch.zero_stage,
+                "stage3_gather_16bit_weights_on_model_save": True,
+                **({"offload_optimizer": {"device": "cpu"}} if launch.offload != "none" else {}),
+                **({"offload_param": {"device": "cpu"}} if launch.offload == "all" else {}),
+            },
+            "zero_force_ds_cpu_optimizer": False,  # the optimiser stays the Trainer's AdamW, there too
             "bf16": {"enabled": bf16},
             "train_micro_batch_size_per_gpu": "auto",
             "gradient_accumulation_steps": "auto",

@@ -6,6 +6,7 @@ Everything else (data, optimiser, mixed precision, DDP, DeepSpeed, PEFT, checkpo
 """
 
 import copy
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,10 @@ class PreferenceTrainer(DPOTrainer):
         if args is not None and (has_column(data, "chosen_ref_token_logps") or method.loss in SHIFTED_LOSSES):
             args.precompute_ref_log_probs = True  # no reference model is loaded where they are in the dataset
         super().__init__(model, **options)
+        if getattr(model, "is_loaded_in_4bit", False):  # TRL trains the adapter in bfloat16, where small steps are lost
+            adapted: Any = self.model
+            for parameter in filter(attrgetter("requires_grad"), adapted.parameters()):
+                parameter.data = parameter.data.float()
         if method.loss in ONE_PROCESS and self.accelerator.num_processes > 1:
             why = f"{method.loss!r} sorts the micro-batch and needs all of it in one process"
             raise UserError(f"loss: {why}, but {self.accelerator.num_processes} train. Set training.processes to 1.")

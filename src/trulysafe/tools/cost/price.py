@@ -165,13 +165,14 @@ def too_large(jobs: Sequence[Job], gpu: Gpu, assumptions: Assumptions) -> list[s
 
 def _advice(job: Job, gpu: Gpu, assumptions: Assumptions) -> str:
     if job.trained is None or (job.trained.alone and job.rule != "train"):
-        return "One process holds the whole model: plan with a GPU type that has more memory, or take a smaller model."
+        do = "plan with a GPU type that has more memory, load it in 4 bits (dtype: nf4), or take a smaller model"
+        return f"One process holds the whole model: {do}."
     launch = None if gpu.one else _spread(job.trained, gpu.memory * assumptions.memory_share)
     spread = "Lower training.batch_size (and raise accumulation in step), switch on gradient_checkpointing"
     if launch:
         held = f"{launch.processes} (then about {job.trained.memory(launch).total / GIB:.1f} GiB)"
         spread = f"Set training.engine to {launch.engine} and training.processes to {held}"
-    return f"{spread}, train with lora, or plan with a GPU type that has more memory."
+    return f"{spread}, train with lora (least with dtype: nf4), or plan with a GPU type that has more memory."
 
 
 def _spread(trained: Trained, available: float) -> Launch | None:

@@ -68,7 +68,7 @@ class Work:
         size = self.size(model)
         shape = Shape(int(size.parameters), int(size.parameters), size.layers, size.width, "float32")
         held = Trained(shape, Training().model_dump(), alone=True)
-        return Job(model=size, trained_tokens=tokens, trained=held, disk=size.bytes)
+        return Job(model=size, trained_tokens=tokens, trained=held, disk=size.stored_bytes)
 
 
 def _text(work: Work, job: Any) -> Job:
@@ -172,7 +172,7 @@ def _run(work: Work, experiment: str, method: Method) -> Job:
         trained_tokens=tokens,
         flops_per_token=(4 if training.lora else 6) + 2 * training.gradient_checkpointing,
         trained=Trained(shape, training.model_dump(), training.launch, longest, one_process),
-        disk=len(kept_steps(training)) * size.bytes * share,
+        disk=len(kept_steps(training)) * size.stored_bytes * share,
     )
 
 
@@ -279,7 +279,7 @@ RULES: dict[str, Callable[[Work, Any], Job]] = {
     **dict.fromkeys(("reference", "read_rewards", "read_token_rewards"), _read_pairs),
     **dict.fromkeys(("pool_states", "policy_states"), _pool_states),
     **dict.fromkeys(("reward_states", "reward_on_policy"), _reward_states),
-    "prefetch_model": lambda work, job: Job(disk=work.size(job.wildcards.model).bytes),
+    "prefetch_model": lambda work, job: Job(disk=work.size(job.wildcards.model).stored_bytes),
     "train_base": _train_base,
     "finetune": _train_base,
     "sample": _sample,
