@@ -153,6 +153,16 @@ def test_every_loss_has_words(loss: str) -> None:
     assert bool(citations(method)) == (loss == "sigmoid")
 
 
+def test_ppo_has_words() -> None:
+    method = Method(loss="ppo", online=Online(samples=4, judge="oracle"), mask=Mask(rule="advantage"))
+    said = " ".join(method_words(method))
+    assert "AMA token mask" in said
+    assert "Every 4 steps the policy samples anew: 4 responses per prompt" in said
+    assert "{" not in said
+    assert short_name(method) == "PPO, AMA mask"
+    assert "tan2025" in citations(method)[0]
+
+
 def test_every_part_of_a_method_has_words() -> None:
     for rule in MASK_RULES:
         for control in MASK_CONTROLS:

@@ -14,13 +14,13 @@ from transformers import LlamaConfig, LlamaForTokenClassification
 from tests.unit import tiny
 from trulysafe.common.errors import UserError
 from trulysafe.methods.confidence import mean_logged_confidence
-from trulysafe.models.load import load_token_classifier
+from trulysafe.models.load import critic_of, load_token_classifier
 from trulysafe.models.scoring import token_log_odds, token_logps
 from trulysafe.models.tokens import encode
 from trulysafe.reward.states import SCALES, held_out_rows
 from trulysafe.reward.token_scale import load_scale
 from trulysafe.token_rewards.artefact import write_source
-from trulysafe.token_rewards.sources import implicit, token_rm
+from trulysafe.token_rewards.sources import critic, implicit, token_rm
 from trulysafe.token_rewards.sources.token_rm import TokenFit, fit_token_rm
 
 SAFE, UNSAFE = ("w1 w2", "w2 w1 w2"), ("w3 w4 w3", "w4 w3")
@@ -108,6 +108,24 @@ def test_implicit_rewards_are_the_difference_of_the_log_probabilities(tokenizer,
         implicit.Options(), tmp_path, {"source": str(tmp_path / "policy")}, {"source": str(tmp_path / "policy")}, 0, 8
     )
     assert all(value == 0 for values in same(pairs[0]) for value in values)
+
+
+def test_the_critic_is_read_after_each_token(tokenizer, pairs, tmp_path):
+    tiny.model("llama").save_pretrained(tmp_path / "model")
+    model, policy = ({"source": str(tmp_path / name)} for name in ("model", "seed0/step3"))
+    torch.manual_seed(0)
+    kept = critic_of(tiny.model("llama"))
+    kept.save_pretrained(tmp_path / "seed0" / "critic")
+    found = critic.reader(critic.Options(), tmp_path, model, policy, 0, 3)(pairs[0])
+    for item, values in zip(pairs[0], found, strict=True):
+        with torch.no_grad():
+            expected = kept.eval()(input_ids=torch.tensor([item.ids])).logits[0, len(item.prompt_ids) :, 0]
+        assert values == pytest.approx(expected.tolist(), abs=1e-5)
+    tiny.model("llama", vocab_size=50).save_pretrained(tmp_path / "larger")
+    with pytest.raises(UserError, match="has 48 tokens and 1 values for each; needed are 50"):
+        critic.reader(critic.Options(), tmp_path, {"source": str(tmp_path / "larger")}, policy, 0, 3)
+    with pytest.raises(UserError, match=r"seed1/critic does not exist.*Train it with loss: ppo"):
+        critic.reader(critic.Options(), tmp_path, model, {"source": str(tmp_path / "seed1" / "step3")}, 0, 3)
 
 
 def test_the_mean_logged_gamma_of_one_experiment():

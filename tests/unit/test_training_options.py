@@ -29,7 +29,7 @@ def base(tmp_path_factory):
 
 def test_a_process_trains_on_one_device_of_those_it_sees(tmp_path):
     """Or transformers would take the micro-batch for that of one GPU, and train on as many times more."""
-    made = runs._arguments(world.TRAINING, 5, tmp_path, Launch())
+    made = runs.dpo_arguments(world.TRAINING, 5, tmp_path, Launch())
     for seen, used in ((4, 1), (1, 1), (0, 0)):
         made._n_gpu = seen
         assert made.n_gpu == used

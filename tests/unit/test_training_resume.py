@@ -28,7 +28,7 @@ METHOD = "batch"  # online reward, calibration, mask: everything that a checkpoi
 def _log_seldom():
     """Stop between two log rows, so that what was summed up since the last one matters."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "_arguments", world.seldom_logged(runs._arguments))
+        patch.setattr(runs, "dpo_arguments", world.seldom_logged(runs.dpo_arguments))
         yield
 
 
@@ -259,7 +259,7 @@ def mark(path):
         os.kill(os.getpid(), signal.SIGKILL)
     original(path)
 preference.mark_complete = mark
-runs._arguments = world.seldom_logged(runs._arguments)
+runs.dpo_arguments = world.seldom_logged(runs.dpo_arguments)
 run = TrainingRun(**stored(Path({folder!r})))
 train_run(run, lambda: world.dataset(dict(run.model)))
 """

@@ -6,6 +6,7 @@ import inspect
 import pytest
 import torch
 import trl
+from trl import GRPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
@@ -29,6 +30,19 @@ def test_private_methods_exist_with_the_signatures_that_are_overridden():
     assert list(inspect.signature(DPOTrainer.compute_ref_log_probs).parameters) == ["self", "model", "inputs"]
     assert "_compute_loss(" in inspect.getsource(DPOTrainer.compute_loss)
     assert "self._metrics[mode]" in inspect.getsource(DPOTrainer.log)
+
+
+def test_ppo_finds_what_it_extends():
+    """If this fails, reread `trulysafe.trainers.ppo`."""
+    signature = inspect.signature(GRPOTrainer._generate_and_score_completions)
+    assert list(signature.parameters) == ["self", "inputs"]
+    loss = inspect.getsource(GRPOTrainer._compute_loss)
+    assert 'mask = completion_mask if "tool_mask" not in inputs else completion_mask * inputs["tool_mask"]' in loss
+    assert "if advantages.dim() == 1:" in loss  # else they are of tokens
+    assert 'old_per_token_logps = inputs.get("old_per_token_logps")' in loss
+    assert "loss = (per_token_loss * mask).sum() / mask.sum().clamp(min=1.0)" in loss
+    assert "self._buffered_inputs is None" in inspect.getsource(GRPOTrainer._prepare_inputs)
+    assert "self._step += 1" in inspect.getsource(GRPOTrainer.training_step)
 
 
 def test_batches_stack_chosen_on_rejected_padded_on_the_right():

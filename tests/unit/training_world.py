@@ -33,6 +33,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "per_pair": {"confidence": {"kind": "label", "per_pair": True, "calibrate_every": 2}},
     "kto": {"loss": "kto"},
     "online": {"online": {"samples": 4, "max_new_tokens": 40}},
+    "ppo": {
+        "loss": "ppo",
+        "mask": {"rule": "advantage"},
+        "online": {"samples": 4, "max_new_tokens": 40},
+        "ppo": {"epochs": 3},
+    },
     "batch": {"confidence": {"kind": "label", "calibrate_every": 2}, "mask": {"rule": "batch_mean"}},
 }
 

@@ -28,6 +28,7 @@ READ_DATA = {
     "rbrm_70b.yaml",
     "smollm2.yaml",
     "smollm2_laptop.yaml",
+    "smollm2_ppo.yaml",
     "smollm2_rivals.yaml",
 }
 READ_DATA |= TRAIN_NOTHING
@@ -36,12 +37,13 @@ LAID_OVER = {
     "rbrm_70b.yaml": "rbrm.yaml",
     "real_ablations.yaml": "real_small.yaml",
     "smollm2_laptop.yaml": "smollm2.yaml",
+    "smollm2_ppo.yaml": "smollm2.yaml",
     "smollm2_rivals.yaml": "smollm2.yaml",
     "second_base.yaml": "demo.yaml",
 }
 
 VARIANTS = {"equilibrate_humaneval.yaml", "real_ablations.yaml", "second_base.yaml", "second_world.yaml", "rounds.yaml"}
-VARIANTS |= {"ablations.yaml", "smollm2_rivals.yaml", "rbrm_70b.yaml"}
+VARIANTS |= {"ablations.yaml", "smollm2_ppo.yaml", "smollm2_rivals.yaml", "rbrm_70b.yaml"}
 
 
 @pytest.fixture(scope="module")

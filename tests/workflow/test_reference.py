@@ -69,7 +69,7 @@ def test_every_kind_is_listed_with_a_meaning_and_with_its_options(table: type[Of
 
 
 def test_closed_sets_bounds_and_defaults_are_listed(text: str) -> None:
-    assert "| `rule` | `none`, `threshold`, `batch_mean`, `hysteresis`, `importance` | `none` |" in text
+    assert "| `rule` | `none`, `threshold`, `batch_mean`, `hysteresis`, `importance`, `advantage` | `none` |" in text
     assert "| `floor` | number ≥ 0 and ≤ 0.5 | `0.5` |" in text
     assert "| `lora` | [training.lora](#traininglora) or none | none |" in text
     assert "| `training` | keys of [training](#training) | none |" in text

@@ -28,7 +28,7 @@ with job(snakemake) as run:
     plan = Plan(load(snakemake.config))
     scratch = run.scratch(run.final[0])
     scale = values = None
-    if method.mask.rule != "none":
+    if method.mask.reads_token_rewards:
         source = run.input.get("token_rewards") or run.input.reward
         weighs = method.mask.rule == IMPORTANCE
         scale = UNSCALED if weighs else load_scale(Path(source) / SCALES, method.mask.form)

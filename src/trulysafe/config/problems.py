@@ -14,7 +14,7 @@ from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.inference import BestOf, Steer
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.config.tables.training import Experiment, Training
-from trulysafe.methods.method import IMPORTANCE, ONE_PROCESS, REWARD_JUDGE
+from trulysafe.methods.method import IMPORTANCE, ONE_PROCESS, PPO, REWARD_JUDGE
 from trulysafe.reward.options import FitOptions
 
 TABLES = tuple(key for key, field in Configuration.model_fields.items() if get_origin(field.annotation) is dict)
@@ -101,6 +101,8 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
             read = config.experiments[named] if named else None
             if read and (read.method is None or read.model != source.model):
                 yield f"token_rewards.{name}.{key}: {named!r} must be trained, from the model {source.model!r}."
+            elif read and source.kind == "critic" and method_of(config, str(read.method)).loss != PPO:
+                yield f"token_rewards.{name}.{key}: {named!r} has no critic. Name an experiment with loss: ppo."
     yield from _drift_problems(config)
     yield from _report_problems(config)
 
@@ -131,12 +133,14 @@ def _source_problems(config: Configuration, name: str) -> Iterator[UserError | s
         kind, accepted = repr(method.mask.token_rewards), ", ".join(config.token_rewards) or "(none is defined)"
         do = f"Leave it out and name a source of kind {kind} under {where}.token_rewards; accepted: {accepted}."
         yield f"{where}.mask.token_rewards: {kind} does not fit. {do}"
-    if source and method.mask.rule == "none":
+    if source and not method.mask.reads_token_rewards:
         do = "Add mask: {rule: hysteresis}, or remove the key."
         yield f"{where}.token_rewards: the method has no mask that would read them. {do}"
     if method.mask.rule == IMPORTANCE and (source is None or source.kind != "implicit"):
         do = "Name one under token_rewards, of kind implicit, with `against` the policy of the pairs turned round."
         yield f"{where}.mask.rule: 'importance' weighs by log-ratios of two policies, which no other source gives. {do}"
+    if table.beta is not None and method.loss == PPO:
+        yield f"{where}.beta: the loss 'ppo' has no implicit reward. Leave it out; ppo.kl is its price of distance."
     if table.gamma_of and method.confidence.kind != "fixed":
         do = "Set confidence: {kind: fixed}, or remove the key."
         yield f"{where}.gamma_of: only a constant gamma can be a placebo. {do}"
@@ -153,11 +157,14 @@ def _training_problems(config: Configuration, name: str, experiment: Experiment)
     where, method = f"experiments.{name}", method_of(config, experiment.method)
     training = training_of(config, experiment)
     if given_model(config, experiment.model).dtype == NF4:
-        yield from _four_bit_problems(where, experiment, training)
+        yield from _four_bit_problems(where, experiment, training, method.loss)
     if method.online.samples and training.engine != "single":
         why = f"pairs that the policy samples (methods.{experiment.method}.online) need the engine single"
         do = f"Set {where}.training: {{engine: single, processes: 1}}."
         yield f"{where}: training.engine is {training.engine!r}, but {why}. {do}"
+    if method.loss == PPO and config.mixes[str(experiment.mix)].flip:
+        why = f"labels of {experiment.mix!r} are flipped, but the loss 'ppo' reads prompts and no labels"
+        yield f"{where}.mix: {why}. Name a mix without flip."
     if method.loss in ONE_PROCESS and training.processes > 1:
         why = f"the loss {method.loss!r} sorts the micro-batch and needs all of it in one"
         do = f"Set {where}.training: {{processes: 1}}."
@@ -171,13 +178,15 @@ def _training_problems(config: Configuration, name: str, experiment: Experiment)
         yield f"{where}: it waits for its own training, by way of {by_way}."
 
 
-def _four_bit_problems(where: str, experiment: Experiment, training: Training) -> Iterator[str]:
+def _four_bit_problems(where: str, experiment: Experiment, training: Training, loss: str) -> Iterator[str]:
     """What weights in 4 bits cannot do."""
     why = f"the model {experiment.model!r} is in 4 bits (dtype: nf4)"
     if training.lora is None:
         yield f"{where}: {why}, beside which only an adapter is trained. Set {where}.training: {{lora: {{r: 16}}}}."
     if training.engine == "zero3":
         yield f"{where}: {why}, which zero3 cannot spread. Set {where}.training: {{engine: ddp}}, or single."
+    if loss == PPO:
+        yield f"{where}: {why}, and PPO's critic is trained whole. Set dtype: bfloat16, or take another loss."
     if experiment.start_from is not None:
         do = "Train both rounds on a model in bfloat16."
         yield f"{where}.start_from: {why}; its policy is an adapter, which a second one would replace. {do}"
@@ -209,8 +218,9 @@ def _report_problems(config: Configuration) -> Iterator[str]:
     if not any(benchmark.purpose == "test" for benchmark in config.benchmarks.values()):
         yield "benchmarks: none has the purpose 'test', so there would be nothing to report. Add one."
     shown = config.report.kept_tokens
-    if shown and method_of(config, shown.method).mask.rule == "none":
-        yield f"report.kept_tokens.method: {shown.method!r} has no mask. Name a method with mask: {{rule: ...}}."
+    if shown and not method_of(config, shown.method).mask.reads_token_rewards:
+        do = "Name a method with mask: {rule: ...} that trains on pairs."
+        yield f"report.kept_tokens.method: {shown.method!r} has no mask of given responses. {do}"
     if config.report.people and all(item.task or item.axis == "helpfulness" for item in config.benchmarks.values()):
         why = "no judge says whether answers are safe or refuse, so there is none to hold against people"
         yield f"report.people: {why}. Leave it out, or add a benchmark of the axis safety or over_refusal."

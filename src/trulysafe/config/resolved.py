@@ -32,7 +32,7 @@ def with_sources(config: Configuration) -> Configuration:
     found = dict(config.methods)
     for name, table in config.methods.items():
         source = config.token_rewards.get(table.token_rewards or "")
-        if source and table.mask.rule != "none" and "token_rewards" not in table.mask.model_fields_set:
+        if source and table.mask.reads_token_rewards and "token_rewards" not in table.mask.model_fields_set:
             mask = table.mask.model_copy(update={"token_rewards": source.kind})
             found[name] = table.model_copy(update={"mask": mask})
     return config.model_copy(update={"methods": found})

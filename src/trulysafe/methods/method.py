@@ -8,11 +8,12 @@ from trulysafe.common import options
 from trulysafe.common.errors import choices
 from trulysafe.common.kinds import TOKEN_REWARDS
 from trulysafe.common.option_errors import error_at, value_error
-from trulysafe.common.options import Count, Flag, NotNegative, Number, Positive, PublicTable, Share, TableOfKinds, Whole
+from trulysafe.common.options import Flag, NotNegative, Number, Positive, PublicTable, Share, TableOfKinds, Whole
+from trulysafe.methods.sampled import REWARD_JUDGE, Online, Ppo
 
 Loss = Literal[
     "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair",
-    "sppo_hard", "discopop", "kto", "aot", "aot_unpaired", "sft", "safe_dpo",
+    "sppo_hard", "discopop", "kto", "aot", "aot_unpaired", "sft", "safe_dpo", "ppo",
 ]  # fmt: skip
 WITHOUT_CONFIDENCE = ("aot", "aot_unpaired", "sft", "safe_dpo")
 """Losses in which a single pair's label has no place of its own."""
@@ -22,18 +23,22 @@ SHIFTED_LOSSES = ("kto",)
 """Losses whose log-ratios are taken less :func:`trulysafe.methods.losses.kto_reference_point`."""
 SAFETY_LOSSES = ("safe_dpo",)
 """Losses that read which responses are safe (:class:`Safety`)."""
+PPO = "ppo"
+"""The loss that reads no pairs: responses of its own, a reward each, and a critic."""
 MaskRule = Literal["threshold", "batch_mean", "hysteresis"]
 IMPORTANCE = "importance"
 """The rule that weighs tokens and leaves none out."""
+ADVANTAGE = "advantage"
+"""The rule of PPO, which reads the critic and no token rewards."""
 MaskControl = Literal["none", "random", "shuffled", "ones"]
 EndOfTurn = Literal["keep", "rule", "drop"]
 Form = Literal["level", "difference"]
 RewardShuffle = Literal["none", "pairs", "responses"]
-LOSSES, MASK_RULES, MASK_CONTROLS = get_args(Loss), get_args(MaskRule), get_args(MaskControl)
+LOSSES = tuple(name for name in get_args(Loss) if name != PPO)
+"""Losses of pairs."""
+MASK_RULES, MASK_CONTROLS = get_args(MaskRule), get_args(MaskControl)
 EOS_OPTIONS, FORMS = get_args(EndOfTurn), get_args(Form)
 TOKEN_SOURCES = ("hybrid", *TOKEN_REWARDS.names)
-REWARD_JUDGE = "reward"
-"""Name of the hybrid reward among the judges of online pairs."""
 
 
 def _token_source(name: str) -> str:
@@ -92,16 +97,18 @@ class Mask(TableOfKinds, PublicTable):
             "none": ((), ()),
             **dict.fromkeys(MASK_RULES, ((), _OF_A_MASK)),
             IMPORTANCE: ((), (*_OF_WEIGHTS, "token_rewards", "eos", "control")),
+            ADVANTAGE: ((), ("baseline", "control")),
         }
     }
 
-    rule: Literal["none", MaskRule, "importance"] = "none"
+    rule: Literal["none", MaskRule, "importance", "advantage"] = "none"
     """`none` keeps every token; the others keep rewarded tokens of chosen responses and penalised ones of rejected
     responses: beyond `baseline` (`threshold`), beyond the mean of the micro-batch (`batch_mean`), or since the band
     around the baseline was last crossed on that side (`hysteresis`). `importance` (TIS-DPO; Liu et al. 2024) weighs
     every token by `k exp(mu clamp(r, lower, upper))`, with `-mu` in rejected responses; r are `implicit` token rewards
-    `against` another policy, in nats, neither centred nor scaled."""
-    baseline: Number = Field(0.0, description="Threshold of `threshold`, middle of the band of `hysteresis`.")
+    `against` another policy, in nats, neither centred nor scaled. `advantage` (only `loss: ppo`) keeps tokens whose
+    advantage and value lie on the same side of `baseline`."""
+    baseline: Number = Field(0.0, description="Threshold; of `hysteresis` the middle of the band.")
     width: NotNegative = Field(0.3, description="Half-width of the band of `hysteresis`.")
     token_rewards: TokenSource = "hybrid"
     """Where r_t comes from: the `hybrid` reward at every token, the `implicit` reward of a DPO policy, or a
@@ -126,11 +133,19 @@ class Mask(TableOfKinds, PublicTable):
         if self.rule == IMPORTANCE and self.control == "random":
             said = "'random' draws which tokens are kept, and 'importance' keeps all. Accepted: none, shuffled, ones."
             raise error_at("control", said)
+        if self.rule == ADVANTAGE and self.control == "shuffled":
+            raise error_at("control", "'advantage' reads no token rewards to shuffle. Accepted: none, random, ones.")
         return self
+
+    @property
+    def reads_token_rewards(self) -> bool:
+        """Whether it reads a reward after each token."""
+        return self.rule not in ("none", ADVANTAGE)
 
     @model_validator(mode="after")
     def _levels_are_read(self) -> Self:
-        read = {"hysteresis": {"baseline", "width"}, "threshold": {"baseline"}}.get(self.rule, set())
+        of_rules = {"hysteresis": {"baseline", "width"}, "threshold": {"baseline"}, ADVANTAGE: {"baseline"}}
+        read = of_rules.get(self.rule, set())
         if self.rule != "none" and self.control != "shuffled":
             for key in sorted(self.given() & {"baseline", "width"} - read):
                 raise error_at(key, f"the rule {self.rule!r} does not read it. Leave it out, or take rule: hysteresis.")
@@ -154,38 +169,6 @@ class Safety(TableOfKinds, PublicTable):
     """Delta: by how much `beta h` of a safe and an unsafe response must exceed 0; 10 in the paper, at beta 0.1."""
 
 
-class Online(PublicTable):
-    """Pairs that the policy samples itself at every step (online DPO, Guo et al. 2024)."""
-
-    WHERE: ClassVar = "online"
-
-    judge: str = REWARD_JUDGE
-    """What judges them: the method's frozen hybrid `reward`, or a judge of the configuration by name, for which a safe
-    response is better than any other; two that are both safe, or both not, make no pair."""
-    samples: Whole = 0
-    """Responses per prompt and step, at least 2; the best and the worst make the pair. 0 trains on the pairs as
-    given."""
-    temperature: Positive = Field(1.0, description="Of the samples.")
-    top_k: Whole = Field(0, description="Sample among the k likeliest tokens; 0 is all.")
-    top_p: Annotated[float, Field(gt=0, le=1), options.NO_FLAG] = Field(1.0, description="Nucleus mass.")
-    repetition_penalty: Positive = Field(1.0, description="Penalty on tokens that already occur.")
-    max_new_tokens: Count = Field(256, description="Token limit; a response that reaches it is not judged.")
-    min_gap: NotNegative = Field(0.0, description="Pairs whose calibrated rewards differ by no more are dropped.")
-
-    @model_validator(mode="after")
-    def _makes_pairs(self) -> Self:
-        if self.samples == 1:
-            raise error_at("samples", "1 is not accepted. Accepted: 0 (off), or at least 2.")
-        if self.judge == REWARD_JUDGE:
-            return self
-        if not self.samples:
-            raise error_at("judge", f"{self.judge!r} has nothing to judge. Set online.samples, or remove the key.")
-        if self.min_gap >= 1:
-            said = f"{self.min_gap} would drop every pair of the judge {self.judge!r}, which scores 0 or 1."
-            raise error_at("min_gap", f"{said} Accepted: below 1.")
-        return self
-
-
 class Method(PublicTable):
     """A preference method: DPO plus what is switched on here."""
 
@@ -193,21 +176,40 @@ class Method(PublicTable):
     """Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5),
     `kto` (without mask), or TRL's `exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, `bco_pair`, `nca_pair`,
     `sppo_hard`, `discopop`: confidence and mask apply to each. `aot`, `aot_unpaired` (one process), `sft` (chosen
-    responses alone) and `safe_dpo` (which reads `safety`) take a mask and no confidence."""
+    responses alone) and `safe_dpo` (which reads `safety`) take a mask and no confidence. `ppo` reads no pairs, but
+    their prompts: it takes `online` and the mask rule `advantage`, and a sample's reward at its end."""
     confidence: Confidence = Field(Confidence(), description="How much each label is trusted.")
     mask: Mask = Field(Mask(), description="Which tokens count.")
     safety: Safety = Field(Safety(), description="Which responses are safe (only `loss: safe_dpo`).")
-    online: Online = Field(Online(), description="Whether the policy samples its own pairs.")
+    online: Online = Field(Online(), description="Whether the policy samples its own pairs, or for PPO responses.")
+    ppo: Ppo = Field(Ppo(), description="How PPO trains (only `loss: ppo`).")
     reward_scope: Literal["safety", "all"] = "safety"
     """`safety` applies confidence, mask and labels of safety to risky pairs only (general and look-alike ones get gamma
     1, a mask of ones and safe responses), `all` to every pair."""
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
-        for key, said in (self._wrong_with_the_loss(), self._wrong_with_safety(), self._wrong_with_online_pairs()):
+        wrong = self._wrong_with_ppo, self._wrong_with_the_loss, self._wrong_with_safety, self._wrong_with_online_pairs
+        for key, said in (find() for find in wrong):
             if said:
                 raise error_at(key, said)
         return self
+
+    def _wrong_with_ppo(self) -> tuple[str, str]:
+        if self.loss != PPO:
+            if self.mask.rule == ADVANTAGE:
+                return "mask.rule", f"'advantage' reads a critic, which {self.loss!r} has not. Take loss: ppo."
+            given = self.ppo != Ppo()
+            return "ppo", f"the loss {self.loss!r} does not read it. Leave it out, or take loss: ppo." if given else ""
+        if not self.online.samples:
+            return "online", "missing. 'ppo' trains on responses of its own. Give online: {samples: 4, ...}."
+        if self.online.min_gap:
+            return "online.min_gap", "'ppo' makes no pairs that could differ by less. Leave it out."
+        if self.confidence.kind != "none":
+            return "confidence", "'ppo' reads no labels that could be trusted more or less. Leave it out."
+        if self.mask.reads_token_rewards:
+            return "mask.rule", f"{self.mask.rule!r} tells chosen from rejected responses. Take rule: advantage."
+        return "", ""
 
     def _wrong_with_the_loss(self) -> tuple[str, str]:
         certain = self.confidence.kind == "none" or (self.confidence.kind == "fixed" and self.confidence.value > 0.5)
@@ -234,7 +236,7 @@ class Method(PublicTable):
 
     def _wrong_with_online_pairs(self) -> tuple[str, str]:
         online, confidence = self.online, self.confidence
-        if online.samples and self.mask.rule != "none":
+        if online.samples and self.mask.reads_token_rewards:
             return "online", "fresh pairs have no token rewards. Leave out the mask, or set online.samples to 0."
         reads_columns = confidence.kind == "label" and confidence.states == "reference"
         if online.judge != REWARD_JUDGE and reads_columns:
@@ -256,7 +258,7 @@ class Method(PublicTable):
     def needs_reward(self) -> bool:
         """Whether the method needs a fitted hybrid reward at all."""
         judges = self.online.samples > 0 and self.online.judge == REWARD_JUDGE
-        masks = self.mask.rule != "none" and self.mask.token_rewards == "hybrid"
+        masks = self.mask.reads_token_rewards and self.mask.token_rewards == "hybrid"
         return judges or masks or self.confidence.kind == "label" or self.labels_by_reward
 
     @property

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from trulysafe.methods.method import IMPORTANCE, MASK_RULES, SAFETY_LOSSES, Method
+from trulysafe.methods.method import ADVANTAGE, IMPORTANCE, MASK_RULES, PPO, SAFETY_LOSSES, Method
 
 WORDS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 """From ``words.toml``."""
@@ -28,12 +28,15 @@ def method_words(method: Method) -> list[str]:
         found += [WORDS["confidence"][key] for key in on]
         found += [WORDS["confidence"][confidence.shuffle]] if confidence.shuffle != "none" else []
     if mask.rule != "none":
-        source = "ratios" if mask.rule == IMPORTANCE else "source"
-        found += [WORDS["mask"][key].format(**mask.model_dump()) for key in (mask.rule, source)]
+        source = ["ratios"] if mask.rule == IMPORTANCE else ["source"] if mask.reads_token_rewards else []
+        found += [WORDS["mask"][key].format(**mask.model_dump()) for key in (mask.rule, *source)]
         found += [WORDS["mask"][mask.control]] if mask.control != "none" else []
     if online.samples:
-        found.append(WORDS["online"]["sampled"].format(**online.model_dump()))
-    if confidence.kind != "none" or mask.rule != "none" or method.loss in SAFETY_LOSSES:
+        key = "ppo" if method.loss == PPO else "sampled"
+        found.append(WORDS["online"][key].format(**online.model_dump(), **method.ppo.model_dump()))
+    if method.loss == PPO:
+        found.append(WORDS["scope"][f"prompts_of_{method.reward_scope}"])
+    elif confidence.kind != "none" or mask.rule != "none" or method.loss in SAFETY_LOSSES:
         found.append(WORDS["scope"][method.reward_scope])
     return found
 
@@ -45,7 +48,7 @@ def short_name(method: Method) -> str:
     parts = [short[key] for key in (confidence.kind, mask.rule) if key != "none"]
     parts += ["gamma per pair"] if confidence.kind == "label" and confidence.per_pair else []
     parts += [short[key] for key in (confidence.shuffle, mask.control) if key != "none"]
-    parts += [short["online"]] if method.online.samples else []
+    parts += [short["online"]] if method.online.samples and method.loss != PPO else []
     return ", ".join([name, *parts])
 
 
@@ -54,7 +57,7 @@ def citations(method: Method, reranked: bool = False, quotas: bool = False) -> l
     RLHF's."""
     of = {
         "rbrm": reranked or method.confidence.kind == "label",
-        "equilibrate": quotas or method.mask.rule in MASK_RULES,
+        "equilibrate": quotas or method.mask.rule in (*MASK_RULES, ADVANTAGE),
         "dpo": method.loss == "sigmoid",
     }
     return [WORDS["citations"][name].strip() for name, named in of.items() if named]

@@ -1,5 +1,6 @@
 """Loading models and tokenizers: one place, for the tiny models of the demo and for the hub's."""
 
+import copy
 import json
 import os
 import re
@@ -97,8 +98,8 @@ def ends_alone(model: Any) -> Any:
     return GenerationConfig(**{name: getattr(model.generation_config, name, None) for name in kept})
 
 
-def load_token_classifier(spec: Spec) -> Any:
-    """Load a token-classification model of two labels in float32 and evaluation mode, on the GPU where there is one
+def load_token_classifier(spec: Spec, labels: int = 2) -> Any:
+    """Load a token-classification model of so many labels in float32 and evaluation mode, on the GPU where there is one
     (UserError: nothing can be loaded from ``source``).
 
     From a causal language model its decoder is taken and a new head is put on it (seed it with ``torch.manual_seed``).
@@ -110,10 +111,26 @@ def load_token_classifier(spec: Spec) -> Any:
     before = logging.get_verbosity()
     logging.set_verbosity_error()  # a new head is what is asked for, no cause for a warning
     try:
-        model = _load(AutoModelForTokenClassification, spec, dtype=torch.float32, num_labels=2)
+        model = _load(AutoModelForTokenClassification, spec, dtype=torch.float32, num_labels=labels)
     finally:
         logging.set_verbosity(before)
     return model.to(default_device()).eval()
+
+
+def critic_of(model: Any) -> Any:
+    """A model that gives every token one value, in float32: a copy of a causal language model's decoder with a new head
+    (seed it with ``torch.manual_seed``), where the model is. UserError: transformers has no such head for it."""
+    from transformers import AutoModelForTokenClassification
+
+    config = copy.deepcopy(model.config)
+    config.num_labels, config.classifier_dropout = 1, 0.0  # by default a tenth of what the head reads is left out
+    try:
+        critic = AutoModelForTokenClassification.from_config(config)
+    except ValueError as error:
+        do = "Take a model of another family, such as Llama, Qwen, Mistral or Gemma."
+        raise UserError(f"PPO: transformers has no value head for a {type(model).__name__}. {do}") from error
+    critic.base_model.load_state_dict(model.base_model.state_dict())
+    return critic.float().to(model.device)
 
 
 def config_of(spec: Spec) -> Any:

@@ -35,10 +35,17 @@ def token_log_odds(model: Any, conversations: Sequence[Encoded], pad: int, batch
     Arguments and shape as in :func:`token_logps`. The value of token y_t is read at its own place: after consuming it.
     """
 
+    return token_outputs(model, conversations, pad, batch_size)
+
+
+def token_outputs(model: Any, conversations: Sequence[Encoded], pad: int, batch_size: int) -> list[list[float]]:
+    """What a token-classification model says after each response token: its one output (a critic's value), or of two
+    the second less the first. Arguments and shape as in :func:`token_logps`."""
+
     def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[list[float]]:
         logits = model(input_ids=ids, attention_mask=attention).logits.float()
-        odds = logits[..., 1] - logits[..., 0]
-        return [odds[row, len(item.prompt_ids) : length(item)].tolist() for row, item in enumerate(batch)]
+        said = logits[..., -1] - logits[..., 0] if logits.shape[-1] > 1 else logits[..., 0]
+        return [said[row, len(item.prompt_ids) : length(item)].tolist() for row, item in enumerate(batch)]
 
     return in_buckets(conversations, pad, batch_size, model.device, forward, "Token rewards")
 

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,26 @@ from datasets import Dataset
 from peft import LoraConfig
 from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback, set_seed
-from trl import DPOConfig
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.files import written_whole
 from trulysafe.config.launch import Launch
-from trulysafe.methods.method import Method
+from trulysafe.methods.method import PPO, Method
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.precision import dtype_of
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.states import ENDPOINT, validation_states
+from trulysafe.train.arguments import dpo_arguments, ppo_arguments
 from trulysafe.train.resume import STOP_FILE, SaveAndStop, StopRequest, newest_complete, on_sigterm
 from trulysafe.train.run_data import TextJudge
+from trulysafe.trainers.critic import FOLDER as CRITIC
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer
+from trulysafe.trainers.ppo import PpoTrainer, prompts_in_order
 from trulysafe.trainers.preference import PreferenceTrainer
 
 logger = logging.getLogger("trulysafe")
 RUN_FILE, LOG_FILE = "run.json", "log.csv"
 POLICY, CHECKPOINTS, DATA = "policy", "trainer", "data"
-_AS_TRL = ("learning_rate", "weight_decay", "max_grad_norm", "beta", "bf16")
-"""Training options that TRL knows by the same names."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,10 @@ def stored(folder: Path) -> dict[str, Any]:
 
 def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) -> None:
     """Train one policy in this process, one of ``launch.processes``; go on from a checkpoint if the folder has one. The
-    folder gets the policy at every snapshot (``policy/step<k>``) and, last, the log (columns step, name, value). A
-    worker stops without its ``parent``, the process id of the launcher. UserError: the loss is not finite, the job was
-    told to stop (a checkpoint is kept), training ended before its last step, or another engine runs than asked."""
+    folder gets the policy at every snapshot (``policy/step<k>``), of PPO the critic at the end (``policy/critic``), and
+    last the log (columns step, name, value). A worker stops without its ``parent``, the process id of the launcher.
+    UserError: the loss is not finite, the job was told to stop (a checkpoint is kept), training ended before its last
+    step, or another engine runs than asked."""
     method, launch = run.parsed()
     work, steps = run.place / CHECKPOINTS, int(run.training["steps"])
     stop = StopRequest(run.place / STOP_FILE, parent)
@@ -117,6 +117,8 @@ def train_policy(run: TrainingRun, dataset: Dataset, parent: int | None = None) 
     trainer.accelerator.wait_for_everyone()
     if trainer.accelerator.is_main_process:
         meter.save(run.place / POLICY, trainer.accelerator.unwrap_model(trainer.model))
+        if method.loss == PPO:
+            trainer.critic.keep(run.place / POLICY / CRITIC, getattr(torch, dtype_of(run.model)))
         shutil.rmtree(work, ignore_errors=True)
         with written_whole(run.place / LOG_FILE) as private:
             _tidy(trainer.state.log_history).to_csv(private, index=False)
@@ -132,18 +134,24 @@ def weights_dtype(model: Mapping[str, Any], training: Mapping[str, Any], launch:
     return "float32"
 
 
-def _trainer(run: TrainingRun, method: Method, launch: Launch, dataset: Dataset) -> PreferenceTrainer:
+def _trainer(run: TrainingRun, method: Method, launch: Launch, dataset: Dataset) -> Any:
     """The trainer of a run. The arguments come before the model: ZeRO-3 spreads its weights while they are read."""
     tokenizer = load_tokenizer(run.model)
     reward: dict[str, Any] = {}
     if run.reward:  # refuses one of another base model
         reward["reward_model"] = HybridReward.from_pretrained(Path(run.reward) / ENDPOINT, run.reward_identity)
         reward["validation_states"] = validation_states(run.reward)
-    arguments = _arguments(run.training, run.seed, run.place / CHECKPOINTS, launch)
+    of_run = run.training, run.seed, run.place / CHECKPOINTS, launch
+    arguments = ppo_arguments(*of_run, method) if method.loss == PPO else dpo_arguments(*of_run)
     set_seed(run.seed)  # a new adapter is drawn before the Trainer does so
     kind: Any = PreferenceTrainer
     if method.online.samples:
-        kind = partial(OnlinePreferenceTrainer, judge=TextJudge(run.judge, tokenizer) if run.judge else None)
+        judge = TextJudge(run.judge, tokenizer) if run.judge else None
+        kind = partial(PpoTrainer if method.loss == PPO else OnlinePreferenceTrainer, judge=judge)
+    if method.loss == PPO:
+        reward.pop("validation_states", None)  # of a reward that learns
+        per_batch = run.training["batch_size"] * run.training["accumulation"]
+        dataset = prompts_in_order(dataset, run.training["steps"], per_batch, method.ppo.epochs, run.seed)
     return kind(
         load_model({**run.model, "dtype": weights_dtype(run.model, run.training, launch)}),
         method=method,
@@ -184,74 +192,15 @@ def _converted(weights: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict
     return {name: made[tensor.data_ptr()] for name, tensor in weights.items()}
 
 
-class _Arguments(DPOConfig):
-    """TRL's, for one device: transformers would spread a micro-batch over all GPUs it sees, and so enlarge it."""
-
-    @property
-    def n_gpu(self) -> int:
-        """Devices of this process: 1, or 0 where there is no GPU."""
-        return min(super().n_gpu, 1)
-
-
-def _arguments(options: Mapping[str, Any], seed: int, work: Path, launch: Launch) -> DPOConfig:
-    return _Arguments(
-        output_dir=str(work),
-        max_steps=options["steps"],
-        per_device_train_batch_size=launch.per_process(options["batch_size"]),
-        gradient_accumulation_steps=options["accumulation"],
-        warmup_steps=options["warmup_share"],
-        lr_scheduler_type=options["schedule"],
-        lr_scheduler_kwargs={key: value for key, value in options["schedule_options"].items() if value is not None},
-        max_length=None,
-        seed=seed,
-        data_seed=seed,
-        save_strategy="no",
-        logging_steps=max(1, options["steps"] // 20),
-        logging_first_step=True,  # what the reward says of the policy before it has moved
-        dataloader_pin_memory=torch.cuda.is_available(),
-        report_to="none",
-        disable_tqdm=True,
-        activation_checkpointing=options["gradient_checkpointing"],
-        **{name: options[name] for name in _AS_TRL},
-        **_engine_arguments(launch, bf16=options["bf16"]),
-    )
-
-
 def _tidy(history: Sequence[Mapping[str, float]]) -> pd.DataFrame:
     rows = [
         {"step": int(entry["step"]), "name": name, "value": float(value)}
         for entry in history
         if "loss" in entry
         for name, value in sorted(entry.items())  # the order in which a resumed run knows them
-        if name not in ("step", "epoch", "num_tokens")
+        if name not in ("step", "epoch", "num_tokens") and value is not None
     ]
     return pd.DataFrame(rows, columns=["step", "name", "value"])
-
-
-def _engine_arguments(launch: Launch, *, bf16: bool) -> dict[str, Any]:
-    """Arguments of the transformers Trainer for an engine; what DeepSpeed finds as ``auto`` comes from the Trainer."""
-    arguments: dict[str, Any] = {"use_cpu": not torch.cuda.is_available()}
-    if launch.engine != "single" and not torch.cuda.is_available():
-        arguments["ddp_backend"] = "gloo"
-    if launch.deepspeed:
-        if find_spec("deepspeed") is None:
-            do = "Install it with make env EXTRA=gpu, or choose ddp."
-            raise UserError(f"training.engine: {launch.engine!r} needs DeepSpeed, which is not installed. {do}")
-        arguments["deepspeed"] = {
-            "zero_optimization": {
-                "stage": launch.zero_stage,
-                "stage3_gather_16bit_weights_on_model_save": True,
-                **({"offload_optimizer": {"device": "cpu"}} if launch.offload != "none" else {}),
-                **({"offload_param": {"device": "cpu"}} if launch.offload == "all" else {}),
-            },
-            "zero_force_ds_cpu_optimizer": False,  # the optimiser stays the Trainer's AdamW, there too
-            "bf16": {"enabled": bf16},
-            "train_micro_batch_size_per_gpu": "auto",
-            "gradient_accumulation_steps": "auto",
-            "gradient_clipping": "auto",
-            "steps_per_print": 10**9,
-        }
-    return arguments
 
 
 def _check_engine(trainer: Any, launch: Launch) -> None:

@@ -46,7 +46,7 @@ def run_data(
     if method.loss in SAFETY_LOSSES:
         drawn = by_safety(drawn, rewards, method)
     source = rewards if values is None else values
-    tokens = (source, scale) if method.mask.rule != "none" and source is not None and scale is not None else None
+    tokens = (source, scale) if method.mask.reads_token_rewards and source is not None and scale is not None else None
     return training_set(drawn, pair_rows(run["reference"]), rewards, tokens, texts)
 
 

@@ -7,15 +7,19 @@ same bytes as an undisturbed one, log included.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import TrainerCallback
 
 from trulysafe.common.files import write_json
 
-COMPLETE = "complete.json"
+COMPLETE, BATCHES = "complete.json", "responses.safetensors"
 
 
 def mark_complete(checkpoint: Path) -> None:
@@ -24,6 +28,40 @@ def mark_complete(checkpoint: Path) -> None:
     files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name not in written_last]
     sizes = {str(path.relative_to(checkpoint)): path.stat().st_size for path in files}
     write_json(checkpoint / COMPLETE, {"files": sizes})
+
+
+def save_optimizer(optimizer: torch.optim.Optimizer, file: Path, about: dict[str, str] | None = None) -> None:
+    """Write the moments of an optimiser into a safetensors file, and texts ``about`` them."""
+    state = optimizer.state_dict()["state"]
+    tensors = {f"{index}.{key}": value.clone() for index, values in state.items() for key, value in values.items()}
+    save_file(tensors, file, about)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, file: Path) -> dict[str, str]:
+    """Restore what :func:`save_optimizer` wrote, and return the texts."""
+    state: dict[int, dict[str, Tensor]] = {}
+    with safe_open(file, "pt") as opened:
+        for name in opened.keys():  # noqa: SIM118
+            index, key = name.split(".", 1)
+            state.setdefault(int(index), {})[key] = opened.get_tensor(name)
+        about = opened.metadata() or {}
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return about
+
+
+def save_batches(batches: Sequence[dict[str, Tensor]], checkpoint: Path) -> None:
+    """Write the micro-batches that a batch of fresh responses was cut into, in order; none are none."""
+    tensors = {f"{index}.{name}": one.clone() for index, batch in enumerate(batches) for name, one in batch.items()}
+    save_file(tensors, checkpoint / BATCHES)
+
+
+def load_batches(checkpoint: Path, device: Any) -> list[dict[str, Tensor]] | None:
+    """What :func:`save_batches` wrote, on a device; None where there were none."""
+    found: dict[int, dict[str, Tensor]] = {}
+    for place, tensor in load_file(checkpoint / BATCHES).items():
+        index, name = place.split(".", 1)
+        found.setdefault(int(index), {})[name] = tensor.to(device)
+    return [found[index] for index in sorted(found)] or None
 
 
 class Progress(TrainerCallback):

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import IMPORTANCE, SAFETY_LOSSES, SHIFTED_LOSSES, Method
+from trulysafe.methods.method import IMPORTANCE, PPO, SAFETY_LOSSES, SHIFTED_LOSSES, Method
 from trulysafe.models.load import context_of
 from trulysafe.models.tokens import up_to_end_of_turn
 from trulysafe.reward.model import HybridReward
@@ -47,6 +47,8 @@ def check_required(method: Method, dataset: Any, reward_model: Any, args: Any) -
     to train or evaluate on, tokenised or not; it, the reward and TRL's arguments may be None. The UserError names what
     is missing and what to give."""
     confidence, mask = method.confidence, method.mask
+    if method.loss == PPO:
+        raise UserError("loss: 'ppo' trains on no pairs. Take trulysafe.trainers.ppo.PpoTrainer, or another loss.")
     _check_form(dataset)
     _check_arguments(args)
     if not isinstance(reward_model, HybridReward | None):

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from transformers import TrainerCallback
 
@@ -17,6 +15,7 @@ from trulysafe.reward.calibration import calibrate
 from trulysafe.reward.evaluate import ranked
 from trulysafe.reward.model import HybridReward, reward_margin_loss
 from trulysafe.reward.states import paired_states
+from trulysafe.trainers.checkpoints import load_optimizer, save_optimizer
 
 FOLDER, STATE = "online_reward", "optimizer.safetensors"
 RATE, NARROW = 0.01, 16.0
@@ -94,21 +93,13 @@ class OnlineReward:
         """Write reward and optimiser state into a folder of a trainer checkpoint."""
         folder = Path(checkpoint) / FOLDER
         self.reward.save_pretrained(folder)
-        state = self.optimizer.state_dict()["state"]
-        tensors = {f"{index}.{key}": value.clone() for index, values in state.items() for key, value in values.items()}
-        save_file(tensors, folder / STATE, {"start_auc": json.dumps(self.start_auc)})
+        save_optimizer(self.optimizer, folder / STATE, {"start_auc": json.dumps(self.start_auc)})
 
     def load(self, checkpoint: Path | str) -> None:
         """Restore what :meth:`save` wrote: training goes on exactly."""
         folder = Path(checkpoint) / FOLDER
         self.reward.load_state_dict(HybridReward.from_pretrained(folder).state_dict())
-        state: dict[int, dict[str, Tensor]] = {}
-        with safe_open(folder / STATE, "pt") as file:
-            for name in file.keys():  # noqa: SIM118
-                index, key = name.split(".", 1)
-                state.setdefault(int(index), {})[key] = file.get_tensor(name)
-            self.start_auc = json.loads(file.metadata()["start_auc"])
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.start_auc = json.loads(load_optimizer(self.optimizer, folder / STATE)["start_auc"])
 
 
 class EndOfStep(TrainerCallback):

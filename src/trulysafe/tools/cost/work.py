@@ -22,6 +22,7 @@ from trulysafe.report.job_times import job_seconds
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.dag import dag_jobs
 from trulysafe.tools.cost.job import Job, Trained, summed
+from trulysafe.tools.cost.sampled import forward_tokens, fresh_batches, trained_tokens
 from trulysafe.train.memory import Shape
 
 
@@ -150,24 +151,25 @@ def _train(work: Work, job: Any) -> Job:
 def _run(work: Work, experiment: str, method: Method) -> Job:
     """One run, its pairs as long as those of the longest table of its mix; in memory, as long as they may be.
 
-    A shifted loss reads the mismatched pairs of each micro-batch as well. With online pairs a prompt is read once a
-    sample, the samples are judged, and the reference reads two of each prompt; all prompts are taken to be in scope.
+    A shifted loss reads the mismatched pairs of each micro-batch as well. Where the policy samples, all prompts are
+    taken to be in scope (:mod:`trulysafe.tools.cost.sampled`).
     """
     asked, online, prompt = work.config.experiments[experiment], method.online, work.assumptions.prompt_tokens
     size, training = work.size(asked.model), training_of(work.config, asked)
     longest = max(work.config.pairs[table].max_length for table in work.config.mixes[str(asked.mix)].pairs)
     share = work.assumptions.lora_share if training.lora else 1
     batches, batch = training.steps * training.accumulation, training.batch_size
-    tokens = batches * batch * 2 * longest * work.assumptions.pair_fill
+    said, pair = work.response(online.max_new_tokens), 2 * longest * work.assumptions.pair_fill
+    tokens, fresh = batches * batch * trained_tokens(method, pair, prompt, said), fresh_batches(method, batches)
     forward, one_process = tokens * (method.loss in SHIFTED_LOSSES), online.samples > 0 or method.loss in ONE_PROCESS
     if online.samples:
-        each = online.samples * prompt + (online.samples + 2) * work.response(online.max_new_tokens)
-        forward, longest = forward + batches * batch * each, max(longest, int(prompt + online.max_new_tokens))
+        forward += fresh * batch * forward_tokens(method, prompt, said)
+        longest = max(longest, int(prompt + online.max_new_tokens))
     shape = Shape(int(size.parameters), int(size.parameters * share), size.layers, size.width, size.dtype)
     return Job(
         model=size,
         forward_tokens=forward,
-        steps=batches * online.max_new_tokens * (online.samples > 0),
+        steps=fresh * online.max_new_tokens,
         sequences=batch * online.samples,
         trained_tokens=tokens,
         flops_per_token=(4 if training.lora else 6) + 2 * training.gradient_checkpointing,

@@ -1,0 +1,122 @@
+"""The critic of PPO: a value for every token, learned along with the policy by an optimiser of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import TrainerCallback
+
+from trulysafe.common.errors import UserError
+from trulysafe.methods.ppo import value_loss
+from trulysafe.methods.sampled import Ppo
+from trulysafe.trainers.checkpoints import load_optimizer, save_optimizer
+
+FOLDER = "critic"
+"""Where it is kept: in a checkpoint, and beside the snapshots of a policy."""
+_HEADS = ("score", "classifier")
+"""How transformers names the head of a token classifier."""
+_WEIGHTS, _STATE = "trained.safetensors", "optimizer.safetensors"
+
+
+def check_critic(critic: Any, model: Any) -> None:
+    """Refuse, with a UserError that says what differs, a critic that gives no single value per token, or of another
+    width or vocabulary than the model: it would read other tokens than the policy writes."""
+    labels = getattr(critic.config, "num_labels", None)
+    if labels != 1:
+        do = "Give a token-classification model with num_labels 1"
+        raise UserError(f"critic: it has {labels} labels, and a value is one number. {do}.")
+    found, needed = (item.config.get_text_config() for item in (critic, model))
+    for what, name in (("vocabulary", "vocab_size"), ("width", "hidden_size")):
+        theirs, ours = getattr(found, name), getattr(needed, name)
+        if theirs != ours:
+            do = "Give one that starts from the policy's own model, or leave it out"
+            raise UserError(f"critic: its {what} is {theirs}, the policy's {ours}. {do}.")
+
+
+class Critic:
+    """A token-classification model of one label, trained in place.
+
+    Args:
+        model: the critic, in float32; see :func:`trulysafe.models.load.critic_of`.
+        options: of PPO.
+        arguments: of the trainer: ``learning_rate`` where the options give none, ``weight_decay``, ``max_grad_norm``.
+        adapter: of peft, to be trained in place of all weights; the head is trained either way. It is changed.
+    """
+
+    def __init__(self, model: Any, options: Ppo, arguments: Any, adapter: LoraConfig | None = None) -> None:
+        self.model = model
+        if adapter is not None:
+            adapter.task_type, adapter.exclude_modules = "TOKEN_CLS", list(_HEADS)  # a head is trained whole
+            self.model = get_peft_model(model, adapter)
+        self.model.train()
+        if arguments.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.clip, self.max_norm = options.value_clip, arguments.max_grad_norm
+        rate = options.critic_learning_rate or arguments.learning_rate
+        self._trained = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
+        self.optimizer = torch.optim.AdamW(self._trained.values(), lr=rate, weight_decay=arguments.weight_decay)
+
+    def values(self, batch: dict[str, Tensor]) -> Tensor:
+        """Value of each response token before it is chosen, float32, [rows, response tokens]; ``batch`` is TRL's, with
+        prompts padded on the left and responses on the right."""
+        ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+        attention = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+        places = (attention.cumsum(dim=1) - 1).clamp(min=0)
+        read = self.model(input_ids=ids, attention_mask=attention, position_ids=places).logits[..., 0].float()
+        return read[:, batch["prompt_ids"].shape[1] - 1 : -1]
+
+    @torch.no_grad()
+    def read(self, batch: dict[str, Tensor]) -> Tensor:
+        """:meth:`values` without dropout and gradients."""
+        self.model.eval()
+        found = self.values(batch)
+        self.model.train()
+        return found
+
+    def learn(self, batch: dict[str, Tensor], share: float) -> Tensor:
+        """Add the gradient of the value loss on a batch, times ``share``, to what the next step takes. The batch has
+        ``old_values``, ``returns`` and ``learned``, 1 on the tokens to learn. Returns the loss, detached."""
+        loss = value_loss(self.values(batch), batch["old_values"], batch["returns"], batch["learned"], self.clip)
+        (share * loss).backward()
+        return loss.detach()
+
+    def step(self) -> None:
+        """One step of the optimiser on the gradients so far, which are clipped and then forgotten."""
+        torch.nn.utils.clip_grad_norm_(list(self._trained.values()), self.max_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def save(self, checkpoint: Path) -> None:
+        """Write what is trained and the optimiser's state into a folder of a trainer checkpoint."""
+        folder = checkpoint / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: one.detach().contiguous() for name, one in self._trained.items()}, folder / _WEIGHTS)
+        save_optimizer(self.optimizer, folder / _STATE)
+
+    def load(self, checkpoint: Path) -> None:
+        """Restore what :meth:`save` wrote: training goes on exactly."""
+        folder = checkpoint / FOLDER
+        with torch.no_grad():
+            for name, kept in load_file(folder / _WEIGHTS).items():
+                self._trained[name].copy_(kept)
+        load_optimizer(self.optimizer, folder / _STATE)
+
+    def keep(self, folder: Path, dtype: torch.dtype | None = None) -> None:
+        """Write the whole critic, an adapter merged, for :func:`trulysafe.models.load.load_token_classifier`. It is not
+        to be trained any further."""
+        whole = self.model.merge_and_unload() if hasattr(self.model, "merge_and_unload") else self.model
+        whole.to(dtype or torch.float32).save_pretrained(folder)
+
+
+class CriticSteps(TrainerCallback):
+    """Has the critic step whenever the policy has."""
+
+    def __init__(self, critic: Critic) -> None:
+        self.critic = critic
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Step, before anything is saved."""
+        self.critic.step()

@@ -1,0 +1,290 @@
+"""PPO (Schulman et al., 2017) with a critic, and adaptive message-wise PPO (Equilibrate RLHF, arXiv 2502.11555).
+
+TRL has no PPO any more; its ``GRPOTrainer`` is one without a critic: sampling, the clipped loss of the policy, several
+steps on one batch, optimiser, checkpoints. Here its advantages, one a response from the other responses to its prompt,
+give way to one a token from a critic, which TRL's loss provides for; and the mask of tokens enters where TRL masks what
+a tool wrote (``tool_mask``). Rewards are judged as in online DPO (:mod:`trulysafe.trainers.online_pairs`): at the end
+of a finished response, by a frozen judge; a response that the token limit cuts off is judged by nobody and left out.
+"""
+
+import copy
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import trl
+from datasets import Dataset
+from torch import Tensor
+from transformers import TrainerCallback, set_seed
+from trl import GRPOTrainer
+from trl.models.utils import unwrap_model_for_generation
+from trl.trainer.utils import add_fused_lm_head
+
+from trulysafe.common.errors import UserError
+from trulysafe.common.ids import stable_seed
+from trulysafe.methods.controls import random_control, row_generators
+from trulysafe.methods.masks import kept_share
+from trulysafe.methods.method import ADVANTAGE, PPO, Method
+from trulysafe.methods.ppo import advantage_mask, advantages_and_returns, rewards_of_tokens, whitened
+from trulysafe.methods.sampled import REWARD_JUDGE
+from trulysafe.models.load import check_tokens, context_of, critic_of
+from trulysafe.models.sampling import Decoding, generated
+from trulysafe.models.tokens import Encoded, end_of_turn_id
+from trulysafe.reward.model import HybridReward
+from trulysafe.trainers.checkpoints import Progress, load_batches, mark_complete, save_batches
+from trulysafe.trainers.checks import check_fits, has_column
+from trulysafe.trainers.critic import Critic, CriticSteps, check_critic
+from trulysafe.trainers.online_pairs import OnlineJudge, RewardJudge
+from trulysafe.trainers.step_log import Meter, MeterSteps, StepLog
+
+TESTED = "1.16.0"
+"""The version of TRL whose private methods this builds on."""
+_OF_GROUPS = ("reward", "frac_reward")
+"""How metrics of TRL begin that speak of groups of responses, or count one that was cut off as a reward of 0."""
+
+
+class PpoTrainer(GRPOTrainer):
+    """PPO by a frozen judge, on all tokens or on those that ``method.mask`` keeps.
+
+    Args:
+        model: the policy as it starts; a frozen copy is what it is held against, and whose states a reward reads.
+        method: with ``loss: ppo``.
+        args: a ``GRPOConfig``, such as :func:`trulysafe.train.arguments.ppo_arguments` makes.
+        train_dataset: a row a prompt, in the order of training (:func:`prompts_in_order`): ``prompt`` (token ids), and
+            what a judge of texts reads.
+        processing_class: tokenizer.
+        reward_model: fitted hybrid reward of the same model, unless ``method.online.judge`` names another judge.
+        judge: that other judge.
+        critic: token-classification model of one label to start the critic from; left out, it is a copy of the policy
+            with a new head.
+        peft_config: adapter of the policy; the critic is given one like it.
+
+    UserError: another version of TRL, a method that is not PPO, nothing that judges, a critic that does not fit, no
+    prompts, prompts too long for the model, several processes; and in training a batch without one finished response.
+    """
+
+    def __init__(
+        self, model: Any, *, method: Method, args: Any, train_dataset: Dataset, processing_class: Any,
+        reward_model: HybridReward | None = None, judge: OnlineJudge | None = None, critic: Any = None,
+        peft_config: Any = None,
+    ) -> None:  # fmt: skip
+        self.method = method
+        _check(method, model, processing_class, train_dataset, reward_model, judge)
+        reference, adapter = copy.deepcopy(model).eval().requires_grad_(False), copy.deepcopy(peft_config)
+        set_seed(args.seed)  # the head of a new critic is drawn
+        critic = critic_of(model) if critic is None else critic
+        check_critic(critic, model)
+        hooks: dict[str, Any] = {"reward_funcs": [self._judged], "rollout_func": self._sampled}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "You are using 'rollout_func'")  # the version is the one tested
+            super().__init__(
+                model,
+                args=args,
+                train_dataset=train_dataset,
+                processing_class=processing_class,
+                peft_config=peft_config,
+                **hooks,
+            )
+        device = self.accelerator.device
+        self.meter, self.reference = Meter(), reference.to(device)
+        add_fused_lm_head(self.reference, temperature=self.temperature)
+        if judge is None:
+            assert reward_model is not None  # checked above
+            judge = RewardJudge(self.reference, reward_model.to(device), self._tokenizer.pad_token_id, self.meter)
+        self.judge, self.critic = judge, Critic(critic.to(device), method.ppo, args, adapter)
+        self._scores, self._finished = torch.zeros(0), torch.zeros(0, dtype=torch.bool)
+        self._progress = Progress(self)
+        for callback in (CriticSteps(self.critic), self._progress, _GoOn(self), MeterSteps(self.meter)):
+            self.add_callback(callback)
+
+    # What TRL calls to sample and to judge.
+    def _sampled(self, prompts: list[list[int]], _: Any) -> dict[str, Any]:
+        options, size = self.method.online, self.args.per_device_train_batch_size
+        decoding = Decoding(**options.model_dump(exclude={"judge", "min_gap", "samples"}))
+        generating = unwrap_model_for_generation(self.model_wrapped, self.accelerator)
+        rows: list[list[int]] = []
+        with self.meter.timed("sampling"), torch.random.fork_rng(), generating as policy:
+            # draws follow from seed and step: the same after a resume, whatever else drew before
+            torch.manual_seed(stable_seed("ppo", self.args.seed, self.state.global_step))
+            policy.eval()
+            for start in range(0, len(prompts), size):
+                rows += generated(policy, self._tokenizer, prompts[start : start + size], decoding)
+            policy.train()
+        self.meter.tokens["sampling"] += sum(map(len, rows)) + sum(map(len, prompts))
+        return {"prompt_ids": prompts, "completion_ids": rows, "logprobs": None}
+
+    def _judged(self, prompts: list[list[int]], completion_ids: list[list[int]], **columns: Any) -> list[float]:
+        """Scores of finished responses, and 0 for others, which are left out by their mask."""
+        end = end_of_turn_id(self._tokenizer)
+        finished = [row[-1] == end and len(row) > 1 for row in completion_ids]
+        if not any(finished):
+            found = f"none of the {len(finished)} responses sampled after step {self.state.global_step} is finished"
+            do = "Raise online.max_new_tokens, start from a model that ends its turns, or lower the learning rate."
+            raise UserError(f"PPO: {found}, so there is nothing to judge. {do}")
+        places = [place for place, ends in enumerate(finished) if ends]
+        known = {name: values for name, values in columns.items() if isinstance(values, list)}
+        examples = [{name: values[place] for name, values in known.items()} for place in places]
+        with self.meter.timed("judging"):
+            judged = self.judge(examples, [Encoded(prompts[place], completion_ids[place]) for place in places])
+        scores = dict(zip(places, judged, strict=True))
+        self._finished = torch.tensor(finished)
+        self._scores = torch.tensor([scores.get(place, 0.0) for place in range(len(finished))])
+        return self._scores.tolist()
+
+    # Advantages of the critic in place of the group's, and the mask.
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        batch = super()._generate_and_score_completions(inputs)
+        metrics = self._metrics["train"]
+        for name in [name for name in metrics if name.startswith(_OF_GROUPS)]:
+            del metrics[name]
+        with torch.no_grad(), self.meter.timed("reference"):
+            self._add_advantages(batch)
+        return batch
+
+    def _add_advantages(self, batch: dict[str, Any]) -> None:
+        """Give a batch of TRL's its advantages, its mask (``tool_mask``), the log-probabilities and values at sampling,
+        the returns, and which tokens the critic learns from (``learned``)."""
+        options, device = self.method.ppo, self.accelerator.device
+        scores, finished = self._scores.to(device), self._finished.to(device)
+        response = batch["completion_mask"] * finished[:, None]
+        ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+        attention = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+        size = self.args.per_device_train_batch_size
+        how = {"logits_to_keep": response.shape[1], "batch_size": size}
+        if "old_per_token_logps" not in batch:
+            batch["old_per_token_logps"] = self._get_per_token_logps_and_entropies(self.model, ids, attention, **how)[0]
+        start = self._get_per_token_logps_and_entropies(self.reference, ids, attention, **how)[0]
+        self.meter.count(reference=attention)
+        ratios = (batch["old_per_token_logps"] - start) * response
+        values = torch.cat([self.critic.read(_rows(batch, begin, size)) for begin in range(0, len(ids), size)])
+        rewards = rewards_of_tokens(scores, ratios, response, options.kl)
+        advantages, returns = advantages_and_returns(
+            rewards, values * response, response, options.discount, options.gae_lambda
+        )
+        if options.whiten:
+            advantages = whitened(advantages, response)
+        kept = self._mask(advantages, values, response, ids, attention)
+        batch |= {"old_values": values * response, "returns": returns, "learned": response}
+        batch |= {"advantages": advantages, "tool_mask": kept.long()}
+        log, inside = StepLog(self.accelerator), response.bool()
+        log.mean(**{
+            "ppo/reward": scores[finished], "ppo/kl": ratios[finished].sum(dim=1), "ppo/value": values[inside],
+            "ppo/return": returns[inside], "ppo/finished": finished.float(),
+            "mask/kept_share": kept_share(kept, response)[finished],
+        })  # fmt: skip
+        log.count(generated_tokens=batch["completion_mask"])
+        log.pass_on(self._metrics["train"])
+
+    def _mask(self, advantages: Tensor, values: Tensor, response: Tensor, ids: Tensor, attention: Tensor) -> Tensor:
+        """0/1, [rows, response tokens]: which tokens of finished responses the policy learns from."""
+        options = self.method.mask
+        if options.rule != ADVANTAGE or options.control == "ones":
+            return response
+        kept = advantage_mask(advantages, values, response, options.baseline)
+        if options.control == "random":
+            kept = random_control(kept, response, row_generators(self.args.seed, ids, attention), eos="rule")
+        return kept
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """TRL's loss of the policy; the critic's gradients are taken along."""
+        attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
+        self.meter.count(step=attention, critic=attention)
+        with self.accelerator.autocast():
+            learned = self.critic.learn(inputs, 1 / self.current_gradient_accumulation_steps)
+        loss: Tensor = super()._compute_loss(model, inputs)
+        for what, value in (("policy's", loss), ("critic's", learned)):
+            if not torch.isfinite(value):
+                do = "Lower training.learning_rate or ppo.critic_learning_rate; checkpoints before this step are kept."
+                raise UserError(f"step {self.state.global_step}: the {what} loss is not finite. {do}")
+        self._metrics["train"]["ppo/value_loss"].append(float(learned))
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log what is the same in every run alone."""
+        self._metrics["train"].pop("step_time", None)
+        super().log(logs, start_time)
+
+    # A checkpoint holds the critic, the responses that steps are still to be made on, and the sums since the last row.
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        checkpoint = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        self._progress.save(checkpoint)
+        self.critic.save(checkpoint)
+        save_batches(self._buffered_inputs or [], checkpoint)
+        mark_complete(checkpoint)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self._progress.resumed_from = Path(checkpoint)
+            self.critic.load(Path(checkpoint))
+            left: Any = load_batches(Path(checkpoint), self.accelerator.device)
+            self._buffered_inputs = left
+
+
+class _GoOn(TrainerCallback):
+    """Tells a resumed trainer how many micro-batches it has seen, which TRL forgets: by them it samples anew."""
+
+    def __init__(self, trainer: PpoTrainer) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Count from the start of training."""
+        self.trainer._step = state.global_step * args.gradient_accumulation_steps
+
+
+def prompts_in_order(dataset: Dataset, steps: int, per_batch: int, epochs: int, seed: int) -> Dataset:
+    """The prompts of a training run in the order in which it asks them, in a column ``prompt`` of token ids.
+
+    The data set is :func:`trulysafe.train.run_data.training_set`'s: every row in scope gives its prompt. A batch is of
+    ``per_batch`` prompts and serves ``epochs`` steps; passes over all prompts follow one another, each in an order of
+    its own, cut after the last batch. UserError: no pair is in scope.
+    """
+    rows = [row for row, inside in enumerate(dataset["in_scope"]) if inside] if has_column(dataset, "in_scope") else []
+    if not has_column(dataset, "in_scope"):
+        rows = list(range(len(dataset)))
+    if not rows:
+        do = "Add pairs of the classes EHD, IHD or MHD to the mix, or set methods.<name>.reward_scope to all."
+        raise UserError(
+            f"PPO: none of the {len(dataset)} pairs of the mix is about risk, so there are no prompts. {do}"
+        )
+    needed, draw, order = -(-steps // epochs) * per_batch, torch.Generator().manual_seed(seed), list[int]()
+    while len(order) < needed:
+        order += [rows[place] for place in torch.randperm(len(rows), generator=draw).tolist()]
+    chosen = dataset.select(order[:needed])
+    kept = [name for name in chosen.column_names if not name.startswith(("chosen_", "rejected_"))]
+    return chosen.select_columns(kept).rename_column("prompt_ids", "prompt")
+
+
+def _rows(batch: dict[str, Any], start: int, size: int) -> dict[str, Tensor]:
+    names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+    return {name: batch[name][start : start + size] for name in names}
+
+
+def _check(
+    method: Method, model: Any, tokenizer: Any, dataset: Dataset, reward: HybridReward | None, judge: Any
+) -> None:
+    """Refuse what cannot be trained, before anything is made; see :class:`PpoTrainer`."""
+    if trl.__version__ != TESTED:
+        do = f"Install trl=={TESTED} (make env), or run the tests of trulysafe.trainers.ppo and raise TESTED."
+        raise UserError(f"PPO: TRL is {trl.__version__}, and only {TESTED} is known to mask as it should. {do}")
+    if method.loss != PPO:
+        raise UserError(f"loss: {method.loss!r} trains on pairs. Take PreferenceTrainer, or loss: ppo.")
+    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        raise UserError("PPO: several processes are not supported. Set training.engine to single.")
+    if not len(dataset):
+        raise UserError("PPO: the data set has no prompts, so there is nothing to train on.")
+    by_reward = method.online.judge == REWARD_JUDGE
+    if by_reward and reward is None:
+        raise UserError("PPO needs reward_model (a fitted HybridReward of the same base model).")
+    if by_reward and reward is not None:
+        check_fits(reward, model)
+    if not by_reward and judge is None:
+        raise UserError(f"PPO needs judge (a function that scores responses, for the judge {method.online.judge!r}).")
+    check_tokens(tokenizer, model.config.get_text_config().vocab_size, "processing_class")
+    end_of_turn_id(tokenizer)  # refuses a tokenizer that has none
+    longest, context = max(map(len, dataset["prompt"])), context_of(model.config)
+    if longest + method.online.max_new_tokens > context:
+        room = f"the longest prompt has {longest} tokens, with online.max_new_tokens {method.online.max_new_tokens}"
+        raise UserError(f"PPO: {room} that is more than the model's context of {context}. Lower max_new_tokens.")

@@ -1,0 +1,41 @@
+"""PPO, its mask and its critic through the whole workflow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.workflow.project import SMALL, Project
+from trulysafe.models.load import load_token_classifier
+
+PPO = SMALL.with_name("ppo.yaml")
+
+
+@pytest.mark.long
+def test_ppo_with_and_without_its_mask_runs_to_the_report(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    project.snakemake("--configfile", str(SMALL), str(PPO))
+    results = project.folder / "results" / "ppo"
+
+    log = pd.concat([pd.read_csv(path) for path in results.glob("policies/*/log.csv")])
+    values = log[log["step"] == 1].set_index(["experiment", "name"])["value"]
+    for arm in ("ppo", "ama_ppo"):
+        assert values[arm, "count/generated_tokens"] > 0
+        assert 0 < values[arm, "ppo/finished"] <= 1
+    assert values["ppo", "mask/kept_share"] == 1 > values["ama_ppo", "mask/kept_share"]
+    assert values["ppo", "count/generated_tokens"] == values["ama_ppo", "count/generated_tokens"]
+
+    (critic,) = results.glob("policies/*/ama_ppo/seed0/critic")
+    assert load_token_classifier({"source": str(critic)}, labels=1).num_labels == 1
+    assert json.loads((results / "token_rewards" / "critic" / "metrics.json").read_text(encoding="utf-8"))["all"]["n"]
+    rows = pd.read_parquet(results / "metrics" / "metrics.parquet")
+    assert {"base", "dpo", "ppo", "ama_ppo", "ama_critic"} == set(rows["experiment"])
+    contrasts = pd.read_csv(results / "tables" / "contrasts.csv")
+    assert contrasts.astype(str).apply(lambda row: row.str.contains("ppo", case=False).any(), axis=1).any()
+    cost = pd.read_csv(results / "cost" / "training.csv").set_index("experiment")
+    assert cost.loc["ppo", "sampling_flops"] > 0 == cost.loc["dpo", "sampling_flops"]
+    again = project.snakemake("--dry-run", "--configfile", str(SMALL), str(PPO))
+    assert "Nothing to be done" in again
