@@ -127,4 +127,4 @@ def test_wrong_configurations_are_refused():
     assert line.startswith("experiments.steered.steer.harmful: 'harmfull' is not accepted. Did you mean 'harmful'?")
     both = {"model": "tiny", "mix": "random", "method": "dpo", "steer": STEER}
     (line,) = refused({"experiments.steered": both})
-    assert line.startswith("experiments.steered.steer: it goes with no other of method, steer and best_of.")
+    assert line.startswith("experiments.steered.steer: it goes with no other of method, steer, best_of and retrieve.")

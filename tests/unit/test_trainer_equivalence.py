@@ -10,7 +10,17 @@ from trl import DPOTrainer
 from tests.unit.preference_world import conversational, losses, prepared
 from trulysafe import PreferenceTrainer
 from trulysafe.methods.losses import BATCH_LOSSES, LIKELIHOOD_LOSS, OFFSET_LOSSES, PAIR_LOSSES, RESPONSE_LOSSES
-from trulysafe.methods.method import DPO, LOSSES, ONE_PROCESS, SAFETY_LOSSES, SHIFTED_LOSSES, Confidence, Mask, Method
+from trulysafe.methods.method import (
+    DPO,
+    LOSSES,
+    ONE_PROCESS,
+    REROUTING_LOSSES,
+    SAFETY_LOSSES,
+    SHIFTED_LOSSES,
+    Confidence,
+    Mask,
+    Method,
+)  # fmt: skip
 
 
 def test_plain_dpo_is_trls_sigmoid_loss_over_a_trajectory(model, tokenizer, arguments):
@@ -42,7 +52,7 @@ def test_hinge_is_trls_hinge_loss(model, tokenizer, arguments):
 
 def test_method_table_knows_every_pair_loss():
     tables = (PAIR_LOSSES, RESPONSE_LOSSES, BATCH_LOSSES, OFFSET_LOSSES)
-    assert set(LOSSES) == {LIKELIHOOD_LOSS}.union(*tables)
+    assert set(LOSSES) == {LIKELIHOOD_LOSS, *REROUTING_LOSSES}.union(*tables)
     assert set(BATCH_LOSSES) == set(ONE_PROCESS)
     assert set(OFFSET_LOSSES) == set(SAFETY_LOSSES)
 
@@ -60,7 +70,7 @@ def test_every_loss_is_trls_of_that_name(model, tokenizer, arguments):
             for parameter in trainer.model.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     theirs.loss_weights = [1.0]
-    for name in (loss for loss in LOSSES if loss not in (*SHIFTED_LOSSES, *SAFETY_LOSSES)):
+    for name in (loss for loss in LOSSES if loss not in (*SHIFTED_LOSSES, *SAFETY_LOSSES, *REROUTING_LOSSES)):
         theirs.loss_types, theirs.label_smoothing = [name], 0.1 if name in smoothed else 0.0
         confidence = Confidence(kind="fixed", value=0.9) if name in smoothed else Confidence()
         ours.method = Method(loss=name, confidence=confidence)

@@ -170,15 +170,30 @@ def test_rivals_are_trained_answered_and_measured(copy):
     assert first["tis_dpo", "loss"] == pytest.approx(math.log(2), abs=1e-3)
     weights = [first["tis_dpo", f"token_weight/{side}"] for side in ("chosen", "rejected")]
     assert all(math.exp(-1.5) <= weight <= math.exp(1.5) for weight in weights)
-    acting = ("steered", "best_of_n")
+    assert first["circuit_breakers", "rerouting/cosine"] == pytest.approx(
+        1, abs=1e-3
+    )  # the adapter changes nothing yet
+    assert first["circuit_breakers", "rerouting/distance"] == pytest.approx(0, abs=1e-3)
+    acting = ("steered", "best_of_n", "retrieved")
     answers = {
         arm: pd.read_parquet(results / f"answers/untrained.{arm}/small/0-of-1.parquet") for arm in ("base", *acting)
     }
     for arm in acting:
         assert answers[arm]["prompt_id"].tolist() == answers["base"]["prompt_id"].tolist()
         assert (answers[arm]["response"] != answers["base"]["response"]).any()
+    facts = [json.loads(meta)["inference"] for meta in answers["retrieved"]["meta"]]
+    known = set(pd.read_parquet(results / "passages" / "retrieved.parquet")["passage_id"])
+    assert known >= {passage for fact in facts for passage in fact["passages"]}
+    assert all(len(fact["passages"]) <= 2 and ("risk" in fact) != ("problem" in fact) for fact in facts)
+    manifest = results / "manifests/answers/untrained.retrieved/small/0-of-1.parquet.json"
+    notes = json.loads(manifest.read_text())["notes"]
+    assert sum(notes["risks"].values()) + sum(notes["unreadable"].values()) == len(facts)
+    contrasts = pd.read_csv(results / "metrics" / "contrasts.csv").set_index("contrast")
+    assert contrasts.loc["retrieved_on_ehd", "n"] == (answers["base"]["risk"] == "EHD").sum()
     metrics = pd.read_parquet(results / "metrics" / "metrics.parquet")
-    assert {"safe_dpo", "safe_dpo_of_pairs", "tis_dpo", *acting} <= set(metrics["experiment"])
+    assert {"safe_dpo", "safe_dpo_of_pairs", "tis_dpo", "circuit_breakers", *acting, "retrieved_after_dpo"} <= set(
+        metrics["experiment"]
+    )
 
 
 @pytest.mark.parametrize("benchmark", ["harmful", "general"])

@@ -4,6 +4,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from trulysafe.common.schema import write_table
+from trulysafe.evaluate.acts import noted
 from trulysafe.evaluate.answers import answers, blocks_to_answer, shard_of
 from trulysafe.workflow.job import job
 
@@ -13,4 +14,5 @@ with job(snakemake) as run:
     answered = tqdm(answers(run.params.policies, work), total=len(work), desc="Answering", unit="block", mininterval=5)
     table = pd.concat(list(answered), ignore_index=True)
     run.note(answers=len(table), finished=int(table["finished"].sum()), tokens=int(table["tokens"].sum()))
+    run.note(**noted(run.params.policies, table))
     write_table(table, run.output.answers, "answers")

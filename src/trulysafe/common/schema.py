@@ -50,6 +50,8 @@ _COLUMNS = {
     "mix": "draw pair_id risk pairs flipped",
     # one row per answer of a policy to a benchmark prompt
     "answers": _POLICY + "benchmark prompt_id prompt response finished tokens" + _ORIGIN,
+    # one row per passage that may be retrieved; source is the data set
+    "passages": "passage_id text source",
     # one row per answer and judge; correct is null where the judge does not check answers; cut_off is true where the
     # token limit ended the answer; said is what the judge's model wrote ("" where it asks none)
     "verdicts": _POLICY + "benchmark judge prompt_id risk family verdict correct cut_off said",

@@ -11,10 +11,10 @@ from trulysafe.common.vocabulary import NF4
 from trulysafe.config.order import experiments_read, reached, reads, round_problems
 from trulysafe.config.resolved import finetuned, given_model, method_of, training_of
 from trulysafe.config.tables.configuration import Configuration
-from trulysafe.config.tables.inference import BestOf, Steer
+from trulysafe.config.tables.inference import BestOf, Retrieve, Steer
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.config.tables.training import Experiment, Training
-from trulysafe.methods.method import IMPORTANCE, ONE_PROCESS, PPO, REWARD_JUDGE
+from trulysafe.methods.method import IMPORTANCE, ONE_PROCESS, PPO, REROUTING_LOSSES, REWARD_JUDGE
 from trulysafe.reward.options import FitOptions
 
 TABLES = tuple(key for key, field in Configuration.model_fields.items() if get_origin(field.annotation) is dict)
@@ -28,6 +28,8 @@ TABLE_OF |= {
     "against": "experiments",
 }
 """Key of a component -> the table that it takes names from; ``datasets`` and ``dataset`` both name data sets."""
+ACTING = ("steer", "best_of", "retrieve")
+"""Keys of an experiment that acts while its model answers."""
 IN_REPORT = {
     "contrasts": {"a": "experiments", "b": "experiments"},
     "ablations": {"arm": "experiments", "default": "experiments"},
@@ -62,7 +64,7 @@ def used_names(config: Configuration) -> Iterator[tuple[str, str, str, str]]:
             value = getattr(component, key)
             if isinstance(value, PolicyOf):
                 yield where, f"{key}.experiment", value.experiment, "experiments"
-            elif isinstance(value, Steer | BestOf):
+            elif isinstance(value, Steer | BestOf | Retrieve):
                 yield from ((where, f"{key}.{of}", name, table) for of, name, table in value.names())
             elif key in tables:
                 names = [value] if isinstance(value, str) else value or ()
@@ -75,10 +77,11 @@ def experiment_problems(config: Configuration) -> Iterator[str]:
         if (experiment.mix is None) != (experiment.method is None):
             do = "Give both, or neither to evaluate the model itself."
             yield f"experiments.{name}: mix and method belong together. {do}"
-        if acting := [key for key in ("steer", "best_of") if getattr(experiment, key)]:
+        if acting := [key for key in ACTING if getattr(experiment, key)]:
             do = "Leave out the others."
             if len(acting) > 1 or experiment.method:
-                yield f"experiments.{name}.{acting[0]}: it goes with no other of method, steer and best_of. {do}"
+                others = f"method, {', '.join(ACTING[:-1])} and {ACTING[-1]}"
+                yield f"experiments.{name}.{acting[0]}: it goes with no other of {others}. {do}"
         try:
             training_of(config, experiment)
         except ValidationError as error:
@@ -169,6 +172,9 @@ def _training_problems(config: Configuration, name: str, experiment: Experiment)
         why = f"the loss {method.loss!r} sorts the micro-batch and needs all of it in one"
         do = f"Set {where}.training: {{processes: 1}}."
         yield f"{where}: training.processes is {training.processes}, but {why}. {do}"
+    if method.loss in REROUTING_LOSSES and training.lora is None:
+        why = f"the loss {method.loss!r} reads the model without its adapter as well"
+        yield f"{where}: training.lora is missing, but {why}. Set {where}.training: {{lora: {{r: 16}}}}."
     named = config.methods[experiment.method].token_rewards
     if named and (model := config.token_rewards[named].model) != experiment.model:
         why = f"its model is {experiment.model!r}, but its token rewards ({named}) are of {model!r}"

@@ -83,5 +83,8 @@ def uses(config: Configuration) -> Iterator[Use]:
         for key, dataset, _ in experiment.steer.names() if experiment.steer else ():
             pairs = config.datasets[dataset].options.table_kind == "pairs"  # their prompts are read
             yield Use(f"experiments.{name}.steer.{key}", [dataset], "pairs" if pairs else "prompts", "pairs")
+        for dataset in experiment.retrieve.corpus if experiment.retrieve else ():  # of any kind
+            kind = config.datasets[dataset].options.table_kind
+            yield Use(f"experiments.{name}.retrieve.corpus", [dataset], kind, "corpus")
     if config.report.people:
         yield Use("report.people.datasets", config.report.people.datasets, "responses", "judge")

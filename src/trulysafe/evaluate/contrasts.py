@@ -104,7 +104,8 @@ def _row(outcomes: pd.DataFrame, contrast: dict[str, Any]) -> dict[str, Any]:
         sides_named = f"contrast {contrast['name']!r}: {contrast['a']!r} and {contrast['b']!r}"
         steps = f"(steps {contrast['step_a']} and {contrast['step_b']})"
         do = "Evaluate both on the same benchmarks and seeds."
-        raise UserError(f"{sides_named} share no judged prompt under {metric!r} {steps}. {do}")
+        of = "" if contrast["risk"] == "all" else f" of the class {contrast['risk']!r}"
+        raise UserError(f"{sides_named} share no judged prompt{of} under {metric!r} {steps}. {do}")
     _refuse_other_prompts(sides["a"], sides["b"], contrast)
     if metric == "truly_safe":
         value_a, value_b, found = _truly_safe(matched)

@@ -8,14 +8,14 @@ from trulysafe.common import options
 from trulysafe.common.errors import choices
 from trulysafe.common.kinds import TOKEN_REWARDS
 from trulysafe.common.option_errors import error_at, value_error
-from trulysafe.common.options import Flag, NotNegative, Number, Positive, PublicTable, Share, TableOfKinds, Whole
+from trulysafe.common.options import Count, Flag, NotNegative, Number, Positive, PublicTable, Share, TableOfKinds, Whole
 from trulysafe.methods.sampled import REWARD_JUDGE, Online, Ppo
 
 Loss = Literal[
     "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair",
-    "sppo_hard", "discopop", "kto", "aot", "aot_unpaired", "sft", "safe_dpo", "ppo",
+    "sppo_hard", "discopop", "kto", "aot", "aot_unpaired", "sft", "safe_dpo", "circuit_breakers", "ppo",
 ]  # fmt: skip
-WITHOUT_CONFIDENCE = ("aot", "aot_unpaired", "sft", "safe_dpo")
+WITHOUT_CONFIDENCE = ("aot", "aot_unpaired", "sft", "safe_dpo", "circuit_breakers")
 """Losses in which a single pair's label has no place of its own."""
 ONE_PROCESS = ("aot", "aot_unpaired")
 """Losses that sort the micro-batch, and so must hold all of it."""
@@ -25,6 +25,10 @@ SAFETY_LOSSES = ("safe_dpo",)
 """Losses that read which responses are safe (:class:`Safety`)."""
 PPO = "ppo"
 """The loss that reads no pairs: responses of its own, a reward each, and a critic."""
+REROUTING_LOSSES = ("circuit_breakers",)
+"""Losses of hidden states in place of log-probabilities (:class:`Rerouting`)."""
+READ_TWICE = (*SHIFTED_LOSSES, *REROUTING_LOSSES)
+"""Losses that need a second forward at each step."""
 MaskRule = Literal["threshold", "batch_mean", "hysteresis"]
 IMPORTANCE = "importance"
 """The rule that weighs tokens and leaves none out."""
@@ -169,6 +173,15 @@ class Safety(TableOfKinds, PublicTable):
     """Delta: by how much `beta h` of a safe and an unsafe response must exceed 0; 10 in the paper, at beta 0.1."""
 
 
+class Rerouting(PublicTable):
+    """Circuit breakers (Zou et al. 2024): layers whose states on harmful responses are turned away from the model's."""
+
+    WHERE: ClassVar = "rerouting"
+
+    layers: list[Count] = Field([], description="Decoder layers, counted from 1; 10 and 20 of 32 in the paper.")
+    alpha: Positive = Field(10.0, description="Sum of the two losses' weights; 10 in the paper.")
+
+
 class Method(PublicTable):
     """A preference method: DPO plus what is switched on here."""
 
@@ -176,21 +189,23 @@ class Method(PublicTable):
     """Loss of a pair: `sigmoid` (DPO), `hinge` (SLiC-HF), `robust` (robust DPO, with a fixed confidence above 0.5),
     `kto` (without mask), or TRL's `exo_pair`, `ipo`, `sigmoid_norm`, `apo_zero`, `apo_down`, `bco_pair`, `nca_pair`,
     `sppo_hard`, `discopop`: confidence and mask apply to each. `aot`, `aot_unpaired` (one process), `sft` (chosen
-    responses alone) and `safe_dpo` (which reads `safety`) take a mask and no confidence. `ppo` reads no pairs, but
-    their prompts: it takes `online` and the mask rule `advantage`, and a sample's reward at its end."""
+    responses alone) and `safe_dpo` (which reads `safety`) take a mask and no confidence, `circuit_breakers` (which
+    reads `rerouting`, and trains LoRA) neither. `ppo` reads no pairs, but their prompts: it takes `online` and the mask
+    rule `advantage`, and a sample's reward at its end."""
     confidence: Confidence = Field(Confidence(), description="How much each label is trusted.")
     mask: Mask = Field(Mask(), description="Which tokens count.")
     safety: Safety = Field(Safety(), description="Which responses are safe (only `loss: safe_dpo`).")
+    rerouting: Rerouting = Field(Rerouting(), description="What is rerouted (only `loss: circuit_breakers`).")
     online: Online = Field(Online(), description="Whether the policy samples its own pairs, or for PPO responses.")
     ppo: Ppo = Field(Ppo(), description="How PPO trains (only `loss: ppo`).")
     reward_scope: Literal["safety", "all"] = "safety"
     """`safety` applies confidence, mask and labels of safety to risky pairs only (general and look-alike ones get gamma
-    1, a mask of ones and safe responses), `all` to every pair."""
+    1, a mask of ones and safe responses, and are retained), `all` to every pair."""
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
-        wrong = self._wrong_with_ppo, self._wrong_with_the_loss, self._wrong_with_safety, self._wrong_with_online_pairs
-        for key, said in (find() for find in wrong):
+        wrong = self._wrong_with_ppo, self._wrong_with_the_loss, self._wrong_with_safety, self._wrong_with_rerouting
+        for key, said in (find() for find in (*wrong, self._wrong_with_online_pairs)):
             if said:
                 raise error_at(key, said)
         return self
@@ -232,6 +247,17 @@ class Method(PublicTable):
             return "safety", f"the loss {self.loss!r} does not read it. Leave it out, or take loss: safe_dpo."
         if self.loss in SAFETY_LOSSES and self.online.samples:
             return "loss", f"{self.loss!r} needs labels of safety: none of fresh pairs. Set online.samples to 0."
+        return "", ""
+
+    def _wrong_with_rerouting(self) -> tuple[str, str]:
+        if self.loss not in REROUTING_LOSSES:
+            said = f"the loss {self.loss!r} does not read it. Leave it out, or take loss: circuit_breakers."
+            return "rerouting", said if self.rerouting != Rerouting() else ""
+        if not self.rerouting.layers:
+            return "rerouting.layers", f"missing. {self.loss!r} needs layers, a third and two thirds up in the paper."
+        if self.mask.rule != "none" or self.online.samples:
+            said = f"{self.loss!r} reads the states of all tokens of given pairs. Leave out mask and online."
+            return "loss", said
         return "", ""
 
     def _wrong_with_online_pairs(self) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from trulysafe.methods.method import ADVANTAGE, IMPORTANCE, MASK_RULES, PPO, SAFETY_LOSSES, Method
+from trulysafe.methods.method import ADVANTAGE, IMPORTANCE, MASK_RULES, PPO, REROUTING_LOSSES, SAFETY_LOSSES, Method
 
 WORDS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 """From ``words.toml``."""
@@ -20,6 +20,10 @@ def method_words(method: Method) -> list[str]:
     found = [f"{loss[0].upper()}{loss[1:]}."]
     if method.loss in SAFETY_LOSSES:
         found += [WORDS["safety"][key].format(**method.safety.model_dump()) for key in ("margin", method.safety.labels)]
+    if method.loss in REROUTING_LOSSES:
+        words = WORDS["rerouting"]
+        layers = " and ".join(map(str, method.rerouting.layers))
+        found += [words["layers"].format(layers=layers, alpha=method.rerouting.alpha), words[method.reward_scope]]
     if confidence.kind != "none":
         found.append(WORDS["confidence"][confidence.kind].format(**confidence.model_dump()))
     if confidence.kind == "label":

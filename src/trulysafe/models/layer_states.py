@@ -77,13 +77,20 @@ class LayerStates:
         transform: applied to each layer's gathered states, ``transform(layer, hidden)`` with the layer counted from 0,
             e.g. ``HybridReward.probe``: then the full states of all layers are never held at once.
         detach: cut the states from the graph. With ``False`` gradients flow back into the model.
+        first: collect so many of the first layers alone; all if not given.
     """
 
     def __init__(
-        self, model: Any, positions: Tensor | None = None, transform: Transform | None = None, detach: bool = True
+        self,
+        model: Any,
+        positions: Tensor | None = None,
+        transform: Transform | None = None,
+        detach: bool = True,
+        first: int | None = None,
     ) -> None:
         _, self._layers, self._norm = find_decoder(model)
         self._positions, self._transform, self._detach = positions, transform, detach
+        self._first = len(self._layers) if first is None else first
         self._states: dict[int, Tensor] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
@@ -94,7 +101,7 @@ class LayerStates:
 
     def __enter__(self) -> Self:
         self._states.clear()
-        modules = enumerate([*list(self._layers)[:-1], self._norm])
+        modules = enumerate([*list(self._layers)[:-1], self._norm][: self._first])
         self._handles = [each.register_forward_hook(partial(self._collect, layer)) for layer, each in modules]
         return self
 
@@ -110,11 +117,11 @@ class LayerStates:
         ``dim`` is the axis of the layers; -2 by default, and -1 where there is a ``transform``, which is taken to turn
         each state into a number.
         """
-        if len(self._states) != len(self._layers):
+        if len(self._states) != self._first:
             raise UserError("layer states: no forward of this model ran inside the context; run it there, then ask.")
         if dim is None:
             dim = -1 if self._transform else -2
-        ordered = [self._states[layer] for layer in range(len(self._layers))]
+        ordered = [self._states[layer] for layer in range(self._first)]
         device = ordered[-1].device  # layers may lie on several devices
         return torch.stack([state.to(device) for state in ordered], dim=dim)
 

@@ -34,6 +34,7 @@ class Data(Part):
         found: dict[str, dict[str, Any]] = {}
         for use in uses(self.config):
             if use.role != "pairs" and use.datasets:
-                names = found.get(use.role, {"datasets": []})["datasets"]
-                found[use.role] = {"kind": use.kind, "datasets": sorted({*names, *use.datasets})}
+                before = found.get(use.role, {"kind": use.kind, "datasets": []})
+                kind = use.kind if before["kind"] == use.kind else "prompts"  # of which every table has the columns
+                found[use.role] = {"kind": kind, "datasets": sorted({*before["datasets"], *use.datasets})}
         return found

@@ -2,13 +2,18 @@
 
 from typing import Any
 
-from trulysafe.config.tables.inference import Steer
+from trulysafe.config.tables.inference import Retrieve, Steer
 from trulysafe.evaluate.acts import ACTING, acts
 from trulysafe.plan.paths import Part
+from trulysafe.plan.policies import UNTRAINED
 
 
 class Inference(Part):
-    """Directions that steer, rewards that rank samples."""
+    """Directions that steer, rewards that rank samples, passages that stand before requests."""
+
+    def model(self, experiment: str) -> str:
+        """The model or policy that answers."""
+        return self.plan.policies.untrained[f"{UNTRAINED}{experiment}"]
 
     def steer(self, experiment: str) -> Steer:
         """The stanza of an experiment that steers."""
@@ -26,11 +31,29 @@ class Inference(Part):
         """Where the direction of an experiment lies."""
         return self.results(f"directions/{experiment}.safetensors")
 
+    def retrieve(self, experiment: str) -> Retrieve:
+        """The stanza of an experiment that retrieves passages."""
+        found = self.config.experiments[experiment].retrieve
+        if found is None:
+            raise KeyError(experiment)
+        return found
+
+    @property
+    def retrieving(self) -> list[str]:
+        """Experiments that retrieve passages."""
+        return [name for name, item in self.config.experiments.items() if item.retrieve and item.retrieve.k]
+
+    def kinds(self, experiment: str) -> list[str]:
+        """Kinds of the tables that passages of an experiment come from."""
+        return [self.config.datasets[name].options.table_kind for name in self.retrieve(experiment).corpus]
+
     def files(self, experiment: str) -> dict[str, str]:
         """What must be there before an experiment can answer, beside its model."""
         item = self.config.experiments[experiment]
         if item.steer:
             return {"direction": self.direction(experiment)}
+        if item.retrieve:
+            return {"passages": self.results(f"passages/{experiment}.parquet")} if item.retrieve.k else {}
         return {"reward": self.results(f"rewards/{item.best_of.reward}/model")} if item.best_of else {}
 
     def modules(self, job: str) -> list[str]:
@@ -42,6 +65,8 @@ class Inference(Part):
         item, files = self.config.experiments[experiment], self.files(experiment)
         if item.steer:
             return {"steer": {**item.steer.model_dump(include={"layer", "coefficient", "control"}), **files}}
+        if item.retrieve:
+            return {"retrieve": {**item.retrieve.model_dump(exclude={"corpus"}), **files}}
         if item.best_of is None:
             return {}
         reward, batch = item.best_of.reward, self.config.batching.forward_batch

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from trulysafe.config.order import Policy, rounds, seeds, start_policy, states_policy
+from trulysafe.config.order import Policy, acting_policy, rounds, seeds, start_policy, states_policy
 from trulysafe.config.resolved import training_of
 from trulysafe.config.tables.training import Experiment
 from trulysafe.plan.paths import Part
@@ -30,9 +30,9 @@ class Policies(Part):
 
     @cached_property
     def untrained(self) -> dict[str, str]:
-        """Models that answer as they are: name among the jobs -> model."""
-        experiments = self.config.experiments.items()
-        return {f"{UNTRAINED}{name}": item.model for name, item in experiments if item.method is None}
+        """What is not trained here, or acts: name among the jobs -> model, or the policy that answers."""
+        arms = {name: item.model for name, item in self.config.experiments.items() if item.method is None}
+        return {f"{UNTRAINED}{name}": str(acting_policy(self.config, name) or model) for name, model in arms.items()}
 
     @property
     def jobs(self) -> list[str]:
@@ -67,10 +67,11 @@ class Policies(Part):
 
     @cached_property
     def named(self) -> dict[str, Policy]:
-        """Policies that pairs or experiments build on, by their name in paths."""
+        """Policies that pairs or experiments build on, or answer by, by their name in paths."""
         ranking = [states_policy(self.config, name) for name in self.config.pairs]
         starts = [start_policy(self.config, name, seed) for runs in self.trained.values() for name, seed in runs]
-        return {str(policy): policy for policy in [*ranking, *starts] if policy is not None}
+        acting = [acting_policy(self.config, name) for name, item in self.config.experiments.items() if item.acting]
+        return {str(policy): policy for policy in [*ranking, *starts, *acting] if policy is not None}
 
     def start(self, name: str, seed: int) -> str:
         """Name of the model or policy that a run starts from."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from trulysafe.config.order import builds_on, reached
 from trulysafe.config.resolved import method_of, training_of
+from trulysafe.config.tables.inference import Retrieve
 from trulysafe.config.tables.sources import EndpointLlm
 from trulysafe.methods.words import short_name
 from trulysafe.plan.paths import Part, distinct
@@ -61,6 +62,8 @@ class Report(Part):
         if item.best_of:
             which = "first" if item.best_of.control == "random" else "best"
             return {**found, "method": f"{which} of {item.best_of.n} by the reward {item.best_of.reward}"}
+        if item.retrieve:
+            return {**found, "method": _retrieval_in_words(item.retrieve)}
         if item.method is None:
             return {**found, "method": "none"}
         mix, table = self.config.mixes[str(item.mix)], self.config.methods[item.method]
@@ -185,3 +188,9 @@ class Report(Part):
         """Benchmark file of a shard of a pool: ``pools/<pool>/<table>/<rest>`` is timed as ``<rule>/<pool>/<rest>``."""
         pool, _, *rest = output.removeprefix(self.results("pools/")).removesuffix(".parquet").split("/")
         return self.results(f"benchmarks/{rule}/{pool}/{'/'.join(rest)}.tsv")
+
+
+def _retrieval_in_words(retrieve: Retrieve) -> str:
+    which = "random passages" if retrieve.control == "random" else "passages by BM25"
+    passages = f"at most {retrieve.k} {which} of {', '.join(retrieve.corpus)}" if retrieve.k else "no passages"
+    return f"{passages}, {'with' if retrieve.reflect else 'without'} reflection"

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from trl import DPOTrainer
 
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, SHIFTED_LOSSES, Method
+from trulysafe.methods.method import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, REROUTING_LOSSES, SHIFTED_LOSSES, Method
 from trulysafe.models.layer_states import LayerStates
 from trulysafe.models.load import check_tokens
 from trulysafe.models.tokens import end_of_turn_id
@@ -27,6 +27,7 @@ from trulysafe.trainers.checkpoints import Progress, mark_complete
 from trulysafe.trainers.checks import check_fits, check_lengths, check_required, check_template, finished, has_column
 from trulysafe.trainers.forward import forward
 from trulysafe.trainers.online_reward import EndOfStep, OnlineReward
+from trulysafe.trainers.rerouting import prepare_rerouting, rerouting_losses
 from trulysafe.trainers.step_log import Meter, MeterSteps, StepLog, rows_of_all
 
 
@@ -80,6 +81,7 @@ class PreferenceTrainer(DPOTrainer):
         if method.loss in ONE_PROCESS and self.accelerator.num_processes > 1:
             why = f"{method.loss!r} sorts the micro-batch and needs all of it in one process"
             raise UserError(f"loss: {why}, but {self.accelerator.num_processes} train. Set training.processes to 1.")
+        prepare_rerouting(method, self.model, self.ref_model)
         if options.get("data_collator") is None:
             self.data_collator = batches.PairCollator(**vars(self.data_collator))
         for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):
@@ -115,6 +117,9 @@ class PreferenceTrainer(DPOTrainer):
         # Forward: log-probabilities of response tokens, and the states of the endpoints if the confidence reads them.
         ends = batch.endpoints()
         listen = (lambda rows: LayerStates(model, ends[rows])) if method.reads_policy_states else None
+        reroutes = method.loss in REROUTING_LOSSES
+        if reroutes:
+            listen = lambda _: LayerStates(model, detach=False, first=max(method.rerouting.layers))  # noqa: E731
         logps, states = forward(model, **batch.tokens(), listen=listen)
         self._refuse_non_finite(sum(logps.sum(dim=1).chunk(2)), "log-probability", inputs)
 
@@ -131,9 +136,14 @@ class PreferenceTrainer(DPOTrainer):
             batch, method.confidence, read, self.reward, training=training, draws_of=draws_of, meter=self.meter
         )
         offset, beta = step.safety_offset(batch, method), self.beta
-        losses = step.pair_losses(
-            batch, method.loss, *sums, mask=mask, gamma=gamma, beta=beta, point=point, offset=offset
-        )
+        step.log_pairs(batch, *sums, beta)
+        if reroutes:
+            progress = self.state.global_step, self.state.max_steps or 1
+            losses = rerouting_losses(batch, method, states, policy, self.ref_model, checkpointing, progress)
+        else:
+            losses = step.pair_losses(
+                batch, method.loss, *sums, mask=mask, gamma=gamma, beta=beta, point=point, offset=offset
+            )
         self._refuse_non_finite(losses, "loss", inputs)
         loss = (losses * batch.weight).mean()
 

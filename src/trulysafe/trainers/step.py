@@ -92,17 +92,21 @@ def reference_log_probs(
         return columns["ref_token_logps"][:, 1:], rewards
     if "ref_chosen_logps" in columns and not masked:
         return torch.cat([columns["ref_chosen_logps"], columns["ref_rejected_logps"]]), rewards
-    adapter: Any = nullcontext()
-    if ref_model is None:  # TRL keeps no other model beside one with an adapter
-        base = extract_model_from_parallel(policy)
-        adapter = use_adapter(base, adapter_name="ref" if "ref" in base.peft_config else None)
-    reference = policy if ref_model is None else ref_model
+    reference, adapter = as_reference(policy, ref_model)
     with torch.no_grad(), disable_gradient_checkpointing(policy, checkpointing), adapter:
         if rewards is not None or token_reward is None:
             return token_log_probs(reference, **batch.tokens()), rewards
         probe = token_reward.probe
         logps, read = forward(reference, **batch.tokens(), listen=lambda _: LayerStates(reference, transform=probe))
         return logps, token_reward.calibrated(token_reward.combine(read))[:, 1:]
+
+
+def as_reference(policy: Any, ref_model: Any) -> tuple[Any, Any]:
+    """The reference, and a context in which it is that: without ``ref_model`` the policy with its adapter off."""
+    if ref_model is not None:
+        return ref_model, nullcontext()
+    base = extract_model_from_parallel(policy)  # TRL keeps no other model beside one with an adapter
+    return policy, use_adapter(base, adapter_name="ref" if "ref" in base.peft_config else None)
 
 
 def token_mask(batch: MicroBatch, token_rewards: Tensor | None, options: Mask, seed: int) -> Tensor:
@@ -236,17 +240,20 @@ def pair_losses(
 ) -> Tensor:
     """Loss of each pair by the loss's name, [pairs]. Policy and reference are sums over the tokens that ``mask`` [rows,
     places] keeps, nats; ``gamma`` is the confidence of each label, [pairs], ``point`` KTO's reference point and
-    ``offset`` SafeDPO's margins, both 0 for other losses. Logs what TRL does: implicit rewards, margins,
-    log-probabilities."""
+    ``offset`` SafeDPO's margins, both 0 for other losses."""
+    of_chosen, of_rejected = mask.sum(dim=1).clamp(min=1).chunk(2)
+    if loss == LIKELIHOOD_LOSS:
+        return sft_loss(policy[0], mean_over_all(batch.log.accelerator, of_chosen[batch.real]) or 1.0)
+    return preference_loss(loss, policy, reference, gamma, beta, (of_chosen, of_rejected), point, offset)
+
+
+def log_pairs(batch: MicroBatch, policy: Sides, reference: Sides, beta: float) -> None:
+    """Log what TRL does: implicit rewards, margins, log-probabilities, of sums in nats."""
     real, log = batch.real, batch.log
     chosen, rejected = beta * torch.stack([policy[0] - reference[0], policy[1] - reference[1]]).detach()[:, real]
     log.mean(**{"rewards/chosen": chosen, "rewards/rejected": rejected})
     log.mean(**{"rewards/margins": chosen - rejected, "rewards/accuracies": chosen > rejected})
     log.mean(**{"logps/chosen": policy[0][real], "logps/rejected": policy[1][real]})
-    of_chosen, of_rejected = mask.sum(dim=1).clamp(min=1).chunk(2)
-    if loss == LIKELIHOOD_LOSS:
-        return sft_loss(policy[0], mean_over_all(log.accelerator, of_chosen[real]) or 1.0)
-    return preference_loss(loss, policy, reference, gamma, beta, (of_chosen, of_rejected), point, offset)
 
 
 def _log_confidence(gamma: Tensor, chosen: Tensor, rejected: Tensor, flipped: Tensor | None, log: StepLog) -> None:

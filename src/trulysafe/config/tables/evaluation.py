@@ -100,7 +100,14 @@ class Contrast(Table):
     a: Name = Field(description="Experiment.")
     b: Name = Field(description="Experiment it is compared with; the difference is a - b.")
     metric: ContrastMetric = Field(description="Metric compared.")
+    risk: Risk | Literal["all"] = Field("all", description="Compare prompts of this risk class alone.")
     primary: bool = Field(True, description="Primary contrasts are corrected together (Holm).")
+
+    @model_validator(mode="after")
+    def _has_one_class(self) -> Self:
+        if self.metric == "truly_safe" and self.risk != "all":
+            raise error_at("risk", "is not read with 'truly_safe', which is of two classes at once. Leave it out.")
+        return self
 
 
 class Batching(Table):

@@ -1,11 +1,12 @@
 """Arms that train nothing and act while the model answers."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from trulysafe.common.options import Count, Name, Number, Positive, Table, Whole
+from trulysafe.common.option_errors import error_at
+from trulysafe.common.options import Count, Flag, Name, Number, Positive, Table, Whole
 
 
 class Steer(Table):
@@ -42,3 +43,35 @@ class BestOf(Table):
     def names(self) -> Iterator[tuple[str, str, str]]:
         """Names that it takes from other tables: key, name, table."""
         yield "reward", self.reward, "rewards"
+
+
+class Retrieve(Table):
+    """Retrieval and self-reflection, as for explicitly harmful prompts in Equilibrate RLHF: passages of a corpus stand
+    before the request, the policy says what risk it sees in it, then it answers."""
+
+    corpus: list[Name] = Field([])
+    """Data sets that passages come from: documents (as prompts), conversations or pairs, none of the role `evaluation`;
+    empty with `k: 0`."""
+    k: Whole = Field(3, description="Passages for each prompt, at most; 0 is reflection alone.")
+    reflect: Flag = Field(True, description="Let the policy name the risk, with its reason, before it answers.")
+    passage_tokens: Count = 128
+    """Tokens that a passage is cut to; where the model's context is too short, to fewer."""
+    reflection_tokens: Count = Field(128, description="Longest reflection; one that is cut off counts as unreadable.")
+    control: Literal["none", "random"] = "none"
+    """`random` takes as many passages by chance as there would be; `none` is no control."""
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.k and not self.corpus:
+            raise error_at("corpus", "missing. Name the data sets of the passages, or set k to 0.")
+        if self.corpus and not self.k:
+            raise error_at("corpus", "is not read with `k: 0`. Leave it out.")
+        if not self.k and self.control == "random":
+            raise error_at("control", "with `k: 0` there are no passages to draw. Leave it out.")
+        if not self.k and not self.reflect:
+            raise error_at("reflect", "with `k: 0` nothing would be done. Set it to true, or retrieve passages.")
+        return self
+
+    def names(self) -> Iterator[tuple[str, str, str]]:
+        """Names that it takes from other tables: key, name, table."""
+        yield from (("corpus", name, "datasets") for name in self.corpus)

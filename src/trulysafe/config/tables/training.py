@@ -8,7 +8,7 @@ from trulysafe.common.kinds import TOKEN_REWARDS, OfKind
 from trulysafe.common.option_errors import error_at
 from trulysafe.common.options import Count, Name, NotNegative, PartOf, Positive, Share, Table, Whole
 from trulysafe.config.launch import Launch, uneven
-from trulysafe.config.tables.inference import BestOf, Steer
+from trulysafe.config.tables.inference import BestOf, Retrieve, Steer
 from trulysafe.config.tables.optimisation import Lora, Schedule, ScheduleOptions
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.methods.method import Method
@@ -95,11 +95,15 @@ class Experiment(Table):
     """One arm of the comparison: a model, a mix and a method, or the model alone."""
 
     model: Name = Field(description="Model to start from.")
-    start_from: PolicyOf | None = Field(None, description="Policy to start from, then the reference too; or the model.")
+    start_from: PolicyOf | None = Field(
+        None, description="Policy to start from, then the reference too, or to answer by."
+    )
     mix: Name | None = Field(None, description="Training set; none (with no method) evaluates the model itself.")
     method: Name | None = Field(None, description="Preference method.")
     steer: Steer | None = Field(None, description="Steer the model while it answers (only without a method).")
     best_of: BestOf | None = Field(None, description="Answer by the best of n samples (only without a method).")
+    retrieve: Retrieve | None = None
+    """Answer behind passages of a corpus and a reflection on the request's risk (only without a method)."""
     seeds: Count = Field(1, description="Number of seeds; each draws its own mix and order.")
     first_seed: Whole = Field(0, description="First seed.")
     label: str = Field("", description="Name in tables and figures; empty is the experiment's key.")
@@ -108,6 +112,6 @@ class Experiment(Table):
     training: Annotated[dict[str, Any], PartOf(Training)] = Field({}, description="Overrides of keys of `training`.")
 
     @property
-    def acting(self) -> Steer | BestOf | None:
-        """What it does to the model while that answers; none where the model answers as it is."""
-        return self.steer or self.best_of
+    def acting(self) -> Steer | BestOf | Retrieve | None:
+        """What it does while its model answers; none where the model answers as it is."""
+        return self.steer or self.best_of or self.retrieve

@@ -14,7 +14,7 @@ from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.config.tables.sources import LocalLlm
 from trulysafe.config.tables.training import Training
 from trulysafe.evaluate.tasks import examples, token_limit
-from trulysafe.methods.method import ONE_PROCESS, SHIFTED_LOSSES, Method
+from trulysafe.methods.method import ONE_PROCESS, READ_TWICE, Method
 from trulysafe.models.sizes import size_of
 from trulysafe.plan.plan import Plan
 from trulysafe.plan.rows import Rows
@@ -46,9 +46,9 @@ class Work:
             found.append(replace(job, rule=rule, needs=needs, done=done, took=took))
         return found
 
-    def generate(self, model: str, prompts: float, limit: int, block: int, samples: int = 1) -> Job:
-        """Responses of at most ``limit`` tokens to prompts, a block of them at a time."""
-        read, steps = prompts * samples * self.assumptions.prompt_tokens, math.ceil(prompts / block) * limit
+    def generate(self, model: str, prompts: float, limit: int, block: int, samples: int = 1, more: int = 0) -> Job:
+        """Responses of at most ``limit`` tokens to prompts, ``more`` tokens longer than others, a block at a time."""
+        read, steps = prompts * samples * (self.assumptions.prompt_tokens + more), math.ceil(prompts / block) * limit
         disk = prompts * samples * self.response(limit) * self.assumptions.bytes_per_token
         return Job(model=self.size(model), forward_tokens=read, steps=steps, sequences=block * samples, disk=disk)
 
@@ -149,11 +149,8 @@ def _train(work: Work, job: Any) -> Job:
 
 
 def _run(work: Work, experiment: str, method: Method) -> Job:
-    """One run, its pairs as long as those of the longest table of its mix; in memory, as long as they may be.
-
-    A shifted loss reads the mismatched pairs of each micro-batch as well. Where the policy samples, all prompts are
-    taken to be in scope (:mod:`trulysafe.tools.cost.sampled`).
-    """
+    """One run, its pairs as long as those of the longest table of its mix; in memory, as long as they may be. Where the
+    policy samples, all prompts are taken to be in scope (:mod:`trulysafe.tools.cost.sampled`)."""
     asked, online, prompt = work.config.experiments[experiment], method.online, work.assumptions.prompt_tokens
     size, training = work.size(asked.model), training_of(work.config, asked)
     longest = max(work.config.pairs[table].max_length for table in work.config.mixes[str(asked.mix)].pairs)
@@ -161,7 +158,7 @@ def _run(work: Work, experiment: str, method: Method) -> Job:
     batches, batch = training.steps * training.accumulation, training.batch_size
     said, pair = work.response(online.max_new_tokens), 2 * longest * work.assumptions.pair_fill
     tokens, fresh = batches * batch * trained_tokens(method, pair, prompt, said), fresh_batches(method, batches)
-    forward, one_process = tokens * (method.loss in SHIFTED_LOSSES), online.samples > 0 or method.loss in ONE_PROCESS
+    forward, one_process = tokens * (method.loss in READ_TWICE), online.samples > 0 or method.loss in ONE_PROCESS
     if online.samples:
         forward += fresh * batch * forward_tokens(method, prompt, said)
         longest = max(longest, int(prompt + online.max_new_tokens))
@@ -200,11 +197,14 @@ def _answer(work: Work, job: Any) -> Job:
     """Answers of each policy to each benchmark, spread evenly over shards."""
     policies, shards = job.params.policies, int(job.wildcards.shards)
     model, parts = work.plan.policies.model(job.wildcards.job), list[Job]()
+    retrieve = policies[0].get("retrieve", {})
+    more = retrieve.get("k", 0) * retrieve.get("passage_tokens", 0)
     for benchmark in (work.config.benchmarks[name] for name in job.params.benchmarks):
         rows = [work.rows.benchmark(benchmark, policy["last"]) for policy in policies]
-        samples = policies[0].get("best_of", {}).get("n", 1)
-        how = benchmark.answer_tokens, job.params.block, samples
+        how = benchmark.answer_tokens, job.params.block, policies[0].get("best_of", {}).get("n", 1), more
         parts += [work.generate(model, count, *how) for count in rows]
+        if retrieve.get("reflect"):
+            parts.append(work.generate(model, sum(rows), retrieve["reflection_tokens"], job.params.block, more=more))
     loads = min(len(policies), math.ceil(len(policies) / shards) + (shards > 1))
     return replace(summed(parts, shards), loads=loads)
 

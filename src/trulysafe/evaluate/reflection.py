@@ -1,0 +1,179 @@
+"""Answers behind passages of a corpus and the policy's own reflection on the risk of the request.
+
+Equilibrate RLHF answers explicitly harmful prompts this way: look passages up, form an enriched query, let the model
+name its risk with a reason, then answer. Corpus, search and wording are not given there; the wording is our own
+(``reflection.toml``). All of it is greedy and stands in the user's turn, as not every chat template has a system turn.
+"""
+
+import json
+import math
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from trulysafe.common.schema import read_table
+from trulysafe.evaluate.retrieval import Corpus, Found
+from trulysafe.llm.analysed import Analysed
+from trulysafe.llm.messages import Answer
+from trulysafe.llm.structured import parse
+from trulysafe.models.load import context_of
+from trulysafe.models.sampling import Decoding, respond
+from trulysafe.models.tokens import encode
+
+FACTS = "inference"
+"""Key of an answer's ``meta`` that says how it was made."""
+NO_ROOM = "no room in the model's context"
+_TOLD: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+class Reflection(Analysed):
+    """What a policy says of a request before it answers."""
+
+    risk: Literal["low", "medium", "high"]
+
+
+def reflected_answers(
+    how: Mapping[str, Any], model: Any, tokenizer: Any, work: Sequence[pd.DataFrame], max_new_tokens: int
+) -> Iterator[pd.DataFrame]:
+    """Answers to blocks of prompts, one per prompt (schema ``samples``).
+
+    ``how`` has what :class:`trulysafe.config.tables.inference.Retrieve` says, with the file of ``passages`` in place of
+    the corpus. Passages are cut to ``passage_tokens``, and further, all to one length, until prompt, passages and
+    answer fit into the model's context. Where the reflection cannot be read, or nothing was found, the answer is made
+    without it; with neither it is the plain one. ``meta`` gets, under ``inference``, the ids of the ``passages``, the
+    tokens that each was ``cut_to`` (null where none was), how many ``leaked``, and the ``risk`` and ``analysis`` of the
+    reflection, or the ``problem`` with it. UserError: no chat template, or a prompt without room for an answer.
+    """
+    corpus = Corpus(read_table(how["passages"], "passages")) if how["k"] else None
+    for block in work:
+        found = [_looked_up(corpus, prompt, how) for prompt in block["prompt"]]
+        texts = [[_without_marks(tokenizer, text) for text in each.passages["text"]] for each in found]
+        fit = Fit(tokenizer, how["passage_tokens"], context_of(model.config))
+        facts: list[dict[str, Any]] = [
+            {"passages": each.passages["passage_id"].tolist(), "cut_to": None, "leaked": each.leaked} for each in found
+        ]
+        if how["reflect"]:
+            for fact, said in zip(facts, _reflections(how, model, tokenizer, block, texts, fit), strict=True):
+                fact |= said
+        asked = []
+        for prompt, passages, fact in zip(block["prompt"], texts, facts, strict=True):
+            text, fact["cut_to"] = fit(partial(_enriched, prompt, fact), passages, max_new_tokens)
+            asked.append(prompt if text is None else text)
+        yield _answered(block, asked, facts, model, tokenizer, max_new_tokens)
+
+
+class Fit:
+    """Cuts passages so that what is made of them fits into a context of so many tokens."""
+
+    def __init__(self, tokenizer: Any, passage_tokens: int, context: float) -> None:
+        self.tokenizer, self.most, self.context = tokenizer, passage_tokens, context
+
+    def __call__(
+        self, make: Callable[[list[str]], str], passages: Sequence[str], new_tokens: int
+    ) -> tuple[str | None, int | None]:
+        """The text that ``make`` makes of the passages, with room for ``new_tokens`` behind it, and the tokens that
+        they were cut to (none where nothing was cut); no text where there is no room even without passages."""
+        ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in passages]
+        longest = max(map(len, ids), default=0)
+        limit = min(self.most, longest)
+        while True:
+            cut = [self._cut(text, row, limit) for text, row in zip(passages, ids, strict=True)]
+            text = make([passage for passage in cut if passage])
+            over = len(encode(self.tokenizer, text).prompt_ids) + new_tokens - self.context
+            if over <= 0:
+                return text, limit if limit < longest else None
+            if not limit:
+                return None, None
+            limit = max(0, limit - math.ceil(over / max(1, len(passages))))
+
+    def _cut(self, text: str, ids: list[int], limit: int) -> str:
+        return text if len(ids) <= limit else str(self.tokenizer.decode(ids[:limit])).strip()
+
+
+def noted(answered: pd.DataFrame) -> dict[str, Any]:
+    """Counts over answers, for their manifest: ``without_passages``, ``with_cut_passages``, passages that ``leaked``,
+    reflections by ``risk``, and ``unreadable`` ones by what is wrong with them."""
+    facts = [found for meta in answered["meta"] if (found := json.loads(meta).get(FACTS))]
+    return {
+        "without_passages": sum(not fact["passages"] for fact in facts),
+        "with_cut_passages": sum(fact["cut_to"] is not None for fact in facts),
+        "leaked": sum(fact["leaked"] for fact in facts),
+        "risks": dict(Counter(fact["risk"] for fact in facts if fact.get("risk"))),
+        "unreadable": dict(Counter(fact["problem"] for fact in facts if fact.get("problem"))),
+    }
+
+
+def _looked_up(corpus: Corpus | None, prompt: str, how: Mapping[str, Any]) -> Found:
+    if corpus is None:
+        return Found(pd.DataFrame(columns=["passage_id", "text", "source"]), 0)
+    return corpus.look_up(prompt, how["k"], by_chance=how["control"] == "random")
+
+
+def _without_marks(tokenizer: Any, text: str) -> str:
+    """A passage without the letters of special tokens, which would end the turn that it stands in."""
+    for mark in tokenizer.all_special_tokens:
+        text = text.replace(mark, "")
+    return text
+
+
+def _reflections(
+    how: Mapping[str, Any], model: Any, tokenizer: Any, block: pd.DataFrame, texts: Sequence[list[str]], fit: Fit
+) -> list[dict[str, str]]:
+    """Of each prompt of a block ``risk`` and ``analysis``, or the ``problem`` with its reflection."""
+    limit = how["reflection_tokens"]
+    prompts = zip(block["prompt"], texts, strict=True)
+    asked = [fit(partial(_to_reflect, prompt), passages, limit)[0] for prompt, passages in prompts]
+    fits = [text is not None for text in asked]
+    some = block[fits].assign(prompt=[text for text in asked if text is not None])
+    said = iter(list[tuple[str, bool]]())
+    if len(some):
+        (rows,) = respond(model, tokenizer, [some], Decoding(max_new_tokens=limit), seed=0)
+        said = zip(rows["response"], rows["finished"], strict=True)
+    return [_read(*next(said)) if asked else {"problem": NO_ROOM} for asked in fits]
+
+
+def _read(text: str, finished: bool) -> dict[str, str]:
+    value, problem = parse(Answer(text, "stop" if finished else "length"), Reflection)
+    return {"problem": problem} if value is None else {"risk": value.risk, "analysis": value.analysis.strip()}
+
+
+def _to_reflect(prompt: str, passages: Sequence[str]) -> str:
+    return _TOLD["reflect"].format(notes=_notes(passages), prompt=prompt, example=json.dumps(_TOLD["example"]))
+
+
+def _enriched(prompt: str, fact: Mapping[str, Any], passages: Sequence[str]) -> str:
+    """The request behind its passages and what was thought of it; alone where there is neither."""
+    reflected = _TOLD["reflected"].format(risk=fact["risk"], analysis=fact["analysis"]) if fact.get("risk") else ""
+    if not passages and not reflected:
+        return prompt
+    return _TOLD["answer"].format(notes=_notes(passages), reflected=reflected, prompt=prompt)
+
+
+def _notes(passages: Sequence[str]) -> str:
+    if not passages:
+        return ""
+    lines = (f"[{number}] {' '.join(passage.split())}" for number, passage in enumerate(passages, 1))
+    return _TOLD["notes"].format(passages="\n".join(lines))
+
+
+def _answered(
+    block: pd.DataFrame,
+    asked: Sequence[str],
+    facts: Sequence[Mapping[str, Any]],
+    model: Any,
+    tokenizer: Any,
+    max_new_tokens: int,
+) -> pd.DataFrame:
+    """Greedy answers to what was asked, as answers to the block's own prompts."""
+    decoding = Decoding(max_new_tokens=max_new_tokens)
+    (rows,) = respond(model, tokenizer, [block.assign(prompt=list(asked))], decoding, seed=0)
+    told = [
+        json.dumps({**json.loads(meta or "{}"), FACTS: fact}, sort_keys=True, ensure_ascii=False)
+        for meta, fact in zip(block["meta"], facts, strict=True)
+    ]
+    return rows.assign(prompt=block["prompt"].to_list(), meta=told)

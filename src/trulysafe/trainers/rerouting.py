@@ -1,0 +1,57 @@
+"""The step of circuit breakers: states of the policy beside those of its reference, and the loss of each pair."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl.models.utils import disable_gradient_checkpointing
+
+from trulysafe.common.errors import UserError
+from trulysafe.methods.method import REROUTING_LOSSES, Method
+from trulysafe.methods.rerouting import rerouting_coefficients, rerouting_loss, retain_loss
+from trulysafe.models.layer_states import LayerStates, find_decoder
+from trulysafe.trainers.forward import forward
+from trulysafe.trainers.step import MicroBatch, as_reference
+
+
+def prepare_rerouting(method: Method, model: Any, ref_model: Any) -> None:
+    """Train no layer above the last that is rerouted, which would have no gradient; do nothing with another loss. A
+    model with an adapter is its own reference, with the adapter switched off. UserError: the model has not so many
+    layers, or there is no reference whose states can be read."""
+    if method.loss not in REROUTING_LOSSES:
+        return
+    layers = model.config.get_text_config().num_hidden_layers
+    if (last := max(method.rerouting.layers)) > layers:
+        raise UserError(f"rerouting.layers: {last} is not accepted. The model has {layers} layers, counted from 1.")
+    if ref_model is None and not hasattr(model, "peft_config"):
+        do = "Train an adapter (training.lora, or peft_config), or give ref_model."
+        raise UserError(f"loss: {method.loss!r} reads the states of the model as it was. {do}")
+    _, stack, _ = find_decoder(model)
+    for layer in stack[last:]:
+        layer.requires_grad_(False)
+
+
+def rerouting_losses(
+    batch: MicroBatch, method: Method, states: Tensor, policy: Any, ref_model: Any, checkpointing: Any, progress: Any
+) -> Tensor:
+    """Loss of each pair, [pairs]: ``c_s`` times that of its rerouted response, the rejected one of a pair in scope, and
+    ``c_r`` times the mean of those that are retained, the others.
+
+    Args:
+        states: of the policy, [rows, tokens, layers, D], from the first layer to the last that is rerouted.
+        policy, ref_model, checkpointing: as of :func:`trulysafe.trainers.step.reference_log_probs`.
+        progress: the step and the number of all steps.
+    """
+    layers = method.rerouting.layers
+    reference, adapter = as_reference(policy, ref_model)
+    with torch.no_grad(), disable_gradient_checkpointing(policy, checkpointing), adapter:
+        _, original = forward(reference, **batch.tokens(), listen=lambda _: LayerStates(reference, first=max(layers)))
+    kept, places = batch.columns["completion_mask"], [layer - 1 for layer in layers]
+    rerouted = torch.cat([torch.zeros_like(batch.in_scope), batch.in_scope])
+    away = rerouting_loss(states[:, :, places], original[:, :, places], kept)
+    held = retain_loss(states, original, kept)
+    batch.log.mean(**{"rerouting/cosine": away[rerouted], "rerouting/distance": held[batch.real.repeat(2) & ~rerouted]})
+    to_break, to_retain = rerouting_coefficients(method.rerouting.alpha, *progress)
+    retained = (~rerouted).float()
+    chosen, rejected = (held * retained).chunk(2)
+    return to_break * (away * rerouted).chunk(2)[1] + to_retain * (chosen + rejected) / sum(retained.chunk(2))
