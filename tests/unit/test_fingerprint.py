@@ -15,6 +15,7 @@ HELPERS = {
     "_hh_turns": ("hh_red_team", "hh_rlhf"),
     "_xstest": ("xstest", "xstest_completions", "xstest_pairs"),
     "_pku_saferlhf": ("pku_saferlhf", "pku_saferlhf_prompts", "pku_saferlhf_responses"),
+    "_characters": ("adversarial_prompts",),
 }
 """What readers share -> the kinds that share it."""
 
@@ -100,7 +101,7 @@ def test_a_script_is_fingerprinted_without_the_readers_of_datasets(script):
 def test_a_dataset_is_read_again_when_its_own_reader_changes_and_no_other(kind):
     files = closure(next(path for path in SCRIPTS if path.stem == "normalise"), READERS.module_name(kind))
     assert readers(files) == {kind, *(helper for helper, kinds in HELPERS.items() if kind in kinds)}
-    assert bool(demo_world(files)) == (kind == "demo")
+    assert bool(demo_world(files)) == (kind in ("demo", "demo_mixed_prompts"))
 
 
 @pytest.mark.parametrize("stem", ["answer", "choose"])

@@ -30,6 +30,7 @@ READ_DATA = {
     "smollm2_laptop.yaml",
     "smollm2_ppo.yaml",
     "smollm2_rivals.yaml",
+    "smollm2_synthesis.yaml",
 }
 READ_DATA |= TRAIN_NOTHING
 LAID_OVER = {
@@ -39,11 +40,12 @@ LAID_OVER = {
     "smollm2_laptop.yaml": "smollm2.yaml",
     "smollm2_ppo.yaml": "smollm2.yaml",
     "smollm2_rivals.yaml": "smollm2.yaml",
+    "smollm2_synthesis.yaml": "smollm2.yaml",
     "second_base.yaml": "demo.yaml",
 }
 
 VARIANTS = {"equilibrate_humaneval.yaml", "real_ablations.yaml", "second_base.yaml", "second_world.yaml", "rounds.yaml"}
-VARIANTS |= {"ablations.yaml", "smollm2_ppo.yaml", "smollm2_rivals.yaml", "rbrm_70b.yaml"}
+VARIANTS |= {"ablations.yaml", "rbrm_70b.yaml"} | {f"smollm2_{name}.yaml" for name in ("ppo", "rivals", "synthesis")}
 
 
 @pytest.fixture(scope="module")

@@ -89,6 +89,13 @@ def needs(kind, model_of, **processes):
     return requests(kind, size_of, SITE, **processes)
 
 
+def synthesising():
+    """Resources of a rule that may load the language model which writes a data set, if any does."""
+    if not any(map(PLAN.data.model, PLAN.data.synthesised)):
+        return {}
+    return needs("generate", lambda wildcards: PLAN.data.model(wildcards.dataset))
+
+
 def labelling(labeller_of):
     """Resources of a rule whose labeller may be a language model that the job loads, if any is."""
     if not any(map(PLAN.label.model, CONFIG.labellers)):

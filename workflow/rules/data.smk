@@ -11,6 +11,8 @@ rule normalise:
         logs("normalise/{dataset}"),
     benchmark:
         timings("normalise/{dataset}")
+    wildcard_constraints:
+        dataset="|".join(PLAN.data.read) or "-",
     conda:
         "../../envs/trulysafe.yaml"
     params:
@@ -19,6 +21,34 @@ rule normalise:
         code=lambda wildcards: code("normalise", f"trulysafe.data.readers.{CONFIG.datasets[wildcards.dataset].kind}"),
     script:
         "../scripts/normalise.py"
+
+
+rule synthesise:
+    """Write the prompts of a synthesised data set from those of others, less what evaluation may ask."""
+    input:
+        seeds=lambda wildcards: PLAN.data.seeds(wildcards.dataset),
+        evaluation=lambda wildcards: PLAN.data.kept_from(wildcards.dataset),
+        model=lambda wildcards: PLAN.label.llm_files(PLAN.data.llm(wildcards.dataset)),
+    output:
+        table=results("data/{dataset}.parquet"),
+    log:
+        logs("synthesise/{dataset}"),
+    benchmark:
+        timings("synthesise/{dataset}")
+    wildcard_constraints:
+        dataset="|".join(PLAN.data.synthesised) or "-",
+    conda:
+        "../../envs/trulysafe.yaml"
+    resources:
+        **synthesising(),
+    params:
+        kind=lambda wildcards: CONFIG.datasets[wildcards.dataset].kind,
+        options=lambda wildcards: PLAN.data.options(wildcards.dataset),
+        llm=lambda wildcards: PLAN.label.llm_options(PLAN.data.llm(wildcards.dataset)),
+        threshold=CONFIG.split.near_duplicate,
+        code=lambda wildcards: code("synthesise", f"trulysafe.data.readers.{CONFIG.datasets[wildcards.dataset].kind}"),
+    script:
+        "../scripts/synthesise.py"
 
 
 # Another data set makes the split anew, which must not run again all that reads it: stages take it for `ancient`,
@@ -38,6 +68,7 @@ checkpoint split:
         "../../envs/trulysafe.yaml"
     params:
         roles={name: dataset.role for name, dataset in CONFIG.datasets.items()},
+        synthesised=PLAN.data.synthesised,
         options=options(CONFIG.split),
         seed=CONFIG.seed,
         code=code("split"),

@@ -9,7 +9,11 @@ from trulysafe.data.split import assign, digest
 from trulysafe.workflow.job import job
 
 with job(snakemake) as run:
-    tables = {Path(path).stem: pd.read_parquet(path, columns=["prompt_id", "prompt"]) for path in run.input}
+    columns = {name: ["prompt_id", "prompt", "meta"] for name in run.params.synthesised}  # meta notes descent
+    tables = {
+        name: pd.read_parquet(path, columns=columns.get(name, ["prompt_id", "prompt"]))
+        for name, path in ((Path(path).stem, path) for path in run.input)
+    }
     roles = run.params.roles
     split = assign(
         {name: (table, roles[name]) for name, table in tables.items()},

@@ -1,7 +1,7 @@
 """What a configuration's tables come to: the method behind a stanza, the training options of an experiment, and which
 stage reads which data sets, as which kind of table, and in which role."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from trulysafe.config.tables.configuration import Configuration
@@ -19,6 +19,20 @@ STAGES = {
     "benchmarks": ("prompts", "evaluation"),
 }
 """Table of components -> kind of table that they read (``prompts``, ``responses`` or ``pairs``), and in which role."""
+
+
+def may_evaluate(config: Configuration, name: str) -> bool:
+    """Whether evaluation may see any prompt of a data set."""
+    role = config.datasets[name].role
+    shares = config.split.shares if role == "split" else role
+    return role == "evaluation" if isinstance(shares, str) else shares.get("evaluation", 0) > 0
+
+
+def kinds_behind(config: Configuration, names: Iterable[str]) -> set[str]:
+    """Kinds of the data sets that are read behind data sets: their own, or those of what synthesised ones are made
+    of."""
+    read = (item for name in names for item in config.datasets[name].datasets or [name])
+    return {config.datasets[name].kind for name in read}
 
 
 def method_of(config: Configuration, name: str) -> Method:

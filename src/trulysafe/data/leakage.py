@@ -1,5 +1,6 @@
-"""Fail where a prompt, or a near-duplicate of it, reached two roles. The check looks at the tables as the stages used
-them, recomputes ids from the texts, and knows nothing of how the split was made."""
+"""Fail where a prompt, a near-duplicate of it, or one that descends from it or with it from another, reached two roles.
+The check looks at the tables as the stages used them, recomputes ids from the texts, and knows nothing of how the split
+was made."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
@@ -11,10 +12,12 @@ import pandas as pd
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
+from trulysafe.data.descent import DESCENT, descent
 from trulysafe.data.roles import rows_of_role
 from trulysafe.data.similarity import near_pairs
 
 EXAMPLES = 3
+HOW = ("equal", "near", "related")
 LEARNING_ROLES = ("labeller", "reward", "pairs", "judge")
 EXEMPT = tuple(("corpus", role) for role in LEARNING_ROLES)
 """The base model may have read what alignment uses, as any pretrained model has; it must not have read what evaluation
@@ -27,16 +30,17 @@ def check(
     """Compare the prompts of every two roles.
 
     Prompts at least as similar as ``threshold`` leaked, at 1 equal ones alone. ``used`` holds by role the rows that its
-    stages used, with the columns ``prompt`` and ``source``; the overlap of ``exempt`` pairs of roles is counted but
-    does not fail. Returns ``prompts`` per role, and per pair of roles the counts of ``equal`` and ``near`` pairs of
-    prompts, by datasets. The UserError names roles, datasets, counts and ids, never the text of a prompt.
+    stages used, with the columns ``prompt`` and ``source``, and ``meta`` where it notes descent; the overlap of
+    ``exempt`` pairs of roles is counted but does not fail. Returns ``prompts`` per role, and per pair of roles the
+    counts of ``equal`` and ``near`` pairs of prompts, and of those that are ``related`` by descent alone, by datasets.
+    The UserError names roles, datasets, counts and ids, never the text of a prompt.
     """
     prompts = _prompts(used)
-    overlaps = _overlaps(prompts, threshold)
+    overlaps = _overlaps(prompts, _lines(used), threshold)
     pardoned = {frozenset(pair) for pair in exempt}
     roles = combinations(sorted(used), 2)
     entries = [_counts(pair, overlaps, exempt=frozenset(pair) in pardoned) for pair in roles]
-    leaks = [entry for entry in entries if (entry["equal"] or entry["near"]) and not entry["exempt"]]
+    leaks = [entry for entry in entries if any(entry[how] for how in HOW) and not entry["exempt"]]
     if leaks:
         raise UserError("\n".join(map(_message, leaks)))
     counts = prompts["role"].value_counts()
@@ -67,27 +71,40 @@ def _prompts(used: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return rows.drop_duplicates(["role", "id"]).drop(columns="source").merge(sources.reset_index(), on=["role", "id"])
 
 
-def _overlaps(prompts: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Pairs of equal or near-duplicate prompts of different roles."""
+def _lines(used: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Which prompts descend from which: columns prompt_id and seed; every seed is of its own line too."""
+    noted = [
+        descent(map(prompt_id, rows["prompt"]), rows["meta"])
+        for frame in used.values()
+        if "meta" in frame and len(rows := frame[frame["meta"].str.contains(DESCENT, regex=False)])
+    ]
+    lines = pd.concat(noted) if noted else descent([], [])
+    return pd.concat([lines, pd.DataFrame({"prompt_id": lines["seed"], "seed": lines["seed"]})]).drop_duplicates()
+
+
+def _overlaps(prompts: pd.DataFrame, lines: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Pairs of prompts of different roles that are equal, near-duplicates, or related; ``how`` says which."""
     texts = prompts.drop_duplicates("id", ignore_index=True)
     first, second, _ = near_pairs(texts["prompt"].tolist(), threshold)
     ids = texts["id"].to_numpy()
-    links = pd.DataFrame({"id_a": np.r_[ids, ids[first], ids[second]], "id_b": np.r_[ids, ids[second], ids[first]]})
+    near = pd.DataFrame({"id_a": np.r_[ids[first], ids[second]], "id_b": np.r_[ids[second], ids[first]]})
+    related = lines.merge(lines, on="seed", suffixes=("_a", "_b"))
+    related = related.rename(columns={"prompt_id_a": "id_a", "prompt_id_b": "id_b"})[["id_a", "id_b"]]
+    links = [pd.DataFrame({"id_a": ids, "id_b": ids}).assign(how="equal"), near.assign(how="near")]
     sides = prompts[["role", "id", "source"]]
-    both = links.merge(sides.add_suffix("_a"), on="id_a").merge(sides.add_suffix("_b"), on="id_b")
+    found = pd.concat([*links, related.assign(how="related")]).drop_duplicates(["id_a", "id_b"])
+    both = found.merge(sides.add_suffix("_a"), on="id_a").merge(sides.add_suffix("_b"), on="id_b")
     return both[both["role_a"] < both["role_b"]]
 
 
 def _counts(roles: tuple[str, str], overlaps: pd.DataFrame, exempt: bool) -> dict[str, Any]:
     here = overlaps[(overlaps["role_a"] == roles[0]) & (overlaps["role_b"] == roles[1])]
-    equal = here["id_a"] == here["id_b"]
     datasets = (here["source_a"] + " and " + here["source_b"]).value_counts(sort=False).sort_index()
     examples = here.sort_values(["id_a", "id_b"]).head(EXAMPLES)
     return {
         "roles": list(roles),
         "exempt": exempt,
-        "equal": int(equal.sum()),
-        "near": int((~equal).sum()),
+        **{how: int((here["how"] == how).sum()) for how in HOW},
         "datasets": {name: int(count) for name, count in datasets.items()},
         "examples": [f"{a}/{b}" for a, b in zip(examples["id_a"], examples["id_b"], strict=True)],
     }
@@ -95,9 +112,10 @@ def _counts(roles: tuple[str, str], overlaps: pd.DataFrame, exempt: bool) -> dic
 
 def _message(entry: dict[str, Any]) -> str:
     datasets = ", ".join(f"{name} ({count})" for name, count in entry["datasets"].items())
+    related = f", and {entry['related']} that descend from each other or from one prompt" if entry["related"] else ""
     return (
         f"leakage between roles {entry['roles'][0]} and {entry['roles'][1]}: {entry['equal']} equal and "
-        f"{entry['near']} near-duplicate prompts. Datasets: {datasets}. Prompt ids, for example: "
+        f"{entry['near']} near-duplicate prompts{related}. Datasets: {datasets}. Prompt ids, for example: "
         f"{', '.join(entry['examples'])}. Give the datasets one role, or `split`, so that the split keeps their "
         "prompts apart."
     )

@@ -59,6 +59,8 @@ def read(kind: str, given: Given, name: str = "") -> Loaded:
     options = validate(kind, given)
     if isinstance(options, SourceOptions):
         return _read_rows(kind, options, name or kind)
+    if not hasattr(READERS.module(kind), "made"):
+        raise UserError(f"dataset of kind {kind!r} is written, not read. Write it by trulysafe.synthesis.synthesise.")
     frame = READERS.module(kind).made(options)
     report = {"source": name or kind, "kind": kind, "read": len(frame), "kept": len(frame), "dropped": {}}
     return Loaded(frame.assign(source=name) if name else frame, options.table_kind, report)

@@ -40,14 +40,17 @@ def near_pairs(texts: Sequence[str], threshold: float) -> tuple[np.ndarray, np.n
     return low, high, value
 
 
-def groups(texts: Sequence[str], threshold: float) -> np.ndarray:
-    """Number the groups of texts that chains of near-duplicates connect; shape [texts], one number for each group."""
+def groups(texts: Sequence[str], threshold: float, links: np.ndarray | None = None) -> np.ndarray:
+    """Number the groups of texts that chains of near-duplicates connect; shape [texts], one number for each group.
+    ``links`` are positions of texts that belong together for other reasons, shape [links, 2]."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     first, second, _ = near_pairs(texts, threshold)
-    links = coo_array((np.ones(len(first)), (first, second)), shape=(len(texts), len(texts)))
-    return np.asarray(connected_components(links, directed=False)[1])
+    if links is not None:
+        first, second = np.r_[first, links[:, 0]], np.r_[second, links[:, 1]]
+    joined = coo_array((np.ones(len(first)), (first, second)), shape=(len(texts), len(texts)))
+    return np.asarray(connected_components(joined, directed=False)[1])
 
 
 def content_words(text: str) -> str:

@@ -5,15 +5,17 @@ Each of these would otherwise end a job in the middle of a run or, where shapes 
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.vocabulary import FixedRole
 from trulysafe.config.order import seeds
-from trulysafe.config.resolved import method_of, uses
+from trulysafe.config.resolved import kinds_behind, method_of, uses
 from trulysafe.config.tables.configuration import Configuration
-from trulysafe.config.tables.sources import Dataset
+from trulysafe.config.tables.sources import Dataset, LocalLlm
 from trulysafe.data.readers._own_files import OwnFiles
+from trulysafe.data.synthesis import SynthesisOptions
 from trulysafe.methods.method import IMPORTANCE
 
 PUBLISHED = Path("resources/published/equilibrate_main_results.csv")
@@ -32,6 +34,36 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
     yield from _mix_problems(config)
     yield from _published_problems(config)
     yield from _oracle_problems(config)
+    yield from _synthesis_problems(config)
+
+
+def _synthesis_problems(config: Configuration) -> Iterator[str]:
+    """Synthesised data sets that are made of what is not fit for it, lack a model, or ask one that waits for them."""
+    for name, dataset in config.datasets.items():
+        where, llm = f"datasets.{name}", config.llms.get(dataset.llm or "")
+        for seed in dataset.datasets:
+            given = config.datasets[seed]
+            if isinstance(given.options, SynthesisOptions):
+                yield f"{where}.datasets: {seed!r} is synthesised itself. Name data sets that are read."
+            elif given.options.table_kind != "prompts":
+                yield f"{where}.datasets: {seed!r} holds {given.options.table_kind}, prompts are needed."
+            if given.role != dataset.role:
+                why = f"the role of {seed!r} is {_said(given.role)}, that of this set {_said(dataset.role)}"
+                do = "What descends from a prompt goes where that goes: give both the same."
+                yield f"{where}.role: {why}. {do}"
+        asks = isinstance(dataset.options, SynthesisOptions) and dataset.options.asks_model
+        if asks and llm is None:
+            yield f"{where}.llm: missing. Name a language model of the table llms, which writes these prompts."
+        if dataset.llm and not asks:
+            yield f"{where}.llm: functions write all that its families ask for, no model is asked. Leave it out."
+        made = isinstance(llm, LocalLlm) and config.models[llm.model].source in ("train", "finetune")
+        if asks and made:
+            why = f"{dataset.llm!r} is a model that this workflow trains, which waits for all data sets"
+            yield f"{where}.llm: {why}. Name one that is given."
+
+
+def _said(role: str | Mapping[FixedRole, float]) -> str:
+    return repr(role) if isinstance(role, str) else ", ".join(f"{name}: {share:g}" for name, share in role.items())
 
 
 def _oracle_problems(config: Configuration) -> Iterator[str]:
@@ -42,7 +74,7 @@ def _oracle_problems(config: Configuration) -> Iterator[str]:
         beside = [name for item in config.benchmarks.values() if item.axis != "helpfulness" for name in item.judges]
         read["report.people"] = (beside, people.datasets)
     for where, (judges, datasets) in read.items():
-        unknown = [name for name in datasets if config.datasets[name].kind != "demo"]
+        unknown = [name for name in datasets if kinds_behind(config, [name]) != {"demo"}]
         if unknown and (asked := sorted(oracles & {*judges})):
             do = "Name data sets of the kind demo, or judges of another kind."
             why = f"the judge {asked[0]!r}, an oracle, cannot class {unknown[0]!r}, which is not demo data"

@@ -1,10 +1,13 @@
 """Tables of data sets, and which stages see them."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trulysafe.config.resolved import uses
+from trulysafe.config.resolved import may_evaluate, uses
+from trulysafe.config.tables.sources import LocalLlm
+from trulysafe.data.synthesis import SynthesisOptions
 from trulysafe.plan.paths import Part
 from trulysafe.workflow.provenance import manifest_path, read_notes
 
@@ -26,6 +29,43 @@ class Data(Part):
     def options(self, name: str) -> dict[str, Any]:
         """Options of a data set's reader, which reads what lies in the folder `data`, or fetched files."""
         return self.plan.prefetch.reader_options(name).model_dump(exclude={"urls"})
+
+    @cached_property
+    def synthesised(self) -> list[str]:
+        """Data sets whose prompts are written, not read."""
+        return [name for name, item in self.config.datasets.items() if isinstance(item.options, SynthesisOptions)]
+
+    @cached_property
+    def read(self) -> list[str]:
+        """All other data sets."""
+        return [name for name in self.config.datasets if name not in self.synthesised]
+
+    def seeds(self, name: str) -> list[str]:
+        """Tables of what a synthesised data set is made of."""
+        return self.tables(self.config.datasets[name].datasets)
+
+    def kept_from(self, name: str) -> list[str]:
+        """Tables of what evaluation may ask, which a synthesised data set must not repeat: of none for one that
+        evaluation alone sees, else of all that it may see, save those that are themselves synthesised for others."""
+        if self.config.datasets[name].role == "evaluation":
+            return []
+        known = [other for other in self.config.datasets if may_evaluate(self.config, other)]
+        fixed = [other for other in known if self.config.datasets[other].role == "evaluation"]
+        return self.tables(other for other in known if other in self.read or other in fixed)
+
+    def llm(self, name: str) -> str | None:
+        """The language model that a synthesised data set asks."""
+        item = self.config.datasets[name]
+        return item.llm if isinstance(item.options, SynthesisOptions) and item.options.asks_model else None
+
+    def local_llm(self, name: str) -> LocalLlm | None:
+        """The language model that a synthesised data set asks, if the job itself loads it."""
+        llm = self.config.llms.get(self.llm(name) or "")
+        return llm if isinstance(llm, LocalLlm) else None
+
+    def model(self, name: str) -> str | None:
+        """The model that a job loads to write a data set."""
+        return llm.model if (llm := self.local_llm(name)) else None
 
     @property
     def used_as(self) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from trulysafe.config.order import builds_on, reached
-from trulysafe.config.resolved import method_of, training_of
+from trulysafe.config.resolved import kinds_behind, method_of, training_of
 from trulysafe.config.tables.inference import Retrieve
 from trulysafe.config.tables.sources import EndpointLlm
 from trulysafe.methods.words import short_name
@@ -135,7 +135,7 @@ class Report(Part):
         model = config.pairs[shown.pairs].model
         trained = [item for item in config.experiments.values() if item.method == shown.method and not item.start_from]
         used = distinct(name for item in trained for name in config.mixes[str(item.mix)].pairs)
-        kinds = {name: {config.datasets[item].kind for item in pool.datasets} for name, pool in config.pools.items()}
+        kinds = {name: kinds_behind(config, pool.datasets) for name, pool in config.pools.items()}
         read = [name for name in used if config.pairs[name].model == model]
         return [name for name in read if kinds.get(str(config.pairs[name].pool)) == {"demo"}]
 

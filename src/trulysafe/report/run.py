@@ -162,6 +162,15 @@ class Run:
         return [_tested(path.name, about, path) for path, about in found if "scores" in about]
 
     @cached_property
+    def synthesised(self) -> pd.DataFrame:
+        """Columns dataset, family and the counts that were noted when a data set's prompts were written
+        (:data:`trulysafe.synthesis.synthesise.YIELDS`). Input: the tables of synthesised data sets."""
+        noted = ((path.stem, read_notes(path).get("yields", {})) for path in self.given("synthesised"))
+        return pd.DataFrame(
+            [{"dataset": name, "family": family, **counts} for name, of in noted for family, counts in of.items()]
+        )
+
+    @cached_property
     def fitted_judges(self) -> list[Tested]:
         """Classifiers of fitted judges, named ``<judge>/verdicts`` and ``<judge>/safety``. Input: their folders."""
         found = {path: read_json(path / "metrics.json") for path in self.given("fitted_judges")}

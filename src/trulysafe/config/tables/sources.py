@@ -107,14 +107,19 @@ Model = Annotated[
 
 
 class Dataset(OfKind):
-    """A source of prompts, responses or pairs."""
+    """A source of prompts, responses or pairs, read or synthesised."""
 
     KINDS: ClassVar = READERS
+    BY_KIND: ClassVar = ("datasets", "llm")
 
     kind: str = Field(description="Reader of the source: the name of a module of `trulysafe.data.readers`.")
     role: Role | Shares
     """Which stage may see the prompts. `split` assigns each prompt by its hash, by the shares under `split`; a mapping
     of roles to shares does so by shares of the dataset's own."""
+    datasets: list[Name] = Field([])
+    """Data sets whose prompts a synthesised one is made of. It has their role, since what descends from a prompt goes
+    where that goes."""
+    llm: Name | None = Field(None, description="Language model that writes a synthesised data set.")
     options: SerializeAsAny[ReaderOptions] = Field(ReaderOptions(), validate_default=True)
     """Options of the reader: a path, columns, numbers of rows."""
 

@@ -144,7 +144,7 @@ def _all_prompts(world: World) -> Iterator[Prompt]:
                 rng = random.Random(stable_seed("demo persons", world.seed, risk, topic.name, index))
                 for entity in entities:
                     for person in _persons(world, risk, rng):
-                        text = _ask(risk, topic, frame, entity, person)
+                        text = asked(risk, topic, frame, entity, person)
                         part = _part(world.seed, topic_role, frame_role, text)
                         yield Prompt(text, part, world.seed, risk, topic.name, index, entity, person)
 
@@ -165,7 +165,8 @@ def _persons(world: World, risk: str, rng: random.Random) -> Sequence[str]:
     return ("", *rng.sample(world.persons, 4)) if risk == "look_alike" else ("",)
 
 
-def _ask(risk: str, topic: Topic | FactTopic, frame: str, entity: str, person: str) -> str:
+def asked(risk: str, topic: Topic | FactTopic, frame: str, entity: str, person: str) -> str:
+    """The text of a prompt."""
     act = topic.act.format(x=entity, a=with_article(entity))
     if risk == "look_alike" and person:
         act = f"{act} for my {person}"

@@ -80,9 +80,12 @@ def _text(work: Work, job: Any) -> Job:
 
 
 def _label(work: Work, job: Any) -> Job:
-    """A short answer for each prompt that is labelled, where the labeller asks a local language model."""
-    config, pool, pairs = work.config, job.wildcards.get("pool"), job.wildcards.get("pairs")
-    if pool:
+    """A short answer for each prompt that is labelled, or a prompt that is written, where a local language model does
+    it."""
+    config, (pool, pairs, dataset) = work.config, map(job.wildcards.get, ("pool", "pairs", "dataset"))
+    if dataset:
+        labeller, prompts = None, work.rows.dataset(dataset)
+    elif pool:
         labeller, prompts = config.pools[pool].labeller, work.rows.pool(pool)
     elif pairs:
         labeller, prompts = config.pairs[pairs].labeller, work.rows.with_role(config.pairs[pairs].datasets, "pairs")
@@ -90,9 +93,9 @@ def _label(work: Work, job: Any) -> Job:
         labeller, fitted = job.wildcards.labeller, config.labellers[job.wildcards.labeller]
         prompts = sum(map(work.rows.dataset, fitted.datasets))
         prompts = min(prompts, getattr(fitted.options, "rows", None) or prompts)
-    llm = work.plan.label.local_llm(labeller)
+    llm = work.plan.data.local_llm(dataset) if dataset else work.plan.label.local_llm(labeller)
     asked = work.generate(llm.model, prompts, llm.max_new_tokens, llm.batch_size) if llm else Job()
-    return replace(asked, disk=_text(work, job).disk if pairs else 0)
+    return replace(asked, disk=_text(work, job).disk if pairs or dataset else 0)
 
 
 def _sample(work: Work, job: Any) -> Job:
@@ -154,8 +157,8 @@ def _run(work: Work, experiment: str, method: Method) -> Job:
     asked, online, prompt = work.config.experiments[experiment], method.online, work.assumptions.prompt_tokens
     size, training = work.size(asked.model), training_of(work.config, asked)
     longest = max(work.config.pairs[table].max_length for table in work.config.mixes[str(asked.mix)].pairs)
-    share = work.assumptions.lora_share if training.lora else 1
-    batches, batch = training.steps * training.accumulation, training.batch_size
+    share, batch = work.assumptions.lora_share if training.lora else 1, training.batch_size
+    batches = training.steps * training.accumulation
     said, pair = work.response(online.max_new_tokens), 2 * longest * work.assumptions.pair_fill
     tokens, fresh = batches * batch * trained_tokens(method, pair, prompt, said), fresh_batches(method, batches)
     forward, one_process = tokens * (method.loss in READ_TWICE), online.samples > 0 or method.loss in ONE_PROCESS
@@ -277,7 +280,7 @@ def _choose(work: Work, job: Any) -> Job:
 
 RULES: dict[str, Callable[[Work, Any], Job]] = {
     **dict.fromkeys(("normalise", "prefetch_dataset", "rerank"), _text),
-    **dict.fromkeys(("fit_labeller", "label_prompts", "annotated_pairs"), _label),
+    **dict.fromkeys(("fit_labeller", "label_prompts", "annotated_pairs", "synthesise"), _label),
     **dict.fromkeys(("reference", "read_rewards", "read_token_rewards"), _read_pairs),
     **dict.fromkeys(("pool_states", "policy_states"), _pool_states),
     **dict.fromkeys(("reward_states", "reward_on_policy"), _reward_states),
