@@ -157,8 +157,8 @@ def test_a_model_without_chat_template_is_refused(how) -> None:
 RETRIEVE = {"corpus": ["corpus", "general_pairs"], "k": 2}
 
 
-def test_an_arm_waits_for_its_passages_and_may_answer_by_a_policy() -> None:
-    arm = {"model": "tiny", "start_from": {"experiment": "dpo"}, "retrieve": RETRIEVE}
+def test_an_arm_waits_for_its_passages_and_may_answer_by_policies() -> None:
+    arm = {"model": "tiny", "start_from": {"experiment": "dpo"}, "seeds": 2, "retrieve": RETRIEVE}
     config = load(changed({"experiments.found": arm, "experiments.thinks": {"model": "tiny", "retrieve": {"k": 0}}}))
     plan = Plan(config)
     inputs = plan.evaluate.inputs("untrained.found")
@@ -166,8 +166,10 @@ def test_an_arm_waits_for_its_passages_and_may_answer_by_a_policy() -> None:
         "model": ["results/small/policies/tiny.dpo-0"],
         "passages": "results/small/passages/found.parquet",
     }
-    (policy,) = plan.models.of_job("untrained.found")
+    policy, other = plan.models.of_job("untrained.found")
     assert policy["model"]["source"] == "results/small/policies/tiny.dpo-0/dpo/seed0/step2"
+    assert other["model"]["source"] == "results/small/policies/tiny.dpo-0/dpo/seed1/step2"
+    assert [policy["seed"], other["seed"]] == [0, 1]
     assert policy["retrieve"] == {
         "k": 2, "reflect": True, "passage_tokens": 128, "reflection_tokens": 128, "control": "none",
         "passages": "results/small/passages/found.parquet",

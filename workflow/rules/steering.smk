@@ -7,7 +7,7 @@ rule fit_direction:
         harmful=lambda wildcards: PLAN.data.tables(PLAN.inference.steer(wildcards.experiment).harmful),
         harmless=lambda wildcards: PLAN.data.tables(PLAN.inference.steer(wildcards.experiment).harmless),
         split=ancient(results("data/split.parquet")),
-        model=lambda wildcards: PLAN.models.files(PLAN.inference.model(wildcards.experiment)),
+        model=lambda wildcards: PLAN.models.files(CONFIG.experiments[wildcards.experiment].model),
     output:
         direction=results("directions/{experiment}.safetensors"),
     log:
@@ -21,7 +21,7 @@ rule fit_direction:
     resources:
         **needs("forward", lambda wildcards: CONFIG.experiments[wildcards.experiment].model),
     params:
-        model=lambda wildcards: PLAN.models.spec(PLAN.inference.model(wildcards.experiment)),
+        model=lambda wildcards: PLAN.models.spec(CONFIG.experiments[wildcards.experiment].model),
         options=lambda wildcards: options(
             PLAN.inference.steer(wildcards.experiment), "harmful", "harmless", "coefficient", "control"
         ),

@@ -55,15 +55,9 @@ def states_policy(config: Configuration, pairs: str) -> Policy | None:
 
 
 def start_policy(config: Configuration, experiment: str, seed: int) -> Policy | None:
-    """The policy that a run starts from; none where it starts from its model."""
+    """The policy that a run starts from, or that an arm that acts answers by; none where that is its model."""
     named = config.experiments[experiment].start_from
     return None if named is None else policy_of(config, named, seed)
-
-
-def acting_policy(config: Configuration, experiment: str) -> Policy | None:
-    """The policy that an arm without training answers by, by default its first seed; none where its model answers."""
-    named = config.experiments[experiment].start_from
-    return None if named is None else policy_of(config, named)
 
 
 def rounds(config: Configuration) -> dict[str, int]:
@@ -88,12 +82,10 @@ def round_problems(config: Configuration) -> Iterator[str]:
             yield from _policy_problems(config, f"pairs.{name}.states_from", pairs.states_from, [None], models)
     for name, experiment in config.experiments.items():
         if (start := experiment.start_from) is not None:
-            where, asking = f"experiments.{name}.start_from", list[int | None](seeds(experiment))
+            where = f"experiments.{name}.start_from"
             if experiment.method is None and experiment.acting is None:
                 yield f"{where}: this experiment trains nothing. Give it a mix and a method, or remove the key."
-            elif experiment.method is None:
-                asking = [None]
-            yield from _policy_problems(config, where, start, asking, {"experiment": experiment.model})
+            yield from _policy_problems(config, where, start, seeds(experiment), {"experiment": experiment.model})
     try:
         TopologicalSorter(waits_for(config)).prepare()
     except CycleError as error:

@@ -19,8 +19,9 @@ class Evaluate(Part):
         """What must be there before the policies of a job can answer."""
         if job in self.plan.policies.untrained:
             (experiment,) = self.plan.policies.experiments(job)
-            model = self.plan.models.files(self.plan.policies.untrained[job])
-            return {"model": model, **self.plan.inference.files(experiment)}
+            models = self.plan.policies.untrained[job].values()
+            files = distinct(path for model in models for path in self.plan.models.files(model))
+            return {"model": files, **self.plan.inference.files(experiment)}
         return {"policies": self.results(f"policies/{job}")}
 
     @cached_property

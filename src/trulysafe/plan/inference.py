@@ -5,15 +5,10 @@ from typing import Any
 from trulysafe.config.tables.inference import Retrieve, Steer
 from trulysafe.evaluate.acts import ACTING, acts
 from trulysafe.plan.paths import Part
-from trulysafe.plan.policies import UNTRAINED
 
 
 class Inference(Part):
     """Directions that steer, rewards that rank samples, passages that stand before requests."""
-
-    def model(self, experiment: str) -> str:
-        """The model or policy that answers."""
-        return self.plan.policies.untrained[f"{UNTRAINED}{experiment}"]
 
     def steer(self, experiment: str) -> Steer:
         """The stanza of an experiment that steers."""

@@ -94,9 +94,12 @@ class Models(Part):
         and of one that acts while it answers how (:mod:`trulysafe.evaluate.acting`)."""
         if job in self.plan.policies.untrained:
             (name,) = self.plan.policies.experiments(job)
-            model = self.spec(self.plan.policies.untrained[job])
-            policy = {"experiment": name, "seed": 0, "step": 0, "last": True, "model": model}
-            return [policy | self.plan.inference.acting(name)]
+            end, acting = {"step": 0, "last": True}, self.plan.inference.acting(name)
+            answering = self.plan.policies.untrained[job].items()
+            return [
+                {"experiment": name, "seed": seed, **end, "model": self.spec(model), **acting}
+                for seed, model in answering
+            ]
         found = []
         for name, seed in self.plan.policies.trained[job]:
             training = training_of(self.config, self.config.experiments[name])

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from trulysafe.config.order import Policy, acting_policy, rounds, seeds, start_policy, states_policy
+from trulysafe.config.order import Policy, rounds, seeds, start_policy, states_policy
 from trulysafe.config.resolved import training_of
 from trulysafe.config.tables.training import Experiment
 from trulysafe.plan.paths import Part
@@ -29,10 +29,13 @@ class Policies(Part):
         return {f"{key}-{start // size}": of_key[start : start + size] for key, of_key, start in parts}
 
     @cached_property
-    def untrained(self) -> dict[str, str]:
-        """What is not trained here, or acts: name among the jobs -> model, or the policy that answers."""
-        arms = {name: item.model for name, item in self.config.experiments.items() if item.method is None}
-        return {f"{UNTRAINED}{name}": str(acting_policy(self.config, name) or model) for name, model in arms.items()}
+    def untrained(self) -> dict[str, dict[int, str]]:
+        """Arms that train nothing: name among the jobs -> by seed the model that answers, or the policy."""
+        arms = {name: item for name, item in self.config.experiments.items() if item.method is None}
+        return {
+            f"{UNTRAINED}{name}": {seed: self.start(name, seed) for seed in (seeds(item) if item.start_from else [0])}
+            for name, item in arms.items()
+        }
 
     @property
     def jobs(self) -> list[str]:
@@ -70,11 +73,12 @@ class Policies(Part):
         """Policies that pairs or experiments build on, or answer by, by their name in paths."""
         ranking = [states_policy(self.config, name) for name in self.config.pairs]
         starts = [start_policy(self.config, name, seed) for runs in self.trained.values() for name, seed in runs]
-        acting = [acting_policy(self.config, name) for name, item in self.config.experiments.items() if item.acting]
-        return {str(policy): policy for policy in [*ranking, *starts, *acting] if policy is not None}
+        acting = [(name, seed) for name, item in self.config.experiments.items() if item.acting for seed in seeds(item)]
+        starts += [start_policy(self.config, *run) for run in acting]
+        return {str(policy): policy for policy in [*ranking, *starts] if policy is not None}
 
     def start(self, name: str, seed: int) -> str:
-        """Name of the model or policy that a run starts from."""
+        """Name of the model or policy that a run starts from, or an arm that acts answers by."""
         return str(start_policy(self.config, name, seed) or self.config.experiments[name].model)
 
     @cached_property

@@ -55,15 +55,16 @@ class Report(Part):
     def _arm_in_words(self, name: str) -> dict[str, Any]:
         item = self.config.experiments[name]
         found = {"label": item.label or name, "model": item.model, "method": "", "mix": "", "seeds": ""}
+        after = f", after {item.start_from.experiment}" if item.start_from else ""
         if item.steer:
             which = "random" if item.steer.control == "random" else "refusal"
             said = f"{which} direction x {item.steer.coefficient:g} after layer {item.steer.layer}"
-            return {**found, "method": said}
+            return {**found, "method": said + after}
         if item.best_of:
             which = "first" if item.best_of.control == "random" else "best"
-            return {**found, "method": f"{which} of {item.best_of.n} by the reward {item.best_of.reward}"}
+            return {**found, "method": f"{which} of {item.best_of.n} by the reward {item.best_of.reward}{after}"}
         if item.retrieve:
-            return {**found, "method": _retrieval_in_words(item.retrieve)}
+            return {**found, "method": _retrieval_in_words(item.retrieve) + after}
         if item.method is None:
             return {**found, "method": "none"}
         mix, table = self.config.mixes[str(item.mix)], self.config.methods[item.method]
