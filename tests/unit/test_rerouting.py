@@ -64,6 +64,8 @@ def test_equal_opposite_and_orthogonal_states() -> None:
     assert rerouting_loss(one, -one, kept).item() == 0
     assert rerouting_loss(one, torch.tensor([[[[-4.0, 3.0]]]]), kept).item() == pytest.approx(0, abs=1e-6)
     assert retain_loss(one, torch.zeros_like(one), kept).item() == pytest.approx(5)
+    assert retain_loss(torch.zeros_like(one), 2 * one, kept, relative=True).item() == pytest.approx(1)
+    assert retain_loss(one, torch.zeros_like(one), kept, relative=True).isfinite()
 
 
 def test_the_weights_go_from_all_to_half_and_from_none_to_half() -> None:

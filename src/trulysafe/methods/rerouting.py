@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+SMALLEST_NORM = 1e-6
+
 
 def rerouting_coefficients(alpha: float, step: int, steps: int) -> tuple[float, float]:
     """Weights of the two losses at ``step`` (from 0) of ``steps``: ``c_s = alpha (1 - t / 2T)`` of the rerouted and
@@ -27,10 +29,16 @@ def rerouting_loss(states: Tensor, original: Tensor, kept: Tensor) -> Tensor:
     return _row_means(F.relu(F.cosine_similarity(states.float(), original.float(), dim=-1)), kept)
 
 
-def retain_loss(states: Tensor, original: Tensor, kept: Tensor) -> Tensor:
-    """``||rep_orig - rep_cb||_2``, the mean over kept tokens and layers of each row (the same, algorithm 1). Arguments
-    and shapes as of :func:`rerouting_loss`."""
-    return _row_means(torch.linalg.vector_norm(states.float() - original.float(), dim=-1), kept)
+def retain_loss(states: Tensor, original: Tensor, kept: Tensor, relative: bool = False) -> Tensor:
+    """``||rep_orig - rep_cb||_2``, the mean over kept tokens and layers of each row (the same, algorithm 1).
+
+    Arguments and shapes as of :func:`rerouting_loss`. ``relative`` (ours) divides by ``||rep_orig||_2``: cosines know
+    no scale, so where states are long the distance outweighs them from the first steps on, and nothing is turned away.
+    """
+    distance = torch.linalg.vector_norm(states.float() - original.float(), dim=-1)
+    if relative:
+        distance = distance / torch.linalg.vector_norm(original.float(), dim=-1).clamp(min=SMALLEST_NORM)
+    return _row_means(distance, kept)
 
 
 def _row_means(values: Tensor, kept: Tensor) -> Tensor:

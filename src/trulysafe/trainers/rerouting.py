@@ -49,7 +49,7 @@ def rerouting_losses(
     kept, places = batch.columns["completion_mask"], [layer - 1 for layer in layers]
     rerouted = torch.cat([torch.zeros_like(batch.in_scope), batch.in_scope])
     away = rerouting_loss(states[:, :, places], original[:, :, places], kept)
-    held = retain_loss(states, original, kept)
+    held = retain_loss(states, original, kept, relative=method.rerouting.distance == "relative")
     batch.log.mean(**{"rerouting/cosine": away[rerouted], "rerouting/distance": held[batch.real.repeat(2) & ~rerouted]})
     to_break, to_retain = rerouting_coefficients(method.rerouting.alpha, *progress)
     retained = (~rerouted).float()
