@@ -14,7 +14,17 @@ from peft import LoraConfig, get_peft_model
 from tests.unit import tiny
 from tests.unit.small_configuration import changed
 from trulysafe.config.load import load
-from trulysafe.methods.method import LOSSES, MASK_CONTROLS, MASK_RULES, Confidence, Mask, Method, Online
+from trulysafe.methods.method import (
+    LOSSES,
+    MASK_CONTROLS,
+    MASK_RULES,
+    REROUTING_LOSSES,
+    Confidence,
+    Mask,
+    Method,
+    Online,
+    Rerouting,
+)  # fmt: skip
 from trulysafe.methods.words import citations, method_words, short_name
 from trulysafe.plan.plan import Plan
 from trulysafe.workflow import model_card
@@ -147,7 +157,7 @@ def test_the_plan_says_where_model_and_pairs_come_from() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_has_words(loss: str) -> None:
-    method = Method(loss=loss)
+    method = Method(loss=loss, rerouting=Rerouting(layers=[1] if loss in REROUTING_LOSSES else []))
     assert len(method_words(method)[0]) > 20
     assert short_name(method)
     assert bool(citations(method)) == (loss == "sigmoid")

@@ -121,6 +121,7 @@ def test_it_is_told_in_words() -> None:
     said = " ".join(method_words(BREAKERS))
     assert "after the layers 1 and 2" in said
     assert "c_s falls from 4.0" in said
+    assert "distances are absolute" in said
     assert "Rejected responses of risky pairs alone" in said
 
 

@@ -22,8 +22,8 @@ def method_words(method: Method) -> list[str]:
         found += [WORDS["safety"][key].format(**method.safety.model_dump()) for key in ("margin", method.safety.labels)]
     if method.loss in REROUTING_LOSSES:
         words = WORDS["rerouting"]
-        layers = " and ".join(map(str, method.rerouting.layers))
-        found += [words["layers"].format(layers=layers, alpha=method.rerouting.alpha), words[method.reward_scope]]
+        told = {**method.rerouting.model_dump(), "layers": " and ".join(map(str, method.rerouting.layers))}
+        found += [words["layers"].format(**told), words[method.reward_scope]]
     if confidence.kind != "none":
         found.append(WORDS["confidence"][confidence.kind].format(**confidence.model_dump()))
     if confidence.kind == "label":
