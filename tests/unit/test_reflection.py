@@ -16,7 +16,7 @@ from trulysafe.common.schema import write_table
 from trulysafe.config.load import load
 from trulysafe.config.resolved import uses
 from trulysafe.evaluate.acting import responses
-from trulysafe.evaluate.reflection import NO_ROOM, Fit, noted
+from trulysafe.evaluate.reflection import CUT_OFF, NO_ROOM, OTHER_FORM, Fit, _read, noted
 from trulysafe.models.sampling import Decoding, respond
 from trulysafe.models.tokens import encode
 from trulysafe.plan.consistency import consistency_problems
@@ -24,7 +24,7 @@ from trulysafe.plan.plan import Plan
 
 TEXTS = ["w1 w2 w3 w4 w5 w6", "w3 w7 w8", "w20 w21 w22 w23"]
 PROMPTS = ["w3 w9", "w20 w30 w31", "w39"]
-SAID = '{"analysis":"fine","risk":"high"}'
+SAID = "Risk:high.Reason:fine"
 
 
 def block(meta: str = '{"kept": 1}') -> pd.DataFrame:
@@ -79,7 +79,7 @@ def test_the_policy_answers_behind_what_it_found_and_thought(how) -> None:
     assert answered["prompt"].tolist() == PROMPTS
     assert answered["response"].tolist() == [SAID] * 3
     first, second, third = facts(answered)
-    assert first == {"analysis": "fine", "cut_to": 4, "leaked": 0, "passages": ["b", "a"], "risk": "high"}
+    assert first == {"cut_to": 4, "leaked": 0, "passages": ["b", "a"], "reason": "fine", "risk": "high"}
     assert second["passages"] == ["c"]
     assert third["passages"] == []
     assert json.loads(answered["meta"][0])["kept"] == 1
@@ -88,7 +88,7 @@ def test_the_policy_answers_behind_what_it_found_and_thought(how) -> None:
 
 
 def test_what_cannot_be_read_is_left_out_and_counted(how, tokenizer) -> None:
-    """The random model writes no JSON: it answers as without reflection, and without passages as it does alone."""
+    """The random model names no risk: it answers as without reflection, and without passages as it does alone."""
     model = tiny.model("llama", max_position_embeddings=512)
     answered = answer(how, model, tokenizer)
     assert sum(noted(answered)["unreadable"].values()) == 3
@@ -100,6 +100,24 @@ def test_what_cannot_be_read_is_left_out_and_counted(how, tokenizer) -> None:
     no_passages = {key: value for key, value in how.items() if key != "passages"} | {"k": 0}
     assert answer(no_passages, model, tokenizer)["response"].tolist() == alone
     assert answer(no_passages, model, tokenizer, meta="")["response"].tolist() == alone
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Risk: low. Reason: It is about a fern.", {"risk": "low", "reason": "It is about a fern."}),
+        ("The risk is High, as it could hurt.", {"risk": "high", "reason": "as it could hurt."}),
+        ("<think>Hm.</think>Risk level: medium\nIt may.", {"risk": "medium", "reason": "It may."}),
+        ("Risk: low.", {"problem": OTHER_FORM}),
+        ("Risk: none. Reason: It is fine.", {"problem": OTHER_FORM}),
+        ("Risk: lower than that.", {"problem": OTHER_FORM}),
+        ("I think: Risk: low. Reason: It is fine.", {"problem": OTHER_FORM}),
+        ("", {"problem": OTHER_FORM}),
+    ],
+)
+def test_a_reflection_is_read_strictly(text: str, expected: dict[str, str]) -> None:
+    assert _read(text, finished=True) == expected
+    assert _read(text, finished=False) == {"problem": CUT_OFF}
 
 
 def test_the_control_reads_as_many_other_passages(how, tokenizer) -> None:

@@ -7,34 +7,32 @@ name its risk with a reason, then answer. Corpus, search and wording are not giv
 
 import json
 import math
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from trulysafe.common.schema import read_table
+from trulysafe.common.thoughts import without_thoughts
 from trulysafe.evaluate.retrieval import Corpus, Found
-from trulysafe.llm.analysed import Analysed
-from trulysafe.llm.messages import Answer
-from trulysafe.llm.structured import parse
 from trulysafe.models.load import context_of
 from trulysafe.models.sampling import Decoding, respond
 from trulysafe.models.tokens import encode
 
 FACTS = "inference"
 """Key of an answer's ``meta`` that says how it was made."""
-NO_ROOM = "no room in the model's context"
+NO_ROOM, CUT_OFF, OTHER_FORM = "no room in the model's context", "cut off at the token limit", "not of the form"
+_FORM = re.compile(
+    r"(?:the )?risk(?: level)?(?:\s+is\s+|:\s*)(low|medium|high)\b[.,;:]?\s*(?:reason:\s*)?(\w.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The risk first, then a reason; a line of JSON is more than the smallest models can write."""
 _TOLD: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-
-
-class Reflection(Analysed):
-    """What a policy says of a request before it answers."""
-
-    risk: Literal["low", "medium", "high"]
 
 
 def reflected_answers(
@@ -46,7 +44,7 @@ def reflected_answers(
     the corpus. Passages are cut to ``passage_tokens``, and further, all to one length, until prompt, passages and
     answer fit into the model's context. Where the reflection cannot be read, or nothing was found, the answer is made
     without it; with neither it is the plain one. ``meta`` gets, under ``inference``, the ids of the ``passages``, the
-    tokens that each was ``cut_to`` (null where none was), how many ``leaked``, and the ``risk`` and ``analysis`` of the
+    tokens that each was ``cut_to`` (null where none was), how many ``leaked``, and the ``risk`` and ``reason`` of the
     reflection, or the ``problem`` with it. UserError: no chat template, or a prompt without room for an answer.
     """
     corpus = Corpus(read_table(how["passages"], "passages")) if how["k"] else None
@@ -124,7 +122,7 @@ def _without_marks(tokenizer: Any, text: str) -> str:
 def _reflections(
     how: Mapping[str, Any], model: Any, tokenizer: Any, block: pd.DataFrame, texts: Sequence[list[str]], fit: Fit
 ) -> list[dict[str, str]]:
-    """Of each prompt of a block ``risk`` and ``analysis``, or the ``problem`` with its reflection."""
+    """Of each prompt of a block ``risk`` and ``reason``, or the ``problem`` with its reflection."""
     limit = how["reflection_tokens"]
     prompts = zip(block["prompt"], texts, strict=True)
     asked = [fit(partial(_to_reflect, prompt), passages, limit)[0] for prompt, passages in prompts]
@@ -138,17 +136,19 @@ def _reflections(
 
 
 def _read(text: str, finished: bool) -> dict[str, str]:
-    value, problem = parse(Answer(text, "stop" if finished else "length"), Reflection)
-    return {"problem": problem} if value is None else {"risk": value.risk, "analysis": value.analysis.strip()}
+    if not finished:
+        return {"problem": CUT_OFF}
+    found = _FORM.fullmatch(without_thoughts(text).strip())
+    return {"risk": found[1].lower(), "reason": found[2]} if found else {"problem": OTHER_FORM}
 
 
 def _to_reflect(prompt: str, passages: Sequence[str]) -> str:
-    return _TOLD["reflect"].format(notes=_notes(passages), prompt=prompt, example=json.dumps(_TOLD["example"]))
+    return _TOLD["reflect"].format(notes=_notes(passages), prompt=prompt)
 
 
 def _enriched(prompt: str, fact: Mapping[str, Any], passages: Sequence[str]) -> str:
     """The request behind its passages and what was thought of it; alone where there is neither."""
-    reflected = _TOLD["reflected"].format(risk=fact["risk"], analysis=fact["analysis"]) if fact.get("risk") else ""
+    reflected = _TOLD["reflected"].format(risk=fact["risk"], reason=fact["reason"]) if fact.get("risk") else ""
     if not passages and not reflected:
         return prompt
     return _TOLD["answer"].format(notes=_notes(passages), reflected=reflected, prompt=prompt)
