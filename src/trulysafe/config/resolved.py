@@ -35,6 +35,11 @@ def kinds_behind(config: Configuration, names: Iterable[str]) -> set[str]:
     return {config.datasets[name].kind for name in read}
 
 
+def with_seeds(config: Configuration, names: Iterable[str]) -> list[str]:
+    """Data sets, each synthesised one followed by those that it is made of."""
+    return [known for name in names for known in (name, *config.datasets[name].datasets)]
+
+
 def method_of(config: Configuration, name: str) -> Method:
     """The method behind a stanza of ``methods``, without where its rewards come from."""
     table = config.methods[name]

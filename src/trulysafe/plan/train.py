@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from trulysafe.config.resolved import method_of, training_of
+from trulysafe.config.resolved import method_of, training_of, with_seeds
 from trulysafe.config.tables.training import LAUNCH, MethodTable
 from trulysafe.methods.method import REWARD_JUDGE
 from trulysafe.plan.paths import Part, distinct
@@ -87,7 +87,8 @@ class Train(Part):
         item, config = self.config.experiments[experiment], self.config
         mix = config.mixes[str(item.mix)]
         tables = {name: config.pairs[name] for name in mix.pairs}
-        behind = {name: config.pools[str(of.pool)].datasets if of.pool else of.datasets for name, of in tables.items()}
+        given = {name: config.pools[str(of.pool)].datasets if of.pool else of.datasets for name, of in tables.items()}
+        behind = {name: distinct(with_seeds(config, datasets)) for name, datasets in given.items()}
         repos = {name: getattr(config.datasets[name].options, "repo", "") for of in behind.values() for name in of}
         sources = []
         for name, of in tables.items():
