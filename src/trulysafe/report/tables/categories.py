@@ -8,8 +8,8 @@ from trulysafe.report.table import Table, cells, spread
 CAPTION = (
     "Each arm at the end of training per benchmark and category, by the main judge: share of harmful prompts handled "
     "safely, or of harmless look-alikes refused; n counts answers of all seeds. Categories are those of the "
-    "benchmarks' authors. Brackets hold 95% intervals from resampling training seeds and prompts together; no "
-    "correction for the number of cells."
+    "benchmarks' authors, of adversarial prompts the families of attacks. Brackets hold 95% intervals from resampling "
+    "training seeds and prompts together; no correction for the number of cells."
 )
 METRICS = {"safe": "safe", "over_refusal": "over-refusal"}
 
