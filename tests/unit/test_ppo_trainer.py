@@ -4,6 +4,7 @@ nothing."""
 from __future__ import annotations
 
 import copy
+import math
 
 import pandas as pd
 import pytest
@@ -272,6 +273,15 @@ def test_a_batch_without_a_finished_response_is_refused(model, tokenizer, tmp_pa
     short = PLAIN.model_copy(update={"online": Online(samples=4, max_new_tokens=1)})
     made = ppo_world.trainer(model, tokenizer, tmp_path, short)
     with pytest.raises(UserError, match=r"none of the 8 responses sampled after step 0 is finished.*max_new_tokens"):
+        made.train()
+
+
+def test_a_judge_that_gives_no_number_is_refused(model, tokenizer, tmp_path):
+    method = PLAIN.model_copy(update={"online": Online(samples=4, max_new_tokens=40, judge="length")})
+    made = ppo_world.trainer(
+        model, tokenizer, tmp_path, method, judge=lambda _, responses: [math.nan] * len(responses), reward_model=None
+    )
+    with pytest.raises(UserError, match="rewards are not finite after step 0"):
         made.train()
 
 

@@ -8,6 +8,7 @@ of a finished response, by a frozen judge; a response that the token limit cuts 
 """
 
 import copy
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,9 @@ class PpoTrainer(GRPOTrainer):
         examples = [{name: values[place] for name, values in known.items()} for place in places]
         with self.meter.timed("judging"):
             judged = self.judge(examples, [Encoded(prompts[place], completion_ids[place]) for place in places])
+        if not all(map(math.isfinite, judged)):
+            found = f"{sum(not math.isfinite(score) for score in judged)} of {len(judged)} rewards are not finite"
+            raise UserError(f"PPO: {found} after step {self.state.global_step}. Look at what judges, or at its states.")
         scores = dict(zip(places, judged, strict=True))
         self._finished = torch.tensor(finished)
         self._scores = torch.tensor([scores.get(place, 0.0) for place in range(len(finished))])
