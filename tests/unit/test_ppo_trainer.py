@@ -148,6 +148,8 @@ def test_policy_and_critic_learn_and_the_judge_stays(model, tokenizer, tmp_path)
     assert fresh["ppo/kl"].iloc[0] == pytest.approx(0, abs=1e-5)
     asked = 4 * sum(len(row["prompt"]) for row in made.train_dataset)
     assert fresh["count/generated_tokens"].sum() + asked == logged["num_tokens"].max()
+    assert made.meter.steps == 2  # the first batch of responses is left out, with both its steps
+    assert made.meter.tokens["critic"] == made.meter.tokens["step"] == 2 * made.meter.tokens["sampling"]
     assert "reward" not in logged  # TRL's would count responses that are cut off as 0
 
 

@@ -96,7 +96,12 @@ class PpoTrainer(GRPOTrainer):
         self.judge, self.critic = judge, Critic(critic.to(device), method.ppo, args, adapter)
         self._scores, self._finished = torch.zeros(0), torch.zeros(0, dtype=torch.bool)
         self._progress = Progress(self)
-        for callback in (CriticSteps(self.critic), self._progress, _GoOn(self), MeterSteps(self.meter)):
+        for callback in (
+            CriticSteps(self.critic),
+            self._progress,
+            _GoOn(self),
+            MeterSteps(self.meter, method.ppo.epochs),
+        ):
             self.add_callback(callback)
 
     # What TRL calls to sample and to judge.

@@ -109,10 +109,12 @@ class Meter:
 
 
 class MeterSteps(TrainerCallback):
-    """Times whole optimiser steps; the first one, which sets up the optimiser, is left out where there are more."""
+    """Times whole optimiser steps; the first ``left_out`` ones are left out where there are more: the first sets up the
+    optimiser, and where several steps share what was sampled for them, as many are one."""
 
-    def __init__(self, meter: Meter) -> None:
-        self.meter, self._start, self._first = meter, 0.0, True
+    def __init__(self, meter: Meter, left_out: int = 1) -> None:
+        self.meter, self._start = meter, 0.0
+        self._left_out = self._to_leave = left_out
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock."""
@@ -120,12 +122,12 @@ class MeterSteps(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Stop it."""
-        if self._first and state.max_steps > 1:
+        if self._to_leave and state.max_steps > self._left_out:
             self.meter.reset()
         else:
             self.meter.steps += 1
             self.meter.seconds["step"] += _now() - self._start  # type: ignore[assignment]
-        self._first = False
+        self._to_leave = max(self._to_leave - 1, 0)
 
 
 def _parameters(model: torch.nn.Module) -> int:
