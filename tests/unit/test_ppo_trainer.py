@@ -128,6 +128,14 @@ def test_a_random_mask_keeps_as_many_tokens(model, tokenizer, tmp_path):
     assert not torch.equal(*(batch["tool_mask"] for batch in kept))
 
 
+def test_the_critic_learns_from_all_tokens_or_from_kept_ones(model, tokenizer, tmp_path):
+    kept = MASKED.model_copy(update={"ppo": Ppo(epochs=2, critic_tokens="kept")})
+    both = [batch_of(ppo_world.trainer(copy.deepcopy(model), tokenizer, tmp_path, one)) for one in (MASKED, kept)]
+    assert torch.equal(*(batch["tool_mask"] for batch in both))
+    assert torch.equal(both[1]["learned"], both[1]["tool_mask"])
+    assert int(both[0]["learned"].sum()) > int(both[1]["learned"].sum()) > 0
+
+
 def test_policy_and_critic_learn_and_the_judge_stays(model, tokenizer, tmp_path):
     reward = judging_reward()
     made = ppo_world.trainer(model, tokenizer, tmp_path, reward_model=reward)

@@ -15,8 +15,9 @@ def advantage_mask(advantages: Tensor, values: Tensor, response_mask: Tensor, ba
     """Keep the tokens whose advantage and value speak for the same: ``value > baseline`` where the advantage is
     ``baseline`` or more, ``value < baseline`` where it is less; and, as all masks, response tokens alone.
 
-    Source: the released code of Equilibrate RLHF, with a baseline of 0. Returns a detached 0/1 tensor of the shape and
-    dtype of ``advantages``. UserError: shapes that differ, or a number that is not finite on a response token.
+    Source: the released code of Equilibrate RLHF (``appo_trainer.py``), with a baseline of 0. It compares whole
+    tensors, which does not run; each token's own comparison is our reading. Returns a detached 0/1 tensor of the shape
+    and dtype of ``advantages``. UserError: shapes that differ, or a number that is not finite on a response token.
     """
     response = response_mask.bool()
     for name, of_tokens in (("advantages", advantages), ("values", values)):

@@ -1,6 +1,6 @@
 """Options of methods whose policy samples what it is trained on: online DPO and PPO."""
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -59,5 +59,8 @@ class Ppo(PublicTable):
     gae_lambda: Share = Field(0.95, description="Lambda of the advantages (Schulman et al., 2016, arXiv 1506.02438).")
     kl: NotNegative = Field(0.05, description="Price of a nat of log-ratio to the start, in each token's reward.")
     whiten: Flag = Field(True, description="Centre and scale the advantages of a batch; the mask reads them so, too.")
+    critic_tokens: Literal["all", "kept"] = "all"
+    """Tokens of finished responses that the critic learns from: `all`, or those that the mask `kept`, as in the code
+    that Equilibrate RLHF released."""
     critic_learning_rate: Positive | None = None
     """Of the critic's own AdamW, constant; left out, it is the peak `training.learning_rate`."""

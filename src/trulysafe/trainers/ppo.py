@@ -174,7 +174,8 @@ class PpoTrainer(GRPOTrainer):
         if options.whiten:
             advantages = whitened(advantages, response)
         kept = self._mask(advantages, values, response, ids, attention)
-        batch |= {"old_values": values * response, "returns": returns, "learned": response}
+        learned = kept if options.critic_tokens == "kept" else response
+        batch |= {"old_values": values * response, "returns": returns, "learned": learned.long()}
         batch |= {"advantages": advantages, "tool_mask": kept.long()}
         log, inside = StepLog(self.accelerator), response.bool()
         log.mean(**{
