@@ -145,10 +145,10 @@ def _fit_token_rewards(work: Work, job: Any) -> Job:
 
 def _train(work: Work, job: Any) -> Job:
     """The runs of a training job, one after another."""
-    train, name = work.plan.train, job.wildcards.job
+    train, name, runs = work.plan.train, job.wildcards.job, job.params.runs
     method = method_of(work.config, work.plan.policies.method(name))
-    whole = summed([_run(work, run["experiment"], method) for run in job.params.runs])
-    return replace(whole, loads=len(job.params.runs), processes=train.nodes(name) * train.processes(name))
+    whole = summed([_run(work, run["experiment"], method) for run in runs])
+    return replace(whole, loads=len(runs), processes=train.nodes(name) * train.processes(name))
 
 
 def _run(work: Work, experiment: str, method: Method) -> Job:
@@ -285,8 +285,7 @@ RULES: dict[str, Callable[[Work, Any], Job]] = {
     **dict.fromkeys(("pool_states", "policy_states"), _pool_states),
     **dict.fromkeys(("reward_states", "reward_on_policy"), _reward_states),
     "prefetch_model": lambda work, job: Job(disk=work.size(job.wildcards.model).stored_bytes),
-    "train_base": _train_base,
-    "finetune": _train_base,
+    **dict.fromkeys(("train_base", "finetune"), _train_base),
     "sample": _sample,
     "fit_token_rewards": _fit_token_rewards,
     "train": _train,
