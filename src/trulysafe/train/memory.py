@@ -15,8 +15,8 @@ activations     per layer and token 34 D bytes in 16 bits, 68 D in 32 (Korthikan
 =============== ======================================================================================================
 
 Not counted: what ``launch.offload`` keeps in the processor's memory, and what online pairs and PPO hold beside (a
-frozen reference; a critic with its own gradients and optimiser). D is the width; tokens are both responses of the pairs of one
-process's micro-batch, padded to the longest.
+frozen reference; a critic with its own gradients and optimiser). D is the width; tokens are both responses of the pairs
+of one process's micro-batch, padded to the longest.
 """
 
 from collections.abc import Mapping
