@@ -69,7 +69,7 @@ WRONG = {
     "implicit without a policy": ("token_rewards", "policy", "experiment", None,
         "token_rewards.policy.experiment: missing"),
     "a classifier with a policy": ("token_rewards", "classifier", "experiment", "dpo",
-        "token_rewards.classifier.experiment: only the kind 'implicit'"),
+        "token_rewards.classifier.experiment: only the kind 'critic' or 'implicit'"),
     "a fit of nothing": ("token_rewards", "policy", "fit", {"epochs": 1},
         "token_rewards.policy.fit: only the kind 'token_rm'"),
     "an unknown option of the fit": ("token_rewards", "classifier", "fit", {"epoch": 1}, "Did you mean 'epochs'"),
