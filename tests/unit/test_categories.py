@@ -59,10 +59,11 @@ def test_shares_are_counted_per_category_at_the_last_step() -> None:
 
 
 def test_the_family_stands_in_for_a_category_and_prompts_without_either_are_left_out() -> None:
-    """A reader's prompt without a family of its own is one: its family is its id."""
-    found = verdicts(*(("a", "harm", prompt, 0, 1, "refuses") for prompt in ("p1", "p2", "p3")))
-    of_prompts = answers(p1="", p2="", p3="")
-    of_prompts["family"] = of_prompts["prompt_id"].map({"p1": "topic", "p2": "", "p3": "p3"})
+    """A reader's prompt without a family of its own is one: its family is its id, and that of what is made of it."""
+    found = verdicts(*(("a", "harm", prompt, 0, 1, "refuses") for prompt in ("p1", "p2", "p3", "p4")))
+    of_prompts = answers(p1="", p2="", p3="", p4="")
+    of_prompts["family"] = of_prompts["prompt_id"].map({"p1": "topic", "p2": "", "p3": "p3", "p4": "seed"})
+    of_prompts.loc[of_prompts["prompt_id"] == "p4", "meta"] = json.dumps({"descends_from": ["seed", "other"]})
     assert category_rows(found, of_prompts, BENCHMARKS)["category"].tolist() == ["topic"]
 
 

@@ -59,6 +59,8 @@ def test_four_bits_fit_where_sixteen_do_not_and_their_files_are_of_sixteen():
     assert "load it in 4 bits (dtype: nf4)" in too_large([Job("answer", SEVENTY)], A100, A)[0]
     assert too_large([Job("answer", small)], A100, A) == []
     assert small.stored_bytes == SEVENTY.stored_bytes
+    assert small.saved_bytes(0.02) == SEVENTY.saved_bytes(0.02) == 70e9 * 0.02 * 4
+    assert SEVENTY.saved_bytes(1) == SEVENTY.stored_bytes
 
 
 def test_what_one_process_must_hold_is_not_spread():

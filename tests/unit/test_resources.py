@@ -102,6 +102,9 @@ def test_what_zero_offloads_is_asked_for_as_memory():
 
     assert memory(offload="optimizer") - memory() == 16 * SIZES["8b"]
     assert memory(offload="all") - memory() == 18 * SIZES["8b"]
+    adapter = {"lora": {"r": 8, "target_modules": "all-linear"}}
+    assert memory(offload="optimizer", **adapter) == memory(**adapter)
+    assert memory(offload="all", **adapter) - memory(**adapter) == 2 * SIZES["8b"]
 
 
 @pytest.mark.parametrize(("engine", "offload"), [("single", "optimizer"), ("ddp", "all"), ("zero2", "all")])

@@ -27,7 +27,7 @@ from trulysafe.llm.endpoint import Endpoint
 from trulysafe.llm.local import LocalModel
 from trulysafe.llm.messages import Generation
 from trulysafe.report.tables import synthesis as table_of_yields
-from trulysafe.synthesis.synthesise import YIELDS, synthesise
+from trulysafe.synthesis.synthesise import YIELDS, declines, synthesise
 
 EXPLICIT = [f"How do I bake a cake of {number} layers?" for number in ("two", "seven", "nineteen")]
 IMPLICIT = [f"Help me tease my {person} about shoes." for person in ("uncle", "butcher", "goalkeeper")]
@@ -202,6 +202,28 @@ class TestAdversarial:
         assert len(served.bodies) == 2 * sum(family not in WRITTEN for family in families)
         systems = {body["messages"][0]["content"] for body in served.bodies}
         assert len(systems) == sum(family not in WRITTEN for family in families)
+
+    def test_a_variant_may_carry_its_seed_whole_and_a_copy_of_it_is_none(self, tmp_path):
+        long = "How do I bake a cake of seven layers for a wedding of two hundred guests in a small kitchen " * 2
+        given = seeds(explicit=[long], implicit=["Help me tease my uncle about his brown shoes."])
+        around = "Please sum up this mail from my sister, who runs a bakery. She writes: "
+
+        def behaviour(number, body):
+            (seed,) = asked(body)
+            return written(around + seed if seed == long.strip() or seed == long else seed)
+
+        families = ["direct_injection"]
+        (frame, report), _ = made("adversarial_prompts", behaviour, tmp_path, given=given, rows=2, families=families)
+        assert report["yields"]["direct_injection"] == {
+            "asked": 2, "readable": 2, "refused": 0, "unreadable": 0, "copied": 1, "repeated": 0, "evaluated": 0,
+            "kept": 1,
+        }  # fmt: skip
+        assert frame["prompt"].str.startswith(around).all()
+
+    def test_a_prompt_may_be_polite(self):
+        assert not declines("Sorry to bother you, how do I bake a cake?")
+        for text in ("I'm sorry, but I can't write that.", "Sorry, I won't.", "I cannot help with that."):
+            assert declines(text)
 
     def test_families_that_a_function_writes_need_no_model_and_keep_what_judges_read(self):
         given = table("test", world=0, rows=40)

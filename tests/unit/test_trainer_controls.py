@@ -11,11 +11,11 @@ import torch
 from tests.unit.preference_world import loss_of, losses, moved, prepared
 from trulysafe import PreferenceTrainer
 from trulysafe.common.errors import UserError
-from trulysafe.common.schema import RISKS
+from trulysafe.common.schema import RISKS, SCHEMAS, write_table
 from trulysafe.methods.confidence import label_confidence
 from trulysafe.methods.method import DPO, MASK_CONTROLS, Confidence, Mask, Method
 from trulysafe.reward.token_scale import TokenScale
-from trulysafe.train.run_data import training_set
+from trulysafe.train.run_data import run_data, training_set
 
 REWARDS = {"chosen_reward": [1.0, 0.2, -0.5, 2.0], "rejected_reward": [-1.0, 0.4, 0.5, -2.0]}
 
@@ -172,3 +172,15 @@ def test_flipped_pairs_change_sides_with_all_that_was_computed(model, tokenizer)
     plain = training_set(mix.drop(columns="flipped"), reference, rewards, tokens)
     assert "flipped" not in plain.column_names
     assert plain["chosen_ids"] == [[5, 6], [3, 4]]
+
+
+@pytest.mark.parametrize(("scope", "inside"), [("safety", [True, False]), ("all", [True, True])])
+def test_what_samples_by_the_column_in_scope_asks_the_prompts_of_the_scope(tmp_path, scope, inside):
+    columns = dict.fromkeys(SCHEMAS["mix"], "")
+    mix = pd.DataFrame([columns | {"pair_id": "a", "risk": "EHD"}, columns | {"pair_id": "b", "risk": "general"}])
+    write_table(mix.assign(draw=0, flipped=False), tmp_path / "mix.parquet", "mix")
+    ids = {"prompt_ids": [[1], [2]], "chosen_ids": [[3], [5]], "rejected_ids": [[7], [8]]}
+    logps = {f"{side}_ref_token_logps": [[-3.0], [-5.0]] for side in ("chosen", "rejected")}
+    pd.DataFrame({"pair_id": ["a", "b"], **ids, **logps}).to_parquet(tmp_path / "reference.parquet")
+    run = {"mix": tmp_path / "mix.parquet", "seed": 0, "reference": [tmp_path / "reference.parquet"], "rewards": []}
+    assert run_data(run, Method(reward_scope=scope))["in_scope"] == inside

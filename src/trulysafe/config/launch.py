@@ -60,11 +60,12 @@ class Launch(PublicTable):
         """Stage of DeepSpeed's ZeRO; 0 where another engine trains."""
         return {"zero2": 2, "zero3": 3}.get(self.engine, 0)
 
-    @property
-    def offloaded_bytes(self) -> int:
-        """Bytes of each weight that lie in the processors' memory, over all processes: of what ZeRO keeps (a float32
-        copy, two moments, a gradient; with `all` the weight itself in 16 bits)."""
-        return {"none": 0, "optimizer": 16, "all": 18}[self.offload]
+    def offloaded_bytes(self, *, adapter: bool) -> int:
+        """Bytes of each weight of the model that lie in the processors' memory, over all processes: of what ZeRO keeps
+        (a float32 copy, two moments, a gradient: of an adapter, which is small, it counts nothing) and with `all` the
+        weight itself in 16 bits."""
+        of_trained = 0 if adapter or self.offload == "none" else 16
+        return of_trained + (2 if self.offload == "all" else 0)
 
     @property
     def per_node(self) -> int:

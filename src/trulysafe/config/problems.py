@@ -162,7 +162,7 @@ def _training_problems(config: Configuration, name: str, experiment: Experiment)
     if given_model(config, experiment.model).dtype == NF4:
         yield from _four_bit_problems(where, experiment, training, method.loss)
     if method.online.samples and training.engine != "single":
-        why = f"pairs that the policy samples (methods.{experiment.method}.online) need the engine single"
+        why = f"responses that the policy samples (methods.{experiment.method}.online) need the engine single"
         do = f"Set {where}.training: {{engine: single, processes: 1}}."
         yield f"{where}: training.engine is {training.engine!r}, but {why}. {do}"
     if method.loss == PPO and config.mixes[str(experiment.mix)].flip:
@@ -192,7 +192,7 @@ def _four_bit_problems(where: str, experiment: Experiment, training: Training, l
     if training.engine == "zero3":
         yield f"{where}: {why}, which zero3 cannot spread. Set {where}.training: {{engine: ddp}}, or single."
     if loss == PPO:
-        yield f"{where}: {why}, and PPO's critic is trained whole. Set dtype: bfloat16, or take another loss."
+        yield f"{where}: {why}, of which PPO can make no critic. Set dtype: bfloat16, or take another loss."
     if experiment.start_from is not None:
         do = "Train both rounds on a model in bfloat16."
         yield f"{where}.start_from: {why}; its policy is an adapter, which a second one would replace. {do}"

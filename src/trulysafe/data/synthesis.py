@@ -61,6 +61,8 @@ class Ask(NamedTuple):
     user: str = ""
     apart: tuple[str, ...] = ()
     """Texts that the answer must not repeat."""
+    carries_seed: bool = False
+    """Whether the answer may hold its seed word for word, with more around it."""
     text: str = ""
     """The prompt itself where a function writes it; then nobody is asked."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from trulysafe.data.descent import DESCENT
 from trulysafe.evaluate.outcomes import MAIN_METRIC, Benchmarks, outcome_table
 from trulysafe.stats.intervals import interval
 
@@ -16,8 +17,8 @@ def category_rows(verdicts: pd.DataFrame, answers: pd.DataFrame, benchmarks: Ben
     """What each experiment does at its last step in every category of every test benchmark, by the main judge.
 
     A prompt's category is ``meta.category`` of its answers, or else the family that its data set names; prompts with
-    neither, which are families of their own (:mod:`trulysafe.data.read`), are left out. ``answers`` is a table of
-    schema ``answers``, the other arguments are those of :func:`trulysafe.evaluate.outcomes.outcome_table`. Returns
+    neither, which are families of their own or of a prompt that they descend from, are left out. ``answers`` is a table
+    of schema ``answers``, the other arguments are those of :func:`trulysafe.evaluate.outcomes.outcome_table`. Returns
     columns :data:`COLUMNS`; seeds are pooled, and the 95% intervals resample seeds and prompts together.
     """
     outcomes = outcome_table(verdicts, benchmarks)
@@ -34,11 +35,10 @@ def category_rows(verdicts: pd.DataFrame, answers: pd.DataFrame, benchmarks: Ben
 def _categories(answers: pd.DataFrame) -> pd.DataFrame:
     """Columns benchmark, prompt_id and category, for prompts that have one."""
     prompts = answers.drop_duplicates(["benchmark", "prompt_id"])[["benchmark", "prompt_id", "meta", "family"]]
-    named = prompts["family"].where(prompts["family"] != prompts["prompt_id"], "")
-    known = [
-        _as_text(json.loads(meta).get("category")) or family
-        for meta, family in zip(prompts["meta"], named, strict=True)
-    ]
+    known, metas = [], map(json.loads, prompts["meta"])
+    for family, own, meta in zip(prompts["family"], prompts["prompt_id"], metas, strict=True):
+        named = family not in (own, *meta.get(DESCENT, ()))
+        known.append(_as_text(meta.get("category")) or (family if named else ""))
     found = prompts[["benchmark", "prompt_id"]].assign(category=known)
     return found[found["category"] != ""]
 

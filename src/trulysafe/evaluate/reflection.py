@@ -28,10 +28,12 @@ FACTS = "inference"
 """Key of an answer's ``meta`` that says how it was made."""
 NO_ROOM, CUT_OFF, OTHER_FORM = "no room in the model's context", "cut off at the token limit", "not of the form"
 _FORM = re.compile(
-    r"(?:the )?risk(?: level)?(?:\s+is\s+|:\s*)(low|medium|high)\b[.,;:]?\s*(?:reason:\s*)?(\w.*)",
+    r"(?:the )?risk(?: level)?(?:\s+is\s+|:\s*)(low|medium|high)\b"
+    r"(?!\s*(?:,|/|or\b|to\b|and\b)\s*(?:or\s+)?(?:low|medium|high)\b)[.,;:]?\s*(?:reason:\s*)?(\w.*)",
     re.IGNORECASE | re.DOTALL,
 )
-"""The risk first, then a reason; a line of JSON is more than the smallest models can write."""
+"""The risk first, one and not the choice among all, then a reason; a line of JSON is more than the smallest models can
+write."""
 _TOLD: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
@@ -61,6 +63,8 @@ def reflected_answers(
         asked = []
         for prompt, passages, fact in zip(block["prompt"], texts, facts, strict=True):
             text, fact["cut_to"] = fit(partial(_enriched, prompt, fact), passages, max_new_tokens)
+            if text is None:
+                fact |= {"passages": [], "risk": None, "reason": None, "problem": NO_ROOM}
             asked.append(prompt if text is None else text)
         yield _answered(block, asked, facts, model, tokenizer, max_new_tokens)
 
@@ -98,7 +102,7 @@ def noted(answered: pd.DataFrame) -> dict[str, Any]:
     reflections by ``risk``, and ``unreadable`` ones by what is wrong with them."""
     facts = [found for meta in answered["meta"] if (found := json.loads(meta).get(FACTS))]
     return {
-        "without_passages": sum(not fact["passages"] for fact in facts),
+        "without_passages": sum(not fact["passages"] or fact["cut_to"] == 0 for fact in facts),
         "with_cut_passages": sum(fact["cut_to"] is not None for fact in facts),
         "leaked": sum(fact["leaked"] for fact in facts),
         "risks": dict(Counter(fact["risk"] for fact in facts if fact.get("risk"))),

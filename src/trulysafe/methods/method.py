@@ -178,8 +178,8 @@ class Rerouting(PublicTable):
 
     WHERE: ClassVar = "rerouting"
 
-    layers: list[Count] = Field([], description="Decoder layers, counted from 1; 10 and 20 of 32 in the paper.")
-    alpha: Positive = Field(10.0, description="Sum of the two losses' weights; 10 in the paper.")
+    layers: list[Count] = Field([], description="Decoder layers, counted from 1; 10 and 20 of 32 in the code.")
+    alpha: Positive = Field(10.0, description="Sum of the two losses' weights; 10 in the code.")
     distance: Literal["absolute", "relative"] = Field("absolute", description="`relative`: in lengths of the state.")
 
 

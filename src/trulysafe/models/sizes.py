@@ -33,8 +33,12 @@ class Size(NamedTuple):
 
     @property
     def stored_bytes(self) -> float:
-        """Bytes of all weights on disk: 4 bits are made of 16 while a model is loaded, and adapters are in float32."""
+        """Bytes of all weights on disk: 4 bits are made of 16 while a model is loaded."""
         return self.parameters * (BYTES["auto"] if self.dtype == NF4 else BYTES[self.dtype])
+
+    def saved_bytes(self, share: float) -> float:
+        """Bytes of a policy on disk of which a ``share`` of the weights was trained: below 1 an adapter, in float32."""
+        return self.stored_bytes if share == 1 else self.parameters * share * BYTES["float32"]
 
     @property
     def state_bytes(self) -> float:

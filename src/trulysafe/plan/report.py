@@ -7,6 +7,7 @@ from trulysafe.config.order import builds_on, reached
 from trulysafe.config.resolved import kinds_behind, method_of, training_of
 from trulysafe.config.tables.inference import Retrieve
 from trulysafe.config.tables.sources import EndpointLlm
+from trulysafe.methods.method import PPO
 from trulysafe.methods.words import short_name
 from trulysafe.plan.paths import Part, distinct
 
@@ -152,10 +153,11 @@ class Report(Part):
 
     def pair_work(self) -> dict[str, dict[str, Any]]:
         """What led to each trained arm's policies: trainings with their steps, number of rounds, jobs that made pairs.
-        A job is (kind, its output, its benchmark file). Arms that sample online have none."""
+        A job is (kind, its output, its benchmark file). Arms that sample online have none; PPO makes no pairs and is
+        left out."""
         found, before = {}, builds_on(self.config)
         for name, experiment in self.config.experiments.items():
-            if experiment.method is None:
+            if experiment.method is None or method_of(self.config, experiment.method).loss == PPO:
                 continue
             chain = [name, *sorted(reached(before, name))]
             steps = {item: training_of(self.config, self.config.experiments[item]).steps for item in chain}

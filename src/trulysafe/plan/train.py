@@ -120,8 +120,9 @@ class Train(Part):
     def offloaded_gb(self, job: str) -> int:
         """Memory of each node for what DeepSpeed keeps there in place of the GPUs', GB, by the model's size class."""
         billions = min(SIZES[self.plan.models.size(self.plan.policies.model(job))], 70.0)
-        launches = [training_of(self.config, item).launch for item in self.plan.policies.experiments(job).values()]
-        return max(math.ceil(launch.offloaded_bytes * billions / launch.nodes) for launch in launches)
+        asked = [training_of(self.config, item) for item in self.plan.policies.experiments(job).values()]
+        of_weight = [(item.launch.offloaded_bytes(adapter=item.lora is not None), item.nodes) for item in asked]
+        return max(math.ceil(size * billions / nodes) for size, nodes in of_weight)
 
     def threads(self, job: str) -> int:
         """Processor threads of a training job: tiny models train side by side, others one after another, which spares

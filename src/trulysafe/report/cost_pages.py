@@ -25,7 +25,7 @@ def write_costs(folder: Path, run: Run, timings: Path | str, planned: Mapping[st
     costs, arms = cost.read_costs(run.given("policies")), run.arms
     if len(costs):
         rows = cost.cost_rows(costs, run.metrics, arms)
-        ratios = cost.ratio_rows(rows)
+        ratios = cost.ratio_rows(rows[rows["experiment"].isin(list(planned))])
         table = Table(rows, cost.cost_text(rows, arms), cost.CAPTION + cost.ratio_caption(ratios, arms))
         table.write(folder / "training", label="tab:training_cost")
         if len(ratios):

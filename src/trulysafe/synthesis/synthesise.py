@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from trulysafe.common.errors import UserError
-from trulysafe.common.ids import prompt_id
+from trulysafe.common.ids import normalise_text, prompt_id
 from trulysafe.common.schema import check_table
 from trulysafe.data.similarity import near_pairs
 from trulysafe.data.sources import READERS
@@ -26,7 +26,8 @@ not; of those that were read: repetitions of a seed or of the example, of anothe
 a prompt that evaluation may ask; what is left."""
 DECLINED = "it declines, where a prompt is asked for; write the prompt alone"
 """What is wrong with an answer whose prompt is a refusal."""
-_DECLINES = re.compile("|".join(PHRASES[:5]), re.IGNORECASE)
+_DECLINES = re.compile("|".join((PHRASES[0], PHRASES[3], r"\bsorry,? (?:but )?i\b")), re.IGNORECASE)
+"""Not every "sorry": a prompt may open with one."""
 _OPENING = 40
 """Characters of a prompt in which it says that the model declines to write it."""
 
@@ -154,7 +155,7 @@ def _without_use(
         if ends[place] != "kept":
             continue
         alike, identifier = near[prompt_id(text)], prompt_id(text)
-        if alike & set(map(prompt_id, ask.apart)):
+        if alike & {prompt_id(other) for other in ask.apart if not _carries(ask, text, other)}:
             found[place] = "copied"
         elif identifier in seen:
             found[place] = "repeated"
@@ -162,6 +163,12 @@ def _without_use(
             found[place] = "evaluated"
         seen |= {identifier} if found[place] == "kept" else set()
     return found
+
+
+def _carries(ask: Ask, text: str, other: str) -> bool:
+    """Whether a prompt holds another whole, and a fifth as much again, and may do so."""
+    words, of_other = (normalise_text(part) for part in (text, other))
+    return ask.carries_seed and of_other in words and len(words) >= 1.2 * len(of_other)
 
 
 def _near(texts: Iterable[str], threshold: float) -> dict[str, set[str]]:

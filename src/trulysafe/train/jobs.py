@@ -18,7 +18,7 @@ from datasets import Dataset
 from trulysafe.common.errors import UserError
 from trulysafe.common.files import write_json
 from trulysafe.config.launch import Launch
-from trulysafe.methods.method import Method
+from trulysafe.methods.method import PPO, Method
 from trulysafe.train.limits import check_limits
 from trulysafe.train.memory import GIB
 from trulysafe.train.processes import train_in_processes
@@ -64,8 +64,12 @@ def copy_policies(run: TrainingRun, output: Path) -> None:
 
 
 def _lengths(data: Dataset, method: Method) -> list[int]:
-    """Tokens of the longer side of each pair; of pairs that are sampled, as many as a sample may have."""
+    """Tokens of the longer side of each pair; of pairs that are sampled, as many as a sample may have. PPO reads
+    prompts and its samples alone."""
     sampled = method.online.max_new_tokens if method.online.samples else 0
+    if method.loss == PPO:
+        asked = zip(data["prompt_ids"], data["in_scope"], strict=True)
+        return [len(prompt) + sampled for prompt, inside in asked if inside] or [0]
     sides = zip(data["prompt_ids"], data["chosen_ids"], data["rejected_ids"], data["in_scope"], strict=True)
     return [len(prompt) + max(len(best), len(worst), sampled * inside) for prompt, best, worst, inside in sides]
 

@@ -47,7 +47,10 @@ def run_data(
         drawn = by_safety(drawn, rewards, method)
     source = rewards if values is None else values
     tokens = (source, scale) if method.mask.reads_token_rewards and source is not None and scale is not None else None
-    return training_set(drawn, pair_rows(run["reference"]), rewards, tokens, texts)
+    made = training_set(drawn, pair_rows(run["reference"]), rewards, tokens, texts)
+    if method.reward_scope == "all":  # so that what samples by this column asks every prompt
+        made = made.remove_columns("in_scope").add_column("in_scope", [True] * len(made))
+    return made
 
 
 def by_safety(mix: pd.DataFrame, rewards: pd.DataFrame | None, method: Method) -> pd.DataFrame:

@@ -49,7 +49,10 @@ class Critic:
     def __init__(self, model: Any, options: Ppo, arguments: Any, adapter: LoraConfig | None = None) -> None:
         self.model = model
         if adapter is not None:
-            adapter.task_type, adapter.exclude_modules = "TOKEN_CLS", list(_HEADS)  # a head is trained whole
+            if isinstance(without := adapter.exclude_modules or [], str):
+                do = "Give a list of names: PPO's critic adds its head to it."
+                raise UserError(f"training.lora.exclude_modules: a text is not accepted with PPO. {do}")
+            adapter.task_type, adapter.exclude_modules = "TOKEN_CLS", [*without, *_HEADS]  # a head is trained whole
             self.model = get_peft_model(model, adapter)
         self.model.train()
         if arguments.gradient_checkpointing:

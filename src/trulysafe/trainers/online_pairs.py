@@ -40,18 +40,19 @@ REASONS = (UNFINISHED, SAME_TEXT, GAP)
 
 
 class RewardJudge:
-    """The frozen hybrid reward, calibrated, read from the reference's states at the endpoint; no other ones will do."""
+    """The frozen hybrid reward, calibrated, read from the reference's states at the endpoint; no other ones will do.
+    ``size`` responses go through the reference at a time, all by default."""
 
-    def __init__(self, reference: Any, reward: HybridReward, pad: int, meter: Meter) -> None:
+    def __init__(self, reference: Any, reward: HybridReward, pad: int, meter: Meter, size: int | None = None) -> None:
         pooling = reward.identity.get("pooling", "eos")
         if pooling != "eos":
             raise UserError(f"online pairs: the reward reads states pooled as {pooling!r}. Name one with pooling: eos.")
-        self.reference, self.reward, self.pad, self.meter = reference, reward, pad, meter
+        self.reference, self.reward, self.pad, self.meter, self.size = reference, reward, pad, meter, size
 
     def __call__(self, examples: Sequence[Example], responses: Sequence[Encoded]) -> list[float]:
         """See :data:`OnlineJudge`: calibrated rewards."""
         self.meter.tokens["judging"] += sum(len(item.prompt_ids) + len(item.response_ids) for item in responses)
-        return endpoint_rewards(self.reference, responses, self.pad, len(responses), self.reward)
+        return endpoint_rewards(self.reference, responses, self.pad, self.size or len(responses), self.reward)
 
 
 class OnlinePairs:

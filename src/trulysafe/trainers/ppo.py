@@ -92,7 +92,8 @@ class PpoTrainer(GRPOTrainer):
         add_fused_lm_head(self.reference, temperature=self.temperature)
         if judge is None:
             assert reward_model is not None  # checked above
-            judge = RewardJudge(self.reference, reward_model.to(device), self._tokenizer.pad_token_id, self.meter)
+            pad, size = self._tokenizer.pad_token_id, args.per_device_train_batch_size
+            judge = RewardJudge(self.reference, reward_model.to(device), pad, self.meter, size)
         self.judge, self.critic = judge, Critic(critic.to(device), method.ppo, args, adapter)
         self._scores, self._finished = torch.zeros(0), torch.zeros(0, dtype=torch.bool)
         self._progress = Progress(self)

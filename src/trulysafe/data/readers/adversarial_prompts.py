@@ -65,4 +65,5 @@ def _ask(family: str, seed: Fields, options: Options) -> Ask:
         shown=(_TOLD["ask"].format(prompt=quoted(_TOLD["seed"])), answer(about["example"])),
         user=_TOLD["ask"].format(prompt=quoted(prompt)),
         apart=(_TOLD["seed"], about["example"], prompt),
+        carries_seed=True,
     )

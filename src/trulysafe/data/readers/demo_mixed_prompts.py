@@ -3,6 +3,7 @@ model: the thing of the first, the person of the second, and a plan of the world
 
 import json
 
+from trulysafe.common.errors import UserError
 from trulysafe.common.kinds import Frame
 from trulysafe.data.synthesis import Ask, SynthesisOptions, class_pairs
 
@@ -18,7 +19,11 @@ def asks(seeds: Frame, options: Options) -> list[Ask]:
 
     found = []
     for explicit, implicit in class_pairs(seeds, options):
-        prompt = mixed(json.loads(explicit["meta"]), json.loads(implicit["meta"]), options.seed)
+        try:
+            prompt = mixed(json.loads(explicit["meta"]), json.loads(implicit["meta"]), options.seed)
+        except UserError as error:
+            of = " and ".join(f"{seed['source']} (prompt {seed['prompt_id']})" for seed in (explicit, implicit))
+            raise UserError(f"{of}: {error}") from None
         fields = {"risk": prompt.risk, "family": prompt.family, "meta": prompt.meta}
         found.append(Ask(GROUP, (explicit, implicit), fields, text=prompt.text))
     return found

@@ -14,7 +14,7 @@ from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.config.tables.sources import LocalLlm
 from trulysafe.config.tables.training import Training
 from trulysafe.evaluate.tasks import examples, token_limit
-from trulysafe.methods.method import ONE_PROCESS, READ_TWICE, Method
+from trulysafe.methods.method import ONE_PROCESS, PPO, READ_TWICE, Method
 from trulysafe.models.sizes import size_of
 from trulysafe.plan.plan import Plan
 from trulysafe.plan.rows import Rows
@@ -174,7 +174,7 @@ def _run(work: Work, experiment: str, method: Method) -> Job:
         trained_tokens=tokens,
         flops_per_token=(4 if training.lora else 6) + 2 * training.gradient_checkpointing,
         trained=Trained(shape, training.model_dump(), training.launch, longest, one_process),
-        disk=len(kept_steps(training)) * size.stored_bytes * share,
+        disk=len(kept_steps(training)) * size.saved_bytes(share) + size.stored_bytes * (method.loss == PPO),
     )
 
 
