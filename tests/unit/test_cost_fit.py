@@ -63,6 +63,7 @@ def test_four_bits_fit_where_sixteen_do_not_and_their_files_are_of_sixteen():
     assert SEVENTY.saved_bytes(1) == SEVENTY.stored_bytes
 
 
+@pytest.mark.slow
 def test_what_one_process_must_hold_is_not_spread():
     assert "answer (2 jobs) with big needs about 130.4 GiB" in too_large([Job("answer", SEVENTY)] * 2, A100, A)[0]
     assert "One process holds the whole model" in too_large([Job("answer", SEVENTY)], A100, A)[0]

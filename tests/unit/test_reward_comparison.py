@@ -139,6 +139,7 @@ def test_comparison_is_paired_and_has_an_interval() -> None:
         candidate_interval(rewards, "other")
 
 
+@pytest.mark.slow
 def test_intervals_of_an_auc_cover_it_and_reject_a_true_null_as_often_as_they_say() -> None:
     rng = np.random.default_rng(4)
     covered = rejected = 0

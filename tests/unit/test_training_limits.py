@@ -108,6 +108,7 @@ def test_activations_are_what_a_forward_keeps_for_the_way_back_and_not_more(dtyp
     assert 0.75 < estimated / ((kept[3] - kept[1]) / 2) <= 1
 
 
+@pytest.mark.slow
 def test_the_plan_estimates_what_a_training_is_held_to():
     """The plan knows of the model its number of weights alone, and takes pairs to be as long as they may be."""
     jobs = Work(raw_configuration([ROOT / "config/equilibrate.yaml"]), Assumptions()).jobs()

@@ -46,6 +46,7 @@ LAID_OVER = {
 
 VARIANTS = {"equilibrate_humaneval.yaml", "real_ablations.yaml", "second_base.yaml", "second_world.yaml", "rounds.yaml"}
 VARIANTS |= {"ablations.yaml", "rbrm_70b.yaml"} | {f"smollm2_{name}.yaml" for name in ("ppo", "rivals", "synthesis")}
+VARIANTS |= {"rbrm.yaml", "paper_smoke.yaml", "general.yaml", "smollm2_calibration.yaml", "smollm2_laptop.yaml"}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def options(configuration: Path) -> list[str]:
 
 
 def _planned(path: Path) -> Any:
-    """Overlays that add arms to what is planned anyway are planned among the slow tests."""
+    """Overlays that add arms to what is planned anyway, and others of a kind, are planned among the slow tests."""
     return pytest.param(path, id=path.name, marks=[pytest.mark.slow] if path.name in VARIANTS else [])
 
 

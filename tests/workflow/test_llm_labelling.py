@@ -57,6 +57,7 @@ def test_a_local_model_is_trained_before_it_is_asked(project, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_jobs_that_load_a_labelling_model_ask_for_what_it_needs_and_are_priced(project, tmp_path):
     local, asked = {"backend": "local", "model": "tiny", "max_new_tokens": 100}, {}
     for name, llm in (("local", local), ("endpoint", endpoint("http://localhost:1/v1"))):
