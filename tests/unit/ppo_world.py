@@ -11,7 +11,8 @@ from tests.unit import online_world, training_world
 from trulysafe.config.launch import Launch
 from trulysafe.methods.method import Mask, Method, Online, Ppo
 from trulysafe.train.arguments import ppo_arguments
-from trulysafe.trainers.ppo import PpoTrainer, prompts_in_order
+from trulysafe.trainers.ppo import PpoTrainer
+from trulysafe.trainers.ppo_inputs import prompts_in_order
 
 ONLINE = Online(samples=4, max_new_tokens=40)
 PLAIN = Method(loss="ppo", online=ONLINE, ppo=Ppo(epochs=2), reward_scope="all")

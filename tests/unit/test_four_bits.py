@@ -17,7 +17,6 @@ from trulysafe.models import precision
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode
-from trulysafe.train import run as runs
 from trulysafe.train.jobs import train_run
 
 WIDTH, LAYERS = 64, 2
@@ -57,14 +56,7 @@ def test_linear_layers_are_in_four_bits_and_the_rest_is_not(base):
 @needs_bitsandbytes
 def test_training_starts_at_its_reference_and_the_policy_that_answers_is_the_trained_one(base, tmp_path, monkeypatch):
     spec, reward = base
-    trained = {}
-    original = runs._Snapshots.on_step_end
-
-    def on_step_end(self, args, state, control, **rest):
-        original(self, args, state, control, **rest)
-        trained["model"] = self.trainer.accelerator.unwrap_model(self.trainer.model)
-
-    monkeypatch.setattr(runs._Snapshots, "on_step_end", on_step_end)
+    trained = world.keep_trained(monkeypatch)
     made = world.run(tmp_path / "run", spec, "per_pair", reward, lora=LORA, gradient_checkpointing=True)
     train_run(made, lambda: world.dataset(spec))
     log = pd.read_csv(made.place / "log.csv").set_index(["step", "name"])["value"]

@@ -1,5 +1,4 @@
-"""PPO on TRL's trainer: its loss is the formula's, masked and not; the critic learns and is kept; a stop changes
-nothing."""
+"""PPO on TRL's trainer: its loss is the formula's, masked and not, and the critic learns."""
 
 from __future__ import annotations
 
@@ -12,17 +11,15 @@ import torch
 import trl
 from peft import LoraConfig
 
-from tests.unit import ppo_world, tiny, training_world
+from tests.unit import ppo_world, tiny
 from tests.unit.online_world import dataset, judging_reward, policy
 from tests.unit.ppo_world import MASKED, PLAIN, TRAINING, prompts
 from trulysafe.common.errors import UserError
 from trulysafe.methods.method import Mask, Method, Online, Ppo
 from trulysafe.methods.ppo import advantage_mask
-from trulysafe.models.load import critic_of, load_token_classifier
-from trulysafe.train import run as runs
-from trulysafe.train.jobs import train_run
-from trulysafe.trainers import ppo
-from trulysafe.trainers.ppo import prompts_in_order
+from trulysafe.models.load import critic_of
+from trulysafe.trainers import ppo_inputs
+from trulysafe.trainers.ppo_inputs import prompts_in_order
 from trulysafe.trainers.preference import PreferenceTrainer
 
 
@@ -178,68 +175,6 @@ def test_a_judge_of_texts_takes_the_rewards_place(model, tokenizer, tmp_path):
     assert all(example["judged_meta"] == "{}" for example in seen)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A model with dropout, its reward and its data."""
-    folder = tmp_path_factory.mktemp("base")
-    spec = training_world.save_model(folder / "model", "gpt2")
-    return spec, training_world.save_reward(folder / "reward"), training_world.dataset(spec)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(base, tmp_path_factory):
-    spec, reward, data = base
-    made = training_world.run(tmp_path_factory.mktemp("undisturbed"), spec, "ppo", reward)
-    train_run(made, lambda: data)
-    return made
-
-
-@pytest.mark.parametrize("step", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
-def test_a_stopped_run_goes_on_exactly(base, undisturbed, tmp_path, monkeypatch, step):
-    """Also between two steps on one batch of responses."""
-    spec, reward, data = base
-    made = training_world.run(tmp_path, spec, "ppo", reward)
-    with monkeypatch.context() as patch:
-        original = runs._Snapshots.on_step_end
-
-        def on_step_end(self, args, state, control, **rest):
-            if state.global_step == step:
-                (tmp_path / "stop").touch()
-            original(self, args, state, control, **rest)
-
-        patch.setattr(runs._Snapshots, "on_step_end", on_step_end)
-        with pytest.raises(UserError, match=f"stop at step {step} of 7"):
-            train_run(made, lambda: data)
-    train_run(made, lambda: data)
-    assert training_world.outcome(made) == training_world.outcome(undisturbed)
-
-
-def test_the_critic_is_kept_beside_the_policy(base, undisturbed):
-    files = training_world.outcome(undisturbed)
-    assert {"policy/step3/model.safetensors", "policy/step7/model.safetensors"} <= set(files)
-    assert "policy/critic/model.safetensors" in files
-    critic = load_token_classifier({"source": str(undisturbed.place / "policy" / "critic")}, labels=1)
-    assert critic.num_labels == 1
-
-
-@pytest.mark.slow
-def test_lora_trains_an_adapter_of_the_policy_and_merges_that_of_the_critic(tmp_path):
-    spec = training_world.save_model(tmp_path / "model")
-    lora = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
-    reward, data = training_world.save_reward(tmp_path / "reward"), training_world.dataset(spec)
-    made = training_world.run(tmp_path / "run", spec, "ppo", reward, lora=lora)
-    train_run(made, lambda: data)
-    files = training_world.outcome(made)
-    assert "policy/step7/adapter_model.safetensors" in files
-    critic = load_token_classifier({"source": str(made.place / "policy" / "critic")}, labels=1)
-    start = critic_of(tiny.model("llama"))
-    weights = dict(start.named_parameters())
-    changed = {name for name, value in critic.named_parameters() if not torch.equal(value, weights[name])}
-    assert any("self_attn" in name for name in changed)
-    assert "score.weight" in changed
-    assert "model.embed_tokens.weight" not in changed
-
-
 def test_prompts_are_those_in_scope_in_an_order_of_the_seed(model, tokenizer):
     data = dataset(model, tokenizer)
     found = prompts_in_order(data, steps=5, per_batch=3, epochs=2, seed=1)
@@ -275,7 +210,7 @@ def test_what_cannot_be_trained_is_refused(model, tokenizer, tmp_path, monkeypat
     with pytest.raises(UserError, match=r"trains on no pairs.*PpoTrainer"):
         PreferenceTrainer(model, method=PLAIN, train_dataset=dataset(model, tokenizer), processing_class=tokenizer)
     monkeypatch.setattr(trl, "__version__", "1.17.0")
-    with pytest.raises(UserError, match=rf"TRL is 1\.17\.0, and only {ppo.TESTED}"):
+    with pytest.raises(UserError, match=rf"TRL is 1\.17\.0, and only {ppo_inputs.TESTED}"):
         made()
 
 

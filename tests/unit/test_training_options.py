@@ -56,14 +56,7 @@ def test_lora_moves_the_adapter_alone_and_is_loaded_like_any_policy(
     base, tmp_path, monkeypatch, gradient_checkpointing
 ):
     spec, reward, data = base
-    trained = {}
-    original = runs._Snapshots.on_step_end
-
-    def on_step_end(self, args, state, control, **rest):
-        original(self, args, state, control, **rest)
-        trained["model"] = self.trainer.accelerator.unwrap_model(self.trainer.model)
-
-    monkeypatch.setattr(runs._Snapshots, "on_step_end", on_step_end)
+    trained = world.keep_trained(monkeypatch)
     made = world.run(
         tmp_path / "run", spec, "per_pair", reward, lora=LORA, gradient_checkpointing=gradient_checkpointing
     )

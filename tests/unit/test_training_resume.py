@@ -34,10 +34,7 @@ def _log_seldom():
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A model with dropout, so that random states matter, its reward and its data."""
-    folder = tmp_path_factory.mktemp("base")
-    spec = world.save_model(folder / "model", "gpt2")
-    return spec, world.save_reward(folder / "reward"), world.dataset(spec)
+    return world.with_dropout(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from datasets import Dataset
 from safetensors.torch import save_file
@@ -18,6 +19,7 @@ from trulysafe.models.tokens import encode
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.states import ENDPOINT, SCALES, VALIDATION
 from trulysafe.reward.token_scale import TokenScale, save_scales
+from trulysafe.train import run as runs
 from trulysafe.train.run import TrainingRun
 from trulysafe.trainers.step_cost import COST_FILE
 
@@ -63,6 +65,25 @@ def save_reward(folder: Path, layers: int = tiny.LAYERS, width: int = tiny.WIDTH
     save_file(states, folder / VALIDATION)
     save_scales([TokenScale("level", 0.0, 1.0), TokenScale("difference", 0.0, 1.0)], folder / SCALES)
     return folder
+
+
+def with_dropout(folder: Path) -> tuple[dict[str, Any], Path, Dataset]:
+    """A model with dropout, so that random states matter; its reward and its data."""
+    spec = save_model(folder / "model", "gpt2")
+    return spec, save_reward(folder / "reward"), dataset(spec)
+
+
+def keep_trained(patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Where the policy of a run will be, as ``model``, from its first snapshot on."""
+    trained: dict[str, Any] = {}
+    original = runs._Snapshots.on_step_end
+
+    def on_step_end(self: Any, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        original(self, args, state, control, **rest)
+        trained["model"] = self.trainer.accelerator.unwrap_model(self.trainer.model)
+
+    patch.setattr(runs._Snapshots, "on_step_end", on_step_end)
+    return trained
 
 
 def dataset(spec: dict[str, Any], pairs: int = 11) -> Dataset:

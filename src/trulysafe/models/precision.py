@@ -51,13 +51,14 @@ def loading_options(spec: Mapping[str, Any]) -> dict[str, Any]:
     Embeddings, norms and the language-model head stay in what ``auto`` is.
     """
     import torch
-    from transformers import BitsAndBytesConfig
 
     if (dtype := dtype_of(spec)) != NF4:
         return {"dtype": getattr(torch, dtype)}
     if find_spec("bitsandbytes") is None:
         do = "Install it with make env EXTRA=gpu, or set bfloat16."
         raise UserError(f"models.<name>.dtype: 'nf4' needs bitsandbytes, which is not installed. {do}")
+    from transformers import BitsAndBytesConfig
+
     computed = torch.bfloat16 if _device()[0] else torch.float32
     given = {"bnb_4bit_quant_type": NF4, "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": computed}
     return {"dtype": computed, "quantization_config": BitsAndBytesConfig(load_in_4bit=True, **given)}

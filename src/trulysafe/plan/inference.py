@@ -12,10 +12,7 @@ class Inference(Part):
 
     def steer(self, experiment: str) -> Steer:
         """The stanza of an experiment that steers."""
-        found = self.config.experiments[experiment].steer
-        if found is None:
-            raise KeyError(experiment)
-        return found
+        return self._asked(experiment, "steer")
 
     @property
     def steered(self) -> list[str]:
@@ -28,10 +25,7 @@ class Inference(Part):
 
     def retrieve(self, experiment: str) -> Retrieve:
         """The stanza of an experiment that retrieves passages."""
-        found = self.config.experiments[experiment].retrieve
-        if found is None:
-            raise KeyError(experiment)
-        return found
+        return self._asked(experiment, "retrieve")
 
     @property
     def retrieving(self) -> list[str]:
@@ -67,3 +61,10 @@ class Inference(Part):
         reward, batch = item.best_of.reward, self.config.batching.forward_batch
         read = {"identity": self.plan.reward.identity(reward), "pooling": self.config.rewards[reward].pooling}
         return {"best_of": {**item.best_of.model_dump(), **files, **read, "batch_size": batch}}
+
+    def _asked(self, experiment: str, act: str) -> Any:
+        """What an experiment says of an act; KeyError where it does not act so."""
+        found = getattr(self.config.experiments[experiment], act)
+        if found is None:
+            raise KeyError(experiment)
+        return found

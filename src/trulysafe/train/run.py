@@ -29,7 +29,8 @@ from trulysafe.train.resume import STOP_FILE, SaveAndStop, StopRequest, newest_c
 from trulysafe.train.run_data import TextJudge
 from trulysafe.trainers.critic import FOLDER as CRITIC
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer
-from trulysafe.trainers.ppo import PpoTrainer, prompts_in_order
+from trulysafe.trainers.ppo import PpoTrainer
+from trulysafe.trainers.ppo_inputs import prompts_in_order
 from trulysafe.trainers.preference import PreferenceTrainer
 
 logger = logging.getLogger("trulysafe")

@@ -47,10 +47,7 @@ def run_data(
         drawn = by_safety(drawn, rewards, method)
     source = rewards if values is None else values
     tokens = (source, scale) if method.mask.reads_token_rewards and source is not None and scale is not None else None
-    made = training_set(drawn, pair_rows(run["reference"]), rewards, tokens, texts)
-    if method.reward_scope == "all":  # so that what samples by this column asks every prompt
-        made = made.remove_columns("in_scope").add_column("in_scope", [True] * len(made))
-    return made
+    return training_set(drawn, pair_rows(run["reference"]), rewards, tokens, texts, method.reward_scope)
 
 
 def by_safety(mix: pd.DataFrame, rewards: pd.DataFrame | None, method: Method) -> pd.DataFrame:
@@ -80,6 +77,7 @@ def training_set(
     rewards: pd.DataFrame | None,
     tokens: tuple[pd.DataFrame, TokenScale] | None = None,
     texts: pd.DataFrame | None = None,
+    reward_scope: str = "safety",
 ) -> Dataset:
     """Join a drawn mix with what was computed per pair into the trainer's data set.
 
@@ -91,6 +89,7 @@ def training_set(
         rewards: endpoint rewards (rule ``read_rewards``), if the method reads them.
         tokens: values after each token (rules ``read_rewards`` and ``read_token_rewards``) and their scale, for a mask.
         texts: pair tables (schema ``pairs``), for a judge of texts.
+        reward_scope: of the method; with ``all`` every pair is in scope, also for what samples.
 
     UserError: the mix is empty, or names pairs that ``reference``, ``rewards`` or ``tokens`` lack.
     """
@@ -101,7 +100,7 @@ def training_set(
         "prompt_ids": _lists(table["prompt_ids"]),
         "pair_index": list(range(len(table))),
         "pair_id": [str(pair) for pair in table["pair_id"]],
-        "in_scope": [risk in HARMFUL_RISKS for risk in table["risk"]],
+        "in_scope": [reward_scope == "all" or risk in HARMFUL_RISKS for risk in table["risk"]],
         "risk": [RISKS.index(risk) for risk in table["risk"]],
     }
     if table["flipped"].any():

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import trl
 from datasets import Dataset
 from torch import Tensor
 from transformers import TrainerCallback, set_seed
@@ -26,21 +25,18 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.methods.controls import random_control, row_generators
 from trulysafe.methods.masks import kept_share
-from trulysafe.methods.method import ADVANTAGE, PPO, Method
+from trulysafe.methods.method import ADVANTAGE, Method
 from trulysafe.methods.ppo import advantage_mask, advantages_and_returns, rewards_of_tokens, whitened
-from trulysafe.methods.sampled import REWARD_JUDGE
-from trulysafe.models.load import check_tokens, context_of, critic_of
+from trulysafe.models.load import critic_of
 from trulysafe.models.sampling import Decoding, generated
 from trulysafe.models.tokens import Encoded, end_of_turn_id
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.checkpoints import Progress, load_batches, mark_complete, save_batches
-from trulysafe.trainers.checks import check_fits, has_column
 from trulysafe.trainers.critic import Critic, CriticSteps, check_critic
 from trulysafe.trainers.online_pairs import OnlineJudge, RewardJudge
+from trulysafe.trainers.ppo_inputs import check_ppo
 from trulysafe.trainers.step_log import Meter, MeterSteps, StepLog
 
-TESTED = "1.16.0"
-"""The version of TRL whose private methods this builds on."""
 _OF_GROUPS = ("reward", "frac_reward")
 """How metrics of TRL begin that speak of groups of responses, or count one that was cut off as a reward of 0."""
 
@@ -52,8 +48,8 @@ class PpoTrainer(GRPOTrainer):
         model: the policy as it starts; a frozen copy is what it is held against, and whose states a reward reads.
         method: with ``loss: ppo``.
         args: a ``GRPOConfig``, such as :func:`trulysafe.train.arguments.ppo_arguments` makes.
-        train_dataset: a row a prompt, in the order of training (:func:`prompts_in_order`): ``prompt`` (token ids), and
-            what a judge of texts reads.
+        train_dataset: a row a prompt, in the order of training: ``prompt`` (token ids), and what a judge of texts reads
+            (:func:`trulysafe.trainers.ppo_inputs.prompts_in_order`).
         processing_class: tokenizer.
         reward_model: fitted hybrid reward of the same model, unless ``method.online.judge`` names another judge.
         judge: that other judge.
@@ -71,7 +67,7 @@ class PpoTrainer(GRPOTrainer):
         peft_config: Any = None,
     ) -> None:  # fmt: skip
         self.method = method
-        _check(method, model, processing_class, train_dataset, reward_model, judge)
+        check_ppo(method, model, processing_class, train_dataset, reward_model, judge)
         reference, adapter = copy.deepcopy(model).eval().requires_grad_(False), copy.deepcopy(peft_config)
         set_seed(args.seed)  # the head of a new critic is drawn
         critic = critic_of(model) if critic is None else critic
@@ -245,57 +241,6 @@ class _GoOn(TrainerCallback):
         self.trainer._step = state.global_step * args.gradient_accumulation_steps
 
 
-def prompts_in_order(dataset: Dataset, steps: int, per_batch: int, epochs: int, seed: int) -> Dataset:
-    """The prompts of a training run in the order in which it asks them, in a column ``prompt`` of token ids.
-
-    The data set is :func:`trulysafe.train.run_data.training_set`'s: every row in scope gives its prompt. A batch is of
-    ``per_batch`` prompts and serves ``epochs`` steps; passes over all prompts follow one another, each in an order of
-    its own, cut after the last batch. UserError: no pair is in scope.
-    """
-    rows = [row for row, inside in enumerate(dataset["in_scope"]) if inside] if has_column(dataset, "in_scope") else []
-    if not has_column(dataset, "in_scope"):
-        rows = list(range(len(dataset)))
-    if not rows:
-        do = "Add pairs of the classes EHD, IHD or MHD to the mix, or set methods.<name>.reward_scope to all."
-        raise UserError(
-            f"PPO: none of the {len(dataset)} pairs of the mix is about risk, so there are no prompts. {do}"
-        )
-    needed, draw, order = -(-steps // epochs) * per_batch, torch.Generator().manual_seed(seed), list[int]()
-    while len(order) < needed:
-        order += [rows[place] for place in torch.randperm(len(rows), generator=draw).tolist()]
-    chosen = dataset.select(order[:needed])
-    kept = [name for name in chosen.column_names if not name.startswith(("chosen_", "rejected_"))]
-    return chosen.select_columns(kept).rename_column("prompt_ids", "prompt")
-
-
 def _rows(batch: dict[str, Any], start: int, size: int) -> dict[str, Tensor]:
     names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
     return {name: batch[name][start : start + size] for name in names}
-
-
-def _check(
-    method: Method, model: Any, tokenizer: Any, dataset: Dataset, reward: HybridReward | None, judge: Any
-) -> None:
-    """Refuse what cannot be trained, before anything is made; see :class:`PpoTrainer`."""
-    if trl.__version__ != TESTED:
-        do = f"Install trl=={TESTED} (make env), or run the tests of trulysafe.trainers.ppo and raise TESTED."
-        raise UserError(f"PPO: TRL is {trl.__version__}, and only {TESTED} is known to mask as it should. {do}")
-    if method.loss != PPO:
-        raise UserError(f"loss: {method.loss!r} trains on pairs. Take PreferenceTrainer, or loss: ppo.")
-    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-        raise UserError("PPO: several processes are not supported. Set training.engine to single.")
-    if not len(dataset):
-        raise UserError("PPO: the data set has no prompts, so there is nothing to train on.")
-    by_reward = method.online.judge == REWARD_JUDGE
-    if by_reward and reward is None:
-        raise UserError("PPO needs reward_model (a fitted HybridReward of the same base model).")
-    if by_reward and reward is not None:
-        check_fits(reward, model)
-    if not by_reward and judge is None:
-        raise UserError(f"PPO needs judge (a function that scores responses, for the judge {method.online.judge!r}).")
-    check_tokens(tokenizer, model.config.get_text_config().vocab_size, "processing_class")
-    end_of_turn_id(tokenizer)  # refuses a tokenizer that has none
-    longest, context = max(map(len, dataset["prompt"])), context_of(model.config)
-    if longest + method.online.max_new_tokens > context:
-        room = f"the longest prompt has {longest} tokens, with online.max_new_tokens {method.online.max_new_tokens}"
-        raise UserError(f"PPO: {room} that is more than the model's context of {context}. Lower max_new_tokens.")

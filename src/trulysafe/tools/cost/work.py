@@ -11,14 +11,13 @@ from trulysafe.config.load import load
 from trulysafe.config.order import kept_steps
 from trulysafe.config.resolved import given_model, method_of, training_of
 from trulysafe.config.tables.evaluation import Benchmark
-from trulysafe.config.tables.sources import LocalLlm
 from trulysafe.config.tables.training import Training
-from trulysafe.evaluate.tasks import examples, token_limit
 from trulysafe.methods.method import ONE_PROCESS, PPO, READ_TWICE, Method
 from trulysafe.models.sizes import size_of
 from trulysafe.plan.plan import Plan
 from trulysafe.plan.rows import Rows
 from trulysafe.report.job_times import job_seconds
+from trulysafe.tools.cost import evaluated
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.dag import dag_jobs
 from trulysafe.tools.cost.job import Job, Trained, summed
@@ -196,88 +195,6 @@ def _fit_direction(work: Work, job: Any) -> Job:
     return Job(model=work.size(work.config.experiments[job.wildcards.experiment].model), forward_tokens=tokens)
 
 
-def _answer(work: Work, job: Any) -> Job:
-    """Answers of each policy to each benchmark, spread evenly over shards."""
-    policies, shards = job.params.policies, int(job.wildcards.shards)
-    model, parts = work.plan.policies.model(job.wildcards.job), list[Job]()
-    retrieve = policies[0].get("retrieve", {})
-    more = retrieve.get("k", 0) * retrieve.get("passage_tokens", 0)
-    for benchmark in (work.config.benchmarks[name] for name in job.params.benchmarks):
-        rows = [work.rows.benchmark(benchmark, policy["last"]) for policy in policies]
-        how = benchmark.answer_tokens, job.params.block, policies[0].get("best_of", {}).get("n", 1), more
-        parts += [work.generate(model, count, *how) for count in rows]
-        if retrieve.get("reflect"):
-            parts.append(work.generate(model, sum(rows), retrieve["reflection_tokens"], job.params.block, more=more))
-    loads = min(len(policies), math.ceil(len(policies) / shards) + (shards > 1))
-    return replace(summed(parts, shards), loads=loads)
-
-
-def _fit_judge(work: Work, job: Any) -> Job:
-    judge = work.config.judges[job.wildcards.judge]
-    tokens = work.rows.with_role(judge.datasets, "judge") * work.response()
-    return Job(model=work.size(judge.model), forward_tokens=tokens) if judge.model else Job()
-
-
-def _judge_labelled(work: Work, job: Any) -> Job:
-    """A pass over labelled responses for each judge that reads a model."""
-    people = work.config.report.people
-    counts = [work.rows.with_role([name], "judge") for name in people.datasets] if people else []
-    responses = sum(min(count, people.rows or count) for count in counts) if people else 0
-    judges = work.plan.evaluate.beside_people[job.wildcards.judges]
-    return _judging(work, {judge: [(responses, work.response())] for judge in judges})
-
-
-def _judge(work: Work, job: Any) -> Job:
-    """A pass over the answers of a shard, with their prompts, for each judge that reads a model."""
-    policies, lengths = work.plan.models.of_job(job.wildcards.job), {}
-    for judge, asking in work.plan.evaluate.asked(job.wildcards.benchmarks, job.wildcards.judges).items():
-        benchmarks = [work.config.benchmarks[name] for name in asking]
-        lengths[judge] = [(work.prompts(item, policies), work.response(item.answer_tokens)) for item in benchmarks]
-    return _judging(work, lengths, int(job.wildcards.shards))
-
-
-def _judging(work: Work, read: Mapping[str, list[tuple[float, float]]], shards: int = 1) -> Job:
-    """What judges read: of each its numbers of answers and their tokens, to which come those of its own question. A
-    local language model writes what it thinks as well."""
-    parts, evaluate = list[Job](), work.plan.evaluate
-    for judge, lengths in read.items():
-        own = getattr(work.config.judges[judge].options, "OWN_TOKENS", 0)
-        if model := evaluate.model(judge):
-            asked, answers = Job(model=work.size(model)), sum(count for count, _ in lengths)
-            if llm := evaluate.local_llm(judge):
-                asked = work.generate(model, answers, llm.max_new_tokens, llm.batch_size)
-            tokens = sum(count * (length + own) for count, length in lengths)
-            parts.append(replace(asked, forward_tokens=tokens, disk=0))
-    return replace(summed(parts, shards), loads=len(parts)) if parts else Job()
-
-
-def _compare(work: Work, job: Any) -> Job:
-    """Two questions about each pair of answers, where a local language model compares them."""
-    item = work.config.report.pairwise[job.wildcards.comparison]
-    llm, benchmark = work.config.llms[item.llm], work.config.benchmarks[item.benchmark]
-    if not isinstance(llm, LocalLlm):
-        return Job()
-    rows, seeds = work.rows.benchmark(benchmark, last=True), (work.config.experiments[name].seeds for name in item.arms)
-    asked = 2 * max(seeds) * min(rows, item.rows or rows)
-    each = item.OWN_TOKENS + 2 * work.response(benchmark.answer_tokens)
-    generated = work.generate(llm.model, asked, llm.max_new_tokens, llm.batch_size)
-    return replace(generated, forward_tokens=asked * each, disk=0)
-
-
-def _choose(work: Work, job: Any) -> Job:
-    """Every option of every document with its examples, or an answer, of each policy; spread evenly over shards."""
-    policies, model, parts = job.params.policies, work.plan.policies.model(job.wildcards.job), list[Job]()
-    for asked in (work.config.benchmarks[name] for name in job.params.benchmarks):
-        task, documents = str(asked.task), work.prompts(asked, policies)
-        read = documents * (1 + examples(task, asked.shots)) * work.assumptions.prompt_tokens
-        if limit := token_limit(task):
-            written = work.generate(model, documents, asked.max_new_tokens or limit, job.params.block)
-            parts.append(replace(written, forward_tokens=read))
-        else:
-            parts.append(Job(model=work.size(model), forward_tokens=read * work.assumptions.options))
-    return replace(summed(parts, int(job.wildcards.shards)), loads=len(policies))
-
-
 RULES: dict[str, Callable[[Work, Any], Job]] = {
     **dict.fromkeys(("normalise", "prefetch_dataset", "rerank"), _text),
     **dict.fromkeys(("fit_labeller", "label_prompts", "annotated_pairs", "synthesise"), _label),
@@ -291,11 +208,11 @@ RULES: dict[str, Callable[[Work, Any], Job]] = {
     "train": _train,
     "pool_likelihoods": _pool_likelihoods,
     "fit_direction": _fit_direction,
-    "answer": _answer,
-    "fit_judge": _fit_judge,
-    "judge": _judge,
-    "judge_labelled": _judge_labelled,
-    "compare": _compare,
-    "choose": _choose,
+    "answer": evaluated.answer,
+    "fit_judge": evaluated.fit_judge,
+    "judge": evaluated.judge,
+    "judge_labelled": evaluated.judge_labelled,
+    "compare": evaluated.compare,
+    "choose": evaluated.choose,
 }
 """Work of a job of each rule that runs a model or keeps much."""
