@@ -259,3 +259,13 @@ def test_an_adapter_is_given_to_policy_and_critic_alike(model, tokenizer, tmp_pa
 def test_options_that_cannot_work_are_refused(options, text):
     with pytest.raises(UserError, match=text):
         Method(**options)
+
+
+def test_a_judge_whose_columns_are_not_there_is_refused(model, tokenizer, tmp_path):
+    def judge(examples, responses):
+        return [0.0] * len(responses)
+
+    judge.columns = ("judged_prompt",)
+    method = PLAIN.model_copy(update={"online": Online(samples=4, max_new_tokens=40, judge="length")})
+    with pytest.raises(UserError, match="the judge reads the columns judged_prompt, which the data set has not"):
+        ppo_world.trainer(model, tokenizer, tmp_path, method, judge=judge, reward_model=None)

@@ -15,8 +15,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.schema import write_table
 from trulysafe.config.load import load
 from trulysafe.config.resolved import uses
-from trulysafe.evaluate.acting import responses
-from trulysafe.evaluate.reflection import CUT_OFF, NO_ROOM, OTHER_FORM, Fit, _read, noted
+from trulysafe.evaluate.reflection import CUT_OFF, NO_ROOM, OTHER_FORM, Fit, _read, noted, responses
 from trulysafe.models.sampling import Decoding, respond
 from trulysafe.models.tokens import encode
 from trulysafe.plan.consistency import consistency_problems

@@ -10,7 +10,9 @@ import pytest
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.common.schema import write_table
+from trulysafe.evaluate.acts import MODULES, modules_of
 from trulysafe.evaluate.retrieval import Corpus, enough, gather
+from trulysafe.workflow.fingerprint import closure
 
 TEXTS = [
     "A kite needs wind, and wind needs room.",
@@ -116,3 +118,10 @@ def test_a_corpus_without_text_or_kept_for_evaluation_is_refused(tables) -> None
     write_table(split.assign(role="evaluation"), tables / "kept.parquet", "split")
     with pytest.raises(UserError, match=r"documents.parquet: no row is left for the role 'corpus'"):
         gather([tables / "documents.parquet"], ["prompts"], tables / "kept.parquet")
+
+
+def test_what_steers_depends_on_no_code_that_retrieves_and_the_other_way_round() -> None:
+    reached = {act: {path.stem for path in closure(name)} for act, name in MODULES.items()}
+    assert not {"reflection", "retrieval"} & reached["steer"]
+    assert not {"acting", "steering"} & reached["retrieve"]
+    assert modules_of([{"steer": {}}, {"retrieve": {}}, {}]) == [MODULES["steer"], MODULES["retrieve"]]

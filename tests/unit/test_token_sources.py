@@ -15,7 +15,7 @@ from tests.unit import tiny
 from trulysafe.common.errors import UserError
 from trulysafe.methods.confidence import mean_logged_confidence
 from trulysafe.models.load import critic_of, load_token_classifier
-from trulysafe.models.scoring import token_log_odds, token_logps
+from trulysafe.models.scoring import token_logps, token_outputs
 from trulysafe.models.tokens import encode
 from trulysafe.reward.states import SCALES, held_out_rows
 from trulysafe.reward.token_scale import load_scale
@@ -47,7 +47,7 @@ def classifier(seed: int = 0) -> LlamaForTokenClassification:
 
 def test_log_odds_are_those_of_a_forward_of_each_response_alone(tokenizer, pairs):
     model = classifier()
-    found = token_log_odds(model, pairs[0], tokenizer.pad_token_id, batch_size=7)
+    found = token_outputs(model, pairs[0], tokenizer.pad_token_id, batch_size=7)
     for item, values in zip(pairs[0], found, strict=True):
         ids = item.prompt_ids + item.response_ids
         for place in range(len(item.response_ids)):  # read after consuming y_t: what comes later has no say

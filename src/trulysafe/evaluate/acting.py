@@ -1,9 +1,8 @@
-"""What a policy does while it answers: nothing, steer its states, sample several responses and give the best, or
-retrieve passages and reflect.
+"""What a policy does while it answers: nothing, steer its states, or sample several responses and give the best.
 
 A policy is what :meth:`trulysafe.plan.models.Models.of_job` gives. It may hold ``steer`` (``direction``, a file;
 ``layer``, ``coefficient``, ``control``) or ``best_of`` (``n``, how to sample, ``control``, ``reward``, a folder, its
-``identity`` and ``pooling``, and ``batch_size``), or ``retrieve`` (:mod:`trulysafe.evaluate.reflection`).
+``identity`` and ``pooling``, and ``batch_size``).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,6 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from trulysafe.evaluate.reflection import reflected_answers
 from trulysafe.models.representations import extract
 from trulysafe.models.sampling import Decoding, respond, usable
 from trulysafe.models.steering import Steered, prompt_states, random_direction, refusal_direction
@@ -49,10 +47,7 @@ def responses(
     policy: Mapping[str, Any], model: Any, tokenizer: Any, work: Sequence[pd.DataFrame], max_new_tokens: int
 ) -> Iterator[pd.DataFrame]:
     """The responses that a policy answers blocks of prompts with, one per prompt (schema ``samples``): greedy ones, or
-    the best of n samples by the reward on the model's own states, or greedy ones behind passages and a reflection."""
-    if "retrieve" in policy:
-        yield from reflected_answers(policy["retrieve"], model, tokenizer, work, max_new_tokens)
-        return
+    the best of n samples by the reward on the model's own states."""
     how = policy.get("best_of")
     if how is None:
         with steered(policy, model):

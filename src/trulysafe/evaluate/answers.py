@@ -76,7 +76,7 @@ def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) 
             cut = list(of_benchmark)
             limit, prompts = cut[0].max_new_tokens, [block.prompts for block in cut]
             if acts(policy):
-                found = acting().responses(policy, model, tokenizer, prompts, limit)
+                found = acting(policy).responses(policy, model, tokenizer, prompts, limit)
             else:
                 found = respond(model, tokenizer, prompts, Decoding(max_new_tokens=limit), seed=0)
             for answered in found:

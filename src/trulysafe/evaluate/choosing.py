@@ -18,7 +18,7 @@ import pandas as pd
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, stable_seed
 from trulysafe.common.schema import SCHEMAS
-from trulysafe.evaluate.acts import acting, acts
+from trulysafe.evaluate.acts import acting
 from trulysafe.evaluate.answers import PolicyBlock
 from trulysafe.evaluate.outcomes import CHOSEN, WRITTEN, Benchmarks
 from trulysafe.evaluate.task_documents import Item, described, items_of, right_answer
@@ -95,7 +95,7 @@ def choices(
         note(chat_template=content_id(lm.tokenizer.chat_template or ""))
         place = {key: policies[number][key] for key in ("experiment", "seed", "step")}
         policy = policies[number]
-        with acting().steered(policy, lm.model) if acts(policy) else nullcontext():
+        with acting(policy).steered(policy, lm.model) if "steer" in policy else nullcontext():
             for block in of_policy:
                 limit = benchmarks[block.benchmark]["max_new_tokens"]
                 yield _done(lm, block, items[block.benchmark], limit, place)

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from trulysafe.common.thoughts import without_thoughts
 from trulysafe.evaluate.retrieval import Corpus, Found
 from trulysafe.models.load import context_of
 from trulysafe.models.sampling import Decoding, respond
-from trulysafe.models.tokens import encode
+from trulysafe.models.tokens import disarmed, encode
 
 FACTS = "inference"
 """Key of an answer's ``meta`` that says how it was made."""
@@ -37,6 +37,13 @@ write."""
 _TOLD: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
+def responses(
+    policy: Mapping[str, Any], model: Any, tokenizer: Any, work: Sequence[pd.DataFrame], max_new_tokens: int
+) -> Iterator[pd.DataFrame]:
+    """The responses of a policy that retrieves (:meth:`trulysafe.plan.models.Models.of_job`)."""
+    return reflected_answers(policy["retrieve"], model, tokenizer, work, max_new_tokens)
+
+
 def reflected_answers(
     how: Mapping[str, Any], model: Any, tokenizer: Any, work: Sequence[pd.DataFrame], max_new_tokens: int
 ) -> Iterator[pd.DataFrame]:
@@ -49,10 +56,10 @@ def reflected_answers(
     tokens that each was ``cut_to`` (null where none was), how many ``leaked``, and the ``risk`` and ``reason`` of the
     reflection, or the ``problem`` with it. UserError: no chat template, or a prompt without room for an answer.
     """
-    corpus = Corpus(read_table(how["passages"], "passages")) if how["k"] else None
+    corpus = _corpus(how["passages"]) if how["k"] else None
     for block in work:
         found = [_looked_up(corpus, prompt, how) for prompt in block["prompt"]]
-        texts = [[_without_marks(tokenizer, text) for text in each.passages["text"]] for each in found]
+        texts = [[disarmed(tokenizer, text) for text in each.passages["text"]] for each in found]
         fit = Fit(tokenizer, how["passage_tokens"], context_of(model.config))
         facts: list[dict[str, Any]] = [
             {"passages": each.passages["passage_id"].tolist(), "cut_to": None, "leaked": each.leaked} for each in found
@@ -110,17 +117,16 @@ def noted(answered: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1)
+def _corpus(path: str) -> Corpus:
+    """The corpus of a file of passages: its index serves all policies and benchmarks of a job."""
+    return Corpus(read_table(path, "passages"))
+
+
 def _looked_up(corpus: Corpus | None, prompt: str, how: Mapping[str, Any]) -> Found:
     if corpus is None:
         return Found(pd.DataFrame(columns=["passage_id", "text", "source"]), 0)
     return corpus.look_up(prompt, how["k"], by_chance=how["control"] == "random")
-
-
-def _without_marks(tokenizer: Any, text: str) -> str:
-    """A passage without the letters of special tokens, which would end the turn that it stands in."""
-    for mark in tokenizer.all_special_tokens:
-        text = text.replace(mark, "")
-    return text
 
 
 def _reflections(

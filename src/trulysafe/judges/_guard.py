@@ -22,7 +22,7 @@ from trulysafe.common.ids import prompt_id
 from trulysafe.common.options import Count
 from trulysafe.judges._asked import NONSENSE, Conversation, Finding, Heard, judge_each, verdict
 from trulysafe.models.load import Spec
-from trulysafe.models.tokens import Prompt, render
+from trulysafe.models.tokens import Prompt, disarmed, render
 
 logger = logging.getLogger(__name__)
 
@@ -112,15 +112,6 @@ def templated(
 def token_ids(tokenizer: Any, text: str) -> list[int]:
     """Token ids of a whole prompt, in which special tokens are written out."""
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def disarmed(tokenizer: Any, text: str) -> str:
-    """A text with a space behind the first sign of each special token that it spells: ``<|eot_id|>`` becomes
-    ``< |eot_id|>``, or a response could end the judge's prompt and write the judge's answer."""
-    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    for token in sorted(special | set(tokenizer.all_special_tokens), key=len, reverse=True):
-        text = text.replace(token, f"{token[0]} {token[1:]}")
-    return text
 
 
 def published_wording(

@@ -17,8 +17,9 @@ from pydantic import Field
 
 from trulysafe.common.kinds import Frame
 from trulysafe.judges._asked import Finding
-from trulysafe.judges._guard import Guard, GuardOptions, disarmed, judge_by_guard, published_wording
+from trulysafe.judges._guard import Guard, GuardOptions, judge_by_guard, published_wording
 from trulysafe.models.load import Spec
+from trulysafe.models.tokens import disarmed
 
 MAX_NEW_TOKENS, RESPONSE_TOKENS = 1, 512
 """As in the authors' evaluation."""

@@ -31,11 +31,11 @@ from trulysafe.judges._guard import (
     Said,
     answer_logits,
     decisive_tokens,
-    disarmed,
     judge_by_guard,
     published_wording,
 )
 from trulysafe.models.load import Spec
+from trulysafe.models.tokens import disarmed
 
 MAX_NEW_TOKENS = 32
 """As in the authors' evaluation: a word, and below it a category."""

@@ -21,13 +21,13 @@ from trulysafe.judges._guard import (
     Guard,
     GuardOptions,
     card_of,
-    disarmed,
     judge_by_guard,
     published_wording,
     templated,
 )
 from trulysafe.judges.wildguard import parse
 from trulysafe.models.load import Spec
+from trulysafe.models.tokens import disarmed
 
 MAX_NEW_TOKENS = 100
 """As in the authors' code."""

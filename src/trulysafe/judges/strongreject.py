@@ -31,12 +31,12 @@ from trulysafe.judges._guard import (
     GuardOptions,
     Said,
     answer_logits,
-    disarmed,
     judge_by_guard,
     published_wording,
     token_ids,
 )
 from trulysafe.models.load import Spec
+from trulysafe.models.tokens import disarmed
 
 RESPONSE_TOKENS = 511
 """As in the authors' evaluation: 512 with the BOS."""

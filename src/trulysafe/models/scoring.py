@@ -29,15 +29,6 @@ def token_logps(
     return in_buckets(conversations, pad, batch_size, model.device, forward, label)
 
 
-def token_log_odds(model: Any, conversations: Sequence[Encoded], pad: int, batch_size: int) -> list[list[float]]:
-    """Log-odds of the second label after each response token, under a token-classification model of two labels.
-
-    Arguments and shape as in :func:`token_logps`. The value of token y_t is read at its own place: after consuming it.
-    """
-
-    return token_outputs(model, conversations, pad, batch_size)
-
-
 def token_outputs(model: Any, conversations: Sequence[Encoded], pad: int, batch_size: int) -> list[list[float]]:
     """What a token-classification model says after each response token: its one output (a critic's value), or of two
     the second less the first. Arguments and shape as in :func:`token_logps`."""

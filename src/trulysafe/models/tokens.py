@@ -200,3 +200,12 @@ def _refuse_double_bos(tokenizer: Tokenizer, messages: list[Message]) -> None:
     if _repeats_bos(tokenizer, list(tokenizer(text, add_special_tokens=False)["input_ids"])):
         found = f"The chat template of {tokenizer.name_or_path!r} writes the BOS token {bos!r} twice in a row"
         raise UserError(f"{found}. Remove one of them from the template (models.<name>.chat_template takes another).")
+
+
+def disarmed(tokenizer: Any, text: str) -> str:
+    """A text with a space behind the first sign of each special token that it spells: ``<|eot_id|>`` becomes
+    ``< |eot_id|>``, or it could end the turn that it is quoted in and write the next."""
+    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    for token in sorted(special | set(tokenizer.all_special_tokens), key=len, reverse=True):
+        text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text

@@ -3,7 +3,7 @@
 from typing import Any
 
 from trulysafe.config.tables.inference import Retrieve, Steer
-from trulysafe.evaluate.acts import ACTING, acts
+from trulysafe.evaluate.acts import modules_of
 from trulysafe.plan.paths import Part
 
 
@@ -47,7 +47,7 @@ class Inference(Part):
 
     def modules(self, job: str) -> list[str]:
         """Modules of what the policies of a job do while they answer, for the fingerprint of jobs that load them."""
-        return [ACTING] if any(map(acts, self.plan.models.of_job(job))) else []
+        return modules_of(self.plan.models.of_job(job))
 
     def acting(self, experiment: str) -> dict[str, Any]:
         """What an experiment does while its model answers, for :mod:`trulysafe.evaluate.acting`; empty if nothing."""

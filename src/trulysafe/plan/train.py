@@ -5,7 +5,7 @@ from typing import Any
 
 from trulysafe.config.resolved import method_of, training_of, with_seeds
 from trulysafe.config.tables.training import LAUNCH, MethodTable
-from trulysafe.methods.method import REWARD_JUDGE
+from trulysafe.methods.method import PPO, REWARD_JUDGE
 from trulysafe.plan.paths import Part, distinct
 from trulysafe.plan.resources import SIZES
 
@@ -22,8 +22,9 @@ class Train(Part):
             "reference": distinct(path for run in runs for path in run["reference"]),
             "model": distinct(path for start in starts for path in self.plan.models.files(start)),
         }
-        if rewards := distinct(path for run in runs for path in run["rewards"]):
+        if method_of(self.config, self.plan.policies.method(job)).needs_reward:
             inputs["reward"] = self.results(f"rewards/{method.reward}/model")
+        if rewards := distinct(path for run in runs for path in run["rewards"]):
             inputs["rewards"] = rewards
         if method.token_rewards:
             inputs["token_rewards"] = self.results(f"token_rewards/{method.token_rewards}")
@@ -47,7 +48,8 @@ class Train(Part):
         start, method = self.plan.policies.start(name, seed), str(experiment.method)
         tables = self.config.mixes[str(experiment.mix)].pairs
         reward = self.config.methods[method].reward
-        read = tables if method_of(self.config, method).needs_reward else []
+        asked = method_of(self.config, method)
+        read = tables if asked.needs_reward and asked.loss != PPO else []  # PPO's samples are no pairs
         return {
             "experiment": name,
             "seed": seed,

@@ -15,7 +15,7 @@ from trulysafe.common.schema import check_table
 from trulysafe.data.similarity import near_pairs
 from trulysafe.data.sources import READERS
 from trulysafe.data.synthesis import Ask, SynthesisOptions, record
-from trulysafe.judges.refusal_phrases import PHRASES, verdict
+from trulysafe.judges.refusal_phrases import DECLINES, verdict
 from trulysafe.llm.client import Client
 from trulysafe.llm.messages import Request
 from trulysafe.llm.structured import Parsed, ask_for, nothing_read
@@ -26,7 +26,7 @@ not; of those that were read: repetitions of a seed or of the example, of anothe
 a prompt that evaluation may ask; what is left."""
 DECLINED = "it declines, where a prompt is asked for; write the prompt alone"
 """What is wrong with an answer whose prompt is a refusal."""
-_DECLINES = re.compile("|".join((PHRASES[0], PHRASES[3], r"\bsorry,? (?:but )?i\b")), re.IGNORECASE)
+_DECLINES = re.compile("|".join((*DECLINES, r"\bsorry,? (?:but )?i\b")), re.IGNORECASE)
 """Not every "sorry": a prompt may open with one."""
 _OPENING = 40
 """Characters of a prompt in which it says that the model declines to write it."""

@@ -41,7 +41,7 @@ def run_data(
     mask reads ``values`` after each token where they come from another source than the hybrid reward; ``scale`` is that
     of the token rewards, and ``texts`` are for a judge of texts."""
     mix = read_table(run["mix"], "mix")
-    rewards = pair_rows(run["rewards"]) if method.needs_reward else None
+    rewards = pair_rows(run["rewards"]) if run["rewards"] else None
     drawn = mix[mix["draw"] == run["seed"]]
     if method.loss in SAFETY_LOSSES:
         drawn = by_safety(drawn, rewards, method)

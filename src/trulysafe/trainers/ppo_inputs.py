@@ -61,6 +61,8 @@ def check_ppo(
         check_fits(reward, model)
     if not by_reward and judge is None:
         raise UserError(f"PPO needs judge (a function that scores responses, for the judge {method.online.judge!r}).")
+    if absent := [name for name in getattr(judge, "columns", ()) if not by_reward and not has_column(dataset, name)]:
+        raise UserError(f"PPO: the judge reads the columns {', '.join(absent)}, which the data set has not. Add them.")
     check_tokens(tokenizer, model.config.get_text_config().vocab_size, "processing_class")
     end_of_turn_id(tokenizer)  # refuses a tokenizer that has none
     longest, context = max(map(len, dataset["prompt"])), context_of(model.config)

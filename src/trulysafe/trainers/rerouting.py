@@ -10,7 +10,6 @@ from trulysafe.common.errors import UserError
 from trulysafe.methods.method import REROUTING_LOSSES, Method
 from trulysafe.methods.rerouting import rerouting_coefficients, rerouting_loss, retain_loss
 from trulysafe.models.layer_states import LayerStates, find_decoder
-from trulysafe.trainers.forward import forward
 from trulysafe.trainers.step import MicroBatch, as_reference
 
 
@@ -44,8 +43,11 @@ def rerouting_losses(
     """
     layers = method.rerouting.layers
     reference, adapter = as_reference(policy, ref_model)
-    with torch.no_grad(), disable_gradient_checkpointing(policy, checkpointing), adapter:
-        _, original = forward(reference, **batch.tokens(), listen=lambda _: LayerStates(reference, first=max(layers)))
+    decoder, heard = find_decoder(reference)[0], LayerStates(reference, first=max(layers))
+    read = {"input_ids": batch.columns["input_ids"], "attention_mask": batch.columns["attention_mask"]}
+    with torch.no_grad(), disable_gradient_checkpointing(policy, checkpointing), adapter, heard:
+        decoder(**read, use_cache=False)  # no language-model head
+    original = heard.stacked()
     kept, places = batch.columns["completion_mask"], [layer - 1 for layer in layers]
     rerouted = torch.cat([torch.zeros_like(batch.in_scope), batch.in_scope])
     away = rerouting_loss(states[:, :, places], original[:, :, places], kept)

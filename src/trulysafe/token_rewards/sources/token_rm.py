@@ -59,10 +59,10 @@ def fit(
 def reader(options: Options, artefact: Path | str, model: Spec, policy: Any, pad: int, batch_size: int) -> Reader:
     """Reader of the log-odds of safe after each response token; the fitted model is loaded here."""
     from trulysafe.models.load import load_token_classifier
-    from trulysafe.models.scoring import token_log_odds
+    from trulysafe.models.scoring import token_outputs
 
     fitted = load_token_classifier({"source": str(Path(artefact) / MODEL)})
-    return lambda conversations: token_log_odds(fitted, conversations, pad, batch_size)
+    return lambda conversations: token_outputs(fitted, conversations, pad, batch_size)
 
 
 def fit_token_rm(
