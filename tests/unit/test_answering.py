@@ -1,5 +1,7 @@
 """Answers in shards: the same whatever their number, few models per shard, and verdicts in one order."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -36,6 +38,7 @@ def world(tmp_path_factory):
     benchmarks = {
         "harm": {**shared, "datasets": [folder / "harm.parquet"], "max_new_tokens": 4},
         "plain": {**shared, "datasets": [folder / "plain.parquet"], "max_new_tokens": 6},
+        "again": {**shared, "datasets": [folder / "harm.parquet"], "risks": ["EHD"], "rows": 2, "max_new_tokens": 6},
     }
     return policies, lambda *names: blocks_to_answer(
         policies, {name: benchmarks[name] for name in names}, folder / "split.parquet", 4
@@ -75,6 +78,31 @@ def test_answers_to_a_benchmark_do_not_depend_on_the_others(world, one):
     for name in ("harm", "plain"):
         found = pd.concat(answers(policies, work(name)), ignore_index=True)
         pd.testing.assert_frame_equal(found, one[one["benchmark"] == name].reset_index(drop=True))
+
+
+def test_benchmarks_of_one_limit_fill_blocks_together(world):
+    policies, work = world
+    together, apart = work("plain", "again"), [*work("plain"), *work("again")]
+    assert len(together) < len(apart)
+    assert {frozenset(block.prompts["benchmark"]) for block in together} > {frozenset(("plain", "again"))}
+    places = ["experiment", "seed", "step", "benchmark", "prompt_id"]
+    found, expected = (
+        pd.concat(answers(policies, part), ignore_index=True).sort_values(places, ignore_index=True)
+        for part in (together, sorted(apart, key=lambda block: block.policy))
+    )
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_prompt_of_two_benchmarks_is_answered_for_each_and_never_twice_in_a_block(world):
+    policies, _ = world
+    stanza = {"risks": [], "rows": None, "frontier_rows": None, "max_new_tokens": 4}
+    folder = Path(policies[0]["model"]["source"]).parent
+    asked = {name: {**stanza, "datasets": [folder / "harm.parquet"]} for name in ("first", "second")}
+    blocks = blocks_to_answer(policies[:1], asked, folder / "split.parquet", 64)
+    assert [len(block.prompts) for block in blocks] == [14, 14]
+    assert all(block.prompts["prompt_id"].is_unique for block in blocks)
+    found = pd.concat(answers(policies[:1], blocks))
+    assert found.groupby("benchmark").size().to_dict() == {"first": 14, "second": 14}
 
 
 def test_tables_of_many_jobs_stand_as_those_of_one(one, tmp_path):

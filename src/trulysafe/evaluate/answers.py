@@ -2,8 +2,9 @@
 
 All blocks of all policies stand in one fixed order, policy by policy. A shard is a run of that order, and the shards
 cost about the same; so a shard loads one or two policies, not all of them, and the shards one after another are the
-same table as one shard alone. A block holds prompts of one benchmark and has its own seed: which other benchmarks are
-answered beside it changes no answer.
+same table as one shard alone. A block holds prompts of like length of all benchmarks of a job that have one limit of
+tokens: most benchmarks alone would leave most of a batch empty. A block has its own seed, so greedy answers depend on
+what is answered beside them by rounding alone, sampled ones (best of n) by their seed too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +25,8 @@ class PolicyBlock(NamedTuple):
     """One block of prompts for one policy, by its number."""
 
     policy: int
-    benchmark: str
     prompts: pd.DataFrame
+    """Rows of schema ``prompts`` with the ``benchmark`` of each; no prompt twice."""
     max_new_tokens: int
 
     @property
@@ -37,20 +38,32 @@ class PolicyBlock(NamedTuple):
 def blocks_to_answer(
     policies: Sequence[Mapping[str, Any]], benchmarks: Mapping[str, Mapping[str, Any]], split: Path | str, size: int
 ) -> list[PolicyBlock]:
-    """All blocks of ``size`` prompts that the policies answer, in the order policy, benchmark, length. Policies are
+    """All blocks of at most ``size`` prompts that the policies answer, in the order policy, limit, length. Policies are
     what :meth:`trulysafe.plan.models.Models.of_job` gives, benchmarks their stanzas with ``datasets`` resolved to table
     paths. UserError: no prompt of a benchmark is for evaluation."""
-    cut = {
-        (name, last): blocks(_prompts(benchmark, split, last), size, by_length=True)
-        for name, benchmark in benchmarks.items()
-        for last in sorted({bool(policy["last"]) for policy in policies})
-    }
+    cut = {last: _cut(benchmarks, split, size, last) for last in sorted({bool(policy["last"]) for policy in policies})}
     return [
-        PolicyBlock(number, name, block, benchmark["max_new_tokens"])
+        PolicyBlock(number, block, limit)
         for number, policy in enumerate(policies)
-        for name, benchmark in benchmarks.items()
-        for block in cut[name, bool(policy["last"])]
+        for limit, block in cut[bool(policy["last"])]
     ]
+
+
+def _cut(
+    benchmarks: Mapping[str, Mapping[str, Any]], split: Path | str, size: int, last: bool
+) -> list[tuple[int, pd.DataFrame]]:
+    """Limit of tokens and prompts of each block of one policy."""
+    of_limit: dict[int, list[pd.DataFrame]] = {}
+    for name, benchmark in benchmarks.items():
+        prompts = _prompts(benchmark, split, last).assign(benchmark=name)
+        of_limit.setdefault(benchmark["max_new_tokens"], []).append(prompts)
+    found = list[tuple[int, pd.DataFrame]]()
+    for limit, parts in of_limit.items():
+        rows = pd.concat(parts, ignore_index=True)
+        before = rows.groupby("prompt_id").cumcount()  # a prompt of several benchmarks is answered for each of them
+        for _, once in rows.groupby(before):
+            found += [(limit, block) for block in blocks(once, size, by_length=True)]
+    return found
 
 
 def shard_of(work: Sequence[PolicyBlock], index: int, count: int) -> list[PolicyBlock]:
@@ -72,15 +85,15 @@ def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) 
         policy = policies[number]
         tokenizer, model = load_tokenizer(policy["model"]), load_model(policy["model"])
         place = {key: policy[key] for key in ("experiment", "seed", "step")}
-        for benchmark, of_benchmark in groupby(of_policy, key=lambda block: block.benchmark):
-            cut = list(of_benchmark)
-            limit, prompts = cut[0].max_new_tokens, [block.prompts for block in cut]
+        for limit, of_limit in groupby(of_policy, key=lambda block: block.max_new_tokens):
+            prompts = [block.prompts for block in of_limit]
             if acts(policy):
                 found = acting(policy).responses(policy, model, tokenizer, prompts, limit)
             else:
                 found = respond(model, tokenizer, prompts, Decoding(max_new_tokens=limit), seed=0)
-            for answered in found:
-                yield answered.assign(benchmark=benchmark, **place)
+            for asked, answered in zip(prompts, found, strict=True):
+                benchmark = asked.set_index("prompt_id")["benchmark"]
+                yield answered.assign(benchmark=answered["prompt_id"].map(benchmark), **place)
 
 
 def _prompts(benchmark: Mapping[str, Any], split: Path | str, last: bool) -> pd.DataFrame:

@@ -83,7 +83,7 @@ def choices(
     if not work:
         yield Done(*(pd.DataFrame(columns=list(SCHEMAS[kind])) for kind in ("verdicts", "task_answers")))
         return
-    prompts = pd.concat([block.prompts.assign(benchmark=block.benchmark) for block in work])
+    prompts = pd.concat([block.prompts for block in work])
     of_benchmark = prompts.drop_duplicates(["benchmark", "prompt_id"]).groupby("benchmark")
     items = {name: items_of(str(name), benchmarks[str(name)], split, found) for name, found in of_benchmark}
     note(tasks=described(item.task for found in items.values() for item in found.values()))
@@ -97,23 +97,28 @@ def choices(
         policy = policies[number]
         with acting(policy).steered(policy, lm.model) if "steer" in policy else nullcontext():
             for block in of_policy:
-                limit = benchmarks[block.benchmark]["max_new_tokens"]
-                yield _done(lm, block, items[block.benchmark], limit, place)
+                yield _done(lm, block, items, benchmarks, place)
 
 
 def _done(
-    lm: "HarnessModel", block: PolicyBlock, items: Mapping[str, Item], limit: int | None, place: dict[str, Any]
+    lm: "HarnessModel",
+    block: PolicyBlock,
+    items: Mapping[str, Mapping[str, Item]],
+    benchmarks: Benchmarks,
+    place: dict[str, Any],
 ) -> Done:
-    """What a model makes of one block; ``place`` is the policy's."""
+    """What a model makes of one block; ``place`` is the policy's, items are by benchmark and prompt."""
     prompts = block.prompts
-    asked = {prompt: _requests(lm, prompt, items[prompt], limit) for prompt in prompts["prompt_id"]}
+    asked = {
+        prompt: _requests(lm, prompt, items[name][prompt], benchmarks[name]["max_new_tokens"])
+        for name, prompt in zip(prompts["benchmark"], prompts["prompt_id"], strict=True)
+    }
     read = [request for requests in asked.values() for request in requests if request.request_type == "loglikelihood"]
     write = [request for requests in asked.values() for request in requests if request.request_type != "loglikelihood"]
     logps, texts = iter(lm.loglikelihood(read, disable_tqdm=True)), iter(lm.written(write))
-    place = {**place, "benchmark": block.benchmark}
     verdicts, answers = list[dict[str, Any]](), list[dict[str, Any]]()
-    for row in prompts[["prompt_id", "risk", "family"]].to_dict("records"):
-        item, requests = items[row["prompt_id"]], asked[row["prompt_id"]]
+    for row in prompts[["benchmark", "prompt_id", "risk", "family"]].to_dict("records"):
+        item, requests = items[row["benchmark"]][row["prompt_id"]], asked[row["prompt_id"]]
         if item.written:
             found = _written(item, requests[0], *next(texts))
         else:
