@@ -85,7 +85,7 @@ def choices(
         return
     prompts = pd.concat([block.prompts for block in work])
     of_benchmark = prompts.drop_duplicates(["benchmark", "prompt_id"]).groupby("benchmark")
-    items = {name: items_of(str(name), benchmarks[str(name)], split, found) for name, found in of_benchmark}
+    items = {str(name): items_of(str(name), benchmarks[str(name)], split, found) for name, found in of_benchmark}
     note(tasks=described(item.task for found in items.values() for item in found.values()))
     from trulysafe.evaluate.harness_model import HarnessModel  # later than its tasks, which make it silent
 

@@ -15,7 +15,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, response_id, stable_seed
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.models.load import context_of, ends_alone
-from trulysafe.models.tokens import encode, end_of_turn_id, padded
+from trulysafe.models.tokens import encode, end_of_turn_id
 
 _CARRIED = ("prompt_id", "prompt", "risk", "family", "source", "meta")
 
@@ -31,13 +31,24 @@ class Decoding:
     repetition_penalty: float = 1.0
     max_new_tokens: int = 256
 
+    @property
+    def rows(self) -> int:
+        """Responses of a prompt: one where greedy."""
+        return self.samples if self.temperature > 0 else 1
+
+    @property
+    def nucleus(self) -> bool:
+        """Whether top-p alone cuts the vocabulary: behind top-k nearly nothing is left to sort."""
+        return self.temperature > 0 and self.top_k == 0 and self.top_p < 1
+
     def generate_options(self) -> dict[str, Any]:
-        """Arguments of ``model.generate``."""
-        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "repetition_penalty": self.repetition_penalty}
+        """What ``model.generate`` is told of how a token is drawn; :class:`~trulysafe.models.nucleus.Nucleus` beside it
+        where ``nucleus`` says so."""
+        options: dict[str, Any] = {"repetition_penalty": self.repetition_penalty}
         if self.temperature == 0:
             return {**options, "do_sample": False, "temperature": None, "top_k": None, "top_p": None}
-        drawn = {"do_sample": True, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
-        return {**options, **drawn, "num_return_sequences": self.samples}
+        top_p = 1.0 if self.nucleus else self.top_p
+        return {**options, "do_sample": True, "temperature": self.temperature, "top_k": self.top_k, "top_p": top_p}
 
 
 def blocks(prompts: pd.DataFrame, size: int, by_length: bool = False) -> list[pd.DataFrame]:
@@ -105,25 +116,18 @@ def generated(model: Any, tokenizer: Any, prompts: list[list[int]], decoding: De
     where the model ended it with another token that its generation config names (``<|endoftext|>`` beside
     ``<|im_end|>``), or without one at the token limit.
     """
-    import torch
-    from transformers import GenerationConfig
+    from trulysafe.models.continuing import continued
 
     end, own = end_of_turn_id(tokenizer), model.generation_config
     ends = own.eos_token_id
     stops = {end, *(ends if isinstance(ends, list) else [] if ends is None else [ends])}
-    ids, attention = padded(prompts, tokenizer.pad_token_id, "left")
     special = {"eos_token_id": sorted(stops), "pad_token_id": tokenizer.pad_token_id}
     model.generation_config = ends_alone(model)  # what is not said here would come from there
     try:
-        with torch.no_grad():
-            output = model.generate(
-                input_ids=ids.to(model.device),
-                attention_mask=attention.to(model.device),
-                generation_config=GenerationConfig(**special, **decoding.generate_options()),
-            )
+        rows = continued(model, prompts, decoding, special)
     finally:
         model.generation_config = own
-    return [_ended(row, stops, end) for row in output[:, ids.shape[1] :].tolist()]
+    return [_ended(row, stops, end) for row in rows]
 
 
 def _ended(row: list[int], stops: set[int], end: int) -> list[int]:

@@ -1,0 +1,75 @@
+"""``model.generate`` in pieces: a prompt is read once for all its samples, and rows that have ended leave the batch.
+
+In one call every sample of a prompt reads the prompt anew, and a batch works on until its longest response ends, on
+rows that ended long ago too. Greedy responses are those of one call; sampled ones are drawn from the same distribution, and
+with the same random numbers until the first row leaves.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from trulysafe.models.tokens import padded
+
+if TYPE_CHECKING:
+    from trulysafe.models.sampling import Decoding
+
+PIECE = 16
+"""Tokens after which rows that have ended leave."""
+
+
+@torch.no_grad()
+def continued(
+    model: Any, prompts: list[list[int]], decoding: "Decoding", special: dict[str, Any], piece: int = PIECE
+) -> list[list[int]]:
+    """Token ids of the responses to one batch of prompts, ``decoding.rows`` a prompt, prompts in order; what stands
+    behind a token that ends a row is padding. ``special`` has ``eos_token_id``, a list, and ``pad_token_id``."""
+    from transformers import GenerationConfig, LogitsProcessorList
+
+    from trulysafe.models.nucleus import Nucleus
+
+    ids, attention = (part.to(model.device) for part in padded(prompts, special["pad_token_id"], "left"))
+    cache = _prompts_read(model, ids, attention, decoding.rows)
+    ids, attention = (part.repeat_interleave(decoding.rows, dim=0) for part in (ids, attention))
+    cut = [Nucleus(decoding.top_p, decoding.temperature)] if decoding.nucleus else []
+    stops = torch.tensor(special["eos_token_id"], device=ids.device)
+    if getattr(model, "_is_stateful", False):  # its state cannot be cut into rows
+        piece = decoding.max_new_tokens
+    found: list[list[int]] = [[] for _ in range(len(ids))]
+    rows, left = torch.arange(len(ids), device=ids.device), decoding.max_new_tokens
+    while True:
+        options = {**special, **decoding.generate_options(), "max_new_tokens": min(piece, left)}
+        made = model.generate(
+            input_ids=ids,
+            attention_mask=attention,
+            past_key_values=cache,
+            logits_processor=LogitsProcessorList(cut),
+            generation_config=GenerationConfig(**options, return_dict_in_generate=True),
+        )
+        new = made.sequences[:, ids.shape[1] :]
+        for row, tokens in zip(rows.tolist(), new.tolist(), strict=True):
+            found[row] += tokens
+        left -= new.shape[1]
+        going = (~torch.isin(new, stops).any(dim=1)).nonzero().squeeze(1)
+        if left == 0 or not len(going):
+            return found
+        cache, rows, ids = made.past_key_values, rows[going], made.sequences[going]
+        if len(going) < len(attention):
+            cache.batch_select_indices(going)
+        attention = torch.cat([attention[going], attention.new_ones(len(going), new.shape[1])], dim=1)
+
+
+def _prompts_read(model: Any, ids: Tensor, attention: Tensor, times: int) -> Any:
+    """The model's cache of all but the last token of each prompt, ``times`` over; none where each is needed once."""
+    from transformers import DynamicCache
+
+    if times == 1 or ids.shape[1] == 1 or getattr(model, "_is_stateful", False):
+        return None
+    cache = DynamicCache(config=model.config.get_text_config())
+    before = attention[:, :-1]
+    positions = (before.cumsum(dim=1) - 1).clamp(min=0)
+    inputs = {"input_ids": ids[:, :-1], "attention_mask": before, "position_ids": positions}
+    model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    cache.batch_repeat_interleave(times)
+    return cache
