@@ -1,8 +1,8 @@
 """``model.generate`` in pieces: a prompt is read once for all its samples, and rows that have ended leave the batch.
 
 In one call every sample of a prompt reads the prompt anew, and a batch works on until its longest response ends, on
-rows that ended long ago too. Greedy responses are those of one call; sampled ones are drawn from the same distribution, and
-with the same random numbers until the first row leaves.
+rows that ended long ago too. Greedy responses are those of one call; sampled ones come from the same distribution, and
+from the same random numbers until the first row leaves.
 """
 
 from typing import TYPE_CHECKING, Any
