@@ -23,7 +23,7 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
         place = raw
         for table in tables:
             place = place.setdefault(table, {})
-        place[last] = value
+        place[last] = copy.deepcopy(value)  # a later key may change a part of it
     return raw
 
 

@@ -31,6 +31,23 @@ def test_hub_datasets_are_read_by_split_in_their_original_layout(tmp_path, tmp_p
         data.read("pku_saferlhf", options | {"split": "train"})
 
 
+def test_pku_pairs_are_of_safety_or_of_helpfulness(tmp_path):
+    row = {
+        "prompt": "p", "response_0": "frank and harmful", "response_1": "curt and safe",
+        "safer_response_id": 1, "better_response_id": 0, "is_response_0_safe": False, "is_response_1_safe": True,
+    }  # fmt: skip
+    options = {"path": write(tmp_path / "pairs.jsonl", [row]).name}
+    for prefer, chosen in (("safer", "curt and safe"), ("better", "frank and harmful")):
+        frame, *_ = read("pku_saferlhf", tmp_path, prefer=prefer, **options)
+        assert frame["chosen"].tolist() == [chosen]
+    write(tmp_path / "pairs.jsonl", [row | {"better_response_id": 2}])
+    with pytest.raises(UserError, match=r"better_response_id.*'2' is not accepted"):
+        read("pku_saferlhf", tmp_path, prefer="better", **options)
+    write(tmp_path / "pairs.jsonl", [{"prompt": "p", "chosen": "a", "rejected": "b"}])
+    with pytest.raises(UserError, match="it has no better_response_id, so it says nothing of helpfulness"):
+        read("pku_saferlhf", tmp_path, prefer="better", **options)
+
+
 def test_hh_rlhf_takes_single_exchanges_that_diverge_at_the_first_answer(tmp_path):
     def dialogue(*turns):
         return "".join(f"\n\n{('Human', 'Assistant')[index % 2]}: {turn}" for index, turn in enumerate(turns))

@@ -23,6 +23,7 @@ from trulysafe.methods.method import (
     Mask,
     Method,
     Online,
+    Ppo,
     Rerouting,
 )  # fmt: skip
 from trulysafe.methods.words import citations, method_words, short_name
@@ -171,6 +172,14 @@ def test_ppo_has_words() -> None:
     assert "{" not in said
     assert short_name(method) == "PPO, AMA mask"
     assert "tan2025" in citations(method)[0]
+    scored = Online(samples=4, reward_model="scorer")
+    bounded = Method(loss="ppo", online=scored, ppo=Ppo(lagrangian={"cost": "safety", "threshold": -1}))
+    said = " ".join(method_words(bounded))
+    assert "judged by the reward model scorer" in said
+    assert "minus the calibrated reward safety, is held at or below -1.0" in said
+    assert "{" not in said
+    assert short_name(bounded) == "PPO, bounded cost"
+    assert any("2310.12773" in entry for entry in citations(bounded))
 
 
 def test_every_part_of_a_method_has_words() -> None:

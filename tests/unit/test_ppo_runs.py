@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 import torch
 
@@ -17,19 +18,20 @@ def base(tmp_path_factory):
     return training_world.with_dropout(tmp_path_factory.mktemp("base"))
 
 
-@pytest.fixture(scope="module")
-def undisturbed(base, tmp_path_factory):
+@pytest.fixture(scope="module", params=["ppo", "lagrangian"])
+def undisturbed(request, base, tmp_path_factory):
     spec, reward, data = base
-    made = training_world.run(tmp_path_factory.mktemp("undisturbed"), spec, "ppo", reward)
+    made = training_world.run(tmp_path_factory.mktemp("undisturbed"), spec, request.param, reward)
     train_run(made, lambda: data)
     return made
 
 
 @pytest.mark.parametrize("step", [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_exactly(base, undisturbed, tmp_path, monkeypatch, step):
-    """Also between two steps on one batch of responses."""
+    """Also between two steps on one batch of responses; a multiplier and the cost's critic come back as they were."""
     spec, reward, data = base
-    made = training_world.run(tmp_path, spec, "ppo", reward)
+    bounded = undisturbed.cost is not None
+    made = training_world.run(tmp_path, spec, "lagrangian" if bounded else "ppo", reward)
     with monkeypatch.context() as patch:
         original = runs._Snapshots.on_step_end
 
@@ -41,7 +43,10 @@ def test_a_stopped_run_goes_on_exactly(base, undisturbed, tmp_path, monkeypatch,
         patch.setattr(runs._Snapshots, "on_step_end", on_step_end)
         with pytest.raises(UserError, match=f"stop at step {step} of 7"):
             train_run(made, lambda: data)
+    assert len(list(tmp_path.rglob("multiplier.json"))) == bounded
     train_run(made, lambda: data)
+    log = pd.read_csv(made.place / "log.csv")
+    assert log.loc[log["name"] == "ppo/multiplier", "value"].nunique() == (3 if bounded else 0)
     assert training_world.outcome(made) == training_world.outcome(undisturbed)
 
 

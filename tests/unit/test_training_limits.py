@@ -1,5 +1,6 @@
 """What cannot work is refused before a model is loaded, with what to do."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,16 +9,18 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.unit import tiny
+from tests.unit import online_world, ppo_world, tiny
 from tests.unit import training_world as world
 from trulysafe.common.errors import UserError
 from trulysafe.config.files import raw_configuration
 from trulysafe.config.launch import Launch
+from trulysafe.methods.method import Method, Ppo
 from trulysafe.models.load import load_model
 from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.work import Work
 from trulysafe.train import limits
 from trulysafe.train.jobs import train_run
+from trulysafe.train.memory import held_by
 from trulysafe.train.run import weights_dtype
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,6 +120,34 @@ def test_the_plan_estimates_what_a_training_is_held_to():
     assert planned.longest == 1024
     assert planned.memory().total == pytest.approx(held.total, rel=0.01)
     assert held.total < 40e9
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 2, "target_modules": ["q_proj", "v_proj"]}])
+@pytest.mark.parametrize("lagrangian", [None, {"cost": "safety"}])
+def test_what_ppo_holds_beside_is_counted_and_not_more(tokenizer, tmp_path, lora, lagrangian):
+    """The reference, and weights, gradients and moments of each critic, of a trainer after its steps."""
+    method = Method(loss="ppo", online=ppo_world.ONLINE, ppo=Ppo(epochs=2, lagrangian=lagrangian), reward_scope="all")
+    cost = online_world.judging_reward()
+    cost.offset.fill_(1.0)
+    model, adapter = online_world.policy(), LoraConfig(task_type="CAUSAL_LM", **lora) if lora else None
+    config = copy.deepcopy(model.config)
+    options = {"peft_config": adapter, "cost_model": cost if lagrangian else None}
+    made = ppo_world.trainer(model, tokenizer, tmp_path, method, **options)
+    made.train()
+    held = _bytes(made.reference.parameters())
+    for critic in made.critics:
+        held += _bytes(critic.model.parameters()) + _bytes(critic._trained.values())
+        held += _bytes(one for state in critic.optimizer.state.values() for one in state.values() if one.dim())
+    counted = held_by(method)
+    assert (counted.critics, counted.sequences) == (len(made.critics), 4)
+    estimated = limits.estimate(config, "float32", world.TRAINING | {"lora": lora}, Launch(), 64, counted)
+    assert 0.95 * held < estimated.beside <= held  # the head of an adapted critic is not counted
+    assert "beside" in str(estimated)
+    assert "beside" not in str(limits.estimate(config, "float32", world.TRAINING, Launch(), 64, held_by(Method())))
+
+
+def _bytes(tensors) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _check(monkeypatch, tmp_path, available=2**40, lengths=(20, 30), dtype="float32", **changes):

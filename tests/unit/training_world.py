@@ -41,6 +41,11 @@ METHODS: dict[str, dict[str, Any]] = {
         "online": {"samples": 4, "max_new_tokens": 40},
         "ppo": {"epochs": 3},
     },
+    "lagrangian": {
+        "loss": "ppo",
+        "online": {"samples": 4, "max_new_tokens": 40},
+        "ppo": {"epochs": 3, "lagrangian": {"cost": "safety", "learning_rate": 0.02}},
+    },
     "batch": {"confidence": {"kind": "label", "calibrate_every": 2}, "mask": {"rule": "batch_mean"}},
 }
 
@@ -55,11 +60,14 @@ def save_model(folder: Path, family: str = "llama", **changes: Any) -> dict[str,
     return {"source": str(folder), "dtype": "float32"}
 
 
-def save_reward(folder: Path, layers: int = tiny.LAYERS, width: int = tiny.WIDTH) -> Path:
+def save_reward(
+    folder: Path, layers: int = tiny.LAYERS, width: int = tiny.WIDTH, seed: int = 4, offset: float = 0.0
+) -> Path:
     """Write a random reward artefact with validation states."""
-    draw = torch.Generator().manual_seed(4)
+    draw = torch.Generator().manual_seed(seed)
     reward = HybridReward(layers, width)
     reward.reset_parameters(draw)
+    reward.offset.fill_(offset)
     reward.save_pretrained(folder / ENDPOINT, {"base_model": "tiny"})
     states = {side: torch.randn(12, layers, width, generator=draw) for side in ("safe", "unsafe")}
     save_file(states, folder / VALIDATION)
@@ -124,13 +132,15 @@ def run(
         "launch": changes.pop("launch", {}),
     }
     options = METHODS[method]
-    needed = Method(**options).needs_reward
+    method = Method(**options)
+    cost = save_reward(folder / "cost", seed=9, offset=0.25) if method.ppo.lagrangian else None
     return TrainingRun(
         folder=str(folder),
         model=spec,
         method=options,
         training=TRAINING | changes,
-        reward=str(reward) if needed else None,
+        reward=str(reward) if method.needs_reward else None,
+        cost=str(cost) if cost else None,
         **fixed,
     )
 

@@ -79,6 +79,7 @@ rule train:
         runs=lambda wildcards: PLAN.train.runs(wildcards.job),
         identity=lambda wildcards: PLAN.reward.identity(PLAN.train.table(wildcards.job).reward),
         judge=lambda wildcards: PLAN.train.judge(wildcards.job),
+        beside=lambda wildcards: PLAN.train.beside(wildcards.job),
         code=lambda wildcards: code("train", *PLAN.evaluate.judge_modules(PLAN.train.judges(wildcards.job))),
     script:
         "../scripts/train.py"

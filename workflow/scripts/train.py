@@ -33,7 +33,7 @@ with job(snakemake) as run:
         weighs = method.mask.rule == IMPORTANCE
         scale = UNSCALED if weighs else load_scale(Path(source) / SCALES, method.mask.form)
         values = pair_rows(run.input.token_values) if run.input.get("token_rewards") else None
-    texts = pair_rows(run.input.texts) if run.params.judge else None
+    texts = pair_rows(run.input.texts) if run.input.get("texts") else None
     logs = []
     for item in tqdm(run.params.runs, desc="Training", unit="policy"):
         place = f"{item['experiment']}/seed{item['seed']}"
@@ -47,7 +47,9 @@ with job(snakemake) as run:
             launch=plan.train.launch(item["experiment"]),
             reward=str(run.input.reward) if method.needs_reward else None,
             reward_identity=run.params.identity,
+            cost=str(run.input.cost) if method.ppo.lagrangian else None,
             judge=run.params.judge,
+            **run.params.beside,
         )
         log = train_run(policy, lambda item=item: run_data(item, method, scale, values, texts))
         copy_policies(policy, run.output.policies / place)

@@ -14,7 +14,8 @@ from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.inference import BestOf, Retrieve, Steer
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.config.tables.training import Experiment, Training
-from trulysafe.methods.method import IMPORTANCE, ONE_PROCESS, PPO, REROUTING_LOSSES, REWARD_JUDGE
+from trulysafe.methods.method import IMPORTANCE, ONE_PROCESS, PPO, REROUTING_LOSSES, Method
+from trulysafe.methods.sampled import REWARD_JUDGE, Online, Ppo
 from trulysafe.reward.options import FitOptions
 
 TABLES = tuple(key for key, field in Configuration.model_fields.items() if get_origin(field.annotation) is dict)
@@ -64,7 +65,7 @@ def used_names(config: Configuration) -> Iterator[tuple[str, str, str, str]]:
             value = getattr(component, key)
             if isinstance(value, PolicyOf):
                 yield where, f"{key}.experiment", value.experiment, "experiments"
-            elif isinstance(value, Steer | BestOf | Retrieve):
+            elif isinstance(value, Steer | BestOf | Retrieve | Online | Ppo):
                 yield from ((where, f"{key}.{of}", name, table) for of, name, table in value.names())
             elif key in tables:
                 names = [value] if isinstance(value, str) else value or ()
@@ -106,6 +107,9 @@ def problems_between(config: Configuration) -> Iterator[UserError | str]:
                 yield f"token_rewards.{name}.{key}: {named!r} must be trained, from the model {source.model!r}."
             elif read and source.kind == "critic" and method_of(config, str(read.method)).loss != PPO:
                 yield f"token_rewards.{name}.{key}: {named!r} has no critic. Name an experiment with loss: ppo."
+            elif read and source.kind == "critic" and method_of(config, str(read.method)).ppo.lagrangian:
+                why = "values its reward, and what is unsafe is for another to say (ppo.lagrangian)"
+                yield f"token_rewards.{name}.{key}: the critic of {named!r} {why}. Name one without ppo.lagrangian."
     yield from _drift_problems(config)
     yield from _report_problems(config)
 
@@ -126,6 +130,28 @@ def _reward_and_judge_problems(config: Configuration, name: str) -> Iterator[Use
     elif method.online.judge != REWARD_JUDGE and config.judges[method.online.judge].llm:
         why = f"{method.online.judge!r} asks a language model, which no training waits for at every step"
         yield f"methods.{name}.online.judge: {why}. Name a judge of another kind."
+    yield from _cost_problems(config, f"methods.{name}.ppo.lagrangian.cost", method, table.reward)
+    scored = config.models[method.online.reward_model] if method.online.reward_model else None
+    if scored and (scored.source not in ("hub", "path") or scored.file or scored.dtype == NF4):
+        why = f"{method.online.reward_model!r} is no sequence classifier of the hub or a directory, or it is in 4 bits"
+        do = "Name a model with source: hub or path, without file, in bfloat16 or float32."
+        yield f"methods.{name}.online.reward_model: {why}. {do}"
+
+
+def _cost_problems(config: Configuration, where: str, method: Method, reward: str | None) -> Iterator[str]:
+    """What is wrong with the reward that a bound on the cost is read from; ``where`` is the key that names it."""
+    if method.ppo.lagrangian is None:
+        return
+    cost = method.ppo.lagrangian.cost
+    if method.online.by_reward and cost == reward:
+        do = "Name another reward here, fitted on which response is safer, or there, on which is more helpful."
+        yield f"{where}: {cost!r} is the method's reward as well, and one would undo the other. {do}"
+    if config.rewards[cost].pooling != "eos":
+        why = f"{cost!r} pools {config.rewards[cost].pooling!r}, but training reads the end-of-turn token"
+        yield f"{where}: {why}. Name a reward with pooling: eos."
+    if not config.rewards[cost].fit.calibrate:
+        why = f"{cost!r} is not calibrated, so its zero is not the boundary between safe and unsafe"
+        yield f"{where}: {why}, which the threshold is held against. Set rewards.{cost}.fit.calibrate to true."
 
 
 def _source_problems(config: Configuration, name: str) -> Iterator[UserError | str]:

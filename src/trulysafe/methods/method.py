@@ -9,7 +9,7 @@ from trulysafe.common.errors import choices
 from trulysafe.common.kinds import TOKEN_REWARDS
 from trulysafe.common.option_errors import error_at, value_error
 from trulysafe.common.options import Count, Flag, NotNegative, Number, Positive, PublicTable, Share, TableOfKinds, Whole
-from trulysafe.methods.sampled import REWARD_JUDGE, Online, Ppo
+from trulysafe.methods.sampled import Online, Ppo
 
 Loss = Literal[
     "sigmoid", "hinge", "robust", "exo_pair", "ipo", "sigmoid_norm", "apo_zero", "apo_down", "bco_pair", "nca_pair",
@@ -266,8 +266,8 @@ class Method(PublicTable):
         if online.samples and self.mask.reads_token_rewards:
             return "online", "fresh pairs have no token rewards. Leave out the mask, or set online.samples to 0."
         reads_columns = confidence.kind == "label" and confidence.states == "reference"
-        if online.judge != REWARD_JUDGE and reads_columns:
-            said = f"{online.judge!r} gives no rewards, which confidence.states 'reference' would read."
+        if online.samples and not online.by_reward and reads_columns:
+            said = f"{online.judged_by!r} gives no rewards, which confidence.states 'reference' would read."
             return "online.judge", f"{said} Set confidence.states to policy, or judge: reward."
         return "", ""
 
@@ -284,9 +284,8 @@ class Method(PublicTable):
     @property
     def needs_reward(self) -> bool:
         """Whether the method needs a fitted hybrid reward at all."""
-        judges = self.online.samples > 0 and self.online.judge == REWARD_JUDGE
         masks = self.mask.reads_token_rewards and self.mask.token_rewards == "hybrid"
-        return judges or masks or self.confidence.kind == "label" or self.labels_by_reward
+        return self.online.by_reward or masks or self.confidence.kind == "label" or self.labels_by_reward
 
     @property
     def labels_by_reward(self) -> bool:

@@ -1,12 +1,13 @@
 """Options of methods whose policy samples what it is trained on: online DPO and PPO."""
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from trulysafe.common import options
 from trulysafe.common.option_errors import error_at
-from trulysafe.common.options import Count, Flag, NotNegative, Positive, PublicTable, Share, Whole
+from trulysafe.common.options import Count, Flag, Name, NotNegative, Number, Positive, PublicTable, Share, Whole
 
 REWARD_JUDGE = "reward"
 """Name of the hybrid reward among the judges of online pairs."""
@@ -20,6 +21,9 @@ class Online(PublicTable):
     judge: str = REWARD_JUDGE
     """What judges them: the method's frozen hybrid `reward`, or a judge of the configuration by name, for which a safe
     response is better than any other (1 against 0); two that are both safe, or both not, make no pair."""
+    reward_model: Name | None = None
+    """Model of the table `models` that judges in place of `judge`: a sequence classifier with one label (a reward model
+    of the hub, say), which scores prompt and response in its own chat template."""
     samples: Whole = 0
     """Responses per prompt and step, at least 2; the best and the worst make the pair, and PPO trains on all. 0 trains
     on the pairs as given."""
@@ -34,6 +38,12 @@ class Online(PublicTable):
     def _makes_pairs(self) -> Self:
         if self.samples == 1:
             raise error_at("samples", "1 is not accepted. Accepted: 0 (off), or at least 2.")
+        if self.reward_model and self.judge != REWARD_JUDGE:
+            said = f"{self.reward_model!r} beside the judge {self.judge!r}: one of them judges. Leave out the other."
+            raise error_at("reward_model", said)
+        if self.reward_model and not self.samples:
+            said = f"{self.reward_model!r} has nothing to score. Set online.samples, or remove the key."
+            raise error_at("reward_model", said)
         if self.judge == REWARD_JUDGE:
             return self
         if not self.samples:
@@ -41,6 +51,47 @@ class Online(PublicTable):
         if self.min_gap >= 1:
             said = f"{self.min_gap} would drop every pair of the judge {self.judge!r}, which scores 0 or 1."
             raise error_at("min_gap", f"{said} Accepted: below 1.")
+        return self
+
+    @property
+    def by_reward(self) -> bool:
+        """Whether the hybrid reward judges, and no judge of texts and no reward model of its own."""
+        return self.samples > 0 and self.judge == REWARD_JUDGE and self.reward_model is None
+
+    @property
+    def judged_by(self) -> str:
+        """What judges, for people."""
+        return f"the reward model {self.reward_model}" if self.reward_model else self.judge
+
+    def names(self) -> Iterator[tuple[str, str, str]]:
+        """Names that it takes from other tables: key, name, table; that of a judge is looked up elsewhere."""
+        if self.reward_model:
+            yield "reward_model", self.reward_model, "models"
+
+
+class Lagrangian(PublicTable):
+    """PPO-Lagrangian (Safe RLHF; Dai et al., 2023, arXiv 2310.12773): the method's reward is raised under the condition
+    that the mean cost stays at or below a threshold. Defaults are the released script's, as a review reports them."""
+
+    WHERE: ClassVar = "ppo.lagrangian"
+
+    cost: Name
+    """Hybrid reward, fitted on pairs whose chosen response is the safer one; a response's cost is minus its calibrated
+    reward, the log-odds that it is unsafe: 0 is where it is as likely safe as unsafe."""
+    threshold: Number = 0.0
+    """d: the mean cost that is allowed. 0 allows responses that are on average as likely safe as unsafe, -2 log-odds of
+    7 to 1 for safe. It bounds the mean: very safe responses make up for unsafe ones."""
+    initial: NotNegative = 1.0
+    """Multiplier at the start. 0 stays 0: PPO by the reward alone, while the cost is measured."""
+    learning_rate: NotNegative = 0.1
+    """Of the multiplier's logarithm, per batch of fresh responses. 0 keeps the multiplier: a fixed weighted sum."""
+    maximum: Positive = Field(5.0, description="Largest multiplier.")
+
+    @model_validator(mode="after")
+    def _starts_below_its_maximum(self) -> Self:
+        if self.initial > self.maximum:
+            said = f"{self.initial:g} is above ppo.lagrangian.maximum, {self.maximum:g}. Lower it, or raise that."
+            raise error_at("initial", said)
         return self
 
 
@@ -64,3 +115,15 @@ class Ppo(PublicTable):
     that Equilibrate RLHF released."""
     critic_learning_rate: Positive | None = None
     """Of the critic's own AdamW, constant; left out, it is the peak `training.learning_rate`."""
+    lagrangian: Lagrangian | None = None
+    """Raise the reward under a bound on a cost that has a critic of its own (Safe RLHF); none is plain PPO."""
+
+    def names(self) -> Iterator[tuple[str, str, str]]:
+        """Names that it takes from other tables: key, name, table."""
+        if self.lagrangian:
+            yield "lagrangian.cost", self.lagrangian.cost, "rewards"
+
+    @property
+    def critics(self) -> int:
+        """How many there are: of the reward, and of a cost."""
+        return 2 if self.lagrangian else 1

@@ -37,7 +37,10 @@ def method_words(method: Method) -> list[str]:
         found += [WORDS["mask"][mask.control]] if mask.control != "none" else []
     if online.samples:
         key = "ppo" if method.loss == PPO else "sampled"
-        found.append(WORDS["online"][key].format(**online.model_dump(), **method.ppo.model_dump()))
+        told = online.model_dump() | {"judge": online.judged_by}
+        found.append(WORDS["online"][key].format(**told, **method.ppo.model_dump()))
+    if method.loss == PPO and method.ppo.lagrangian:
+        found.append(WORDS["online"]["lagrangian"].format(**method.ppo.lagrangian.model_dump()))
     if method.loss == PPO:
         found.append(WORDS["scope"][f"prompts_of_{method.reward_scope}"])
     elif confidence.kind != "none" or mask.rule != "none" or method.loss in SAFETY_LOSSES:
@@ -52,6 +55,7 @@ def short_name(method: Method) -> str:
     parts = [short[key] for key in (confidence.kind, mask.rule) if key != "none"]
     parts += ["gamma per pair"] if confidence.kind == "label" and confidence.per_pair else []
     parts += [short[key] for key in (confidence.shuffle, mask.control) if key != "none"]
+    parts += [short["lagrangian"]] if method.ppo.lagrangian else []
     parts += [short["online"]] if method.online.samples and method.loss != PPO else []
     return ", ".join([name, *parts])
 
@@ -63,5 +67,6 @@ def citations(method: Method, reranked: bool = False, quotas: bool = False) -> l
         "rbrm": reranked or method.confidence.kind == "label",
         "equilibrate": quotas or method.mask.rule in (*MASK_RULES, ADVANTAGE),
         "dpo": method.loss == "sigmoid",
+        "safe_rlhf": method.ppo.lagrangian is not None,
     }
     return [WORDS["citations"][name].strip() for name, named in of.items() if named]

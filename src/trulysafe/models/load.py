@@ -117,6 +117,22 @@ def load_token_classifier(spec: Spec, labels: int = 2) -> Any:
     return model.to(default_device()).eval()
 
 
+def load_sequence_classifier(spec: Spec) -> tuple[Any, list[str]]:
+    """Load a sequence-classification model in evaluation mode, on the GPU where there is one, and the names of weights
+    that its files lack, which are drawn: a language model's lack the head (UserError: as :func:`load_model`)."""
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # whoever asks says what a new head means
+    try:
+        how = {"output_loading_info": True, **loading_options(spec)}
+        model, found = _load(AutoModelForSequenceClassification, spec, **how)
+    finally:
+        logging.set_verbosity(before)
+    return model.to(default_device()).eval(), sorted(found["missing_keys"])
+
+
 def critic_of(model: Any) -> Any:
     """A model that gives every token one value, in float32: a copy of a causal language model's decoder with a new head
     (seed it with ``torch.manual_seed``), where the model is. UserError: transformers has no such head for it."""

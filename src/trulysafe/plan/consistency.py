@@ -28,6 +28,7 @@ def consistency_problems(config: Configuration) -> Iterator[str]:
         for name in use.datasets:
             yield from _use_problems(f"{use.key}: {name}", config.datasets[name], use.kind, use.role)
     yield from _reward_problems(config)
+    yield from _cost_problems(config)
     yield from _refit_problems(config)
     yield from _comparison_problems(config)
     yield from _ranking_problems(config)
@@ -150,6 +151,15 @@ def _reward_problems(config: Configuration) -> Iterator[str]:
             yield from _mismatch(config, where, method.token_rewards, user, model, "token_rewards")
         elif method.reward:
             yield from _mismatch(config, where, method.reward, user, model)
+
+
+def _cost_problems(config: Configuration) -> Iterator[str]:
+    """As :func:`_reward_problems`, of what a bound on the cost is read from."""
+    for name, experiment in config.experiments.items():
+        bound = method_of(config, experiment.method).ppo.lagrangian if experiment.method else None
+        if bound:
+            where = f"experiments.{name}.method ({experiment.method}, ppo.lagrangian.cost)"
+            yield from _mismatch(config, where, bound.cost, "experiment", experiment.model)
 
 
 def _refit_problems(config: Configuration) -> Iterator[str]:

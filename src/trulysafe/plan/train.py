@@ -5,7 +5,8 @@ from typing import Any
 
 from trulysafe.config.resolved import method_of, training_of, with_seeds
 from trulysafe.config.tables.training import LAUNCH, MethodTable
-from trulysafe.methods.method import PPO, REWARD_JUDGE
+from trulysafe.methods.method import PPO
+from trulysafe.methods.sampled import REWARD_JUDGE
 from trulysafe.plan.paths import Part, distinct
 from trulysafe.plan.resources import SIZES
 
@@ -14,24 +15,32 @@ class Train(Part):
     """Training jobs: inputs, runs, method, how they are carried out."""
 
     def inputs(self, job: str) -> dict[str, Any]:
-        """Mixes, starting points, reference and, for methods that read one, reward of a training job."""
+        """Mixes, starting points and what the method reads (reference, reward, cost, texts) of a training job."""
         runs, method = self.runs(job), self.table(job)
         starts = [self.plan.policies.start(name, seed) for name, seed in self.plan.policies.trained[job]]
         inputs: dict[str, Any] = {
             "mixes": distinct(run["mix"] for run in runs),
-            "reference": distinct(path for run in runs for path in run["reference"]),
             "model": distinct(path for start in starts for path in self.plan.models.files(start)),
         }
-        if method_of(self.config, self.plan.policies.method(job)).needs_reward:
+        asked = method_of(self.config, self.plan.policies.method(job))
+        if reference := distinct(path for run in runs for path in run["reference"]):
+            inputs["reference"] = reference
+        if asked.needs_reward:
             inputs["reward"] = self.results(f"rewards/{method.reward}/model")
+        if asked.ppo.lagrangian:
+            inputs["cost"] = self.results(f"rewards/{asked.ppo.lagrangian.cost}/model")
+        if asked.online.reward_model and (files := self.plan.models.files(asked.online.reward_model)):
+            inputs["reward_model"] = files
         if rewards := distinct(path for run in runs for path in run["rewards"]):
             inputs["rewards"] = rewards
         if method.token_rewards:
             inputs["token_rewards"] = self.results(f"token_rewards/{method.token_rewards}")
             values = f"token_values/{method.token_rewards}"
             inputs["token_values"] = [self.results(f"{values}/{name}.parquet") for name in self.pairs(job)]
-        if judges := self.judges(job):
+        judges = self.judges(job)
+        if judges or asked.online.reward_model or asked.loss == PPO:
             inputs["texts"] = [self.results(f"pairs/{name}.parquet") for name in self.pairs(job)]
+        if judges:
             inputs["judge"] = self.plan.evaluate.judge_files(judges)
         if method.gamma_of:
             others = self.plan.policies.jobs_of(method.gamma_of)
@@ -49,13 +58,14 @@ class Train(Part):
         tables = self.config.mixes[str(experiment.mix)].pairs
         reward = self.config.methods[method].reward
         asked = method_of(self.config, method)
-        read = tables if asked.needs_reward and asked.loss != PPO else []  # PPO's samples are no pairs
+        held = [] if asked.loss == PPO else tables  # PPO reads prompts and its own samples
+        read = held if asked.needs_reward else []
         return {
             "experiment": name,
             "seed": seed,
             "mix": self.results(f"mixes/{experiment.mix}.parquet"),
             "model": self.plan.models.spec(start),
-            "reference": [self.results(f"reference/{start}/{table}.parquet") for table in tables],
+            "reference": [self.results(f"reference/{start}/{table}.parquet") for table in held],
             "rewards": [self.results(f"reference/{start}/{reward}/{table}.parquet") for table in read],
             "training": training_of(self.config, experiment).model_dump(exclude=set(LAUNCH)),
         }
@@ -74,7 +84,7 @@ class Train(Part):
         return self.config.methods[self.plan.policies.method(job)]
 
     def judge(self, job: str) -> dict[str, Any] | None:
-        """The judge of a training job's online pairs, where it is not the reward: how to open it."""
+        """The judge of a training job's samples, where it is not the reward: how to open it."""
         names = self.judges(job)
         return self.plan.evaluate.judge(*names) if names else None
 
@@ -82,6 +92,17 @@ class Train(Part):
         """Name of that judge, if there is one."""
         name = method_of(self.config, self.plan.policies.method(job)).online.judge
         return [] if name == REWARD_JUDGE else [name]
+
+    def beside(self, job: str) -> dict[str, Any]:
+        """What else judges a training job's samples: ``reward_model``, how to load a sequence reward model, and
+        ``cost_identity``, what the reward that a cost is read from must say of its base model."""
+        method = method_of(self.config, self.plan.policies.method(job))
+        found: dict[str, Any] = {}
+        if name := method.online.reward_model:
+            found["reward_model"] = self.plan.models.spec(name) | {"batch_size": self.config.batching.forward_batch}
+        if method.ppo.lagrangian:
+            found["cost_identity"] = self.plan.reward.identity(method.ppo.lagrangian.cost)
+        return found
 
     def card(self, experiment: str) -> dict[str, Any]:
         """What the model cards of an experiment's policies say and its trainings do not read: names, and where model

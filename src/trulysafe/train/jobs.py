@@ -20,7 +20,7 @@ from trulysafe.common.files import write_json
 from trulysafe.config.launch import Launch
 from trulysafe.methods.method import PPO, Method
 from trulysafe.train.limits import check_limits
-from trulysafe.train.memory import GIB
+from trulysafe.train.memory import GIB, held_by
 from trulysafe.train.processes import train_in_processes
 from trulysafe.train.resume import STOP_FILE, newest_complete
 from trulysafe.train.run import CHECKPOINTS, DATA, LOG_FILE, POLICY, RUN_FILE, TrainingRun, stored, train_policy
@@ -41,7 +41,7 @@ def train_run(run: TrainingRun, dataset: Callable[[], Dataset]) -> pd.DataFrame:
         else:
             _start_or_go_on(run)
             (method, launch), data = run.parsed(), dataset()
-            memory = check_limits(run.model, run.training, launch, _lengths(data, method))
+            memory = check_limits(run.model, run.training, launch, _lengths(data, method), held_by(method))
             if torch.cuda.device_count() > launch.per_node:
                 unused = "This job sees %d GPUs and trains in %d process(es): raise training.processes to use them all."
                 logger.warning(unused, torch.cuda.device_count(), launch.per_node)

@@ -17,15 +17,18 @@ from trulysafe.config.launch import Launch
 from trulysafe.models.load import config_of, context_of
 from trulysafe.models.precision import dtype_of
 from trulysafe.train import memory
-from trulysafe.train.memory import GIB, Memory, Shape
+from trulysafe.train.memory import GIB, Held, Memory, Shape
 
 _LIMIT_FILES = ("memory.max", "memory.limit_in_bytes")
 
 
-def check_limits(model: Mapping, training: Mapping[str, Any], launch: Launch, lengths: Sequence[int]) -> Memory:
+def check_limits(
+    model: Mapping, training: Mapping[str, Any], launch: Launch, lengths: Sequence[int], held: Held | None = None
+) -> Memory:
     """Refuse a training that cannot work, before its model is loaded; returns the estimated memory of one device.
-    ``lengths`` are tokens of prompt and longer response of each pair. UserError: pairs longer than the model's context,
-    a precision that the device or the optimiser cannot work with, or more memory than there is."""
+    ``lengths`` are tokens of prompt and longer response of each pair; ``held`` is what the method holds beside.
+    UserError: pairs longer than the model's context, a precision that the device or the optimiser cannot work with, or
+    more memory than there is."""
     config, dtype = config_of(model), dtype_of(model)
     context = context_of(config)
     if too_long := [length for length in lengths if length > context]:
@@ -34,7 +37,7 @@ def check_limits(model: Mapping, training: Mapping[str, Any], launch: Launch, le
         do = f"Set pairs.<name>.max_length to {context} or less ({online}), and rerun."
         raise UserError(f"{found}, the longest has {max(too_long)}. {do}")
     _check_precision(dtype, training)
-    needed = estimate(config, dtype, training, launch, max(lengths))
+    needed = estimate(config, dtype, training, launch, max(lengths), held)
     available, what = _available(launch.per_node)
     if needed.total > available:
         raise UserError(
@@ -45,12 +48,15 @@ def check_limits(model: Mapping, training: Mapping[str, Any], launch: Launch, le
     return needed
 
 
-def estimate(config: Any, dtype: str, training: Mapping[str, Any], launch: Launch, longest: int) -> Memory:
+def estimate(
+    config: Any, dtype: str, training: Mapping[str, Any], launch: Launch, longest: int, held: Held | None = None
+) -> Memory:
     """Memory of one device for a model's Hugging Face ``config``, stored as ``dtype``; ``longest`` is in tokens."""
     everything, trained = count_weights(config, training["lora"])
     text = config.get_text_config()
-    shape = Shape(everything, trained, int(text.num_hidden_layers), int(text.hidden_size), dtype)
-    return memory.estimate(shape, training, launch, longest)
+    head = 0 if config.tie_word_embeddings else int(text.vocab_size * text.hidden_size)
+    shape = Shape(everything, trained, int(text.num_hidden_layers), int(text.hidden_size), dtype, head)
+    return memory.estimate(shape, training, launch, longest, held)
 
 
 def count_weights(config: Any, lora: Mapping[str, Any] | None) -> tuple[int, int]:

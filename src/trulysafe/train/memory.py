@@ -12,11 +12,12 @@ activations     per layer and token 34 D bytes in 16 bits, 68 D in 32 (Korthikan
                 the attention matrix, which fused attention does not keep). LoRA on a model in 16 bits: 30 D, and
                 4 D for each adapted module, whose input peft keeps in float32. With gradient checkpointing the layers'
                 inputs and one layer in full.
+beside          what samples: a frozen reference as the weights are (LoRA: without its 4 A); each critic of PPO 4 P
+                without an output layer of its own, and 12 A for its gradients and optimiser
 =============== ======================================================================================================
 
-Not counted: what ``launch.offload`` keeps in the processor's memory, and what online pairs and PPO hold beside (a
-frozen reference; a critic with its own gradients and optimiser). D is the width; tokens are both responses of the pairs
-of one process's micro-batch, padded to the longest.
+Not counted: what ``launch.offload`` keeps in the processor's memory, and a judge or reward model of samples. D is the
+width; tokens are both responses of the pairs of one process's micro-batch, of PPO all samples, padded to the longest.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trulysafe.config.launch import Launch
+from trulysafe.methods.method import PPO, Method
 from trulysafe.models.sizes import BYTES
 
 GIB = 2**30
@@ -37,6 +39,7 @@ class Memory:
     gradients: int = 0
     optimiser: int = 0
     activations: int = 0
+    beside: int = 0
 
     @property
     def total(self) -> int:
@@ -44,7 +47,7 @@ class Memory:
         return sum(vars(self).values())
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{name} {size / GIB:.1f}" for name, size in vars(self).items())
+        parts = ", ".join(f"{name} {size / GIB:.1f}" for name, size in vars(self).items() if size or name != "beside")
         return f"{self.total / GIB:.1f} GiB ({parts})"
 
 
@@ -58,10 +61,32 @@ class Shape:
     width: int
     dtype: str
     """Precision of the stored model."""
+    head: int = 0
+    """Weights of an output layer that is no embedding as well; 0 where that is not known."""
 
 
-def estimate(shape: Shape, training: Mapping[str, Any], launch: Launch, longest: int) -> Memory:
+@dataclass(frozen=True)
+class Held:
+    """What a method holds beside the model that it trains."""
+
+    reference: bool = False
+    critics: int = 0
+    sequences: int = 2
+    """Responses for each pair, or prompt, of a micro-batch."""
+
+
+def held_by(method: Method) -> Held:
+    """What online pairs and PPO hold."""
+    if method.loss == PPO:
+        return Held(True, method.ppo.critics, method.online.samples)
+    return Held(reference=method.online.samples > 0)
+
+
+def estimate(
+    shape: Shape, training: Mapping[str, Any], launch: Launch, longest: int, held: Held | None = None
+) -> Memory:
     """Memory of one device, by the configuration's ``training`` table; ``longest`` is in tokens."""
+    held = held or Held()
     bf16, parts = bool(training["bf16"]), launch.processes if launch.deepspeed else 1
     if training["lora"]:
         weights = round(shape.weights * BYTES[shape.dtype]) + 4 * shape.trained
@@ -74,11 +99,19 @@ def estimate(shape: Shape, training: Mapping[str, Any], launch: Launch, longest:
         states = (0, 0)
     if launch.offload == "all":
         weights = 0
-    return Memory(weights, *states, _activations(shape, training, launch, longest))
+    return Memory(
+        weights, *states, _activations(shape, training, launch, longest, held.sequences), _beside(shape, training, held)
+    )
 
 
-def _activations(shape: Shape, training: Mapping[str, Any], launch: Launch, longest: int) -> int:
-    tokens = 2 * launch.per_process(training["batch_size"]) * longest
+def _beside(shape: Shape, training: Mapping[str, Any], held: Held) -> int:
+    reference = round(shape.weights * (BYTES[shape.dtype] if training["lora"] else 4))
+    critic = 4 * (shape.weights - shape.head) + 12 * (shape.trained if training["lora"] else shape.weights - shape.head)
+    return held.reference * reference + held.critics * critic
+
+
+def _activations(shape: Shape, training: Mapping[str, Any], launch: Launch, longest: int, sequences: int) -> int:
+    tokens = sequences * launch.per_process(training["batch_size"]) * longest
     half = training["bf16"] or (training["lora"] and BYTES[shape.dtype] <= 2)
     number = 2 if half else 4
     per_width = 30 + 4 * _adapted(training["lora"].get("target_modules")) if half and training["lora"] else 17 * number

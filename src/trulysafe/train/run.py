@@ -22,11 +22,12 @@ from trulysafe.config.launch import Launch
 from trulysafe.methods.method import PPO, Method
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.precision import dtype_of
+from trulysafe.models.sequence_reward import load_sequence_reward
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.states import ENDPOINT, validation_states
 from trulysafe.train.arguments import dpo_arguments, ppo_arguments
 from trulysafe.train.resume import STOP_FILE, SaveAndStop, StopRequest, newest_complete, on_sigterm
-from trulysafe.train.run_data import TextJudge
+from trulysafe.train.run_data import SequenceJudge, TextJudge
 from trulysafe.trainers.critic import FOLDER as CRITIC
 from trulysafe.trainers.online_pairs import OnlinePreferenceTrainer
 from trulysafe.trainers.ppo import PpoTrainer
@@ -49,7 +50,9 @@ class TrainingRun:
         method, training, launch: as in the configuration, without the launch's keys in ``training``.
         seed: order of the data and initialisation of adapters.
         reward, reward_identity: folder of the reward, for methods that read one; what it must say of its base model.
-        judge: kind, options and artefact of the judge of online pairs, if it is not the reward.
+        cost, cost_identity: the same of the reward that a cost is read from, for PPO-Lagrangian.
+        judge: kind, options and artefact of the judge of samples, if it is not the reward.
+        reward_model: how to load the sequence reward model that judges samples, if one does, and ``batch_size``.
     """
 
     folder: str
@@ -61,7 +64,10 @@ class TrainingRun:
     launch: Mapping[str, Any] = field(default_factory=dict)
     reward: str | None = None
     reward_identity: Mapping[str, Any] = field(default_factory=dict)
+    cost: str | None = None
+    cost_identity: Mapping[str, Any] = field(default_factory=dict)
     judge: Mapping[str, Any] | None = None
+    reward_model: Mapping[str, Any] | None = None
 
     @property
     def place(self) -> Path:
@@ -147,10 +153,14 @@ def _trainer(run: TrainingRun, method: Method, launch: Launch, dataset: Dataset)
     set_seed(run.seed)  # a new adapter is drawn before the Trainer does so
     kind: Any = PreferenceTrainer
     if method.online.samples:
-        judge = TextJudge(run.judge, tokenizer) if run.judge else None
+        judge: Any = TextJudge(run.judge, tokenizer) if run.judge else None
+        if run.reward_model:
+            judge = SequenceJudge(load_sequence_reward(run.reward_model), tokenizer)
         kind = partial(PpoTrainer if method.loss == PPO else OnlinePreferenceTrainer, judge=judge)
     if method.loss == PPO:
         reward.pop("validation_states", None)  # of a reward that learns
+        if run.cost:
+            reward["cost_model"] = HybridReward.from_pretrained(Path(run.cost) / ENDPOINT, run.cost_identity)
         per_batch = run.training["batch_size"] * run.training["accumulation"]
         dataset = prompts_in_order(dataset, run.training["steps"], per_batch, method.ppo.epochs, run.seed)
     return kind(

@@ -13,9 +13,11 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.schema import HARMFUL_RISKS, RISKS, read_table
 from trulysafe.evaluate.judging import judged
 from trulysafe.evaluate.outcomes import AXES
-from trulysafe.methods.method import SAFETY_LOSSES, Method
+from trulysafe.methods.method import PPO, SAFETY_LOSSES, Method
 from trulysafe.methods.safety import safe_order
-from trulysafe.models.tokens import Encoded
+from trulysafe.models.load import load_tokenizer
+from trulysafe.models.sequence_reward import SequenceReward
+from trulysafe.models.tokens import Encoded, encode
 from trulysafe.reward.token_scale import TokenScale
 from trulysafe.trainers.batches import UNSAFE
 
@@ -37,17 +39,31 @@ def run_data(
     values: pd.DataFrame | None = None,
     texts: pd.DataFrame | None = None,
 ) -> Dataset:
-    """Data set (:func:`training_set`) of one run of a training job, as in :meth:`trulysafe.plan.train.Train.runs`. A
-    mask reads ``values`` after each token where they come from another source than the hybrid reward; ``scale`` is that
-    of the token rewards, and ``texts`` are for a judge of texts."""
+    """Data set (:func:`training_set`, of PPO :func:`prompt_set`) of one run of a training job, as in
+    :meth:`trulysafe.plan.train.Train.runs`. A mask reads ``values`` after each token where they come from another
+    source than the hybrid reward; ``scale`` is that of the token rewards, and ``texts`` are for what judges texts, and
+    for PPO."""
     mix = read_table(run["mix"], "mix")
-    rewards = pair_rows(run["rewards"]) if run["rewards"] else None
     drawn = mix[mix["draw"] == run["seed"]]
+    if method.loss == PPO:
+        assert texts is not None  # the plan gives them
+        return prompt_set(drawn, texts, load_tokenizer(run["model"]), method.reward_scope)
+    rewards = pair_rows(run["rewards"]) if run["rewards"] else None
     if method.loss in SAFETY_LOSSES:
         drawn = by_safety(drawn, rewards, method)
     source = rewards if values is None else values
     tokens = (source, scale) if method.mask.reads_token_rewards and source is not None and scale is not None else None
     return training_set(drawn, pair_rows(run["reference"]), rewards, tokens, texts, method.reward_scope)
+
+
+def prompt_set(mix: pd.DataFrame, texts: pd.DataFrame, tokenizer: Any, reward_scope: str = "safety") -> Dataset:
+    """The prompts of a drawn mix, for PPO: their token ids, which are in scope, and what a judge of texts reads. The
+    tables are as for :func:`training_set`; UserError: the mix is empty, or names pairs that ``texts`` lack."""
+    _check_filled(mix)
+    table = _joined(mix, texts, "texts")
+    encoded = {prompt: encode(tokenizer, prompt).prompt_ids for prompt in table["prompt"].unique()}
+    asked = {"prompt_ids": [encoded[prompt] for prompt in table["prompt"]]}
+    return Dataset.from_dict(asked | _about_pairs(table, reward_scope) | _judged_columns(table))
 
 
 def by_safety(mix: pd.DataFrame, rewards: pd.DataFrame | None, method: Method) -> pd.DataFrame:
@@ -93,16 +109,9 @@ def training_set(
 
     UserError: the mix is empty, or names pairs that ``reference``, ``rewards`` or ``tokens`` lack.
     """
-    if mix.empty:
-        raise UserError("The mix holds no pairs, so there is nothing to train on. Raise its quotas or totals.")
+    _check_filled(mix)
     table, sides = _joined(mix, reference, "reference log-probabilities"), ("chosen", "rejected")
-    columns: dict[str, Any] = {
-        "prompt_ids": _lists(table["prompt_ids"]),
-        "pair_index": list(range(len(table))),
-        "pair_id": [str(pair) for pair in table["pair_id"]],
-        "in_scope": [reward_scope == "all" or risk in HARMFUL_RISKS for risk in table["risk"]],
-        "risk": [RISKS.index(risk) for risk in table["risk"]],
-    }
+    columns: dict[str, Any] = {"prompt_ids": _lists(table["prompt_ids"]), **_about_pairs(table, reward_scope)}
     if table["flipped"].any():
         columns["flipped"] = table["flipped"].tolist()
     columns |= {name: mix[name].tolist() for name in UNSAFE if name in mix}
@@ -117,9 +126,26 @@ def training_set(
             of_side = _lists(values[f"{side}_token_values"])
             columns[f"{side}_token_rewards"] = [scale.apply(of_tokens) for of_tokens in of_side]
     if texts is not None:
-        judged = _joined(mix, texts, "texts")
-        columns |= {PROMPT: judged["prompt"].tolist(), META: judged["meta"].tolist()}
+        columns |= _judged_columns(_joined(mix, texts, "texts"))
     return Dataset.from_dict(columns)
+
+
+def _check_filled(mix: pd.DataFrame) -> None:
+    if mix.empty:
+        raise UserError("The mix holds no pairs, so there is nothing to train on. Raise its quotas or totals.")
+
+
+def _about_pairs(table: pd.DataFrame, reward_scope: str) -> dict[str, Any]:
+    return {
+        "pair_index": list(range(len(table))),
+        "pair_id": [str(pair) for pair in table["pair_id"]],
+        "in_scope": [reward_scope == "all" or risk in HARMFUL_RISKS for risk in table["risk"]],
+        "risk": [RISKS.index(risk) for risk in table["risk"]],
+    }
+
+
+def _judged_columns(table: pd.DataFrame) -> dict[str, Any]:
+    return {PROMPT: table["prompt"].tolist(), META: table["meta"].tolist()}
 
 
 def _joined(mix: pd.DataFrame, table: pd.DataFrame, what: str) -> pd.DataFrame:
@@ -168,3 +194,23 @@ class TextJudge:
         answers["prompt"], answers["meta"] = [row[PROMPT] for row in examples], [row[META] for row in examples]
         answers["risk"] = [RISKS[row["risk"]] for row in examples]
         return judged(answers, self.spec)["verdict"].isin(AXES["safety"]["safe"]).astype(float).tolist()
+
+
+class SequenceJudge:
+    """An :data:`trulysafe.trainers.online_pairs.OnlineJudge`: scores of a sequence reward model, which reads prompt and
+    response as texts; ``tokenizer`` is the policy's, and makes texts of token ids."""
+
+    columns = (PROMPT,)
+
+    def __init__(self, reward: SequenceReward, tokenizer: Any) -> None:
+        self.reward, self.tokenizer = reward, tokenizer
+
+    def check(self, dataset: Dataset, max_new_tokens: int) -> None:
+        """Refuse prompts in scope that leave no room for a response; see :meth:`SequenceReward.check_room`."""
+        asked = zip(dataset[PROMPT], dataset["in_scope"], strict=True)
+        self.reward.check_room([prompt for prompt, inside in asked if inside], max_new_tokens)
+
+    def __call__(self, examples: Sequence[Mapping[str, Any]], responses: Sequence[Encoded]) -> list[float]:
+        """Score responses, the higher the better."""
+        texts = self.tokenizer.batch_decode([item.response_ids for item in responses], skip_special_tokens=True)
+        return self.reward.scores([row[PROMPT] for row in examples], [text.strip() for text in texts])

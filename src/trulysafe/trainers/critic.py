@@ -1,5 +1,6 @@
 """The critic of PPO: a value for every token, learned along with the policy by an optimiser of its own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,15 @@ class Critic:
         options: of PPO.
         arguments: of the trainer: ``learning_rate`` where the options give none, ``weight_decay``, ``max_grad_norm``.
         adapter: of peft, to be trained in place of all weights; the head is trained either way. It is changed.
+        of: what its values are of, where it is not the reward: ``cost``, whose columns and folder are named after it.
     """
 
-    def __init__(self, model: Any, options: Ppo, arguments: Any, adapter: LoraConfig | None = None) -> None:
+    def __init__(
+        self, model: Any, options: Ppo, arguments: Any, adapter: LoraConfig | None = None, of: str = ""
+    ) -> None:
+        prefix = f"{of}_" if of else ""
+        self.folder, self.of_value = f"{prefix}{FOLDER}", f"{prefix}value"
+        self.old, self.returns = f"old_{prefix}values", f"{prefix}returns"
         self.model = model
         if adapter is not None:
             if isinstance(without := adapter.exclude_modules or [], str):
@@ -72,17 +79,19 @@ class Critic:
         return read[:, batch["prompt_ids"].shape[1] - 1 : -1]
 
     @torch.no_grad()
-    def read(self, batch: dict[str, Tensor]) -> Tensor:
-        """:meth:`values` without dropout and gradients."""
+    def read(self, batch: dict[str, Tensor], size: int) -> Tensor:
+        """:meth:`values` without dropout and gradients, ``size`` rows at a time."""
         self.model.eval()
-        found = self.values(batch)
+        names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+        starts = range(0, len(batch["prompt_ids"]), size)
+        found = [self.values({name: batch[name][start : start + size] for name in names}) for start in starts]
         self.model.train()
-        return found
+        return torch.cat(found)
 
     def learn(self, batch: dict[str, Tensor], share: float) -> Tensor:
         """Add the gradient of the value loss on a batch, times ``share``, to what the next step takes. The batch has
         ``old_values``, ``returns`` and ``learned``, 1 on the tokens to learn. Returns the loss, detached."""
-        loss = value_loss(self.values(batch), batch["old_values"], batch["returns"], batch["learned"], self.clip)
+        loss = value_loss(self.values(batch), batch[self.old], batch[self.returns], batch["learned"], self.clip)
         (share * loss).backward()
         return loss.detach()
 
@@ -94,14 +103,14 @@ class Critic:
 
     def save(self, checkpoint: Path) -> None:
         """Write what is trained and the optimiser's state into a folder of a trainer checkpoint."""
-        folder = checkpoint / FOLDER
+        folder = checkpoint / self.folder
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: one.detach().contiguous() for name, one in self._trained.items()}, folder / _WEIGHTS)
         save_optimizer(self.optimizer, folder / _STATE)
 
     def load(self, checkpoint: Path) -> None:
         """Restore what :meth:`save` wrote: training goes on exactly."""
-        folder = checkpoint / FOLDER
+        folder = checkpoint / self.folder
         with torch.no_grad():
             for name, kept in load_file(folder / _WEIGHTS).items():
                 self._trained[name].copy_(kept)
@@ -115,11 +124,12 @@ class Critic:
 
 
 class CriticSteps(TrainerCallback):
-    """Has the critic step whenever the policy has."""
+    """Has critics step whenever the policy has."""
 
-    def __init__(self, critic: Critic) -> None:
-        self.critic = critic
+    def __init__(self, critics: Sequence[Critic]) -> None:
+        self.critics = critics
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Step, before anything is saved."""
-        self.critic.step()
+        for critic in self.critics:
+            critic.step()

@@ -17,7 +17,7 @@ from trl.models.utils import unwrap_model_for_generation
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
-from trulysafe.methods.method import REWARD_JUDGE, Online
+from trulysafe.methods.sampled import Online
 from trulysafe.models.sampling import Decoding, generated
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import Encoded, end_of_turn_id
@@ -33,7 +33,8 @@ Drops = Counter[str]
 OnlineJudge = Callable[[Sequence[Example], Sequence[Encoded]], list[float]]
 """Scores finished responses: gets the row of the training set that each is to, and prompt and response as token ids;
 gives one number each, the higher the better. The best and the worst of a prompt make a pair, and equal ones make none.
-Its attribute ``columns``, if it has one, names columns of the training set that it reads."""
+Its attribute ``columns``, if it has one, names columns of the training set that it reads; its method ``check``, if it
+has one, is given training set and token limit, and refuses what it could not score."""
 UNFINISHED = "no finished response"
 REASONS = (UNFINISHED, SAME_TEXT, GAP)
 """Why a prompt gives no pair."""
@@ -81,7 +82,7 @@ class OnlinePairs:
     def _sample(self, policy: Any, prompts: list[list[int]]) -> list[list[Encoded]]:
         """Finished responses per prompt, as token ids that end with the end of turn."""
         end, options = end_of_turn_id(self.tokenizer), self.options
-        decoding = Decoding(**options.model_dump(exclude={"judge", "min_gap"}))
+        decoding = Decoding(**options.model_dump(exclude={"judge", "reward_model", "min_gap"}))
         training = policy.training
         policy.eval()
         rows = generated(policy, self.tokenizer, prompts, decoding)
@@ -136,13 +137,15 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
     def __init__(
         self, model: Any, *, method: Any, reward_model: Any = None, judge: OnlineJudge | None = None, **options: Any
     ) -> None:
-        by_reward = method.online.judge == REWARD_JUDGE
+        by_reward = method.online.by_reward
         if by_reward and reward_model is None:
             raise UserError("online pairs need reward_model (a fitted HybridReward of the same base model).")
         if not by_reward and judge is None:
-            what = f"a function that scores responses, for the judge {method.online.judge!r}"
+            what = f"a function that scores responses, for the judge {method.online.judged_by!r}"
             raise UserError(f"online pairs need judge ({what}).")
         _check_columns(options.get("train_dataset"), () if by_reward else getattr(judge, "columns", ()))
+        if not by_reward:
+            check_room(judge, options["train_dataset"], method.online)
         processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         if processes > 1:
             raise UserError(f"online pairs: {processes} processes are not supported. Set training.engine to single.")
@@ -179,6 +182,12 @@ class OnlinePreferenceTrainer(PreferenceTrainer):
         if fresh:
             return self.data_collator(fresh)
         return inputs | {WEIGHT: torch.zeros(len(rows), device=inputs["input_ids"].device)}  # a step on nothing
+
+
+def check_room(judge: Any, dataset: Any, options: Online) -> None:
+    """Let a judge that can say so refuse prompts that it has no room for."""
+    if hasattr(judge, "check"):
+        judge.check(dataset, options.max_new_tokens)
 
 
 def _check_columns(dataset: Any, read_by_judge: Sequence[str]) -> None:

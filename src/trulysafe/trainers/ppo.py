@@ -5,6 +5,7 @@ steps on one batch, optimiser, checkpoints. Here its advantages, one a response 
 give way to one a token from a critic, which TRL's loss provides for; and the mask of tokens enters where TRL masks what
 a tool wrote (``tool_mask``). Rewards are judged as in online DPO (:mod:`trulysafe.trainers.online_pairs`): at the end
 of a finished response, by a frozen judge; a response that the token limit cuts off is judged by nobody and left out.
+With ``ppo.lagrangian`` a cost is held below a threshold (:mod:`trulysafe.trainers.constraint`).
 """
 
 import copy
@@ -24,6 +25,7 @@ from trl.trainer.utils import add_fused_lm_head
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.methods.controls import random_control, row_generators
+from trulysafe.methods.lagrangian import combined
 from trulysafe.methods.masks import kept_share
 from trulysafe.methods.method import ADVANTAGE, Method
 from trulysafe.methods.ppo import advantage_mask, advantages_and_returns, rewards_of_tokens, whitened
@@ -32,6 +34,7 @@ from trulysafe.models.sampling import Decoding, generated
 from trulysafe.models.tokens import Encoded, end_of_turn_id
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.checkpoints import Progress, load_batches, mark_complete, save_batches
+from trulysafe.trainers.constraint import Constraint, check_cost
 from trulysafe.trainers.critic import Critic, CriticSteps, check_critic
 from trulysafe.trainers.online_pairs import OnlineJudge, RewardJudge
 from trulysafe.trainers.ppo_inputs import check_ppo
@@ -51,8 +54,9 @@ class PpoTrainer(GRPOTrainer):
         train_dataset: a row a prompt, in the order of training: ``prompt`` (token ids), and what a judge of texts reads
             (:func:`trulysafe.trainers.ppo_inputs.prompts_in_order`).
         processing_class: tokenizer.
-        reward_model: fitted hybrid reward of the same model, unless ``method.online.judge`` names another judge.
+        reward_model: fitted hybrid reward of the same model, unless ``method.online`` names another judge.
         judge: that other judge.
+        cost_model: hybrid reward of the same model, calibrated, whose negative is the cost of ``ppo.lagrangian``.
         critic: token-classification model of one label to start the critic from; left out, it is a copy of the policy
             with a new head.
         peft_config: adapter of the policy; the critic is given one like it.
@@ -63,15 +67,18 @@ class PpoTrainer(GRPOTrainer):
 
     def __init__(
         self, model: Any, *, method: Method, args: Any, train_dataset: Dataset, processing_class: Any,
-        reward_model: HybridReward | None = None, judge: OnlineJudge | None = None, critic: Any = None,
-        peft_config: Any = None,
+        reward_model: HybridReward | None = None, judge: OnlineJudge | None = None,
+        cost_model: HybridReward | None = None, critic: Any = None, peft_config: Any = None,
     ) -> None:  # fmt: skip
         self.method = method
         check_ppo(method, model, processing_class, train_dataset, reward_model, judge)
+        check_cost(method.ppo, model, reward_model, cost_model)
         reference, adapter = copy.deepcopy(model).eval().requires_grad_(False), copy.deepcopy(peft_config)
         set_seed(args.seed)  # the head of a new critic is drawn
         critic = critic_of(model) if critic is None else critic
         check_critic(critic, model)
+        with torch.random.fork_rng():  # what is drawn for the cost changes nothing else
+            cost_critic = critic_of(model) if cost_model is not None else None
         hooks: dict[str, Any] = {"reward_funcs": [self._judged], "rollout_func": self._sampled}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'")  # the version is the one tested
@@ -86,25 +93,31 @@ class PpoTrainer(GRPOTrainer):
         device = self.accelerator.device
         self.meter, self.reference = Meter(), reference.to(device)
         add_fused_lm_head(self.reference, temperature=self.temperature)
+        pad, size = self._tokenizer.pad_token_id, args.per_device_train_batch_size
         if judge is None:
             assert reward_model is not None  # checked above
-            pad, size = self._tokenizer.pad_token_id, args.per_device_train_batch_size
             judge = RewardJudge(self.reference, reward_model.to(device), pad, self.meter, size)
-        self.judge, self.critic = judge, Critic(critic.to(device), method.ppo, args, adapter)
-        self._scores, self._finished = torch.zeros(0), torch.zeros(0, dtype=torch.bool)
+        self.judge: OnlineJudge = judge
+        self.constraint: Constraint | None = None
+        self.critic = Critic(critic.to(device), method.ppo, args, copy.deepcopy(adapter))
+        self.critics = [self.critic]
+        if cost_model is not None and cost_critic is not None and method.ppo.lagrangian:
+            reads = RewardJudge(self.reference, cost_model.to(device), pad, self.meter, size)
+            with torch.random.fork_rng():
+                valued = Critic(cost_critic.to(device), method.ppo, args, adapter, of="cost")
+            self.constraint = Constraint(method.ppo.lagrangian, reads, valued)
+            self.critics.append(valued)
+        self._scores = self._costs = torch.zeros(0)
+        self._finished = torch.zeros(0, dtype=torch.bool)
         self._progress = Progress(self)
-        for callback in (
-            CriticSteps(self.critic),
-            self._progress,
-            _GoOn(self),
-            MeterSteps(self.meter, method.ppo.epochs),
-        ):
+        timed = MeterSteps(self.meter, method.ppo.epochs)
+        for callback in (CriticSteps(self.critics), self._progress, _GoOn(self), timed):
             self.add_callback(callback)
 
     # What TRL calls to sample and to judge.
     def _sampled(self, prompts: list[list[int]], _: Any) -> dict[str, Any]:
         options, size = self.method.online, self.args.per_device_train_batch_size
-        decoding = Decoding(**options.model_dump(exclude={"judge", "min_gap", "samples"}))
+        decoding = Decoding(**options.model_dump(exclude={"judge", "reward_model", "min_gap", "samples"}))
         generating = unwrap_model_for_generation(self.model_wrapped, self.accelerator)
         rows: list[list[int]] = []
         with self.meter.timed("sampling"), torch.random.fork_rng(), generating as policy:
@@ -128,14 +141,23 @@ class PpoTrainer(GRPOTrainer):
         places = [place for place, ends in enumerate(finished) if ends]
         known = {name: values for name, values in columns.items() if isinstance(values, list)}
         examples = [{name: values[place] for name, values in known.items()} for place in places]
+        responses = [Encoded(prompts[place], completion_ids[place]) for place in places]
         with self.meter.timed("judging"):
-            judged = self.judge(examples, [Encoded(prompts[place], completion_ids[place]) for place in places])
-        if not all(map(math.isfinite, judged)):
-            found = f"{sum(not math.isfinite(score) for score in judged)} of {len(judged)} rewards are not finite"
-            raise UserError(f"PPO: {found} after step {self.state.global_step}. Look at what judges, or at its states.")
-        scores = dict(zip(places, judged, strict=True))
+            judged = {"rewards": self.judge(examples, responses)}
+            if self.constraint:
+                judged["costs"] = self.constraint.judge(examples, responses)
+        for what, scored in judged.items():
+            if wrong := sum(not math.isfinite(score) for score in scored):
+                said = f"{wrong} of {len(scored)} {what} are not finite after step {self.state.global_step}"
+                raise UserError(f"PPO: {said}. Look at what judges, or at its states.")
         self._finished = torch.tensor(finished)
-        self._scores = torch.tensor([scores.get(place, 0.0) for place in range(len(finished))])
+        placed = {what: torch.zeros(len(finished)) for what in judged}
+        for what, scored in judged.items():
+            placed[what][places] = torch.tensor(scored)
+        self._scores = placed["rewards"]
+        if self.constraint:
+            self._costs = placed["costs"]
+            self.constraint.update(judged["costs"])
         return self._scores.tolist()
 
     # Advantages of the critic in place of the group's, and the mask.
@@ -163,25 +185,43 @@ class PpoTrainer(GRPOTrainer):
         start = self._get_per_token_logps_and_entropies(self.reference, ids, attention, **how)[0]
         self.meter.count(reference=attention)
         ratios = (batch["old_per_token_logps"] - start) * response
-        values = torch.cat([self.critic.read(_rows(batch, begin, size)) for begin in range(0, len(ids), size)])
-        rewards = rewards_of_tokens(scores, ratios, response, options.kl)
-        advantages, returns = advantages_and_returns(
-            rewards, values * response, response, options.discount, options.gae_lambda
-        )
+        advantages, values = self._read(self.critic, batch, scores, options.kl, ratios, response)
+        if self.constraint:
+            at_end, valued = self._costs.to(device), self.constraint.critic
+            of_cost = self._read(valued, batch, at_end, -options.kl, ratios, response)
+            both = zip((advantages, values), of_cost, strict=True)
+            advantages, values = (combined(*pair, self.constraint.multiplier) for pair in both)
         if options.whiten:
             advantages = whitened(advantages, response)
         kept = self._mask(advantages, values, response, ids, attention)
         learned = kept if options.critic_tokens == "kept" else response
-        batch |= {"old_values": values * response, "returns": returns, "learned": learned.long()}
-        batch |= {"advantages": advantages, "tool_mask": kept.long()}
+        batch |= {"learned": learned.long(), "advantages": advantages, "tool_mask": kept.long()}
         log, inside = StepLog(self.accelerator), response.bool()
         log.mean(**{
-            "ppo/reward": scores[finished], "ppo/kl": ratios[finished].sum(dim=1), "ppo/value": values[inside],
-            "ppo/return": returns[inside], "ppo/finished": finished.float(),
+            "ppo/reward": scores[finished], "ppo/kl": ratios[finished].sum(dim=1),
+            "ppo/value": batch["old_values"][inside], "ppo/return": batch["returns"][inside],
+            "ppo/finished": finished.float(),
             "mask/kept_share": kept_share(kept, response)[finished],
         })  # fmt: skip
+        if self.constraint:
+            log.mean(
+                **{"ppo/cost": self._costs.to(device)[finished], "ppo/cost_value": batch["old_cost_values"][inside]}
+            )
         log.count(generated_tokens=batch["completion_mask"])
         log.pass_on(self._metrics["train"])
+
+    def _read(
+        self, critic: Critic, batch: dict[str, Any], scores: Tensor, kl: float, ratios: Tensor, response: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Advantages and values of a critic, [rows, response tokens], for scores at the end, [rows]; the batch is given
+        what the critic learns from."""
+        options = self.method.ppo
+        rewards = rewards_of_tokens(scores, ratios, response, kl)
+        values = critic.read(batch, self.args.per_device_train_batch_size)
+        inside = values * response
+        advantages, returns = advantages_and_returns(rewards, inside, response, options.discount, options.gae_lambda)
+        batch |= {critic.old: inside, critic.returns: returns}
+        return advantages, values
 
     def _mask(self, advantages: Tensor, values: Tensor, response: Tensor, ids: Tensor, attention: Tensor) -> Tensor:
         """0/1, [rows, response tokens]: which tokens of finished responses the policy learns from."""
@@ -194,17 +234,27 @@ class PpoTrainer(GRPOTrainer):
         return kept
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """TRL's loss of the policy; the critic's gradients are taken along."""
-        attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
-        self.meter.count(step=attention, critic=attention)
-        with self.accelerator.autocast():
-            learned = self.critic.learn(inputs, 1 / self.current_gradient_accumulation_steps)
+        """TRL's loss of the policy; the gradients of each critic are taken along."""
+        attention, metrics = (
+            torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1),
+            self._metrics["train"],
+        )
+        self.meter.count(step=attention)
+        losses = {}
+        for critic in self.critics:
+            self.meter.count(critic=attention)
+            with self.accelerator.autocast():
+                learned = critic.learn(inputs, 1 / self.current_gradient_accumulation_steps)
+            losses[critic.folder] = learned
+            metrics[f"ppo/{critic.of_value}_loss"].append(float(learned))
         loss: Tensor = super()._compute_loss(model, inputs)
-        for what, value in (("policy's", loss), ("critic's", learned)):
+        for what, value in {"policy": loss, **losses}.items():
             if not torch.isfinite(value):
                 do = "Lower training.learning_rate or ppo.critic_learning_rate; checkpoints before this step are kept."
-                raise UserError(f"step {self.state.global_step}: the {what} loss is not finite. {do}")
-        self._metrics["train"]["ppo/value_loss"].append(float(learned))
+                said = f"the {what.replace('_', ' ')}'s loss is not finite"
+                raise UserError(f"step {self.state.global_step}: {said}. {do}")
+        if self.constraint:
+            metrics["ppo/multiplier"].append(self.constraint.multiplier)
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -218,6 +268,8 @@ class PpoTrainer(GRPOTrainer):
         checkpoint = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
         self._progress.save(checkpoint)
         self.critic.save(checkpoint)
+        if self.constraint:
+            self.constraint.save(checkpoint)
         save_batches(self._buffered_inputs or [], checkpoint)
         mark_complete(checkpoint)
 
@@ -226,6 +278,8 @@ class PpoTrainer(GRPOTrainer):
         if checkpoint is not None:
             self._progress.resumed_from = Path(checkpoint)
             self.critic.load(Path(checkpoint))
+            if self.constraint:
+                self.constraint.load(Path(checkpoint))
             left: Any = load_batches(Path(checkpoint), self.accelerator.device)
             self._buffered_inputs = left
 
@@ -239,8 +293,3 @@ class _GoOn(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Count from the start of training."""
         self.trainer._step = state.global_step * args.gradient_accumulation_steps
-
-
-def _rows(batch: dict[str, Any], start: int, size: int) -> dict[str, Tensor]:
-    names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
-    return {name: batch[name][start : start + size] for name in names}

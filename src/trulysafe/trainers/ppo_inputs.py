@@ -8,11 +8,11 @@ from datasets import Dataset
 
 from trulysafe.common.errors import UserError
 from trulysafe.methods.method import PPO, Method
-from trulysafe.methods.sampled import REWARD_JUDGE
 from trulysafe.models.load import check_tokens, context_of
 from trulysafe.models.tokens import end_of_turn_id
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.checks import check_fits, has_column
+from trulysafe.trainers.online_pairs import check_room
 
 TESTED = "1.16.0"
 """The version of TRL whose private methods this builds on."""
@@ -54,15 +54,18 @@ def check_ppo(
         raise UserError("PPO: several processes are not supported. Set training.engine to single.")
     if not len(dataset):
         raise UserError("PPO: the data set has no prompts, so there is nothing to train on.")
-    by_reward = method.online.judge == REWARD_JUDGE
+    by_reward = method.online.by_reward
     if by_reward and reward is None:
         raise UserError("PPO needs reward_model (a fitted HybridReward of the same base model).")
     if by_reward and reward is not None:
         check_fits(reward, model)
     if not by_reward and judge is None:
-        raise UserError(f"PPO needs judge (a function that scores responses, for the judge {method.online.judge!r}).")
+        who = f"a function that scores responses, for the judge {method.online.judged_by!r}"
+        raise UserError(f"PPO needs judge ({who}).")
     if absent := [name for name in getattr(judge, "columns", ()) if not by_reward and not has_column(dataset, name)]:
         raise UserError(f"PPO: the judge reads the columns {', '.join(absent)}, which the data set has not. Add them.")
+    if not by_reward:
+        check_room(judge, dataset, method.online)
     check_tokens(tokenizer, model.config.get_text_config().vocab_size, "processing_class")
     end_of_turn_id(tokenizer)  # refuses a tokenizer that has none
     longest, context = max(map(len, dataset["prompt"])), context_of(model.config)

@@ -31,7 +31,8 @@ class Reward(Table):
     """A hybrid reward model on hidden states (RBRM)."""
 
     model: Name = Field(description="Model whose states it reads.")
-    datasets: list[Name] = Field(min_length=1, description="Annotated pairs, chosen is the safer response.")
+    datasets: list[Name] = Field(min_length=1)
+    """Annotated pairs, chosen is the safer response; of a reward for helpfulness (PPO) the more helpful one."""
     pooling: Pooling = Field("eos", description="Position(s) of a response whose state is read.")
     rows: Count = Field(1000, description="Pairs to use, at most.")
     test_share: Share = Field(0.2, description="Share of the pairs (by prompt) held out of the fit, to measure it.")

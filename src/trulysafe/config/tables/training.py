@@ -77,7 +77,7 @@ class TokenReward(OfKind):
 class MethodTable(Method):
     """A preference method, and where its rewards and token rewards come from. Defaults are plain DPO."""
 
-    reward: Name | None = Field(None, description="Hybrid reward that confidence or mask read.")
+    reward: Name | None = Field(None, description="Hybrid reward that confidence, mask, online pairs or PPO read.")
     token_rewards: Name | None = Field(None, description="Source of the mask's token rewards; none: those of `reward`.")
     gamma_of: Name | None = Field(None, description="Placebo: constant gamma, the mean that this experiment logged.")
     beta: Positive | None = Field(None, description="Overrides `training.beta`.")

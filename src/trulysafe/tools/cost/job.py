@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from trulysafe.config.launch import Launch
 from trulysafe.models.sizes import Size
-from trulysafe.train.memory import Memory, Shape, estimate
+from trulysafe.train.memory import Held, Memory, Shape, estimate
 
 
 class Trained(NamedTuple):
@@ -17,10 +17,11 @@ class Trained(NamedTuple):
     launch: Launch = Launch()
     longest: int = 0  # tokens of the longest sequence; 0 leaves activations out
     alone: bool = False  # whether only one process can do it
+    held: Held = Held()  # beside the model that is trained
 
     def memory(self, launch: Launch | None = None) -> Memory:
         """Of each device, on this or another launch."""
-        return estimate(self.shape, self.options, launch or self.launch, self.longest)
+        return estimate(self.shape, self.options, launch or self.launch, self.longest, self.held)
 
 
 @dataclass(frozen=True)

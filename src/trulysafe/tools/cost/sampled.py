@@ -11,14 +11,16 @@ def fresh_batches(method: Method, batches: float) -> float:
 def forward_tokens(method: Method, prompt: float, response: float) -> float:
     """Tokens that go forward for each sampled prompt, by the tokens of a prompt and a response. A prompt is read once a
     sample, the samples are judged, and the reference reads two of each prompt. PPO reads prompt and sample four times
-    more: under the policy, the reference, the judge and the critic."""
+    more: under the policy, the reference, the judge and the critic; a bound on a cost has a judge and critic too."""
     samples = method.online.samples
     if method.loss == PPO:
-        return samples * (prompt + 4 * (prompt + response))
+        return samples * (prompt + (2 + 2 * method.ppo.critics) * (prompt + response))
     return samples * prompt + (samples + 2) * response
 
 
 def trained_tokens(method: Method, pairs: float, prompt: float, response: float) -> float:
     """Tokens that are trained on for each prompt of a micro-batch: those of its pair, or of PPO all samples, by policy
-    and critic."""
-    return 2 * method.online.samples * (prompt + response) if method.loss == PPO else pairs
+    and critics."""
+    if method.loss != PPO:
+        return pairs
+    return (1 + method.ppo.critics) * method.online.samples * (prompt + response)

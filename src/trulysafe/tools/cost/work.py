@@ -22,7 +22,7 @@ from trulysafe.tools.cost.assumptions import Assumptions
 from trulysafe.tools.cost.dag import dag_jobs
 from trulysafe.tools.cost.job import Job, Trained, summed
 from trulysafe.tools.cost.sampled import forward_tokens, fresh_batches, trained_tokens
-from trulysafe.train.memory import Shape
+from trulysafe.train.memory import Shape, held_by
 
 
 class Work:
@@ -172,7 +172,7 @@ def _run(work: Work, experiment: str, method: Method) -> Job:
         sequences=batch * online.samples,
         trained_tokens=tokens,
         flops_per_token=(4 if training.lora else 6) + 2 * training.gradient_checkpointing,
-        trained=Trained(shape, training.model_dump(), training.launch, longest, one_process),
+        trained=Trained(shape, training.model_dump(), training.launch, longest, one_process, held_by(method)),
         disk=len(kept_steps(training)) * size.saved_bytes(share) + size.stored_bytes * (method.loss == PPO),
     )
 
