@@ -16,11 +16,12 @@ PPO = SMALL.with_name("ppo.yaml")
 
 
 @pytest.mark.long
+@pytest.mark.timeout(2400)
 def test_ppo_with_and_without_its_mask_is_measured(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     save(project.folder / "scorer")
     targets = ("policies", "results/ppo/metrics/metrics.parquet")
-    project.snakemake("--configfile", str(SMALL), str(PPO), "--", *targets)
+    project.snakemake("--configfile", str(SMALL), str(PPO), "--", *targets, seconds=1800)
     results = project.folder / "results" / "ppo"
 
     log = pd.concat([pd.read_csv(path) for path in results.glob("policies/*/log.csv")])
