@@ -24,7 +24,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES)
 RULES = Snakefile $(wildcard workflow/rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo run plan prefetch report test test-slow test-long test-slurm test-all cluster-check lint format docs lock clean
+.PHONY: help env env-vllm demo run plan prefetch report test test-slow test-long test-slurm test-all cluster-check lint format docs lock clean
 
 help: ## List targets and variables
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ help: ## List targets and variables
 
 env: ## Make .venv from the lock
 	@envs/bootstrap.sh
+
+env-vllm: env ## Make .venv-vllm, the environment of vLLM, for configurations with batching: {backend: vllm}
+	@envs/bootstrap.sh vllm
 
 demo: env ## Run the demo: every stage from raw data to tables and figures, on CPU, offline
 	$(SNAKEMAKE) $(ARGS)
@@ -90,6 +93,6 @@ lock: ## Resolve the dependencies of pyproject.toml into the locks and the conda
 	@envs/bootstrap.sh lock
 	@$(BIN)/python envs/conda_from_lock.py
 
-clean: ## Remove .venv and the caches; results stay
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+clean: ## Remove .venv, .venv-vllm and the caches; results stay
+	rm -rf .venv .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
 	find . -name __pycache__ -type d -not -path './.snakemake/*' -prune -exec rm -rf {} +

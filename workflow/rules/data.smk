@@ -46,7 +46,11 @@ rule synthesise:
         options=lambda wildcards: PLAN.data.options(wildcards.dataset),
         llm=lambda wildcards: PLAN.label.llm_options(PLAN.data.llm(wildcards.dataset)),
         threshold=CONFIG.split.near_duplicate,
-        code=lambda wildcards: code("synthesise", f"trulysafe.data.readers.{CONFIG.datasets[wildcards.dataset].kind}"),
+        code=lambda wildcards: code(
+            "synthesise",
+            f"trulysafe.data.readers.{CONFIG.datasets[wildcards.dataset].kind}",
+            *PLAN.generation.of_llm(PLAN.data.llm(wildcards.dataset)),
+        ),
     script:
         "../scripts/synthesise.py"
 

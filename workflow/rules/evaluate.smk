@@ -20,7 +20,7 @@ rule answer:
     resources:
         **needs("generate", lambda wildcards: PLAN.policies.model(wildcards.job)),
     params:
-        policies=lambda wildcards: PLAN.models.of_job(wildcards.job),
+        policies=lambda wildcards: PLAN.generation.of_job(wildcards.job),
         benchmarks=lambda wildcards: benchmarks_of(
             PLAN.evaluate.benchmark_jobs[wildcards.benchmarks], "task", "shots", "shots_from", "chat_template"
         ),
@@ -28,7 +28,7 @@ rule answer:
         roles=lambda wildcards: PLAN.data.roles(
             PLAN.evaluate.datasets(PLAN.evaluate.benchmark_jobs[wildcards.benchmarks])
         ),
-        code=lambda wildcards: code("answer", *PLAN.inference.modules(wildcards.job)),
+        code=lambda wildcards: code("answer", *PLAN.inference.modules(wildcards.job), *PLAN.generation.modules),
     script:
         "../scripts/answer.py"
 
@@ -84,7 +84,9 @@ rule judge:
             name: CONFIG.benchmarks[name].cut_off for name in PLAN.evaluate.benchmark_jobs[wildcards.benchmarks]
         },
         code=lambda wildcards: code(
-            "judge", *PLAN.evaluate.judge_modules(PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges))
+            "judge",
+            *PLAN.evaluate.judge_modules(PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges)),
+            *PLAN.generation.of_judges(PLAN.evaluate.asked(wildcards.benchmarks, wildcards.judges)),
         ),
     script:
         "../scripts/judge.py"
@@ -109,7 +111,9 @@ rule compare:
     params:
         options=lambda wildcards: options(CONFIG.report.pairwise[wildcards.comparison], "llm"),
         llm=lambda wildcards: PLAN.label.llm_options(CONFIG.report.pairwise[wildcards.comparison].llm),
-        code=code("compare"),
+        code=lambda wildcards: code(
+            "compare", *PLAN.generation.of_llm(CONFIG.report.pairwise[wildcards.comparison].llm)
+        ),
     script:
         "../scripts/compare.py"
 

@@ -72,11 +72,11 @@ rule sample:
     resources:
         **needs("generate", lambda wildcards: CONFIG.pools[wildcards.pool].model),
     params:
-        model=lambda wildcards: PLAN.models.spec(CONFIG.pools[wildcards.pool].model),
+        model=lambda wildcards: PLAN.generation.spec(CONFIG.pools[wildcards.pool].model),
         options=lambda wildcards: options(
             CONFIG.pools[wildcards.pool], "model", "datasets", "labeller", "rows", "shards"
         ),
-        code=code("sample"),
+        code=code("sample", *PLAN.generation.modules),
     script:
         "../scripts/sample.py"
 

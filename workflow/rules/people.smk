@@ -43,7 +43,9 @@ rule judge_labelled:
             name: PLAN.evaluate.judge(name) for name in PLAN.evaluate.beside_people[wildcards.judges]
         },
         code=lambda wildcards: code(
-            "judge_labelled", *PLAN.evaluate.judge_modules(PLAN.evaluate.beside_people[wildcards.judges])
+            "judge_labelled",
+            *PLAN.evaluate.judge_modules(PLAN.evaluate.beside_people[wildcards.judges]),
+            *PLAN.generation.of_judges(PLAN.evaluate.beside_people[wildcards.judges]),
         ),
     script:
         "../scripts/judge_labelled.py"

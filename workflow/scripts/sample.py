@@ -4,8 +4,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from trulysafe.common.schema import read_table, write_table
-from trulysafe.models.load import load_model, load_tokenizer
-from trulysafe.models.sampling import Decoding, blocks, respond, shard
+from trulysafe.models.load import load_tokenizer
+from trulysafe.models.sampling import Decoding, blocks, load_generator, respond, shard
 from trulysafe.models.tokens import encode
 from trulysafe.workflow.job import job
 
@@ -16,7 +16,7 @@ with job(snakemake) as run:
     work = shard(
         blocks(read_table(run.input.prompts, "prompts"), block), int(run.wildcards.shard), int(run.wildcards.shards)
     )
-    model = load_model(run.params.model) if work else None  # a shard may be left without a block
+    model = load_generator(run.params.model) if work else None  # a shard may be left without a block
     sampled = respond(model, tokenizer, work, Decoding(**options), seed)
     samples = pd.concat(
         list(tqdm(sampled, total=len(work), desc="Sampling", unit="block", mininterval=5)), ignore_index=True

@@ -42,6 +42,11 @@ class Options(Table):
     CORES: ClassVar[int] = 1
     """Processor cores that its work makes use of; where it is more than one, it is given ``cores``."""
 
+    @property
+    def writes(self) -> bool:
+        """Whether the kind's model is asked for text alone, so that an engine may write it."""
+        return False
+
 
 @dataclass(frozen=True)
 class Kinds:

@@ -20,6 +20,10 @@ MixRule = Literal["quota", "random", "ratio"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "nf4"]
 """Precision of weights; `auto` is bfloat16 where the processor computes in it, float32 elsewhere; `nf4` keeps linear
 layers in 4 bits (QLoRA) and computes as `auto` does."""
+Backend = Literal["transformers", "vllm"]
+TRANSFORMERS = "transformers"
+VLLM_TEMPERATURES = (0.01, 2.0)
+"""Sampling temperatures that vLLM takes as they are: it raises lower ones but 0, and refuses higher ones."""
 NF4 = "nf4"
 CutOff = Literal["judge", "malformed"]
 """What an answer is that the token limit cut off: judged as it stands, or malformed."""

@@ -17,8 +17,8 @@ import pandas as pd
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.data.roles import at_most, rows_of_role
 from trulysafe.evaluate.acts import acting, acts
-from trulysafe.models.load import load_model, load_tokenizer
-from trulysafe.models.sampling import Decoding, blocks, respond
+from trulysafe.models.load import load_tokenizer
+from trulysafe.models.sampling import Decoding, blocks, load_generator, respond
 
 
 class PolicyBlock(NamedTuple):
@@ -83,7 +83,7 @@ def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) 
         yield pd.DataFrame(columns=list(SCHEMAS["answers"]))
     for number, of_policy in groupby(work, key=lambda block: block.policy):
         policy = policies[number]
-        tokenizer, model = load_tokenizer(policy["model"]), load_model(policy["model"])
+        tokenizer, model = load_tokenizer(policy["model"]), load_generator(policy["model"])
         place = {key: policy[key] for key in ("experiment", "seed", "step")}
         for limit, of_limit in groupby(of_policy, key=lambda block: block.max_new_tokens):
             prompts = [block.prompts for block in of_limit]

@@ -38,10 +38,16 @@ class GuardOptions(kinds.Options):
 
     characters: Count | None = Field(None, description="Characters of a response that the model reads; none: all.")
 
+    @property
+    def writes(self) -> bool:
+        """A threshold is one on the model's probabilities, which are read from the model itself."""
+        return getattr(self, "threshold", None) is None
+
 
 @dataclass(frozen=True)
 class Said:
-    """A batch of prompts, what the model wrote behind them, both as token ids, and the model and its tokenizer."""
+    """A batch of prompts, what the model wrote behind them, both as token ids, and the model and its tokenizer. The
+    model is that of transformers for kinds whose options do not say that it only ``writes``."""
 
     model: Any
     tokenizer: Any
@@ -214,7 +220,7 @@ def _holds(text: str, turns: list[dict[str, str]]) -> bool:
 def _ask(guard: Guard, asked: list[Conversation], spec: Spec | None, batch_size: int) -> dict[Conversation, Heard]:
     """What the guard model says of each conversation, a prompt and a response."""
     from trulysafe.models.load import config_of, context_of
-    from trulysafe.models.sampling import Decoding, generated
+    from trulysafe.models.sampling import Decoding, drawn
 
     if spec is None:
         raise UserError(f"judge of kind {guard.kind!r} needs a language model: name one under the judge's `model`.")
@@ -229,10 +235,11 @@ def _ask(guard: Guard, asked: list[Conversation], spec: Spec | None, batch_size:
     heard: dict[Conversation, Heard] = {}
     unread: list[str] = []
     order = sorted(range(len(asked)), key=lambda place: -len(prompts[place]))
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
+    together = getattr(model, "together", batch_size)
+    for start in range(0, len(order), together):
+        batch = order[start : start + together]
         sent = [prompts[place] for place in batch]
-        rows = generated(model, tokenizer, sent, decoding) if guard.max_new_tokens else [[] for _ in sent]
+        rows = drawn(model, tokenizer, sent, decoding, seed=0) if guard.max_new_tokens else [[] for _ in sent]
         said = Said(model, tokenizer, sent, rows)
         for place, text, finding in zip(batch, said.texts, guard.read(said), strict=True):
             heard[asked[place]] = Heard(finding, _with_score(text, finding))
@@ -279,6 +286,6 @@ def _tokenizer(spec: str) -> Any:
 @lru_cache(maxsize=1)
 def _model(spec: str) -> Any:
     """The model of a specification in JSON; it stays in memory, since a training or a job judges many times."""
-    from trulysafe.models.load import load_model
+    from trulysafe.models.sampling import load_generator
 
-    return load_model(json.loads(spec))
+    return load_generator(json.loads(spec))

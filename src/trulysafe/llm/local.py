@@ -9,8 +9,8 @@ from typing import Any
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, stable_seed
 from trulysafe.llm.messages import Answer, Generation, Request
-from trulysafe.models.load import Spec, context_of, load_model, load_tokenizer
-from trulysafe.models.sampling import Decoding, generated
+from trulysafe.models.load import Spec, context_of, load_tokenizer
+from trulysafe.models.sampling import Decoding, drawn, load_generator
 from trulysafe.models.tokens import Message, encode, end_of_turn_id
 from trulysafe.workflow.provenance import input_id, manifest_path
 
@@ -31,8 +31,6 @@ class LocalModel:
 
         A conversation that leaves no room for an answer within the model's positions is rejected.
         """
-        import torch
-
         model, tokenizer = self._loaded
         prompts = [encode(tokenizer, _turns(tokenizer, request)).prompt_ids for request in requests]
         room = context_of(model.config)
@@ -40,10 +38,11 @@ class LocalModel:
         yield from ((index, Answer("", "rejected")) for index in sorted(set(range(len(prompts))) - set(fits)))
         order = sorted(fits, key=lambda index: -len(prompts[index]))
         end, how = end_of_turn_id(tokenizer), asdict(generation)
-        for start in range(0, len(order), self._batch_size):
-            batch = order[start : start + self._batch_size]
-            torch.manual_seed(stable_seed("llm", content_id(*(requests[index] for index in batch))))
-            rows = generated(model, tokenizer, [prompts[index] for index in batch], Decoding(**how))
+        together = getattr(model, "together", self._batch_size)
+        for start in range(0, len(order), together):
+            batch = order[start : start + together]
+            seed = stable_seed("llm", content_id(*(requests[index] for index in batch)))
+            rows = drawn(model, tokenizer, [prompts[index] for index in batch], Decoding(**how), seed)
             for index, row in zip(batch, rows, strict=True):
                 ended = row[-1:] == [end]
                 text = tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=True)
@@ -51,7 +50,7 @@ class LocalModel:
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        return load_model(self._spec), load_tokenizer(self._spec)
+        return load_generator(self._spec), load_tokenizer(self._spec)
 
 
 def _turns(tokenizer: Any, request: Request) -> list[Message]:

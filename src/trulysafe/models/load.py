@@ -71,20 +71,25 @@ def check_tokens(tokenizer: Any, rows: int, where: str) -> None:
         )
 
 
-def load_model(spec: Spec) -> Any:
-    """Load a causal language model in evaluation mode, on the GPU where there is one; a LoRA policy comes merged, or,
-    on weights in 4 bits, with its adapter beside them. UserError: unknown ``dtype``, nothing can be loaded from
-    ``source``, or 4 bits without bitsandbytes."""
+def load_model(spec: Spec, device: str | None = None) -> Any:
+    """Load a causal language model in evaluation mode, on the GPU where there is one, or on a given ``device``; a LoRA
+    policy comes merged, or, on weights in 4 bits, with its adapter beside them. UserError: unknown ``dtype``, nothing
+    can be loaded from ``source``, or 4 bits without bitsandbytes."""
     from transformers import AutoModelForCausalLM
 
-    options = loading_options(spec)
-    if (Path(str(spec["source"])) / ADAPTER_FILE).is_file():
-        return _merged(spec).eval()
+    options, device = loading_options(spec), device or default_device()
+    if is_adapter(spec):
+        return _merged(spec, device).eval()
     if "quantization_config" in options:  # such a model stays where it is loaded
-        options["device_map"] = {"": default_device()}
+        options["device_map"] = {"": device}
     model = _load(AutoModelForCausalLM, spec, **options)
     model.generation_config = ends_alone(model)
-    return (model if "device_map" in options else model.to(default_device())).eval()
+    return (model if "device_map" in options else model.to(device)).eval()
+
+
+def is_adapter(spec: Spec) -> bool:
+    """Whether ``source`` is a LoRA adapter, to be merged into the model that it names."""
+    return (Path(str(spec["source"])) / ADAPTER_FILE).is_file()
 
 
 def ends_alone(model: Any) -> Any:
@@ -96,6 +101,26 @@ def ends_alone(model: Any) -> Any:
 
     kept = ("bos_token_id", "eos_token_id", "pad_token_id")
     return GenerationConfig(**{name: getattr(model.generation_config, name, None) for name in kept})
+
+
+def ends_of(spec: Spec) -> set[int]:
+    """Tokens that end an answer by a model's generation config, or where it has none by its configuration: those that
+    :func:`load_model` keeps, without the weights; of a LoRA policy those of the model below. UserError: nothing can be
+    loaded from ``source``."""
+    from transformers import GenerationConfig
+
+    if is_adapter(spec):
+        return ends_of(_below(spec))
+    try:
+        found = GenerationConfig.from_pretrained(str(spec["source"]), revision=spec.get("revision") or "main")
+    except OSError:
+        found = GenerationConfig.from_model_config(config_of(spec))
+    return tokens_of(found.eos_token_id)
+
+
+def tokens_of(ends: int | list[int] | None) -> set[int]:
+    """The tokens that an ``eos_token_id`` names: one, several or none."""
+    return set(ends) if isinstance(ends, list) else set() if ends is None else {ends}
 
 
 def load_token_classifier(spec: Spec, labels: int = 2) -> Any:
@@ -154,7 +179,7 @@ def config_of(spec: Spec) -> Any:
     where nothing can be loaded from ``source``."""
     from transformers import AutoConfig
 
-    if (Path(str(spec["source"])) / ADAPTER_FILE).is_file():
+    if is_adapter(spec):
         return config_of(_below(spec))
     return _load(AutoConfig, spec)
 
@@ -172,13 +197,13 @@ def _below(spec: Spec) -> Spec:
     return {**spec, "source": adapter.base_model_name_or_path, "revision": adapter.revision}
 
 
-def _merged(spec: Spec) -> Any:
+def _merged(spec: Spec, device: str) -> Any:
     """A LoRA policy with its adapter merged into what it was trained on, which may be a LoRA policy itself (later
     rounds). Merged into 4 bits it would be rounded to them, another policy than was trained: there it stays beside."""
     import torch
     from peft import PeftModel
 
-    source, base = str(spec["source"]), load_model(_below(spec))
+    source, base = str(spec["source"]), load_model(_below(spec), device)
     ends = base.get_input_embeddings(), base.get_output_embeddings()
     tied = ends[1] is not None and ends[0].weight is ends[1].weight
     adapted = PeftModel.from_pretrained(base, source)

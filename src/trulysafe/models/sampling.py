@@ -7,6 +7,7 @@ responses a prompt at temperature 1.4, top-k 8, top-p 0.95 and repetition penalt
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import pandas as pd
@@ -14,9 +15,14 @@ import pandas as pd
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, response_id, stable_seed
 from trulysafe.common.schema import SCHEMAS
-from trulysafe.models.load import context_of, ends_alone
+from trulysafe.models.load import Spec, context_of, ends_alone, load_model, tokens_of
 from trulysafe.models.tokens import encode, end_of_turn_id
 
+BACKEND = "backend"
+"""Key of how to load a model that names what it writes with, where that is not transformers."""
+ENGINES = {"vllm": ("trulysafe.models.vllm_engine", "trulysafe.models.vllm_worker")}
+"""By backend its modules, the first of which has a class ``Engine``. They are loaded by their names for the jobs that
+name it: to all others they are no part of their code."""
 _CARRIED = ("prompt_id", "prompt", "risk", "family", "source", "meta")
 
 
@@ -51,6 +57,14 @@ class Decoding:
         return {**options, "do_sample": True, "temperature": self.temperature, "top_k": self.top_k, "top_p": top_p}
 
 
+def load_generator(spec: Spec) -> Any:
+    """What writes the responses of a model: the model itself, or the engine that :data:`BACKEND` names. UserError:
+    nothing can be loaded from ``source``."""
+    if engine := ENGINES.get(spec.get(BACKEND, "")):
+        return import_module(engine[0]).Engine(spec)
+    return load_model(spec)
+
+
 def blocks(prompts: pd.DataFrame, size: int, by_length: bool = False) -> list[pd.DataFrame]:
     """Cut a prompts table into blocks of ``size``, always the same ones for the same prompts; ``by_length`` puts
     prompts of like length together, which saves padding."""
@@ -80,16 +94,14 @@ def shard(all_blocks: Sequence[pd.DataFrame], index: int, count: int) -> list[pd
 def respond(
     model: Any, tokenizer: Any, work: Sequence[pd.DataFrame], decoding: Decoding, seed: int
 ) -> Iterator[pd.DataFrame]:
-    """Sample responses of a causal language model in evaluation mode, a block of prompts of ``work`` at a time; with
-    each block's content, ``seed`` makes the block's own.
+    """Sample responses of what :func:`load_generator` loads, a block of prompts of ``work`` at a time; with each
+    block's content, ``seed`` makes the block's own.
 
     Yields a samples table per block, a single empty one where there is no block (the model may then be None).
     ``response`` is the text without special tokens, ``tokens`` counts them with the end of turn, and ``finished`` says
     whether that came before the token limit. UserError, before anything is sampled: a prompt leaves no room for
     ``max_new_tokens`` in the model's context.
     """
-    import torch
-
     if not work:
         yield pd.DataFrame(columns=list(SCHEMAS["samples"]))
         return
@@ -104,8 +116,19 @@ def respond(
                     "out (option max_characters of the dataset)."
                 )
     for block, prompts in zip(work, encoded, strict=True):
-        torch.manual_seed(stable_seed("respond", seed, content_id(*block["prompt_id"])))
-        yield _rows(block, generated(model, tokenizer, prompts, decoding), tokenizer, decoding.samples)
+        own = stable_seed("respond", seed, content_id(*block["prompt_id"]))
+        yield _rows(block, drawn(model, tokenizer, prompts, decoding, own), tokenizer, decoding.samples)
+
+
+def drawn(model: Any, tokenizer: Any, prompts: list[list[int]], decoding: Decoding, seed: int) -> list[list[int]]:
+    """:func:`generated` with a seed of its own, by what :func:`load_generator` loads."""
+    import torch
+
+    if isinstance(model, torch.nn.Module):
+        torch.manual_seed(seed)
+        return generated(model, tokenizer, prompts, decoding)
+    rows: list[list[int]] = model.drawn(tokenizer, prompts, decoding, seed)
+    return rows
 
 
 def generated(model: Any, tokenizer: Any, prompts: list[list[int]], decoding: Decoding) -> list[list[int]]:
@@ -119,18 +142,17 @@ def generated(model: Any, tokenizer: Any, prompts: list[list[int]], decoding: De
     from trulysafe.models.continuing import continued
 
     end, own = end_of_turn_id(tokenizer), model.generation_config
-    ends = own.eos_token_id
-    stops = {end, *(ends if isinstance(ends, list) else [] if ends is None else [ends])}
+    stops = {end, *tokens_of(own.eos_token_id)}
     special = {"eos_token_id": sorted(stops), "pad_token_id": tokenizer.pad_token_id}
     model.generation_config = ends_alone(model)  # what is not said here would come from there
     try:
         rows = continued(model, prompts, decoding, special)
     finally:
         model.generation_config = own
-    return [_ended(row, stops, end) for row in rows]
+    return [ended(row, stops, end) for row in rows]
 
 
-def _ended(row: list[int], stops: set[int], end: int) -> list[int]:
+def ended(row: list[int], stops: set[int], end: int) -> list[int]:
     """A row up to the first token that stops it, which becomes the end of turn; without one as it is."""
     place = next((place for place, token in enumerate(row) if token in stops), None)
     return row if place is None else [*row[:place], end]

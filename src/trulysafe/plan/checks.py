@@ -11,6 +11,7 @@ from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.config.tables.sources import HubModel
 from trulysafe.plan.consistency import consistency_problems
+from trulysafe.plan.generation import generation_problems
 from trulysafe.plan.plan import Plan
 from trulysafe.prefetch.hub import unpinned
 
@@ -49,6 +50,7 @@ def _problems(config: Configuration) -> Iterator[str]:
                     yield f"benchmarks.{name}.task: {why}. Accepted: datasets of kind 'documents'."
             yield from _task_problems(f"benchmarks.{name}", benchmark)
     yield from consistency_problems(config)
+    yield from generation_problems(config)
 
 
 def _task_problems(where: str, benchmark: Benchmark) -> Iterator[str]:

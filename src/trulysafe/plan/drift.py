@@ -58,6 +58,6 @@ class Drift(Part):
             "block": pool.block,
             "seed": pool.seed,
             "risks": benchmark.risks,
-            "judge": self.plan.evaluate.judge(*self.judges),
+            "judge": self.plan.evaluate.judge(benchmark.judges[0], beside=True),
             "cut_off": benchmark.cut_off,
         }

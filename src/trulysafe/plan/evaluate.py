@@ -92,19 +92,24 @@ class Evaluate(Part):
         count = self.config.batching.answer_shards
         return [self.results(f"{folder}/{shard}-of-{count}.parquet") for shard in range(count)]
 
-    def judge(self, name: str) -> dict[str, Any]:
+    def judge(self, name: str, beside: bool = False) -> dict[str, Any]:
         """How to open a judge: kind, options and what it works with: the folder of its fit, the model that it reads,
-        and what of the language model that it asks decides answers."""
+        and what of the language model that it asks decides answers. ``beside`` a policy that the job itself holds, its
+        model is transformers'."""
         judge = self.config.judges[name]
         artefact = self.results(f"judges/{name}") if judge.datasets else None
         options = judge.options.model_dump(exclude_defaults=True)
         asked = {"llm": self.plan.label.llm_options(judge.llm)} if judge.llm else {}
-        return {"kind": judge.kind, "options": options, "artefact": artefact, **self.judge_model(name), **asked}
+        return {"kind": judge.kind, "options": options, "artefact": artefact, **self.judge_model(name, beside), **asked}
 
-    def judge_model(self, name: str) -> dict[str, Any]:
+    def judge_model(self, name: str, beside: bool = False) -> dict[str, Any]:
         """The model that a judge reads: how to load it, and conversations per forward; nothing where it reads none."""
-        model, batch_size = self.config.judges[name].model, self.config.batching.forward_batch
-        return {"model": self.plan.models.spec(model), "batch_size": batch_size} if model else {}
+        judge, batch_size = self.config.judges[name], self.config.batching.forward_batch
+        if not judge.model:
+            return {}
+        written = judge.options.writes and not beside
+        spec = (self.plan.generation if written else self.plan.models).spec(judge.model)
+        return {"model": spec, "batch_size": batch_size}
 
     def judge_files(self, names: Iterable[str]) -> list[str]:
         """What to wait for before judges can judge: the fits of those that are fitted, the models that they read."""

@@ -35,8 +35,10 @@ class Label(Part):
         return self.config.labellers[labeller].kind if labeller else None
 
     def code(self, labeller: str | None) -> list[str]:
-        """Module of a labeller's kind, which a job loads by its name, for the fingerprint of its code."""
-        return [LABELLERS.module_name(kind)] if (kind := self.kind(labeller)) else []
+        """Modules that a job loads by their names to label: of a labeller's kind and of what writes for the language
+        model that it asks, for the fingerprint of its code."""
+        kind = self.kind(labeller)
+        return [LABELLERS.module_name(kind), *self.plan.generation.of_llm(self.llm(labeller))] if kind else []
 
     def llm(self, labeller: str | None) -> str | None:
         """The language model that a labeller asks."""
@@ -61,12 +63,12 @@ class Label(Part):
         if not name:
             return {}
         llm = self.config.llms[name]
-        model = llm.name if isinstance(llm, EndpointLlm) else self.plan.models.spec(llm.model)
+        model = llm.name if isinstance(llm, EndpointLlm) else self.plan.generation.spec(llm.model)
         left_out = {"name", "model", "base_url", "key_variable", *PACE}
         return {"name": name, "model": model} | llm.model_dump(exclude=left_out)
 
     def llm_client(self, name: str) -> dict[str, Any]:
         """Arguments of :func:`trulysafe.llm.client.open_client`; what decides no answer is no parameter of a rule."""
         llm = self.config.llms[name]
-        spec = self.plan.models.spec(llm.model) if isinstance(llm, LocalLlm) else None
+        spec = self.plan.generation.spec(llm.model) if isinstance(llm, LocalLlm) else None
         return {"name": name, "stanza": llm.model_dump(), "cache": self.results(f"llm_cache/{name}"), "spec": spec}

@@ -6,6 +6,7 @@ from trulysafe.config.tables.configuration import Configuration
 from trulysafe.plan.data import Data
 from trulysafe.plan.drift import Drift
 from trulysafe.plan.evaluate import Evaluate
+from trulysafe.plan.generation import Generation
 from trulysafe.plan.inference import Inference
 from trulysafe.plan.label import Label
 from trulysafe.plan.models import Models
@@ -28,3 +29,4 @@ class Plan:
         self.reward, self.token_rewards, self.pairs = Reward(self), TokenRewards(self), Pairs(self)
         self.policies, self.train, self.drift = Policies(self), Train(self), Drift(self)
         self.inference, self.evaluate, self.report = Inference(self), Evaluate(self), Report(self)
+        self.generation = Generation(self)

@@ -85,8 +85,7 @@ class Train(Part):
 
     def judge(self, job: str) -> dict[str, Any] | None:
         """The judge of a training job's samples, where it is not the reward: how to open it."""
-        names = self.judges(job)
-        return self.plan.evaluate.judge(*names) if names else None
+        return next((self.plan.evaluate.judge(name, beside=True) for name in self.judges(job)), None)
 
     def judges(self, job: str) -> list[str]:
         """Name of that judge, if there is one."""

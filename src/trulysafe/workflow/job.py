@@ -106,7 +106,8 @@ class Run:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "host": socket.gethostname(),
             "python": platform.python_version(),
-            "versions": {name: found.version for name in _VERSIONS for found in metadata.distributions(name=name)},
+            "versions": {name: found.version for name in _VERSIONS for found in metadata.distributions(name=name)}
+            | getattr(sys.modules.get("trulysafe.models.vllm_engine"), "VERSIONS", {}),
             "precision": list(getattr(sys.modules.get("trulysafe.models.precision"), "CHOSEN", [])),
         }
 

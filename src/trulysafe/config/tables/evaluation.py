@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from trulysafe.common.kinds import OfKind
 from trulysafe.common.option_errors import error_at
 from trulysafe.common.options import NO_FLAG, Count, Flag, Name, PartOf, Table, TableOfKinds, Whole
-from trulysafe.common.vocabulary import Axis, ContrastMetric, CutOff, Purpose, Risk
+from trulysafe.common.vocabulary import Axis, Backend, ContrastMetric, CutOff, Purpose, Risk
 from trulysafe.evaluate.judging import JUDGES
 from trulysafe.evaluate.tasks import metric_name
 from trulysafe.reward.options import Baseline, FitOptions
@@ -116,6 +116,13 @@ class Batching(Table):
     runs_per_job: Count = Field(1, description="Trainings (experiment and seed, same method) per training job.")
     answer_batch: Count = Field(64, description="Prompts per block of answers; fixed blocks keep bf16 results stable.")
     answer_shards: Count = Field(1, description="Jobs to spread each job of answers over, and as many to judge them.")
+    backend: Backend = "transformers"
+    """What samples pools, answers benchmarks, and writes for guard judges and local language models: `transformers` in
+    the job itself, or `vllm`, in an environment of its own (`docs/environments.md`), which makes batches of its own
+    within a block. What reads states or probabilities of a model stays on transformers (rewards, benchmarks with a
+    `task`, judges with a threshold), as do sampling within a training and `drift`. With `vllm` arms that steer or give
+    the best of several samples are refused."""
+    engine_memory: float = Field(0.85, gt=0, le=1, description="Share of a GPU's memory that `vllm` takes.")
     forward_batch: Count = Field(32, description="Conversations per forward pass (states, log-probabilities).")
 
 
