@@ -24,7 +24,7 @@ SNAKEMAKE = $(BIN)/snakemake --cores $(CORES)
 RULES = Snakefile $(wildcard workflow/rules/*.smk)
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-vllm demo run plan prefetch report test test-slow test-long test-slurm test-all cluster-check lint format docs lock clean
+.PHONY: help env env-vllm demo run plan prefetch report test test-slow test-long test-slurm test-all cluster-check bench bench-gpu lint format docs lock clean
 
 help: ## List targets and variables
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,12 @@ test-all: env ## Run the slow tests and those on SLURM side by side, as CI does:
 
 cluster-check: env ## On a login node: does profiles/slurm fit this cluster, and the jobs of CONFIG?
 	@$(BIN)/python -m trulysafe.tools.cluster_check $(CONFIGURED) $(ARGS)
+
+bench: env ## Measure every stage against plain ways on this CPU (under 15 minutes) and write docs/performance.md
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-gpu: env ## The same on a GPU, with larger models of random weights
+	$(BIN)/python -m benchmarks.run --device cuda $(ARGS)
 
 lint: env ## Check style, formatting, types and the floors of the package
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 representations); one forward through the base model without its LM head, in batches of like length."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, get_args
 
 import numpy as np
@@ -13,7 +14,7 @@ from trulysafe.common.ids import stable_seed
 from trulysafe.common.vocabulary import Pooling
 from trulysafe.models.layer_states import LayerStates, find_decoder
 from trulysafe.models.load import context_of
-from trulysafe.models.tokens import Encoded, encode, end_of_turn_id, length, padded
+from trulysafe.models.tokens import Encoded, encode, end_of_turn_id, length, padded, passes
 
 POOLINGS = get_args(Pooling)
 """State of the end-of-turn token, mean over the response tokens (it included), mean over prompt and response."""
@@ -190,7 +191,9 @@ def _forwards(
     device, training = next(decoder.parameters()).device, model.training
     model.eval()
     try:
-        for rows in _batches([length(one) for one in talks], size, blocks):
+        lengths = [length(one) for one in talks]
+        batches = (passes(rows, lengths, device.type) for rows in _batches(lengths, size, blocks))
+        for rows in chain.from_iterable(batches):
             ids, mask = padded([talks[row].ids for row in rows], pad, side)
             positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
             inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}

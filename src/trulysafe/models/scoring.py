@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from trulysafe.models.tokens import Encoded, length, padded
+from trulysafe.models.tokens import Encoded, length, padded, passes
 
 Result = TypeVar("Result")
 Forward = Callable[[list[Encoded], Tensor, Tensor, Tensor], list[Result]]
@@ -22,9 +22,14 @@ def token_logps(
     float32: one list per conversation, as long as its response ids. Arguments as for :func:`in_buckets`."""
 
     def forward(batch: list[Encoded], ids: Tensor, attention: Tensor, ends: Tensor) -> list[list[float]]:
-        logits = model(input_ids=ids, attention_mask=attention, use_cache=False).logits
-        logps = -F.cross_entropy(logits[:, :-1].float().transpose(1, 2), ids[:, 1:], reduction="none")
-        return [logps[row, len(item.prompt_ids) - 1 : length(item) - 1].tolist() for row, item in enumerate(batch)]
+        # the head alone is a fifth of a small model, and its logits most of the memory: none where prompts are read
+        first = min(len(item.prompt_ids) for item in batch) - 1
+        places = torch.arange(first, ids.shape[1] - 1, device=ids.device)
+        logits = model(input_ids=ids, attention_mask=attention, use_cache=False, logits_to_keep=places).logits
+        logits = logits if logits.shape[1] == len(places) else logits[:, places]  # a family that knows no such argument
+        logps = -F.cross_entropy(logits.float().transpose(1, 2), ids[:, first + 1 :], reduction="none")
+        spans = (slice(len(item.prompt_ids) - 1 - first, length(item) - 1 - first) for item in batch)
+        return [logps[row, span].tolist() for row, span in enumerate(spans)]
 
     return in_buckets(conversations, pad, batch_size, model.device, forward, label)
 
@@ -45,18 +50,19 @@ def token_outputs(model: Any, conversations: Sequence[Encoded], pad: int, batch_
 def in_buckets(
     conversations: Sequence[Encoded], pad: int, size: int, device: Any, forward: Forward[Result], label: str | None
 ) -> list[Result]:
-    """Run ``forward`` on right-padded batches of like length, ``size`` conversations in each, and put the results
-    back in order.
+    """Run ``forward`` on right-padded batches of like length, at most ``size`` conversations in each
+    (:func:`trulysafe.models.tokens.passes`), and put the results back in order.
 
     ``forward`` is given the conversations of a batch, their ids and attention [B, T] and the places of their last
     tokens [B], on ``device``, and returns a result for each. Positions of ``pad`` are masked; without a ``label`` no
     progress bar is shown.
     """
-    order = sorted(range(len(conversations)), key=lambda index: (length(conversations[index]), index))
+    lengths = [length(item) for item in conversations]
+    order = sorted(range(len(conversations)), key=lambda index: (lengths[index], index))
     results: dict[int, Result] = {}
     for start in tqdm(range(0, len(order), size), desc=label, unit="batch", mininterval=5, disable=label is None):
-        members = order[start : start + size]
-        batch = [conversations[index] for index in members]
-        ids, attention = (tensor.to(device) for tensor in padded([item.ids for item in batch], pad))
-        results.update(zip(members, forward(batch, ids, attention, attention.sum(dim=1) - 1), strict=True))
+        for members in passes(order[start : start + size], lengths, torch.device(device).type):
+            batch = [conversations[index] for index in members]
+            ids, attention = (tensor.to(device) for tensor in padded([item.ids for item in batch], pad))
+            results.update(zip(members, forward(batch, ids, attention, attention.sum(dim=1) - 1), strict=True))
     return [results[index] for index in range(len(conversations))]

@@ -42,6 +42,25 @@ def length(item: Encoded) -> int:
     return len(item.prompt_ids) + len(item.response_ids)
 
 
+TOKENS_OF_A_PASS = 512
+"""Tokens, padding among them, that a CPU reads at once: more make no matrix product faster, but padding longer and
+states too large for its caches (benchmarks/representations.py)."""
+
+
+def passes(rows: Sequence[int], lengths: Sequence[int], device: str) -> list[list[int]]:
+    """Cut the rows of a batch, in order of ``lengths[row]``, into those that a device had better read at once: all, but
+    on a CPU parts of at most :data:`TOKENS_OF_A_PASS` padded tokens (or of one row), which follow from the batch
+    alone."""
+    if device != "cpu":
+        return [list(rows)]
+    parts: list[list[int]] = []
+    for row in rows:
+        if not parts or (len(parts[-1]) + 1) * lengths[row] > TOKENS_OF_A_PASS:
+            parts.append([])
+        parts[-1].append(row)
+    return parts
+
+
 def padded(rows: Sequence[list[int]], pad: int, side: str = "right") -> tuple[Any, Any]:
     """Token ids of rows padded on the ``left`` or ``right``, and their attention mask; int64, shape [rows, longest]."""
     import torch

@@ -29,11 +29,12 @@ PLUMBING = (
 """Rooms and modules that move results about but cannot change them; edits there rerun nothing."""
 
 
+@cache
 def fingerprint(*entries: Path | str) -> str:
     """Hash the code reachable from scripts (paths) or modules (dotted names), 16 hex digits."""
     digest = hashlib.sha256()
     for path in sorted(closure(*entries)):
-        digest.update(_syntax_digest(path).encode())
+        digest.update(_parsed(path)[1].encode())
     return digest.hexdigest()[:16]
 
 
@@ -41,16 +42,17 @@ def closure(*entries: Path | str) -> set[Path]:
     """Files of the scripts or modules and of every package module they import, at any depth of nesting."""
     pending, seen = list[Path](), set[Path]()
     for entry in entries:
-        pending += [Path(entry).resolve()] if Path(entry).suffix == ".py" else _module_files(str(entry))
+        pending.extend([Path(entry).resolve()] if Path(entry).suffix == ".py" else _module_files(str(entry)))
     while pending:
         path = pending.pop()
         if path not in seen:
             seen.add(path)
-            pending.extend(_imports(path) - seen)
+            pending.extend(_parsed(path)[0] - seen)
     return seen
 
 
-def _module_files(name: str) -> list[Path]:
+@cache
+def _module_files(name: str) -> tuple[Path, ...]:
     """Files that importing ``name`` runs: the module and its parent packages, plumbing left out."""
     parts = name.split(".")
     files = []
@@ -60,13 +62,19 @@ def _module_files(name: str) -> list[Path]:
             continue
         base = SOURCE.joinpath(*parts[:depth])
         files += [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()]
-    return files
+    return tuple(files)
 
 
 @cache
-def _imports(path: Path) -> frozenset[Path]:
+def _parsed(path: Path) -> tuple[frozenset[Path], str]:
+    """Package files that a file imports, and the hash of what it computes; each file is parsed once a process."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return _imports(tree), _syntax_digest(path, tree)
+
+
+def _imports(tree: ast.Module) -> frozenset[Path]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -75,9 +83,7 @@ def _imports(path: Path) -> frozenset[Path]:
     return frozenset(file for name in names if name.split(".")[0] == PACKAGE for file in _module_files(name))
 
 
-@cache
-def _syntax_digest(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+def _syntax_digest(path: Path, tree: ast.Module) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             # every bare text is documentation: docstrings, and the texts under module constants

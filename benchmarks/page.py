@@ -1,0 +1,130 @@
+"""The page of results: docs/performance.md and its figure, made from the lines that the benchmarks wrote."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import RESULTS
+from matplotlib.figure import Figure
+
+HERE = Path(__file__).resolve().parent
+PAGE, TEXT = HERE.parent / "docs" / "performance.md", HERE / "page.txt"
+FIGURE = "performance.png"
+Line = Mapping[str, Any]
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """All lines, script by script."""
+    files = sorted(folder.glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def number(value: float) -> str:
+    """Three digits, as people write them."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def machines(lines: Iterable[Line]) -> list[str]:
+    """One sentence for each machine that measured something."""
+    found: dict[str, None] = {}
+    for line in lines:
+        on = line["machine"]
+        precision = "computes in bfloat16" if on["bf16"] else "no bfloat16 units"
+        cores = f"{on['cores']} cores, {on['threads']} threads"
+        found.setdefault(f"- {line['device']}: {on['name']}, {cores}, {precision}; torch {on['torch']}")
+    return list(found)
+
+
+def ratios(lines: Iterable[Line]) -> list[str]:
+    """Rows of the table of ratios."""
+    rows = ["| Stage | Model | Ratio | Median [95% interval] | Target | Figure behind it | What bounds it |"]
+    rows.append("| --- | --- | --- | --- | --- | --- | --- |")
+    for line in lines:
+        if "ratio" not in line:
+            continue
+        of = line["ratio"]
+        median = f"{number(of['median'])} [{number(of['low'])}, {number(of['high'])}], n = {of['n']}"
+        aim = line["target"]
+        target = (
+            "" if aim is None else f"{'≥' if aim[0] == '>=' else '≤'} {aim[1]:g}: {'met' if line['met'] else 'not met'}"
+        )
+        behind = "; ".join(f"{name} {_time(value)}" for name, value in line["seconds"].items())
+        stage = line["stage"].replace("_", " ")
+        what = f"{line['case']}: {line['above']} / {line['below']}"
+        where = line["model"] if line["device"] == "cpu" else f"{line['model']}, GPU"
+        rows.append(
+            f"| {stage} | {where} | {what} | {median} | {target} | a {line['unit']}: {behind} | {line['bound']} |"
+        )
+    return rows
+
+
+def figures(lines: Iterable[Line]) -> list[str]:
+    """Rows of the table of what is no ratio, and of facts beside ratios."""
+    rows = ["| Stage | Model | What | Figures |", "| --- | --- | --- | --- |"]
+    for line in lines:
+        facts = {name: value for name, value in line["facts"].items() if isinstance(value, int | float)}
+        if facts:
+            told = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in facts.items())
+            where = line["model"] if line["device"] == "cpu" else f"{line['model']}, GPU"
+            rows.append(f"| {line['stage'].replace('_', ' ')} | {where} | {line['case']} | {told} |")
+    return rows
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def draw(lines: Sequence[Line], path: Path) -> None:
+    """Ratios with their intervals on a logarithmic axis, a row each; the mark shows whether a target was met."""
+    shown = [line for line in lines if "ratio" in line]
+    figure = Figure(figsize=(8, 1 + 0.22 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    colours = {True: "tab:green", False: "tab:red", None: "tab:grey"}
+    for place, line in enumerate(reversed(shown)):
+        of = line["ratio"]
+        low, high = (of["median"] if math.isnan(of[side]) else of[side] for side in ("low", "high"))
+        axes.plot([low, high], [place, place], color=colours[line["met"]])
+        axes.plot(of["median"], place, "o", markersize=3, color=colours[line["met"]])
+    names = [f"{line['stage'].replace('_', ' ')} ({line['model']}): {line['case']}" for line in reversed(shown)]
+    axes.set_yticks(range(len(shown)), names, fontsize=6)
+    axes.axvline(1, color="black", linewidth=0.5)
+    axes.set(xscale="log", xlabel="ratio of wall times (the table says of which); green: target met, red: not met")
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
+    parser.add_argument("--lines", type=Path, default=RESULTS / "lines")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    given = parser.parse_args()
+    lines = read(given.lines)
+    if not lines:
+        raise SystemExit(f"{given.lines}: no results. Run make bench first.")
+    given.page.parent.mkdir(parents=True, exist_ok=True)
+    parts = {"machines": machines(lines), "ratios": ratios(lines), "figures": figures(lines)}
+    quick = (
+        "These lines are of a quick run, which only shows that all works.\n\n"
+        if any(line["quick"] for line in lines)
+        else ""
+    )
+    text = TEXT.read_text(encoding="utf-8").format(
+        figure=FIGURE, quick=quick, **{k: "\n".join(v) for k, v in parts.items()}
+    )
+    given.page.write_text(text, encoding="utf-8")
+    draw(lines, given.page.parent / FIGURE)
+    print(f"{given.page}: {len(lines)} results")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Sampling: several responses to every prompt, as pools are drawn; and one greedy answer to each, as benchmarks are.
+
+A token is one that stays in a response: what is written behind the end of a shorter neighbour counts nowhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from benchmarks import naive
+from benchmarks.inputs import loaded, options, prompt_table
+from benchmarks.machine import body_parameters, copying, matmul
+from benchmarks.measure import Way, interleaved
+
+from trulysafe.models.sampling import Decoding, respond
+from trulysafe.models.tokens import encode, padded
+
+DRAWN: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 0.95, "repetition_penalty": 1.1}
+SIZES = {"demo": (64, 4, 40), "smollm2": (12, 8, 16), "tiny": (4, 4, 8), "1b": (64, 8, 128), "8b": (32, 8, 128)}
+"""Prompts, samples of each, and new tokens at most."""
+
+
+def plain(model: Any, tokenizer: Any, rows: list[list[int]], decoding: Decoding, batch: int) -> list[list[int]]:
+    """Batches of ``generate`` in the order of the data, as examples show it; rows up to their end of turn."""
+    found: list[list[int]] = []
+    end = tokenizer.eos_token_id
+    special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": end}
+    for start in range(0, len(rows), batch):
+        ids, mask = padded(rows[start : start + batch], tokenizer.pad_token_id, "left")
+        sent = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
+        with torch.no_grad():
+            written = model.generate(**sent, **special, **decoding.generate_options())[:, ids.shape[1] :].tolist()
+        found += [row[: row.index(end) + 1] if end in row else row for row in written]
+    return found
+
+
+def tokens_of(responses: list[list[int]]) -> int:
+    """Tokens that stay."""
+    return sum(map(len, responses))
+
+
+def main() -> None:
+    """Measure and record."""
+    given, record = options("sampling", __doc__ or "")
+    model, tokenizer = loaded(given.model)
+    prompts, samples, new = SIZES[given.model]
+    if given.quick:
+        prompts, new = max(2, prompts // 8), min(new, 8)
+    table = prompt_table(prompts)
+    rows = [encode(tokenizer, prompt).prompt_ids for prompt in table["prompt"]]
+    config = model.config
+    weights = body_parameters(config) + config.vocab_size * config.hidden_size
+    repeats = 2 if given.quick or given.device == "cpu" else 5
+    for case, decoding in {
+        "pool": Decoding(samples=samples, max_new_tokens=new, **DRAWN),
+        "greedy answers": Decoding(max_new_tokens=new),
+    }.items():
+
+        def ours(how: Decoding = decoding) -> int:
+            return int(next(respond(model, tokenizer, [table], how, 0))["tokens"].sum())
+
+        def alone(how: Decoding = decoding) -> int:
+            once = Decoding(**{**vars(how), "samples": 1})
+            return tokens_of(naive.sample(model, tokenizer, rows[: 1 if given.quick else 2], once))
+
+        def batched(size: int, how: Decoding = decoding) -> int:
+            return tokens_of(plain(model, tokenizer, rows, how, size))
+
+        at_once = prompts * decoding.samples
+        sizes = sorted({max(1, prompts // 4), prompts})
+        batches = {f"generate, {size} prompts at a time": Way(lambda s=size: batched(s), None) for size in sizes}
+        ways = {
+            "ours": Way(ours, None),
+            "one at a time": Way(alone, None),
+            **batches,
+            "matrix products alone": matmul(model.dtype, given.device, 2 * weights),
+            "weights read once a token of all": copying(given.device, weights * model.dtype.itemsize / at_once),
+        }
+        seconds = interleaved(ways, repeats)
+        medians = {name: sorted(values)[len(values) // 2] for name, values in seconds.items()}
+        best = min(batches, key=medians.__getitem__)
+        bounds = ["matrix products alone", "weights read once a token of all"]
+        bound = max(bounds, key=medians.__getitem__)
+        facts = {"tokens a second": 1 / medians["ours"], "rows at a time": at_once}
+        record.compare(
+            f"{case}: against one at a time", seconds, "one at a time", "ours", unit="token", target=(">=", 8)
+        )
+        record.compare(
+            f"{case}: against the best plain batches", seconds, best, "ours", unit="token", target=(">=", 1.5)
+        )
+        told = "FLOPs at the rate of large products" if bound == bounds[0] else "weights read at the copying bandwidth"
+        record.compare(f"{case}: against the bound", seconds, "ours", bound, unit="token", bound=told, **facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""A training step of every method: forward, backward, clipping and AdamW on one micro-batch of pairs.
+
+All ways train the same weights with one optimiser: what differs is what each trainer computes of a micro-batch. The
+learning rate is 0, so that they see the same model for ever.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from benchmarks.inputs import loaded, options, pair_columns, pair_dataset, twin
+from benchmarks.machine import forward_flops, matmul
+from benchmarks.measure import Way, interleaved
+from datasets import Dataset
+from trl import DPOConfig, DPOTrainer
+
+from trulysafe.methods.method import AMA_DPO, CDPO, CONFIDENCE_DPO, DPO, Confidence, Method
+from trulysafe.models.scoring import token_logps
+from trulysafe.models.tokens import Encoded, length
+from trulysafe.reward.model import HybridReward
+from trulysafe.trainers.preference import PreferenceTrainer
+
+SIZES = {"demo": (16, 20, 40), "smollm2": (4, 15, 45), "tiny": (4, 8, 16), "1b": (16, 120, 400), "8b": (4, 120, 400)}
+"""Pairs of a micro-batch; words of a response, median and most."""
+METHODS: dict[str, Method] = {
+    "DPO": DPO,
+    "cDPO": CDPO,
+    "confidence DPO": CONFIDENCE_DPO,
+    "confidence per pair": Method(confidence=Confidence(kind="label", per_pair=True)),
+    "AMA": AMA_DPO,
+    "KTO": Method(loss="kto"),
+}
+BATCHES, VALIDATION = 3, 24
+"""Micro-batches; pairs of states that the online reward is calibrated on, now and then."""
+
+
+class Untouched(DPOTrainer):
+    """TRL's trainer on pairs that are tokenised already; nothing else is changed."""
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        return dataset
+
+
+class Steps:
+    """Steps of one trainer on micro-batches that are made beforehand."""
+
+    def __init__(self, trainer: Any, pairs: int) -> None:
+        self.trainer, args = trainer, trainer.args
+        if args.activation_checkpointing:  # as Trainer.train does
+            trainer.model.activation_checkpointing_enable()
+        self.model = trainer.accelerator.prepare_model(trainer.model)
+        trainer.model_wrapped, trainer.current_gradient_accumulation_steps = self.model, 1
+        trainer._set_signature_columns_if_needed()
+        columns = [name for name in trainer.train_dataset.column_names if name in trainer._signature_columns]
+        rows = trainer.train_dataset.select_columns(columns)
+        places = range(0, len(rows), pairs)
+        self.batches = [trainer.data_collator([rows[row] for row in range(at, at + pairs)]) for at in places]
+
+    def losses(self) -> list[float]:
+        """Loss of every micro-batch; gradients are left where they are."""
+        return [float(self.trainer.training_step(self.model, dict(batch))) for batch in self.batches]
+
+    def run(self, optimiser: torch.optim.Optimizer) -> None:
+        """One step on each micro-batch."""
+        for batch in self.batches:
+            self.trainer.training_step(self.model, dict(batch))
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad()
+            self.trainer.state.global_step += 1
+            reward = getattr(self.trainer, "reward", None)
+            if reward is not None and reward.train:  # what its callback does
+                reward.end_step(self.trainer.state.global_step)
+
+
+def our_arguments(folder: str, pairs: int, device: str, **changes: Any) -> DPOConfig:
+    """What the workflow tells TRL where the configuration says nothing else."""
+    plain = {
+        "bf16": device == "cuda",
+        "activation_checkpointing": False,
+        "gradient_checkpointing": False,
+        "max_length": None,
+    }
+    return trl_arguments(folder, pairs, device, **{**plain, **changes})
+
+
+def trl_arguments(folder: str, pairs: int, device: str, **changes: Any) -> DPOConfig:
+    """TRL's own defaults, but for where and on what it runs."""
+    where = {"output_dir": folder, "report_to": "none", "disable_tqdm": True, "use_cpu": device == "cpu"}
+    return DPOConfig(**where, per_device_train_batch_size=pairs, dataloader_pin_memory=False, **changes)
+
+
+def our_dataset(model: Any, tokenizer: Any, encoded: Mapping[str, list[Encoded]]) -> Dataset:
+    """Pairs with all that the workflow computes of them before a training: reference and token rewards."""
+    draw, columns = torch.Generator().manual_seed(0), dict[str, Any]()
+    for side, items in encoded.items():
+        columns[f"{side}_ref_token_logps"] = token_logps(model, items, tokenizer.pad_token_id, 8, None)
+        columns[f"{side}_token_rewards"] = [
+            torch.randn(len(item.response_ids), generator=draw).tolist() for item in items
+        ]
+    return pair_dataset(tokenizer, dict(encoded), in_scope=[True] * len(encoded["chosen"]), **columns)
+
+
+def our_trainer(model: Any, tokenizer: Any, data: Dataset, method: Method, args: DPOConfig, peft: Any = None) -> Any:
+    """The package's trainer; a random reward costs what a fitted one does."""
+    reward: dict[str, Any] = {}
+    if method.reads_policy_states:
+        shape = model.config.get_text_config()
+        torch.manual_seed(0)
+        size = shape.num_hidden_layers, shape.hidden_size
+        reward["reward_model"] = HybridReward(*size)
+        reward["validation_states"] = torch.randn(VALIDATION, *size), torch.randn(VALIDATION, *size)
+    kept = [name for name in data.column_names if method.mask.reads_token_rewards or not name.endswith("token_rewards")]
+    data, how = data.select_columns(kept), {"args": args, "processing_class": tokenizer, "peft_config": peft}
+    return PreferenceTrainer(model, method=method, train_dataset=data, **reward, **how)
+
+
+def trl_trainer(model: Any, tokenizer: Any, data: Dataset, args: DPOConfig) -> Any:
+    """TRL's trainer, whose reference is a model of its own."""
+    data = data.select_columns(["prompt_ids", "chosen_ids", "rejected_ids"])
+    ours = {"ref_model": twin(model)} if not args.precompute_ref_log_probs else {}
+    return Untouched(model, args=args, train_dataset=data, processing_class=tokenizer, **ours)
+
+
+def step_flops(config: Any, encoded: Mapping[str, Iterable[Encoded]]) -> float:
+    """FLOPs of forward and backward over all pairs, the head at the response's places: three times the forward's."""
+    items = [item for side in encoded.values() for item in side]
+    places = sum(len(item.response_ids) for item in items)
+    return 3 * forward_flops(config, map(length, items), places)
+
+
+def main() -> None:
+    """Measure and record."""
+    given, record = options("training_step", __doc__ or "")
+    model, tokenizer = loaded(given.model, "float32")
+    pairs, words, longest = SIZES[given.model]
+    steps = 1 if given.quick or given.model == "smollm2" else BATCHES
+    encoded = pair_columns(tokenizer, pairs * steps, words, longest)
+    native = record.common["machine"]["bf16"]
+    with tempfile.TemporaryDirectory() as folder:
+        data = our_dataset(model, tokenizer, encoded)
+        here = (folder, pairs, given.device)
+        trainers = {
+            f"ours: {name}": our_trainer(twin(model), tokenizer, data, how, our_arguments(*here))
+            for name, how in METHODS.items()
+        }
+        same = {"bf16": given.device == "cuda"}
+        trainers |= {
+            "TRL's defaults": trl_trainer(twin(model), tokenizer, data, trl_arguments(*here, **same)),
+            "TRL, activations kept": trl_trainer(twin(model), tokenizer, data, our_arguments(*here)),
+            "TRL, reference precomputed": trl_trainer(
+                twin(model), tokenizer, data, our_arguments(*here, precompute_ref_log_probs=True)
+            ),
+        }
+        if native and given.device == "cpu":
+            trainers["ours: DPO in bfloat16"] = our_trainer(
+                twin(model), tokenizer, data, DPO, our_arguments(*here, bf16=True)
+            )
+            trainers["TRL's defaults in bfloat16"] = trl_trainer(twin(model), tokenizer, data, trl_arguments(*here))
+        optimiser = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
+        ways = {name: Way(partial(Steps(trainer, pairs).run, optimiser), steps) for name, trainer in trainers.items()}
+        flops = step_flops(model.config, encoded) / steps
+        dtype = torch.bfloat16 if given.device == "cuda" else torch.float32
+        ways["matrix products alone"] = matmul(dtype, given.device, flops)
+        seconds = interleaved(ways, 2 if given.quick else 3 if given.model == "smollm2" else 5)
+    told = "FLOPs of forward and backward at the rate of large products"
+    default, ready = "TRL's defaults", "TRL, reference precomputed"
+    for name in METHODS:
+        record.compare(
+            f"{name}: against TRL's defaults", seconds, f"ours: {name}", default, unit="step", target=("<=", 0.8)
+        )
+        record.compare(
+            f"{name}: against TRL, reference precomputed",
+            seconds,
+            f"ours: {name}",
+            ready,
+            unit="step",
+            target=("<=", 1.0),
+        )
+        if name != "DPO":
+            record.compare(
+                f"{name}: against our DPO",
+                seconds,
+                f"ours: {name}",
+                "ours: DPO",
+                unit="step",
+                target=("<=", 1.05) if name in ("confidence DPO", "AMA") else None,
+            )
+    record.compare("DPO: against TRL, activations kept", seconds, "ours: DPO", "TRL, activations kept", unit="step")
+    record.compare("DPO: against the bound", seconds, "ours: DPO", "matrix products alone", unit="step", bound=told)
+    if "ours: DPO in bfloat16" in seconds:
+        record.compare("DPO in bfloat16: against float32", seconds, "ours: DPO in bfloat16", "ours: DPO", unit="step")
+        record.compare(
+            "DPO in bfloat16: against TRL's defaults",
+            seconds,
+            "ours: DPO in bfloat16",
+            "TRL's defaults in bfloat16",
+            unit="step",
+        )
+
+
+if __name__ == "__main__":
+    main()
