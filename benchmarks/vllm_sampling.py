@@ -1,14 +1,16 @@
 """Sampling with vLLM and with transformers, side by side on this machine: tokens per second of the same blocks.
 
 The model is one of ``config/smollm2.yaml``'s (``results/<scenario>/models/smollm2`` after a run) or any folder that
-``save_pretrained`` wrote. Each way samples the same prompts with the decoding of RBRM (8 samples a prompt at
-temperature 1.4, top-k 8, top-p 0.95, repetition penalty 1.2), in turn; what starting vLLM takes is told apart, since
-every job and every policy of a job pays it. Rows that end early are counted as they are.
+``save_pretrained`` wrote. Each way writes to the same prompts, in turn: greedily, as benchmarks are answered, and
+several samples a prompt with the decoding of RBRM (temperature 1.4, top-k 8, top-p 0.95, repetition penalty 1.2). What
+starting vLLM takes is told apart, since every job and every policy of a job pays it. Rows that end early are counted as
+they are.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from typing import Any
@@ -38,11 +40,12 @@ def main() -> None:
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--blocks", type=int, nargs="+", default=[4, 16])
+    parser.add_argument("--blocks", type=int, nargs="+", default=[4, 32], help="prompts in a block")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     spec = {"source": given.model, "dtype": given.dtype}
-    tokenizer, decoding = load_tokenizer(spec), Decoding(given.samples, max_new_tokens=given.new_tokens, **DECODING)
+    tokenizer, long = load_tokenizer(spec), {"max_new_tokens": given.new_tokens}
+    ways = {"greedy": Decoding(**long), f"{given.samples} samples": Decoding(given.samples, **DECODING, **long)}
     texts = [asked.format(subject) for subject in SUBJECTS for asked in ASKED]
     prompts = [encode(tokenizer, text).prompt_ids for text in texts]
     writers = {"transformers": load_generator(spec), "vllm": load_generator({**spec, "backend": "vllm"})}
@@ -50,14 +53,14 @@ def main() -> None:
         start = time.perf_counter()
         drawn(writer, tokenizer, prompts[:1], Decoding(max_new_tokens=2), 0)
         print(f"{name}: first answer after {time.perf_counter() - start:.1f} s ({torch.get_num_threads()} threads)")
-    for size in given.blocks:
+    for size, (way, decoding) in itertools.product(given.blocks, ways.items()):
         found: dict[str, list[float]] = {name: [] for name in writers}
         for turn in range(given.rounds):
             for name, writer in writers.items():
                 found[name].append(tokens_per_second(writer, tokenizer, prompts[:size], decoding, turn))
         ratio = statistics.median(b / a for a, b in zip(*found.values(), strict=True))
         told = ", ".join(f"{name} {statistics.median(each):.0f} tokens/s" for name, each in found.items())
-        print(f"{size} prompts x {given.samples}: {told}, ratio {ratio:.2f}")
+        print(f"{size} prompts, {way}: {told}, ratio {ratio:.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ install_vllm() {
     "$VENV/bin/python" -m venv --clear "$place"
     "$VENV/bin/uv" pip install --quiet --python "$place/bin/python" -r "$lock" ${options[@]+"${options[@]}"} ||
         die "the installation failed; the message above says why. The GPU build needs the package index's torch (CUDA 13);" \
-            "TORCH=cpu makes the CPU build."
+            "a .venv with the CPU build (make env TORCH=cpu) gets vLLM's CPU build."
     printf '%s\n' "$wanted" >"$place/trulysafe.stamp"
     say "ready. Jobs find it in ${TRULYSAFE_VLLM:-.venv-vllm}; set batching.backend to vllm in the configuration."
 }

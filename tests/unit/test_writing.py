@@ -126,7 +126,7 @@ def test_writing_costs_its_tokens_and_reading_few(tmp_path: Path, model: dict[st
     stanzas = {"math": benchmark("gsm8k", table), "easy": benchmark("arc_easy", easy, shots=2)}
     stanzas["short"] = benchmark("gsm8k", table, max_new_tokens=10)
     work = blocks_to_answer([model], with_costs(stanzas), task_world.split(tmp_path, table, easy), 4)
-    costs = {block.benchmark: block.cost for block in work}
+    costs = {block.prompts["benchmark"].iloc[0]: block.cost for block in work}
     assert (costs["math"], costs["short"]) == (4 * 256, 4 * 10)
     assert 0 < costs["easy"] < costs["math"]
     assert [len(shard_of(work, place, 2)) for place in range(2)] == [1, 2]

@@ -202,7 +202,7 @@ class TestBootstrap:
     def test_unknown_command(self) -> None:
         done = subprocess.run([ROOT / "envs/bootstrap.sh", "upgrade"], capture_output=True, text=True)
         assert done.returncode == 1
-        assert "Accepted: install, lock" in done.stderr
+        assert "Accepted: install, vllm, lock" in done.stderr
 
 
 class TestDocuments:

@@ -122,13 +122,14 @@ def test_greedy_answers_are_those_of_transformers_but_for_ties(
     "decoding",
     [
         Decoding(800, temperature=1.4, top_k=8, top_p=0.95, repetition_penalty=1.2, max_new_tokens=1),  # paper A
-        Decoding(800, temperature=0.7, top_k=0, top_p=0.6, max_new_tokens=1),
+        Decoding(800, temperature=1.4, top_k=0, top_p=0.6, max_new_tokens=1),
     ],
 )  # fmt: skip
 def test_tokens_are_drawn_from_the_distribution_of_transformers(
     engine: Any, model: Any, tokenizer: Any, prompts: list[list[int]], decoding: Decoding
 ) -> None:
-    prompt = prompts[4]
+    begun = drawn(model, tokenizer, prompts[1:2], Decoding(max_new_tokens=20), seed=0)[0][:20]
+    prompt = prompts[1] + begun  # so that likely tokens stood before, for the penalty
     scores, ids = last_scores(model, prompt), torch.tensor([prompt])
     for warp in (
         RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty), TemperatureLogitsWarper(decoding.temperature),
@@ -140,11 +141,12 @@ def test_tokens_are_drawn_from_the_distribution_of_transformers(
     found = Counter(row[0] for row in rows)
     assert len(rows) == decoding.samples
     assert all(expected[token] > 0 for token in found)
-    assert 1 < (expected > 0).sum() < 400
     apart = sum(
         abs(found[token] / len(rows) - float(expected[token])) for token in expected.nonzero().flatten().tolist()
     )
-    assert apart / 2 < 0.08  # total variation; about 0.03 by chance, 0.2 and more without the penalty or either cut
+    # Total variation: about 0.03 by chance; of paper A's decoding 0.5 without the penalty, 0.19 at temperature 1. What
+    # top-k and top-p cut away would be drawn at times, and is impossible.
+    assert apart / 2 < 0.08
 
 
 def table(count: int) -> pd.DataFrame:

@@ -42,7 +42,7 @@ except UserError as error:
 PLAN = Plan(CONFIG)
 
 # What an engine may take of a GPU changes no response, so it is no parameter of a rule.
-os.environ["TRULYSAFE_VLLM_MEMORY"] = str(CONFIG.batching.engine_memory)
+os.environ.update(TRULYSAFE_VLLM_MEMORY=str(CONFIG.batching.engine_memory))
 
 # Priorities of rules: the longest way to the trainings goes ahead, then the trainings, so that no core waits at the end.
 AHEAD, TRAINING = 2, 1

@@ -38,8 +38,11 @@ def continued(
         piece = decoding.max_new_tokens
     found: list[list[int]] = [[] for _ in range(len(ids))]
     rows, left = torch.arange(len(ids), device=ids.device), decoding.max_new_tokens
+    how = {**special, **decoding.generate_options(), "num_return_sequences": 1}
+    if decoding.nucleus:
+        how["top_p"] = 1.0
     while True:
-        options = {**special, **decoding.generate_options(), "max_new_tokens": min(piece, left)}
+        options = {**how, "max_new_tokens": min(piece, left)}
         made = model.generate(
             input_ids=ids,
             attention_mask=attention,

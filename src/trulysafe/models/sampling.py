@@ -48,13 +48,12 @@ class Decoding:
         return self.temperature > 0 and self.top_k == 0 and self.top_p < 1
 
     def generate_options(self) -> dict[str, Any]:
-        """What ``model.generate`` is told of how a token is drawn; :class:`~trulysafe.models.nucleus.Nucleus` beside it
-        where ``nucleus`` says so."""
-        options: dict[str, Any] = {"repetition_penalty": self.repetition_penalty}
+        """Arguments of one plain call of ``model.generate``."""
+        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "repetition_penalty": self.repetition_penalty}
         if self.temperature == 0:
             return {**options, "do_sample": False, "temperature": None, "top_k": None, "top_p": None}
-        top_p = 1.0 if self.nucleus else self.top_p
-        return {**options, "do_sample": True, "temperature": self.temperature, "top_k": self.top_k, "top_p": top_p}
+        drawn = {"do_sample": True, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        return {**options, **drawn, "num_return_sequences": self.samples}
 
 
 def load_generator(spec: Spec) -> Any:
