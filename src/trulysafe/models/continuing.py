@@ -1,8 +1,8 @@
 """``model.generate`` in pieces: a prompt is read once for all its samples, and rows that have ended leave the batch.
 
 In one call every sample of a prompt reads the prompt anew, and a batch works on until its longest response ends, on
-rows that ended long ago too. Greedy responses are those of one call; sampled ones come from the same distribution, and
-from the same random numbers until the first row leaves.
+rows that ended long ago too. Responses are those of one call: where they are drawn, rows stay to the end, as random
+numbers go to rows by their place.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trulysafe.models.sampling import Decoding
 
 PIECE = 16
-"""Tokens after which rows that have ended leave."""
+"""Tokens after which greedy rows that have ended leave."""
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def continued(
     ids, attention = (part.repeat_interleave(decoding.rows, dim=0) for part in (ids, attention))
     cut = [Nucleus(decoding.top_p, decoding.temperature)] if decoding.nucleus else []
     stops = torch.tensor(special["eos_token_id"], device=ids.device)
-    if getattr(model, "_is_stateful", False):  # its state cannot be cut into rows
+    if decoding.temperature > 0 or getattr(model, "_is_stateful", False):  # such a state cannot be cut into rows
         piece = decoding.max_new_tokens
     found: list[list[int]] = [[] for _ in range(len(ids))]
     rows, left = torch.arange(len(ids), device=ids.device), decoding.max_new_tokens
