@@ -21,7 +21,7 @@ from trulysafe.models.sampling import Decoding, blocks, respond
 from trulysafe.models.scoring import token_logps
 from trulysafe.reward.model import HybridReward
 
-STAGES = {"sampling": (64, 512), "representations": (512, 4096), "reference": (512, 4096)}
+STAGES = {"sampling": (256, 1024), "representations": (2048, 8192), "reference": (2048, 8192)}
 """Responses of the smaller and of the larger run."""
 MILLION, SHARD, LAYERS, WIDTH = 1_000_000, 20_000, 4, 32
 

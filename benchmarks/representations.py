@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from benchmarks import naive
 from benchmarks.inputs import conversations, loaded, options
-from benchmarks.machine import copying, forward_flops, matmul
+from benchmarks.machine import forward_flops, matmul
 from benchmarks.measure import Way, interleaved
 
 from trulysafe.models.representations import extract
@@ -40,13 +40,11 @@ def main() -> None:
     tokens, few = sum(map(length, encoded)), said[::8]
     of_few = sum(length(encode(tokenizer, *conversation)) for conversation in few)
     flops = forward_flops(model.config, map(length, encoded)) / tokens
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
     ways = {
         "ours": Way(lambda: extract(model, tokenizer, said, "eos", batch), tokens),
         "one at a time": Way(lambda: naive.states(model, tokenizer, few), of_few),
         "plain batches": Way(lambda: plain(model, tokenizer, said, batch), tokens),
         "matrix products alone": matmul(model.dtype, given.device, flops),
-        "weights read once a batch": copying(given.device, weights / 2 * -(-len(said) // batch) / tokens),
     }
     seconds = interleaved(ways, 2 if given.quick else 3 if given.device == "cpu" else 7)
     rate = 1 / min(seconds["ours"])
@@ -59,7 +57,6 @@ def main() -> None:
         bound=told, **facts,
     )  # fmt: skip
     record.note("share of the machine's rate", mfu=1 / bound.median)
-    record.compare("against memory", seconds, "ours", "weights read once a batch", unit="token")
 
 
 if __name__ == "__main__":

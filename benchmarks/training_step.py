@@ -166,7 +166,9 @@ def main() -> None:
         flops = step_flops(model.config, encoded) / steps
         dtype = torch.bfloat16 if given.device == "cuda" else torch.float32
         ways["matrix products alone"] = matmul(dtype, given.device, flops)
-        seconds = interleaved(ways, 2 if given.quick else 3 if given.model == "smollm2" else 5)
+        ways["ours: DPO"].run()  # makes the optimiser's state
+        few = given.model == "smollm2" and given.device == "cpu"
+        seconds = interleaved(ways, 2 if given.quick else 3 if few else 5, warm=not few)
     told = "FLOPs of forward and backward at the rate of large products"
     default, ready = "TRL's defaults", "TRL, reference precomputed"
     for name in METHODS:
