@@ -22,11 +22,13 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from tests.unit.llm_requests import client, requests
 from tests.unit.test_lora_rounds import adapted
 from tests.workflow.project import ROOT, skip_without_package
 from tests.workflow.test_gguf_model import STANZA
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, prompt_id
+from trulysafe.llm.local import LocalModel
 from trulysafe.models import vllm_engine
 from trulysafe.models.gguf import convert
 from trulysafe.models.load import load_model, load_tokenizer
@@ -211,6 +213,15 @@ def test_a_lora_policy_answers_merged(
     assert not folder.exists()  # the merged weights go with the process
 
 
+def test_a_local_language_model_answers_with_it_as_with_transformers(spec: dict[str, Any], tmp_path: Path) -> None:
+    asked = requests(*QUESTIONS[:6])
+    written = LocalModel({**spec, "backend": "vllm"}), LocalModel(spec)
+    answers = [client(model, tmp_path / str(place)).ask(asked) for place, model in enumerate(written)]
+    assert {answer.end for answer in answers[0]} <= {"stop", "length"}
+    assert sum(a == b for a, b in zip(*answers, strict=True)) >= len(asked) - 1  # a tie may part them
+    assert written[0].identity() != written[1].identity()  # so neither reads the other's cache
+
+
 def test_what_vllm_refuses_is_told_and_the_next_is_answered(
     engine: Any, tokenizer: Any, prompts: list[list[int]]
 ) -> None:
@@ -224,14 +235,16 @@ def test_the_process_ends_with_its_job_however_that_ends(spec: dict[str, Any]) -
         "import os, signal; from trulysafe.models.sampling import *; from trulysafe.models.load import load_tokenizer;"
         f"spec = {spec!r}; engine = load_generator({{**spec, 'backend': 'vllm'}});"
         "drawn(engine, load_tokenizer(spec), [[5, 6]], Decoding(max_new_tokens=2), 0);"
-        "print(engine._process._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        "print(engine._process._process.pid, engine._process._folder.name, flush=True);"
+        "os.kill(os.getpid(), signal.SIGKILL)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    pid = int(done.stdout)
+    pid, folder = done.stdout.split()
     for _ in range(100):
         state = Path(f"/proc/{pid}/stat")
         if not state.exists() or state.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "Z":
+            assert not Path(folder).exists()
             return
         time.sleep(0.1)
     raise AssertionError(f"process {pid} still runs")

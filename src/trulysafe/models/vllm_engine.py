@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,8 @@ def _variables() -> dict[str, str]:
 def _end(process: "subprocess.Popen[str]", folder: "tempfile.TemporaryDirectory[str]") -> None:
     """Close the pipe, upon which the process ends; where it does not, kill it. Then remove its folder."""
     if process.stdin is not None:
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # it has ended, and something was still to be sent
+            process.stdin.close()
     try:
         process.wait(timeout=20)
     except subprocess.TimeoutExpired:
