@@ -16,8 +16,9 @@ from benchmarks.inputs import conversations, loaded, options, pair_columns, prom
 from benchmarks.machine import peak_bytes
 
 from trulysafe.common.state_store import load_states, save_states
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.representations import extract
-from trulysafe.models.sampling import Decoding, blocks, respond
+from trulysafe.models.sampling import blocks, respond
 from trulysafe.models.scoring import token_logps
 from trulysafe.reward.model import HybridReward
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trulysafe.models.sampling import Decoding
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.tokens import Encoded, encode, end_of_turn_id
 
 

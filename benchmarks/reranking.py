@@ -9,8 +9,9 @@ from benchmarks.inputs import conversations, loaded, options, prompt_table
 from benchmarks.machine import body_parameters
 from benchmarks.measure import Way, interleaved
 
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.layer_states import LayerStates, gather_positions
-from trulysafe.models.sampling import Decoding, generated
+from trulysafe.models.sampling import generated
 from trulysafe.models.tokens import Encoded, encode, padded
 from trulysafe.reward.model import HybridReward
 from trulysafe.reward.read import endpoint_rewards

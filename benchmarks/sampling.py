@@ -13,7 +13,8 @@ from benchmarks.inputs import loaded, options, prompt_table
 from benchmarks.machine import body_parameters, copying, matmul
 from benchmarks.measure import Way, interleaved
 
-from trulysafe.models.sampling import Decoding, respond
+from trulysafe.models.decoding import Decoding
+from trulysafe.models.sampling import respond
 from trulysafe.models.tokens import encode, padded
 
 DRAWN: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 0.95, "repetition_penalty": 1.1}

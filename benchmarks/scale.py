@@ -10,8 +10,9 @@ from benchmarks.inputs import conversations, loaded, options, prompt_table
 from benchmarks.measure import Way, exponent, interleaved
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.representations import extract
-from trulysafe.models.sampling import Decoding, blocks, respond, shard
+from trulysafe.models.sampling import blocks, respond, shard
 
 DRAWN = Decoding(samples=4, temperature=1.0, max_new_tokens=24)
 SHAPES = ((2, 64), (4, 64), (4, 128), (8, 128), (8, 256))

@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import load_tokenizer
-from trulysafe.models.sampling import Decoding, drawn, load_generator
+from trulysafe.models.sampling import drawn, load_generator
 from trulysafe.models.tokens import encode
 
 SUBJECTS = ("rain", "bread", "the moon", "a violin", "chess", "a garden", "glass", "the sea")

@@ -18,8 +18,9 @@ from peft import LoraConfig
 from tests.unit import tiny
 from trulysafe.evaluate.harness_model import HarnessModel
 from trulysafe.methods.method import DPO
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.representations import extract
-from trulysafe.models.sampling import Decoding, generated
+from trulysafe.models.sampling import generated
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode, encode_pairs, length
 from trulysafe.reward.model import HybridReward

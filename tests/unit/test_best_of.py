@@ -12,8 +12,9 @@ from tests.unit.small_configuration import changed, refused
 from tests.unit.training_world import save_reward
 from trulysafe.config.load import load
 from trulysafe.evaluate.acting import best, responses, scores
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.representations import extract
-from trulysafe.models.sampling import Decoding, respond, usable
+from trulysafe.models.sampling import respond, usable
 from trulysafe.plan.consistency import consistency_problems
 from trulysafe.plan.plan import Plan
 from trulysafe.reward.model import HybridReward

@@ -6,8 +6,8 @@ from transformers import GenerationConfig, TopPLogitsWarper
 
 from tests.unit import tiny
 from trulysafe.models.continuing import continued
-from trulysafe.models.nucleus import Nucleus
-from trulysafe.models.sampling import Decoding
+from trulysafe.models.decoding import Decoding
+from trulysafe.models.logits import Nucleus
 from trulysafe.models.tokens import padded
 
 PROMPTS = [[1, 4, 7, 5], [1, 4, 9, 11, 12, 5], [1, 4, 20, 5], [1, 4, 30, 31, 5]]
@@ -27,8 +27,8 @@ def model_of(family: str):
     return tiny.model(family, **options)
 
 
-def in_one_call(model, decoding: Decoding, ends=ENDS) -> list[list[int]]:
-    ids, attention = padded(PROMPTS, 0, "left")
+def in_one_call(model, decoding: Decoding, ends=ENDS, prompts=PROMPTS) -> list[list[int]]:
+    ids, attention = padded(prompts, ends["pad_token_id"], "left")
     drawn = {"do_sample": False}
     if decoding.temperature:
         drawn = {"do_sample": True, "num_return_sequences": decoding.samples}
@@ -80,3 +80,15 @@ def test_the_nucleus_is_that_of_transformers(top_p, temperature, width):
     expected = TopPLogitsWarper(top_p)(None, scores / temperature)
     assert torch.equal(found.isfinite(), expected.isfinite())
     assert torch.equal(found[found.isfinite()], scores[expected.isfinite()])
+
+
+@pytest.mark.parametrize("decoding", [GREEDY, Decoding(max_new_tokens=20, repetition_penalty=3.0)])
+def test_padding_is_no_repetition(decoding):
+    model, ends = tiny.model("llama", 4), {"pad_token_id": 2, "eos_token_id": [2]}  # the pad token ends responses
+    with torch.no_grad():
+        model.lm_head.weight[2] *= 0.5
+        model.lm_head.weight[2] += 0.5 * model.lm_head.weight[3:].mean(dim=0)
+    together = [upto_end(row, ends) for row in continued(model, PROMPTS, decoding, ends)]
+    alone = [upto_end(continued(model, [prompt], decoding, ends)[0], ends) for prompt in PROMPTS]
+    assert together == alone
+    assert alone == [in_one_call(model, decoding, ends, [prompt])[0] for prompt in PROMPTS]

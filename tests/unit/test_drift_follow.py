@@ -11,7 +11,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id, response_id
 from trulysafe.drift.follow import FRESH_COLUMNS, REFERENCES, Follower, policy_seed
 from trulysafe.drift.measures import REFERENCE
-from trulysafe.models.sampling import Decoding
+from trulysafe.models.decoding import Decoding
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from tests.unit import tiny
 from tests.unit import training_world as world
 from trulysafe.common.errors import UserError
 from trulysafe.config.tables.sources import HubModel
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import load_model, load_tokenizer
 from trulysafe.models.representations import extract
-from trulysafe.models.sampling import Decoding, generated
+from trulysafe.models.sampling import generated
 from trulysafe.models.sizes import size_of
 from trulysafe.models.tokens import encode
 from trulysafe.train import limits

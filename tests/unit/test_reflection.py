@@ -16,7 +16,8 @@ from trulysafe.common.schema import write_table
 from trulysafe.config.load import load
 from trulysafe.config.resolved import uses
 from trulysafe.evaluate.reflection import CUT_OFF, NO_ROOM, OTHER_FORM, Fit, _read, noted, responses
-from trulysafe.models.sampling import Decoding, respond
+from trulysafe.models.decoding import Decoding
+from trulysafe.models.sampling import respond
 from trulysafe.models.tokens import encode
 from trulysafe.plan.consistency import consistency_problems
 from trulysafe.plan.plan import Plan

@@ -10,8 +10,9 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import prompt_id
 from trulysafe.common.schema import read_table, write_table
 from trulysafe.common.state_store import load_states, save_states
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.representations import extract, no_states
-from trulysafe.models.sampling import Decoding, block_numbers, blocks, generated, respond, shard, usable
+from trulysafe.models.sampling import block_numbers, blocks, generated, respond, shard, usable
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode, token_count
 from trulysafe.reward.model import HybridReward

@@ -12,8 +12,9 @@ from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
 from trulysafe.config.resolved import uses
 from trulysafe.evaluate.acting import responses, write_direction
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.layer_states import LayerStates
-from trulysafe.models.sampling import Decoding, respond
+from trulysafe.models.sampling import respond
 from trulysafe.models.steering import Steered, prompt_states, random_direction, refusal_direction
 from trulysafe.models.tokens import encode
 from trulysafe.plan.plan import Plan

@@ -16,8 +16,9 @@ from tests.unit.test_model_families import saved
 from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
 from trulysafe.models import vllm_engine
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import ends_of, load_model, load_tokenizer, tokens_of
-from trulysafe.models.sampling import ENGINES, Decoding, load_generator
+from trulysafe.models.sampling import ENGINES, load_generator
 from trulysafe.models.vllm_engine import sampling_options
 from trulysafe.plan.checks import check_inputs
 from trulysafe.plan.plan import Plan

@@ -30,9 +30,10 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, prompt_id
 from trulysafe.llm.local import LocalModel
 from trulysafe.models import vllm_engine
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.gguf import convert
 from trulysafe.models.load import load_model, load_tokenizer
-from trulysafe.models.sampling import Decoding, blocks, drawn, load_generator, respond
+from trulysafe.models.sampling import blocks, drawn, load_generator, respond
 from trulysafe.models.tokens import encode
 from trulysafe.prefetch.download import fetch_file
 

@@ -50,10 +50,6 @@ AHEAD, TRAINING = 2, 1
 # Jobs read the hub's files from the cache and never touch the network; the rules of prefetch.smk take that back.
 os.environ.setdefault(prefetch.ASKED_OFFLINE, os.environ.get("HF_HUB_OFFLINE", "0"))
 os.environ.update(prefetch.environment(CONFIG.cache, fetched=bool(PLAN.prefetch.records)))
-
-# A JAX that is installed beside, which bm25s and others try, would take three quarters of a GPU that it is not used on.
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
 results = PLAN.results
 
 

@@ -4,8 +4,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from trulysafe.common.schema import read_table, write_table
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import load_tokenizer
-from trulysafe.models.sampling import Decoding, blocks, load_generator, respond, shard
+from trulysafe.models.sampling import blocks, load_generator, respond, shard
 from trulysafe.models.tokens import encode
 from trulysafe.workflow.job import job
 

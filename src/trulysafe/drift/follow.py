@@ -13,8 +13,9 @@ from trulysafe.common.schema import REFERENCE
 from trulysafe.common.vocabulary import CutOff
 from trulysafe.data.roles import at_most
 from trulysafe.evaluate.judging import judged
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import load_model
-from trulysafe.models.sampling import Decoding, blocks, respond, usable
+from trulysafe.models.sampling import blocks, respond, usable
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode
 

@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.representations import extract
-from trulysafe.models.sampling import Decoding, respond, usable
+from trulysafe.models.sampling import respond, usable
 from trulysafe.models.steering import Steered, prompt_states, random_direction, refusal_direction
 from trulysafe.reward.model import HybridReward
 

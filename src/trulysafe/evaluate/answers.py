@@ -17,8 +17,9 @@ import pandas as pd
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.data.roles import at_most, rows_of_role
 from trulysafe.evaluate.acts import acting, acts
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import load_tokenizer
-from trulysafe.models.sampling import Decoding, blocks, load_generator, respond
+from trulysafe.models.sampling import blocks, load_generator, respond
 
 
 class PolicyBlock(NamedTuple):
@@ -38,19 +39,22 @@ class PolicyBlock(NamedTuple):
 def blocks_to_answer(
     policies: Sequence[Mapping[str, Any]], benchmarks: Mapping[str, Mapping[str, Any]], split: Path | str, size: int
 ) -> list[PolicyBlock]:
-    """All blocks of at most ``size`` prompts that the policies answer, in the order policy, limit, length. Policies are
-    what :meth:`trulysafe.plan.models.Models.of_job` gives, benchmarks their stanzas with ``datasets`` resolved to table
-    paths. UserError: no prompt of a benchmark is for evaluation."""
-    cut = {last: _cut(benchmarks, split, size, last) for last in sorted({bool(policy["last"]) for policy in policies})}
-    return [
-        PolicyBlock(number, block, limit)
-        for number, policy in enumerate(policies)
-        for limit, block in cut[bool(policy["last"])]
-    ]
+    """All blocks of at most ``size`` responses that the policies give, in the order policy, limit, length; a policy
+    that gives the best of n has n of a prompt. Policies are what :meth:`trulysafe.plan.models.Models.of_job` gives,
+    benchmarks their stanzas with ``datasets`` resolved to table paths. UserError: no prompt of a benchmark is for
+    evaluation."""
+    kinds = [(bool(policy["last"]), prompts_at_once(policy, size)) for policy in policies]
+    cut = {kind: _cut(benchmarks, split, *kind) for kind in sorted(set(kinds))}
+    return [PolicyBlock(number, block, limit) for number, kind in enumerate(kinds) for limit, block in cut[kind]]
+
+
+def prompts_at_once(policy: Mapping[str, Any], size: int) -> int:
+    """Prompts of a block of at most ``size`` responses, or one prompt."""
+    return max(1, size // policy.get("best_of", {}).get("n", 1))
 
 
 def _cut(
-    benchmarks: Mapping[str, Mapping[str, Any]], split: Path | str, size: int, last: bool
+    benchmarks: Mapping[str, Mapping[str, Any]], split: Path | str, last: bool, size: int
 ) -> list[tuple[int, pd.DataFrame]]:
     """Limit of tokens and prompts of each block of one policy."""
     of_limit: dict[int, list[pd.DataFrame]] = {}

@@ -20,8 +20,9 @@ import pandas as pd
 from trulysafe.common.schema import read_table
 from trulysafe.common.thoughts import without_thoughts
 from trulysafe.evaluate.retrieval import Corpus, Found
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import context_of
-from trulysafe.models.sampling import Decoding, respond
+from trulysafe.models.sampling import respond
 from trulysafe.models.tokens import disarmed, encode
 
 FACTS = "inference"

@@ -5,11 +5,11 @@ letters or digits, folded in case, without the stop words of its list ``english_
 languages that put no space between words share few of such words, so that little is found in them.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import bm25s
 import numpy as np
 import pandas as pd
 
@@ -17,6 +17,9 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, normalise_text, stable_seed
 from trulysafe.common.schema import SCHEMAS, read_table
 from trulysafe.data.roles import rows_of_role
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # where JAX is installed, bm25s starts it: it would take most of a GPU
+import bm25s
 
 LEAK_LETTERS = 20
 """A prompt of so many letters, or more, has leaked where it stands in a passage; shorter ones stand in many texts."""

@@ -219,8 +219,9 @@ def _holds(text: str, turns: list[dict[str, str]]) -> bool:
 
 def _ask(guard: Guard, asked: list[Conversation], spec: Spec | None, batch_size: int) -> dict[Conversation, Heard]:
     """What the guard model says of each conversation, a prompt and a response."""
+    from trulysafe.models.decoding import Decoding
     from trulysafe.models.load import config_of, context_of
-    from trulysafe.models.sampling import Decoding, drawn
+    from trulysafe.models.sampling import at_once, drawn
 
     if spec is None:
         raise UserError(f"judge of kind {guard.kind!r} needs a language model: name one under the judge's `model`.")
@@ -235,7 +236,7 @@ def _ask(guard: Guard, asked: list[Conversation], spec: Spec | None, batch_size:
     heard: dict[Conversation, Heard] = {}
     unread: list[str] = []
     order = sorted(range(len(asked)), key=lambda place: -len(prompts[place]))
-    together = getattr(model, "together", batch_size)
+    together = at_once(model, batch_size)
     for start in range(0, len(order), together):
         batch = order[start : start + together]
         sent = [prompts[place] for place in batch]

@@ -9,8 +9,9 @@ from typing import Any
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, stable_seed
 from trulysafe.llm.messages import Answer, Generation, Request
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import Spec, context_of, load_tokenizer
-from trulysafe.models.sampling import Decoding, drawn, load_generator
+from trulysafe.models.sampling import at_once, drawn, load_generator
 from trulysafe.models.tokens import Message, encode, end_of_turn_id
 from trulysafe.workflow.provenance import input_id, manifest_path
 
@@ -38,7 +39,7 @@ class LocalModel:
         yield from ((index, Answer("", "rejected")) for index in sorted(set(range(len(prompts))) - set(fits)))
         order = sorted(fits, key=lambda index: -len(prompts[index]))
         end, how = end_of_turn_id(tokenizer), asdict(generation)
-        together = getattr(model, "together", self._batch_size)
+        together = at_once(model, self._batch_size)
         for start in range(0, len(order), together):
             batch = order[start : start + together]
             seed = stable_seed("llm", content_id(*(requests[index] for index in batch)))

@@ -5,15 +5,15 @@ rows that ended long ago too. Responses are those of one call: where they are dr
 numbers go to rows by their place.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
+from trulysafe.models.decoding import Decoding
+from trulysafe.models.logits import Nucleus, Repetition
 from trulysafe.models.tokens import padded
-
-if TYPE_CHECKING:
-    from trulysafe.models.sampling import Decoding
 
 PIECE = 16
 """Tokens after which greedy rows that have ended leave."""
@@ -21,24 +21,19 @@ PIECE = 16
 
 @torch.no_grad()
 def continued(
-    model: Any, prompts: list[list[int]], decoding: "Decoding", special: dict[str, Any], piece: int = PIECE
+    model: Any, prompts: list[list[int]], decoding: Decoding, special: dict[str, Any], piece: int = PIECE
 ) -> list[list[int]]:
     """Token ids of the responses to one batch of prompts, ``decoding.rows`` a prompt, prompts in order; what stands
     behind a token that ends a row is padding. ``special`` has ``eos_token_id``, a list, and ``pad_token_id``."""
-    from transformers import GenerationConfig, LogitsProcessorList
-
-    from trulysafe.models.nucleus import Nucleus
-
     ids, attention = (part.to(model.device) for part in padded(prompts, special["pad_token_id"], "left"))
     cache = _prompts_read(model, ids, attention, decoding.rows)
     ids, attention = (part.repeat_interleave(decoding.rows, dim=0) for part in (ids, attention))
-    cut = [Nucleus(decoding.top_p, decoding.temperature)] if decoding.nucleus else []
     stops = torch.tensor(special["eos_token_id"], device=ids.device)
     if decoding.temperature > 0 or getattr(model, "_is_stateful", False):  # such a state cannot be cut into rows
         piece = decoding.max_new_tokens
     found: list[list[int]] = [[] for _ in range(len(ids))]
     rows, left = torch.arange(len(ids), device=ids.device), decoding.max_new_tokens
-    how = {**special, **decoding.generate_options(), "num_return_sequences": 1}
+    how = {**special, **decoding.generate_options(), "num_return_sequences": 1, "repetition_penalty": 1.0}
     if decoding.nucleus:
         how["top_p"] = 1.0
     while True:
@@ -47,7 +42,7 @@ def continued(
             input_ids=ids,
             attention_mask=attention,
             past_key_values=cache,
-            logits_processor=LogitsProcessorList(cut),
+            logits_processor=LogitsProcessorList(_changes(decoding, attention)),
             generation_config=GenerationConfig(**options, return_dict_in_generate=True),
         )
         new = made.sequences[:, ids.shape[1] :]
@@ -65,8 +60,6 @@ def continued(
 
 def _prompts_read(model: Any, ids: Tensor, attention: Tensor, times: int) -> Any:
     """The model's cache of all but the last token of each prompt, ``times`` over; none where each is needed once."""
-    from transformers import DynamicCache
-
     if times == 1 or ids.shape[1] == 1 or getattr(model, "_is_stateful", False):
         return None
     cache = DynamicCache(config=model.config.get_text_config())
@@ -76,3 +69,13 @@ def _prompts_read(model: Any, ids: Tensor, attention: Tensor, times: int) -> Any
     model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
     cache.batch_repeat_interleave(times)
     return cache
+
+
+def _changes(decoding: Decoding, attention: Tensor) -> list[LogitsProcessor]:
+    """What is done to scores before transformers' own temperature and top-k; ``attention`` is 0 on the padding."""
+    found: list[LogitsProcessor] = []
+    if decoding.repetition_penalty != 1:
+        found.append(Repetition(decoding.repetition_penalty, attention.argmax(dim=1)))
+    if decoding.nucleus:
+        found.append(Nucleus(decoding.top_p, decoding.temperature))
+    return found

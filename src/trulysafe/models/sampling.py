@@ -6,7 +6,6 @@ responses a prompt at temperature 1.4, top-k 8, top-p 0.95 and repetition penalt
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -15,6 +14,7 @@ import pandas as pd
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, response_id, stable_seed
 from trulysafe.common.schema import SCHEMAS
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import Spec, context_of, ends_alone, load_model, tokens_of
 from trulysafe.models.tokens import encode, end_of_turn_id
 
@@ -24,36 +24,6 @@ ENGINES = {"vllm": ("trulysafe.models.vllm_engine", "trulysafe.models.vllm_worke
 """By backend its modules, the first of which has a class ``Engine``. They are loaded by their names for the jobs that
 name it: to all others they are no part of their code."""
 _CARRIED = ("prompt_id", "prompt", "risk", "family", "source", "meta")
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How responses are drawn; ``temperature`` 0 is greedy."""
-
-    samples: int = 1
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
-    max_new_tokens: int = 256
-
-    @property
-    def rows(self) -> int:
-        """Responses of a prompt: one where greedy."""
-        return self.samples if self.temperature > 0 else 1
-
-    @property
-    def nucleus(self) -> bool:
-        """Whether top-p alone cuts the vocabulary: behind top-k nearly nothing is left to sort."""
-        return self.temperature > 0 and self.top_k == 0 and self.top_p < 1
-
-    def generate_options(self) -> dict[str, Any]:
-        """Arguments of one plain call of ``model.generate``."""
-        options: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "repetition_penalty": self.repetition_penalty}
-        if self.temperature == 0:
-            return {**options, "do_sample": False, "temperature": None, "top_k": None, "top_p": None}
-        drawn = {"do_sample": True, "temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
-        return {**options, **drawn, "num_return_sequences": self.samples}
 
 
 def load_generator(spec: Spec) -> Any:
@@ -116,7 +86,12 @@ def respond(
                 )
     for block, prompts in zip(work, encoded, strict=True):
         own = stable_seed("respond", seed, content_id(*block["prompt_id"]))
-        yield _rows(block, drawn(model, tokenizer, prompts, decoding, own), tokenizer, decoding.samples)
+        yield _rows(block, drawn(model, tokenizer, prompts, decoding, own), tokenizer, decoding.rows)
+
+
+def at_once(model: Any, size: int) -> int:
+    """Prompts to ask at once where their number is free: ``size``, or as many as an engine likes."""
+    return getattr(model, "together", size)
 
 
 def drawn(model: Any, tokenizer: Any, prompts: list[list[int]], decoding: Decoding, seed: int) -> list[list[int]]:
@@ -138,7 +113,7 @@ def generated(model: Any, tokenizer: Any, prompts: list[list[int]], decoding: De
     where the model ended it with another token that its generation config names (``<|endoftext|>`` beside
     ``<|im_end|>``), or without one at the token limit.
     """
-    from trulysafe.models.continuing import continued
+    from trulysafe.models.continuing import continued  # with torch, which a plan does without
 
     end, own = end_of_turn_id(tokenizer), model.generation_config
     stops = {end, *tokens_of(own.eos_token_id)}

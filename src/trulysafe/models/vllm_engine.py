@@ -23,9 +23,10 @@ from typing import Any
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.common.vocabulary import VLLM_TEMPERATURES
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import Spec, config_of, context_of, ends_of, is_adapter, load_model
 from trulysafe.models.precision import dtype_of
-from trulysafe.models.sampling import Decoding, ended
+from trulysafe.models.sampling import ended
 from trulysafe.models.tokens import end_of_turn_id
 
 logger = logging.getLogger("trulysafe")

@@ -18,7 +18,8 @@ from trl.models.utils import unwrap_model_for_generation
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.methods.sampled import Online
-from trulysafe.models.sampling import Decoding, generated
+from trulysafe.models.decoding import Decoding
+from trulysafe.models.sampling import generated
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import Encoded, end_of_turn_id
 from trulysafe.pairs.build import GAP, SAME_TEXT, rerank

@@ -29,8 +29,9 @@ from trulysafe.methods.lagrangian import combined
 from trulysafe.methods.masks import kept_share
 from trulysafe.methods.method import ADVANTAGE, Method
 from trulysafe.methods.ppo import advantage_mask, advantages_and_returns, rewards_of_tokens, whitened
+from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import critic_of
-from trulysafe.models.sampling import Decoding, generated
+from trulysafe.models.sampling import generated
 from trulysafe.models.tokens import Encoded, end_of_turn_id
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.checkpoints import Progress, load_batches, mark_complete, save_batches
@@ -235,10 +236,8 @@ class PpoTrainer(GRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """TRL's loss of the policy; the gradients of each critic are taken along."""
-        attention, metrics = (
-            torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1),
-            self._metrics["train"],
-        )
+        attention = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
+        metrics = self._metrics["train"]
         self.meter.count(step=attention)
         losses = {}
         for critic in self.critics:

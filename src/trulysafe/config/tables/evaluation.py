@@ -114,7 +114,8 @@ class Batching(Table):
     """How much work one job takes; raise it where jobs are short, lower it where they are long."""
 
     runs_per_job: Count = Field(1, description="Trainings (experiment and seed, same method) per training job.")
-    answer_batch: Count = Field(64, description="Prompts per block of answers; fixed blocks keep bf16 results stable.")
+    answer_batch: Count = 64
+    """Prompts per block of answers, samples where an arm gives the best of n; fixed blocks keep bf16 results stable."""
     answer_shards: Count = Field(1, description="Jobs to spread each job of answers over, and as many to judge them.")
     backend: Backend = "transformers"
     """What samples pools, answers benchmarks, and writes for guard judges and local language models: `transformers` in

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trulysafe.config.tables.sources import LocalLlm
+from trulysafe.evaluate.answers import prompts_at_once
 from trulysafe.evaluate.tasks import examples, token_limit
 from trulysafe.tools.cost.job import Job, summed
 
@@ -16,17 +17,20 @@ if TYPE_CHECKING:
 
 
 def answer(work: Work, job: Any) -> Job:
-    """Answers of each policy to each benchmark, spread evenly over shards."""
+    """Answers of each policy to benchmarks, those of one limit of tokens together, spread evenly over shards."""
     policies, shards = job.params.policies, int(job.wildcards.shards)
     model, parts = work.plan.policies.model(job.wildcards.job), list[Job]()
     retrieve = policies[0].get("retrieve", {})
-    more = retrieve.get("k", 0) * retrieve.get("passage_tokens", 0)
-    for benchmark in (work.config.benchmarks[name] for name in job.params.benchmarks):
-        rows = [work.rows.benchmark(benchmark, policy["last"]) for policy in policies]
-        how = benchmark.answer_tokens, job.params.block, policies[0].get("best_of", {}).get("n", 1), more
-        parts += [work.generate(model, count, *how) for count in rows]
-        if retrieve.get("reflect"):
-            parts.append(work.generate(model, sum(rows), retrieve["reflection_tokens"], job.params.block, more=more))
+    more, samples = retrieve.get("k", 0) * retrieve.get("passage_tokens", 0), policies[0].get("best_of", {}).get("n", 1)
+    benchmarks = [work.config.benchmarks[name] for name in job.params.benchmarks]
+    block = prompts_at_once(policies[0], job.params.block)
+    for limit in dict.fromkeys(benchmark.answer_tokens for benchmark in benchmarks):
+        alike = [benchmark for benchmark in benchmarks if benchmark.answer_tokens == limit]
+        for last in (policy["last"] for policy in policies):
+            prompts = sum(work.rows.benchmark(benchmark, last) for benchmark in alike)
+            parts.append(work.generate(model, prompts, limit, block, samples, more))
+            if retrieve.get("reflect"):
+                parts.append(work.generate(model, prompts, retrieve["reflection_tokens"], block, more=more))
     loads = min(len(policies), math.ceil(len(policies) / shards) + (shards > 1))
     return replace(summed(parts, shards), loads=loads)
 

@@ -1,19 +1,39 @@
-"""Nucleus sampling (top-p) without sorting the vocabulary at every token.
-
-Transformers sorts all scores of every row. The nucleus nearly always lies within the thousand most likely tokens, which
-are found without a sort of the rest; where it does not, that row is sorted as before. What is kept is the same.
-"""
+"""What changes a model's scores before a token is drawn: nucleus sampling without sorting the vocabulary, and a
+repetition penalty that does not read padding."""
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, RepetitionPenaltyLogitsProcessor
 
 WIDTH = 1024
 """Most likely tokens of a row that are looked at first."""
 
 
+class Repetition(RepetitionPenaltyLogitsProcessor):
+    """The repetition penalty of transformers (Keskar et al. 2019, section 4.1) on the tokens of each row alone.
+
+    Transformers reads the padding in front of short prompts as text: where the pad token is the end of turn, a row
+    would be the less likely to end the longer the others of its batch are. ``begins`` is the place where each row's
+    text begins, [rows].
+    """
+
+    def __init__(self, penalty: float, begins: Tensor) -> None:
+        super().__init__(penalty)
+        self.begins = begins
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Scores [rows, vocabulary], lowered for tokens of the row's text; token ids are [rows, tokens]."""
+        padding = torch.arange(input_ids.shape[1], device=input_ids.device) < self.begins[:, None]
+        text = input_ids.where(~padding, input_ids[:, -1:])  # a token that is there once more changes nothing
+        return super().__call__(text, scores)
+
+
 class Nucleus(LogitsProcessor):
     """The smallest set of likeliest tokens whose probabilities at ``temperature`` sum to ``top_p`` or more.
+
+    Transformers sorts all scores of every row. The nucleus nearly always lies within the thousand most likely tokens,
+    which are found without a sort of the rest; where it does not, that row is sorted as before. What is kept is the
+    same.
 
     It stands before the temperature in transformers' order and divides by it for itself. Source: Holtzman et al. 2020,
     section 3.1; equal to ``TopPLogitsWarper`` but for which of several equally likely tokens are kept.
