@@ -47,8 +47,8 @@ def test_small_configuration_by_hand():
     assert jobs["reward_states"][0].disk == 120 * 3 * 2 * 32 * 4
     # two seeds of dpo in one job: 2 steps of 4 pairs of two sides of 100 tokens
     assert sorted(job.trained_tokens for job in jobs["train"]) == [1600, 1600, 3200]
-    # base: 60 harmful prompts, 20 look-alikes and 20 general ones together, in blocks of 32, 16 tokens; 15, 5 and 5 at an
-    # earlier snapshot; two runs share a job, two have their own
+    # base: 60 harmful prompts, 20 look-alikes and 20 general ones together, in blocks of 32, 16 tokens; 15, 5 and 5 at
+    # an earlier snapshot; two runs share a job, two have their own
     base, earlier = 4 * 16, 1 * 16
     assert sorted(job.steps for job in jobs["answer"]) == [base, base + earlier, base + earlier, 2 * (base + earlier)]
     assert sorted(job.forward_tokens for job in jobs["reference"]) == [2 * 24 * 100, 2 * 60 * 100]
