@@ -89,16 +89,17 @@ def draw(lines: Sequence[Line], path: Path) -> None:
     shown = [line for line in lines if "ratio" in line]
     figure = Figure(figsize=(8, 1 + 0.22 * len(shown)), layout="constrained")
     axes = figure.subplots()
-    colours = {True: "tab:green", False: "tab:red", None: "tab:grey"}
+    marks = {True: ("o", "#0072B2"), False: ("X", "#D55E00"), None: (".", "#777777")}  # told apart without colours too
     for place, line in enumerate(reversed(shown)):
         of = line["ratio"]
         low, high = (of["median"] if math.isnan(of[side]) else of[side] for side in ("low", "high"))
-        axes.plot([low, high], [place, place], color=colours[line["met"]])
-        axes.plot(of["median"], place, "o", markersize=3, color=colours[line["met"]])
+        mark, colour = marks[line["met"]]
+        axes.plot([low, high], [place, place], color=colour)
+        axes.plot(of["median"], place, mark, markersize=4, color=colour)
     names = [f"{line['stage'].replace('_', ' ')} ({line['model']}): {line['case']}" for line in reversed(shown)]
     axes.set_yticks(range(len(shown)), names, fontsize=6)
     axes.axvline(1, color="black", linewidth=0.5)
-    axes.set(xscale="log", xlabel="ratio of wall times; green: target met, red: not", ylim=(-1, len(shown)))
+    axes.set(xscale="log", xlabel="ratio of wall times; circle: target met, cross: not, dot: no target", ylim=(-1, len(shown)))
     figure.savefig(path, dpi=130)
 
 
