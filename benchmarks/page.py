@@ -12,6 +12,8 @@ from typing import Any
 from benchmarks.measure import RESULTS
 from matplotlib.figure import Figure
 
+from trulysafe.report.style import ARM_COLORS, GREY
+
 HERE = Path(__file__).resolve().parent
 PAGE, TEXT = HERE.parent / "docs" / "performance.md", HERE / "page.txt"
 FIGURE = "performance.png"
@@ -85,11 +87,13 @@ def _time(seconds: float) -> str:
 
 
 def draw(lines: Sequence[Line], path: Path) -> None:
-    """Ratios with their intervals on a logarithmic axis, a row each; the mark shows whether a target was met."""
+    """Ratios with their intervals on a logarithmic axis, a row each; the mark, and not the colour alone, shows whether a
+    target was met."""
     shown = [line for line in lines if "ratio" in line]
     figure = Figure(figsize=(8, 1 + 0.22 * len(shown)), layout="constrained")
     axes = figure.subplots()
-    marks = {True: ("o", "#0072B2"), False: ("X", "#D55E00"), None: (".", "#777777")}  # told apart without colours too
+    blue, vermilion = ARM_COLORS[:2]
+    marks = {True: ("o", blue), False: ("X", vermilion), None: (".", GREY)}
     for place, line in enumerate(reversed(shown)):
         of = line["ratio"]
         low, high = (of["median"] if math.isnan(of[side]) else of[side] for side in ("low", "high"))
@@ -99,7 +103,8 @@ def draw(lines: Sequence[Line], path: Path) -> None:
     names = [f"{line['stage'].replace('_', ' ')} ({line['model']}): {line['case']}" for line in reversed(shown)]
     axes.set_yticks(range(len(shown)), names, fontsize=6)
     axes.axvline(1, color="black", linewidth=0.5)
-    axes.set(xscale="log", xlabel="ratio of wall times; circle: target met, cross: not, dot: no target", ylim=(-1, len(shown)))
+    told = "ratio of wall times; circle: target met, cross: not, dot: no target"
+    axes.set(xscale="log", xlabel=told, ylim=(-1, len(shown)))
     figure.savefig(path, dpi=130)
 
 
