@@ -87,7 +87,7 @@ def _time(seconds: float) -> str:
 
 
 def draw(lines: Sequence[Line], path: Path) -> None:
-    """Ratios with their intervals on a logarithmic axis, a row each; the mark, and not the colour alone, shows whether a
+    """Ratios with their intervals on a logarithmic axis, a row each; the mark, not the colour alone, shows whether a
     target was met."""
     shown = [line for line in lines if "ratio" in line]
     figure = Figure(figsize=(8, 1 + 0.22 * len(shown)), layout="constrained")
