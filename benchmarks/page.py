@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.measure import RESULTS
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from trulysafe.report.style import ARM_COLORS, GREY
 
@@ -105,6 +106,7 @@ def draw(lines: Sequence[Line], path: Path) -> None:
     axes.axvline(1, color="black", linewidth=0.5)
     told = "ratio of wall times; circle: target met, cross: not, dot: no target"
     axes.set(xscale="log", xlabel=told, ylim=(-1, len(shown)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))  # the report's style writes no mathematics
     figure.savefig(path, dpi=130)
 
 
