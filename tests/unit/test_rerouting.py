@@ -74,6 +74,21 @@ def test_the_weights_go_from_all_to_half_and_from_none_to_half() -> None:
     assert rerouting_coefficients(10, 150, 150) == (5, 5)
 
 
+def test_steps_are_counted_from_1_to_the_last_at_which_both_weights_are_half_of_alpha(
+    model, tokenizer, arguments, monkeypatch
+) -> None:
+    seen = []
+
+    def noted(alpha: float, step: int, steps: int) -> tuple[float, float]:
+        seen.append((step, steps))
+        return rerouting_coefficients(alpha, step, steps)
+
+    monkeypatch.setattr("trulysafe.trainers.rerouting.rerouting_coefficients", noted)
+    trainer_of(model, tokenizer, arguments, max_steps=3).train()
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert rerouting_coefficients(4.0, *seen[-1]) == (2, 2)
+
+
 def test_the_step_reads_the_model_with_and_without_its_adapter(model, tokenizer, arguments) -> None:
     """Rejected responses of pairs in scope are rerouted, everything else is retained, prompts count nowhere."""
     trainer = trainer_of(model, tokenizer, arguments)
@@ -91,9 +106,9 @@ def test_the_step_reads_the_model_with_and_without_its_adapter(model, tokenizer,
             before = torch.stack(trainer.model(**asked).hidden_states[1:3], dim=2)
     cosines, distances = plain_loop(now.tolist(), before.tolist(), batch["completion_mask"].tolist())
     expected = []
-    for pair, in_scope in enumerate(SCOPE):
+    for pair, in_scope in enumerate(SCOPE):  # the third of four steps: t / 2T is 3/8
         both = [distances[pair]] if in_scope else [distances[pair], distances[4 + pair]]
-        expected.append(4 * 0.75 * in_scope * cosines[4 + pair] + 4 * 0.25 * sum(both) / len(both))
+        expected.append(4 * 0.625 * in_scope * cosines[4 + pair] + 4 * 0.375 * sum(both) / len(both))
     assert loss_of(trainer) == pytest.approx(sum(expected) / 4, rel=1e-4)
     assert min(cosines) < 0.999
 

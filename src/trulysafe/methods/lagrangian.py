@@ -4,9 +4,9 @@ Source: Safe RLHF (Dai et al., 2023, arXiv 2310.12773), whose problem is
 
     min_theta max_(lambda >= 0) [-J_R(theta) + lambda (J_C(theta) - d)],
 
-and its released code (``safe_rlhf/algorithms/ppo_lag/trainer.py``). Reward and cost have a critic each. The price of
-distance to the start is taken from the reward and added to the cost, so that it is the same in :func:`combined`
-whatever the multiplier.
+with d as in its released code (``safe_rlhf/algorithms/ppo_lag/trainer.py``). Reward and cost have a critic each. The
+price of distance to the start is taken from the reward and added to the cost, so that it is the same in
+:func:`combined` whatever the multiplier.
 """
 
 import math
@@ -40,7 +40,8 @@ def next_multiplier(
     at most ``maximum``. It rises where the mean cost is above the threshold, falls towards 0 where it is below, and is
     never negative; 0 stays 0. Costs are log-odds, nats.
 
-    Source: released code, ``rl_step``: SGD on log lambda. UserError: a mean cost that is not finite.
+    Source: released code, ``rl_step``: SGD on log lambda; equation 31 of the paper, which has ``J_C`` for the excess.
+    UserError: a mean cost that is not finite.
     """
     if not math.isfinite(mean_cost):
         raise UserError(f"lagrangian: the mean cost is {mean_cost}. Look at the reward that the cost is read from.")

@@ -94,6 +94,10 @@ def importance_weights(
     """Weights of TIS-DPO (Liu et al., 2024; equation 19 of the version that was reviewed):
     ``w_t = k exp(mu clamp(log pi+(y_t) - log pi-(y_t), lower, upper))``, with ``-mu`` in rejected responses.
 
+    The bounds hold before the sign is turned: rejected tokens weigh from ``k exp(-mu upper)`` to ``k exp(-mu lower)``.
+    The released code has no exponential: it turns the log-ratios of rejected tokens first, and then makes weights of
+    their ranks, of what symmetric bounds leave of them, or of themselves.
+
     Args:
         log_ratios: log-probability of each token under the policy that prefers chosen responses, less that under the
             one that prefers rejected ones, nats, shape [rows, tokens]; values outside the response are ignored.

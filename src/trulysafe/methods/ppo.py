@@ -69,7 +69,8 @@ def whitened(values: Tensor, response_mask: Tensor) -> Tensor:
 
 def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, response_mask: Tensor, clip: float) -> Tensor:
     """Loss of the critic, a scalar: half the mean square of value less return over the response tokens, of the worse of
-    the value and the value clipped to ``clip`` around the one at sampling."""
+    the value and the value clipped to ``clip`` around the one at sampling. The code that Equilibrate RLHF released, and
+    that of Safe RLHF, take the mean of each response first, and then that over responses."""
     clipped = old_values + (values - old_values).clamp(-clip, clip)
     worse = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
     response = response_mask.to(values.dtype)

@@ -9,8 +9,9 @@ SMALLEST_NORM = 1e-6
 
 
 def rerouting_coefficients(alpha: float, step: int, steps: int) -> tuple[float, float]:
-    """Weights of the two losses at ``step`` (from 0) of ``steps``: ``c_s = alpha (1 - t / 2T)`` of the rerouted and
-    ``c_r = alpha t / 2T`` of the retained states (the same, algorithm 1)."""
+    """Weights of the two losses at ``step`` (t, from 1) of ``steps`` (T): ``c_s = alpha (1 - t / 2T)`` of the rerouted
+    and ``c_r = alpha t / 2T`` of the retained states (the same, algorithm 1). The released code counts t from 1 and
+    has the number 300 for 2T, as its scripts make 150 steps."""
     progress = step / (2 * steps)
     return alpha * (1 - progress), alpha * progress
 
@@ -24,6 +25,7 @@ def rerouting_loss(states: Tensor, original: Tensor, kept: Tensor) -> Tensor:
 
     Returns:
         Loss of each row, [rows], in [0, 1], 0 for a row without such tokens; in float32, as cosines near 1 need it.
+        The released code takes the mean over the kept tokens of all rows at once, so long responses count for more.
         Where both states are equal it is 1 and its gradient 0: only rounding leads away, which Adam then follows.
     """
     return _row_means(F.relu(F.cosine_similarity(states.float(), original.float(), dim=-1)), kept)
@@ -32,7 +34,9 @@ def rerouting_loss(states: Tensor, original: Tensor, kept: Tensor) -> Tensor:
 def retain_loss(states: Tensor, original: Tensor, kept: Tensor, relative: bool = False) -> Tensor:
     """``||rep_orig - rep_cb||_2``, the mean over kept tokens and layers of each row (the same, algorithm 1).
 
-    Arguments and shapes as of :func:`rerouting_loss`. ``relative`` (ours) divides by ``||rep_orig||_2``: cosines know
+    Arguments and shapes as of :func:`rerouting_loss`. The released code sets states at padding to 0 and counts them in
+    the mean, with the output of the embedding: its distance is this one times the share of places that hold tokens and
+    the share of layers that can move. ``relative`` (ours) divides by ``||rep_orig||_2``: cosines know
     no scale, so where states are long the distance outweighs them from the first steps on, and nothing is turned away.
     """
     distance = torch.linalg.vector_norm(states.float() - original.float(), dim=-1)

@@ -3,8 +3,14 @@ harmful and of harmless prompts at one layer, added to the states of every token
 
 The paper's residual stream at the start of block l (counted from 0) is here the state after layer l (counted from 1),
 ``output_hidden_states[l]`` of Hugging Face. The last layer is left out: what follows it is the final norm. The paper
-tries several positions and layers and keeps what refuses best on validation prompts; here the position is the last one
-of the prompt, its generation prompt included, and the layer an option.
+takes every position after the instruction and every layer as a candidate, and of those in the first 80% of the layers
+whose addition makes harmless prompts refused (score above 0) and whose removal changes little on them (divergence below
+0.1) keeps the one whose removal lowers refusals of harmful prompts most. Here the position is the last one of the
+prompt, its generation prompt included, and the layer an option.
+
+The released code reads the direction off harmful prompts that the model refuses and harmless ones that it does not, by
+the odds of its first words of refusal; here all prompts count. Of a model that refuses nothing the direction tells
+harmful from harmless prompts and no more.
 """
 
 from collections.abc import Sequence

@@ -138,7 +138,8 @@ class PreferenceTrainer(DPOTrainer):
         offset, beta = step.safety_offset(batch, method), self.beta
         step.log_pairs(batch, *sums, beta)
         if reroutes:
-            progress = self.state.global_step, self.state.max_steps or 1
+            steps = self.state.max_steps or 1
+            progress = min(self.state.global_step + 1, steps), steps
             losses = rerouting_losses(batch, method, states, policy, self.ref_model, checkpointing, progress)
         else:
             losses = step.pair_losses(

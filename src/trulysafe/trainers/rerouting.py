@@ -34,12 +34,13 @@ def rerouting_losses(
     batch: MicroBatch, method: Method, states: Tensor, policy: Any, ref_model: Any, checkpointing: Any, progress: Any
 ) -> Tensor:
     """Loss of each pair, [pairs]: ``c_s`` times that of its rerouted response, the rejected one of a pair in scope, and
-    ``c_r`` times the mean of those that are retained, the others.
+    ``c_r`` times the mean of those that are retained, the others. In the mean over pairs ``c_s`` thus counts by the
+    share of pairs in scope; the released code draws as many texts to break as to retain.
 
     Args:
         states: of the policy, [rows, tokens, layers, D], from the first layer to the last that is rerouted.
         policy, ref_model, checkpointing: as of :func:`trulysafe.trainers.step.reference_log_probs`.
-        progress: the step and the number of all steps.
+        progress: the step, from 1, and the number of all steps.
     """
     layers = method.rerouting.layers
     reference, adapter = as_reference(policy, ref_model)
