@@ -40,6 +40,6 @@ def trainer(
         "reward_model": online_world.judging_reward(),
         "train_dataset": prompts(model, tokenizer, method, training),
     }
-    arguments = ppo_arguments(training, 3, folder, Launch(), method)
+    arguments = ppo_arguments(training, 8, folder, Launch(), method)
     arguments.logging_steps = 1
     return PpoTrainer(model, method=method, args=arguments, processing_class=tokenizer, **given | options)

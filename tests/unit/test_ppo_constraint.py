@@ -88,19 +88,19 @@ def test_the_cost_is_minus_the_calibrated_safety_and_has_a_critic_of_its_own(mod
     method = method.model_copy(update={"ppo": method.ppo.model_copy(update=plainly)})
     trainer = made(model, tokenizer, tmp_path, method)
     batch, judge, finished = batch_of(trainer), safety(), 0
-    for row in torch.arange(8)[trainer._finished].tolist():
+    for row in torch.arange(8)[trainer._scores.finished].tolist():
         finished += 1
         prompt, response = (batch[f"{side}_ids"][row][batch[f"{side}_mask"][row].bool()] for side in SIDES)
         ids = torch.cat([prompt, response])[None]
         with LayerStates(model, positions=torch.tensor([ids.shape[1] - 1])) as states, torch.no_grad():
             model(input_ids=ids)
         cost = -float(judge.calibrated(judge(states.stacked())))
-        assert float(trainer._costs[row]) == pytest.approx(cost, abs=1e-4)
+        assert float(trainer._scores.costs[row]) == pytest.approx(cost, abs=1e-4)
         for place in range(len(response)):  # policy and reference are one: no distance is paid for
             gain, harm = (valued(one, ids[:, : len(prompt) + place]) for one in trainer.critics)
             assert float(batch["old_cost_values"][row, place]) == pytest.approx(harm, abs=1e-5)
             assert float(batch["cost_returns"][row, place]) == pytest.approx(cost, abs=1e-4)
-            joined = ((float(trainer._scores[row]) - gain) - 0.8 * (cost - harm)) / 1.8
+            joined = ((float(trainer._scores.rewards[row]) - gain) - 0.8 * (cost - harm)) / 1.8
             assert float(batch["advantages"][row, place]) == pytest.approx(joined, abs=1e-4)
     assert finished > 1
     values = (batch["old_values"] - 0.8 * batch["old_cost_values"]) / 1.8

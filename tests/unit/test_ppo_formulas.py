@@ -102,6 +102,19 @@ def test_whitened_advantages_have_mean_0_and_variance_1(batch) -> None:
     torch.testing.assert_close(found[mask.bool()], torch.tensor(expected), atol=2e-3, rtol=1e-3)
 
 
+@given(batches(), st.integers(0, 4))
+def test_parts_of_a_batch_are_whitened_as_the_whole(batch, cut: int) -> None:
+    """As processes do it that share a batch: each has some of the rows, and sums go over all."""
+    values, _, _, mask = (tensor.double() for tensor in batch)
+    parts = [(values[:cut], mask[:cut]), (values[cut:], mask[cut:])]
+    centred = values[mask.bool()] - values[mask.bool()].sum() / mask.sum().clamp(min=1)
+    found = []
+    for part in parts:
+        sums = iter([mask.sum(), values[mask.bool()].sum(), (centred**2).sum()])
+        found.append(whitened(*part, lambda _, of_all=sums: next(of_all)))
+    torch.testing.assert_close(torch.cat(found), whitened(values, mask))
+
+
 @given(batches(), st.floats(0.05, 1))
 def test_the_value_loss_is_that_of_a_plain_loop(batch, clip: float) -> None:
     values, old, returns, mask = (tensor.double() for tensor in batch)

@@ -61,10 +61,10 @@ def test_the_loss_is_the_clipped_mean_over_kept_tokens(model, tokenizer, tmp_pat
     """Against a loop over responses and tokens, each a forward of its own."""
     before = copy.deepcopy(model)
     made = ppo_world.trainer(model, tokenizer, tmp_path, method)
-    batch = batch_of(made)
+    batch = batch_of(made, rows=4)
     moved(made)
     terms, ratios = [], []
-    for row in range(8):
+    for row in range(16):
         prompt, response = unpadded(batch, row)
         ended = response[-1] == tokenizer.eos_token_id and len(response) > 1
         for place in range(len(response)):
@@ -88,8 +88,8 @@ def test_advantages_start_from_scores_at_the_end_and_values_before_each_token(mo
     batch, finished = batch_of(made), 0
     for row in range(8):
         prompt, response = unpadded(batch, row)
-        assert bool(batch["learned"][row].any()) == bool(made._finished[row])
-        if not made._finished[row]:
+        assert bool(batch["learned"][row].any()) == bool(made._scores.finished[row])
+        if not made._scores.finished[row]:
             continue
         finished += 1
         for place in range(len(response)):  # policy and reference are one: no distance is paid for
@@ -97,8 +97,10 @@ def test_advantages_start_from_scores_at_the_end_and_values_before_each_token(mo
             with torch.no_grad():
                 value = float(made.critic.model(input_ids=prefix).logits[0, -1, 0])
             assert float(batch["old_values"][row, place]) == pytest.approx(value, abs=1e-5)
-            assert float(batch["returns"][row, place]) == pytest.approx(float(made._scores[row]), abs=1e-5)
-            assert float(batch["advantages"][row, place]) == pytest.approx(float(made._scores[row]) - value, abs=1e-5)
+            assert float(batch["returns"][row, place]) == pytest.approx(float(made._scores.rewards[row]), abs=1e-5)
+            assert float(batch["advantages"][row, place]) == pytest.approx(
+                float(made._scores.rewards[row]) - value, abs=1e-5
+            )
     assert finished > 1
     expected = advantage_mask(batch["advantages"], batch["old_values"], batch["learned"])
     assert torch.equal(batch["tool_mask"], expected.long())
@@ -154,7 +156,9 @@ def test_policy_and_critic_learn_and_the_judge_stays(model, tokenizer, tmp_path)
     asked = 4 * sum(len(row["prompt"]) for row in made.train_dataset)
     assert fresh["count/generated_tokens"].sum() + asked == logged["num_tokens"].max()
     assert made.meter.steps == 2  # the first batch of responses is left out, with both its steps
-    assert made.meter.tokens["critic"] == made.meter.tokens["step"] == 2 * made.meter.tokens["sampling"]
+    again = 3 * sum(len(row["prompt"]) for row in made.train_dataset.select([2, 3]))  # read once to sample four times
+    tokens = made.meter.tokens
+    assert tokens["critic"] == tokens["step"] == 2 * (tokens["sampling"] + again)
     assert "reward" not in logged  # TRL's would count responses that are cut off as 0
 
 
@@ -170,8 +174,9 @@ def test_a_judge_of_texts_takes_the_rewards_place(model, tokenizer, tmp_path):
     made = ppo_world.trainer(model, tokenizer, tmp_path, method, judge=judge, reward_model=None, train_dataset=data)
     batch = batch_of(made)
     lengths = batch["completion_mask"].sum(dim=1)
-    assert torch.equal(made._scores[made._finished], lengths[made._finished].float())
-    assert len(seen) == int(made._finished.sum())
+    finished = made._scores.finished
+    assert torch.equal(made._scores.rewards[finished], lengths[finished].float())
+    assert len(seen) == int(finished.sum())
     assert all(example["judged_meta"] == "{}" for example in seen)
 
 
@@ -217,7 +222,10 @@ def test_what_cannot_be_trained_is_refused(model, tokenizer, tmp_path, monkeypat
 def test_a_batch_without_a_finished_response_is_refused(model, tokenizer, tmp_path):
     short = PLAIN.model_copy(update={"online": Online(samples=4, max_new_tokens=1)})
     made = ppo_world.trainer(model, tokenizer, tmp_path, short)
-    with pytest.raises(UserError, match=r"none of the 8 responses sampled after step 0 is finished.*max_new_tokens"):
+    with pytest.raises(
+        UserError,
+        match=r"none of the 8 responses sampled after step 0 is finished.*missing_eos_penalty.*max_new_tokens",
+    ):
         made.train()
 
 
@@ -269,3 +277,34 @@ def test_a_judge_whose_columns_are_not_there_is_refused(model, tokenizer, tmp_pa
     method = PLAIN.model_copy(update={"online": Online(samples=4, max_new_tokens=40, judge="length")})
     with pytest.raises(UserError, match="the judge reads the columns judged_prompt, which the data set has not"):
         ppo_world.trainer(model, tokenizer, tmp_path, method, judge=judge, reward_model=None)
+
+
+def test_a_cut_off_response_is_judged_as_if_it_ended_there_and_loses_the_penalty(model, tokenizer, tmp_path):
+    seen = []
+
+    def judge(examples, responses):
+        seen.extend(item.response_ids for item in responses)
+        return [float(len(item.response_ids)) for item in responses]
+
+    online = Online(samples=4, max_new_tokens=12, judge="length")
+    method = PLAIN.model_copy(update={"online": online, "ppo": Ppo(epochs=2, missing_eos_penalty=2.5)})
+    made = ppo_world.trainer(model, tokenizer, tmp_path, method, judge=judge, reward_model=None)
+    batch, end = batch_of(made), tokenizer.eos_token_id
+    counted, judged = 0, iter(seen)
+    for row in range(8):
+        _, response = unpadded(batch, row)
+        cut = response[-1] != end
+        if response == [end]:  # says nothing: it is left out
+            assert not batch["learned"][row].any()
+            continue
+        counted += 1
+        closed = [*response, end] if cut else response
+        assert next(judged) == closed
+        assert float(made._scores.rewards[row]) == len(closed) - 2.5 * cut
+        assert int(batch["learned"][row].sum()) == len(response)
+        assert bool(made._scores.finished[row]) == (not cut)
+    assert 0 < int(made._scores.finished.sum()) < counted == len(seen)
+    full = Online(samples=4, max_new_tokens=64 - max(map(len, made.train_dataset["prompt"])), judge="length")
+    changed = method.model_copy(update={"online": full})
+    with pytest.raises(UserError, match="more than the model's context of 64"):  # no room for the end put after it
+        ppo_world.trainer(model, tokenizer, tmp_path, changed, judge=judge, reward_model=None)

@@ -5,6 +5,8 @@ has one after a 0. The value of a token is the critic's before it is chosen, rea
 clipped loss of the policy itself is TRL's (:mod:`trulysafe.trainers.ppo`).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -59,19 +61,30 @@ def advantages_and_returns(
     return advantages, (advantages + values) * mask
 
 
-def whitened(values: Tensor, response_mask: Tensor) -> Tensor:
-    """Values with mean 0 and variance 1 over all response tokens, 0 outside them; where all are equal, 0."""
+def whitened(values: Tensor, response_mask: Tensor, total: Callable[[Tensor], Tensor] = lambda value: value) -> Tensor:
+    """Values with mean 0 and variance 1 over all response tokens, 0 outside them; where all are equal, 0. ``total``
+    sums a number over the processes that share a batch."""
     response = response_mask.bool()
     inside = values[response]
-    centred = (values - inside.mean()) * torch.rsqrt(inside.var(unbiased=False) + 1e-8)
-    return torch.where(response, centred, torch.zeros_like(values))
+    number = total(response.sum()).clamp(min=1)
+    inside = inside - total(inside.sum()) / number
+    variance = total((inside**2).sum()) / number
+    return torch.zeros_like(values).masked_scatter(response, inside * torch.rsqrt(variance + 1e-8))
 
 
-def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, response_mask: Tensor, clip: float) -> Tensor:
+def value_loss(
+    values: Tensor,
+    old_values: Tensor,
+    returns: Tensor,
+    response_mask: Tensor,
+    clip: float,
+    tokens: Tensor | None = None,
+) -> Tensor:
     """Loss of the critic, a scalar: half the mean square of value less return over the response tokens, of the worse of
-    the value and the value clipped to ``clip`` around the one at sampling. The code that Equilibrate RLHF released, and
-    that of Safe RLHF, take the mean of each response first, and then that over responses."""
+    the value and the value clipped to ``clip`` around the one at sampling. ``tokens`` is what the sum is divided by,
+    where it is a part of a larger mean; by default the number of response tokens. The code that Equilibrate RLHF
+    released, and that of Safe RLHF, take the mean of each response first, and then that over responses."""
     clipped = old_values + (values - old_values).clamp(-clip, clip)
     worse = torch.maximum((values - returns) ** 2, (clipped - returns) ** 2)
     response = response_mask.to(values.dtype)
-    return 0.5 * (worse * response).sum() / response.sum().clamp(min=1)
+    return 0.5 * (worse * response).sum() / (response.sum().clamp(min=1) if tokens is None else tokens)

@@ -71,7 +71,7 @@ class Online(PublicTable):
 
 class Lagrangian(PublicTable):
     """PPO-Lagrangian (Safe RLHF; Dai et al., 2023, arXiv 2310.12773): the method's reward is raised under the condition
-    that the mean cost stays at or below a threshold. Defaults are the released script's, as a review reports them."""
+    that the mean cost stays at or below a threshold. Defaults are those of the script that its authors released."""
 
     WHERE: ClassVar = "ppo.lagrangian"
 
@@ -115,6 +115,9 @@ class Ppo(PublicTable):
     that Equilibrate RLHF released."""
     critic_learning_rate: Positive | None = None
     """Of the critic's own AdamW, constant; left out, it is the peak `training.learning_rate`."""
+    missing_eos_penalty: NotNegative | None = None
+    """What a response loses that `online.max_new_tokens` cuts off, in the judge's units; it is judged as if it ended
+    there. Left out, such a response counts for nothing, and a policy that comes to end none stops the run."""
     lagrangian: Lagrangian | None = None
     """Raise the reward under a bound on a cost that has a critic of its own (Safe RLHF); none is plain PPO."""
 

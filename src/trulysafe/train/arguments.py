@@ -42,18 +42,19 @@ def dpo_arguments(options: Mapping[str, Any], seed: int, work: Path, launch: Lau
 
 
 def ppo_arguments(options: Mapping[str, Any], seed: int, work: Path, launch: Launch, method: Method) -> GRPOConfig:
-    """Arguments of PPO (:mod:`trulysafe.trainers.ppo`): a micro-batch is of ``batch_size`` prompts with all samples of
-    each. TRL's price of distance to the start (``beta``) is 0, as PPO takes it from the reward; its advantages are not
-    used, so nothing is scaled within groups; ``bnpo`` is the mean over all kept tokens of a micro-batch."""
+    """Arguments of PPO (:mod:`trulysafe.trainers.ppo`): a micro-batch is of ``batch_size`` prompts, over all processes
+    together, with all samples of each. TRL's price of distance to the start (``beta``) is 0, as PPO takes it from the
+    reward; its advantages are not used, so nothing is scaled within groups; ``dapo`` is the mean over all kept tokens
+    of a step."""
     online, ppo = method.online, method.ppo
     return _Grpo(
-        per_device_train_batch_size=options["batch_size"] * online.samples,
+        per_device_train_batch_size=launch.per_process(options["batch_size"]) * online.samples,
         num_generations=online.samples,
         max_completion_length=online.max_new_tokens,
         num_iterations=ppo.epochs,
         epsilon=ppo.clip,
         beta=0.0,
-        loss_type="bnpo",
+        loss_type="dapo",
         scale_rewards="none",
         shuffle_dataset=False,  # the rows are in order
         remove_unused_columns=False,

@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 
 from trulysafe.common.files import write_json
 
-COMPLETE, BATCHES = "complete.json", "responses.safetensors"
+COMPLETE = "complete.json"
 
 
 def mark_complete(checkpoint: Path) -> None:
@@ -49,19 +49,23 @@ def load_optimizer(optimizer: torch.optim.Optimizer, file: Path) -> dict[str, st
     return about
 
 
-def save_batches(batches: Sequence[dict[str, Tensor]], checkpoint: Path) -> None:
-    """Write the micro-batches that a batch of fresh responses was cut into, in order; none are none."""
+def save_batches(batches: Sequence[dict[str, Tensor]], checkpoint: Path, process: int) -> None:
+    """Write the micro-batches that a process's batch of fresh responses was cut into, in order; none are none."""
     tensors = {f"{index}.{name}": one.clone() for index, batch in enumerate(batches) for name, one in batch.items()}
-    save_file(tensors, checkpoint / BATCHES)
+    save_file(tensors, checkpoint / _responses_of(process))
 
 
-def load_batches(checkpoint: Path, device: Any) -> list[dict[str, Tensor]] | None:
-    """What :func:`save_batches` wrote, on a device; None where there were none."""
+def load_batches(checkpoint: Path, device: Any, process: int) -> list[dict[str, Tensor]] | None:
+    """What :func:`save_batches` wrote for a process, on a device; None where there were none."""
     found: dict[int, dict[str, Tensor]] = {}
-    for place, tensor in load_file(checkpoint / BATCHES).items():
+    for place, tensor in load_file(checkpoint / _responses_of(process)).items():
         index, name = place.split(".", 1)
         found.setdefault(int(index), {})[name] = tensor.to(device)
     return [found[index] for index in sorted(found)] or None
+
+
+def _responses_of(process: int) -> str:
+    return f"responses-{process}.safetensors"
 
 
 class Progress(TrainerCallback):

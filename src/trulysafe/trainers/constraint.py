@@ -34,7 +34,7 @@ class Constraint:
         return [-score for score in self.safety(examples, responses)]
 
     def update(self, costs: Sequence[float]) -> None:
-        """Move the multiplier by the mean cost of a batch of finished responses, before their advantages are taken, as
+        """Move the multiplier by the mean cost of a batch's responses that count, before their advantages are taken, as
         the released code does."""
         how = self.options
         mean = sum(costs) / len(costs)

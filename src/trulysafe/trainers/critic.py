@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as distributed
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -67,6 +68,9 @@ class Critic:
         self.clip, self.max_norm = options.value_clip, arguments.max_grad_norm
         rate = options.critic_learning_rate or arguments.learning_rate
         self._trained = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
+        if distributed.is_initialized():  # an adapter or head may have been drawn differently
+            for one in self._trained.values():
+                distributed.broadcast(one.data, 0)
         self.optimizer = torch.optim.AdamW(self._trained.values(), lr=rate, weight_decay=arguments.weight_decay)
 
     def values(self, batch: dict[str, Tensor]) -> Tensor:
@@ -88,15 +92,23 @@ class Critic:
         self.model.train()
         return torch.cat(found)
 
-    def learn(self, batch: dict[str, Tensor], share: float) -> Tensor:
-        """Add the gradient of the value loss on a batch, times ``share``, to what the next step takes. The batch has
-        ``old_values``, ``returns`` and ``learned``, 1 on the tokens to learn. Returns the loss, detached."""
-        loss = value_loss(self.values(batch), batch[self.old], batch[self.returns], batch["learned"], self.clip)
-        (share * loss).backward()
+    def learn(self, batch: dict[str, Tensor], tokens: Tensor) -> Tensor:
+        """Add the gradient of the value loss on a batch to what the next step takes. The batch has ``old_values``,
+        ``returns`` and ``learned``, 1 on the tokens to learn; ``tokens`` is how many there are in the step, of each
+        process in the mean. Returns the batch's part of the loss, detached."""
+        read = self.values(batch), batch[self.old], batch[self.returns], batch["learned"]
+        loss = value_loss(*read, self.clip, tokens)
+        loss.backward()
         return loss.detach()
 
     def step(self) -> None:
-        """One step of the optimiser on the gradients so far, which are clipped and then forgotten."""
+        """One step of the optimiser on the mean of all processes' gradients so far, which are clipped and then
+        forgotten."""
+        if distributed.is_initialized():
+            for one in self._trained.values():
+                if one.grad is not None:
+                    distributed.all_reduce(one.grad)
+                    one.grad /= distributed.get_world_size()
         torch.nn.utils.clip_grad_norm_(list(self._trained.values()), self.max_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()

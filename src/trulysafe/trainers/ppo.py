@@ -4,12 +4,14 @@ TRL has no PPO any more; its ``GRPOTrainer`` is one without a critic: sampling, 
 steps on one batch, optimiser, checkpoints. Here its advantages, one a response from the other responses to its prompt,
 give way to one a token from a critic, which TRL's loss provides for; and the mask of tokens enters where TRL masks what
 a tool wrote (``tool_mask``). Rewards are judged as in online DPO (:mod:`trulysafe.trainers.online_pairs`): at the end
-of a finished response, by a frozen judge; a response that the token limit cuts off is judged by nobody and left out.
-With ``ppo.lagrangian`` a cost is held below a threshold (:mod:`trulysafe.trainers.constraint`).
+of a finished response, by a frozen judge; a response that the token limit cuts off is left out, or with
+``ppo.missing_eos_penalty`` judged as if it ended there, less that (:mod:`trulysafe.trainers.ppo_scores`). With
+``ppo.lagrangian`` a cost is held below a threshold (:mod:`trulysafe.trainers.constraint`).
+
+Several processes train what one does: what is divided by, and what is centred, is of all of them together.
 """
 
 import copy
-import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -32,13 +34,14 @@ from trulysafe.methods.ppo import advantage_mask, advantages_and_returns, reward
 from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import critic_of
 from trulysafe.models.sampling import generated
-from trulysafe.models.tokens import Encoded, end_of_turn_id
+from trulysafe.models.tokens import end_of_turn_id
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.checkpoints import Progress, load_batches, mark_complete, save_batches
 from trulysafe.trainers.constraint import Constraint, check_cost
 from trulysafe.trainers.critic import Critic, CriticSteps, check_critic
 from trulysafe.trainers.online_pairs import OnlineJudge, RewardJudge
 from trulysafe.trainers.ppo_inputs import check_ppo
+from trulysafe.trainers.ppo_scores import Scores, Scoring
 from trulysafe.trainers.step_log import Meter, MeterSteps, StepLog
 
 _OF_GROUPS = ("reward", "frac_reward")
@@ -63,7 +66,7 @@ class PpoTrainer(GRPOTrainer):
         peft_config: adapter of the policy; the critic is given one like it.
 
     UserError: another version of TRL, a method that is not PPO, nothing that judges, a critic that does not fit, no
-    prompts, prompts too long for the model, several processes; and in training a batch without one finished response.
+    prompts, prompts too long for the model; and in training a batch without one response that counts.
     """
 
     def __init__(
@@ -98,7 +101,6 @@ class PpoTrainer(GRPOTrainer):
         if judge is None:
             assert reward_model is not None  # checked above
             judge = RewardJudge(self.reference, reward_model.to(device), pad, self.meter, size)
-        self.judge: OnlineJudge = judge
         self.constraint: Constraint | None = None
         self.critic = Critic(critic.to(device), method.ppo, args, copy.deepcopy(adapter))
         self.critics = [self.critic]
@@ -108,58 +110,39 @@ class PpoTrainer(GRPOTrainer):
                 valued = Critic(cost_critic.to(device), method.ppo, args, adapter, of="cost")
             self.constraint = Constraint(method.ppo.lagrangian, reads, valued)
             self.critics.append(valued)
-        self._scores = self._costs = torch.zeros(0)
-        self._finished = torch.zeros(0, dtype=torch.bool)
+        end, penalty = end_of_turn_id(self._tokenizer), method.ppo.missing_eos_penalty
+        self.scoring = Scoring(judge, self.constraint, end, penalty, self.meter)
+        self._scores: Scores
         self._progress = Progress(self)
         timed = MeterSteps(self.meter, method.ppo.epochs)
         for callback in (CriticSteps(self.critics), self._progress, _GoOn(self), timed):
             self.add_callback(callback)
 
-    # What TRL calls to sample and to judge.
+    # What TRL calls to sample and to judge: in each process for the prompts that are its own.
     def _sampled(self, prompts: list[list[int]], _: Any) -> dict[str, Any]:
+        """Responses to prompts, each of which stands there once for each of its samples."""
         options, size = self.method.online, self.args.per_device_train_batch_size
-        decoding = Decoding(**options.model_dump(exclude={"judge", "reward_model", "min_gap", "samples"}))
+        decoding = Decoding(**options.model_dump(exclude={"judge", "reward_model", "min_gap"}))
+        starts = range(0, len(prompts), size)
+        before = self.accelerator.process_index * len(starts)
         generating = unwrap_model_for_generation(self.model_wrapped, self.accelerator)
         rows: list[list[int]] = []
         with self.meter.timed("sampling"), torch.random.fork_rng(), generating as policy:
-            # draws follow from seed and step: the same after a resume, whatever else drew before
-            torch.manual_seed(stable_seed("ppo", self.args.seed, self.state.global_step))
             policy.eval()
-            for start in range(0, len(prompts), size):
-                rows += generated(policy, self._tokenizer, prompts[start : start + size], decoding)
+            for place, start in enumerate(starts, before):
+                # draws follow from seed, step and block: the same after a resume and however many processes share
+                # the blocks, whatever else drew before
+                torch.manual_seed(stable_seed("ppo", self.args.seed, self.state.global_step, place))
+                asked = prompts[start : start + size : options.samples]
+                rows += generated(policy, self._tokenizer, asked, decoding)
             policy.train()
-        self.meter.tokens["sampling"] += sum(map(len, rows)) + sum(map(len, prompts))
+        self.meter.tokens["sampling"] += sum(map(len, rows)) + sum(map(len, prompts[:: options.samples]))
         return {"prompt_ids": prompts, "completion_ids": rows, "logprobs": None}
 
     def _judged(self, prompts: list[list[int]], completion_ids: list[list[int]], **columns: Any) -> list[float]:
-        """Scores of finished responses, and 0 for others, which are left out by their mask."""
-        end = end_of_turn_id(self._tokenizer)
-        finished = [row[-1] == end and len(row) > 1 for row in completion_ids]
-        if not any(finished):
-            found = f"none of the {len(finished)} responses sampled after step {self.state.global_step} is finished"
-            do = "Raise online.max_new_tokens, start from a model that ends its turns, or lower the learning rate."
-            raise UserError(f"PPO: {found}, so there is nothing to judge. {do}")
-        places = [place for place, ends in enumerate(finished) if ends]
-        known = {name: values for name, values in columns.items() if isinstance(values, list)}
-        examples = [{name: values[place] for name, values in known.items()} for place in places]
-        responses = [Encoded(prompts[place], completion_ids[place]) for place in places]
-        with self.meter.timed("judging"):
-            judged = {"rewards": self.judge(examples, responses)}
-            if self.constraint:
-                judged["costs"] = self.constraint.judge(examples, responses)
-        for what, scored in judged.items():
-            if wrong := sum(not math.isfinite(score) for score in scored):
-                said = f"{wrong} of {len(scored)} {what} are not finite after step {self.state.global_step}"
-                raise UserError(f"PPO: {said}. Look at what judges, or at its states.")
-        self._finished = torch.tensor(finished)
-        placed = {what: torch.zeros(len(finished)) for what in judged}
-        for what, scored in judged.items():
-            placed[what][places] = torch.tensor(scored)
-        self._scores = placed["rewards"]
-        if self.constraint:
-            self._costs = placed["costs"]
-            self.constraint.update(judged["costs"])
-        return self._scores.tolist()
+        """Scores of the responses that count, and 0 for others, which are left out by their mask."""
+        self._scores = self.scoring(prompts, completion_ids, columns, self.state.global_step)
+        return self._scores.rewards.tolist()
 
     # Advantages of the critic in place of the group's, and the mask.
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
@@ -175,8 +158,8 @@ class PpoTrainer(GRPOTrainer):
         """Give a batch of TRL's its advantages, its mask (``tool_mask``), the log-probabilities and values at sampling,
         the returns, and which tokens the critic learns from (``learned``)."""
         options, device = self.method.ppo, self.accelerator.device
-        scores, finished = self._scores.to(device), self._finished.to(device)
-        response = batch["completion_mask"] * finished[:, None]
+        finished, counted, scores, costs = (one.to(device) for one in self._scores)
+        response = batch["completion_mask"] * counted[:, None]
         ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
         attention = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
         size = self.args.per_device_train_batch_size
@@ -188,28 +171,32 @@ class PpoTrainer(GRPOTrainer):
         ratios = (batch["old_per_token_logps"] - start) * response
         advantages, values = self._read(self.critic, batch, scores, options.kl, ratios, response)
         if self.constraint:
-            at_end, valued = self._costs.to(device), self.constraint.critic
-            of_cost = self._read(valued, batch, at_end, -options.kl, ratios, response)
+            of_cost = self._read(self.constraint.critic, batch, costs, -options.kl, ratios, response)
             both = zip((advantages, values), of_cost, strict=True)
             advantages, values = (combined(*pair, self.constraint.multiplier) for pair in both)
         if options.whiten:
-            advantages = whitened(advantages, response)
+            advantages = whitened(advantages, response, self._total)
         kept = self._mask(advantages, values, response, ids, attention)
         learned = kept if options.critic_tokens == "kept" else response
         batch |= {"learned": learned.long(), "advantages": advantages, "tool_mask": kept.long()}
+        # of all processes: what sums over a step are divided by
+        batch |= {"num_items_in_batch": self._total(kept.sum()), "learned_tokens": self._total(learned.sum())}
         log, inside = StepLog(self.accelerator), response.bool()
         log.mean(**{
-            "ppo/reward": scores[finished], "ppo/kl": ratios[finished].sum(dim=1),
+            "ppo/reward": scores[counted], "ppo/kl": ratios[counted].sum(dim=1),
             "ppo/value": batch["old_values"][inside], "ppo/return": batch["returns"][inside],
             "ppo/finished": finished.float(),
-            "mask/kept_share": kept_share(kept, response)[finished],
+            "mask/kept_share": kept_share(kept, response)[counted],
         })  # fmt: skip
         if self.constraint:
-            log.mean(
-                **{"ppo/cost": self._costs.to(device)[finished], "ppo/cost_value": batch["old_cost_values"][inside]}
-            )
+            log.mean(**{"ppo/cost": costs[counted], "ppo/cost_value": batch["old_cost_values"][inside]})
         log.count(generated_tokens=batch["completion_mask"])
         log.pass_on(self._metrics["train"])
+
+    def _total(self, value: Tensor) -> Tensor:
+        """Sum of a tensor over all processes."""
+        total: Tensor = self.accelerator.reduce(value, "sum")
+        return total
 
     def _read(
         self, critic: Critic, batch: dict[str, Any], scores: Tensor, kl: float, ratios: Tensor, response: Tensor
@@ -225,7 +212,7 @@ class PpoTrainer(GRPOTrainer):
         return advantages, values
 
     def _mask(self, advantages: Tensor, values: Tensor, response: Tensor, ids: Tensor, attention: Tensor) -> Tensor:
-        """0/1, [rows, response tokens]: which tokens of finished responses the policy learns from."""
+        """0/1, [rows, response tokens]: which tokens of responses that count the policy learns from."""
         options = self.method.mask
         if options.rule != ADVANTAGE or options.control == "ones":
             return response
@@ -240,12 +227,13 @@ class PpoTrainer(GRPOTrainer):
         metrics = self._metrics["train"]
         self.meter.count(step=attention)
         losses = {}
+        tokens = inputs["learned_tokens"].clamp(min=1) / self.accelerator.num_processes
         for critic in self.critics:
             self.meter.count(critic=attention)
             with self.accelerator.autocast():
-                learned = critic.learn(inputs, 1 / self.current_gradient_accumulation_steps)
-            losses[critic.folder] = learned
-            metrics[f"ppo/{critic.of_value}_loss"].append(float(learned))
+                losses[critic.folder] = learned = critic.learn(inputs, tokens)
+            mean = self.accelerator.reduce(learned, "mean") * self.current_gradient_accumulation_steps
+            metrics[f"ppo/{critic.of_value}_loss"].append(float(mean))
         loss: Tensor = super()._compute_loss(model, inputs)
         for what, value in {"policy": loss, **losses}.items():
             if not torch.isfinite(value):
@@ -266,11 +254,14 @@ class PpoTrainer(GRPOTrainer):
         super()._save_checkpoint(model, trial)
         checkpoint = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
         self._progress.save(checkpoint)
-        self.critic.save(checkpoint)
-        if self.constraint:
-            self.constraint.save(checkpoint)
-        save_batches(self._buffered_inputs or [], checkpoint)
-        mark_complete(checkpoint)
+        save_batches(self._buffered_inputs or [], checkpoint, self.accelerator.process_index)
+        if self.accelerator.is_main_process:
+            self.critic.save(checkpoint)
+            if self.constraint:
+                self.constraint.save(checkpoint)
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            mark_complete(checkpoint)
 
     def _load_optimizer_and_scheduler(self, checkpoint: Any) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -279,7 +270,7 @@ class PpoTrainer(GRPOTrainer):
             self.critic.load(Path(checkpoint))
             if self.constraint:
                 self.constraint.load(Path(checkpoint))
-            left: Any = load_batches(Path(checkpoint), self.accelerator.device)
+            left: Any = load_batches(Path(checkpoint), self.accelerator.device, self.accelerator.process_index)
             self._buffered_inputs = left
 
 

@@ -50,8 +50,6 @@ def check_ppo(
         raise UserError(f"PPO: TRL is {trl.__version__}, and only {TESTED} is known to mask as it should. {do}")
     if method.loss != PPO:
         raise UserError(f"loss: {method.loss!r} trains on pairs. Take PreferenceTrainer, or loss: ppo.")
-    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-        raise UserError("PPO: several processes are not supported. Set training.engine to single.")
     if not len(dataset):
         raise UserError("PPO: the data set has no prompts, so there is nothing to train on.")
     by_reward = method.online.by_reward
@@ -68,7 +66,8 @@ def check_ppo(
         check_room(judge, dataset, method.online)
     check_tokens(tokenizer, model.config.get_text_config().vocab_size, "processing_class")
     end_of_turn_id(tokenizer)  # refuses a tokenizer that has none
+    closed = method.ppo.missing_eos_penalty is not None  # an end of turn is put after what is cut off
     longest, context = max(map(len, dataset["prompt"])), context_of(model.config)
-    if longest + method.online.max_new_tokens > context:
+    if longest + method.online.max_new_tokens + closed > context:
         room = f"the longest prompt has {longest} tokens, with online.max_new_tokens {method.online.max_new_tokens}"
         raise UserError(f"PPO: {room} that is more than the model's context of {context}. Lower max_new_tokens.")
