@@ -45,6 +45,12 @@ def machines(lines: Iterable[Line]) -> list[str]:
     return list(found)
 
 
+def unmeasured(lines: Iterable[Line]) -> list[str]:
+    """What is said where no line is of a GPU."""
+    on_gpu = any(line["device"] != "cpu" for line in lines)
+    return [] if on_gpu else ["- cuda: not measured; `make bench-gpu` measures it, 8B models among it"]
+
+
 def ratios(lines: Iterable[Line]) -> list[str]:
     """Rows of the table of ratios."""
     rows = ["| Stage | Model | Ratio | Median [95% interval] | Target | Figure behind it | What bounds it |"]
@@ -120,7 +126,8 @@ def main() -> None:
     if not lines:
         raise SystemExit(f"{given.lines}: no results. Run make bench first.")
     given.page.parent.mkdir(parents=True, exist_ok=True)
-    parts = {"machines": machines(lines), "ratios": ratios(lines), "figures": figures(lines)}
+    parts = {"machines": machines(lines), "unmeasured": unmeasured(lines)}
+    parts |= {"ratios": ratios(lines), "figures": figures(lines)}
     quick = (
         "Some of these lines are of a quick run (few repeats, little work), which shows that all works and no more.\n\n"
         if any(line["quick"] for line in lines)
