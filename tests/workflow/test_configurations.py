@@ -26,6 +26,7 @@ READ_DATA = {
     "equilibrate_humaneval.yaml",
     "rbrm.yaml",
     "rbrm_70b.yaml",
+    "rbrm_70b_full.yaml",
     "smollm2.yaml",
     "smollm2_laptop.yaml",
     "smollm2_ppo.yaml",
@@ -33,9 +34,10 @@ READ_DATA = {
     "smollm2_synthesis.yaml",
 }
 READ_DATA |= TRAIN_NOTHING
-LAID_OVER = {
+LAID_OVER = {  # the file below, or several
     "equilibrate_humaneval.yaml": "equilibrate.yaml",
     "rbrm_70b.yaml": "rbrm.yaml",
+    "rbrm_70b_full.yaml": ("rbrm.yaml", "rbrm_70b.yaml"),
     "real_ablations.yaml": "real_small.yaml",
     "smollm2_laptop.yaml": "smollm2.yaml",
     "smollm2_ppo.yaml": "smollm2.yaml",
@@ -45,7 +47,7 @@ LAID_OVER = {
 }
 
 VARIANTS = {"equilibrate_humaneval.yaml", "real_ablations.yaml", "second_base.yaml", "second_world.yaml", "rounds.yaml"}
-VARIANTS |= {"ablations.yaml", "rbrm_70b.yaml"} | {f"smollm2_{name}.yaml" for name in ("ppo", "rivals", "synthesis")}
+VARIANTS |= {"ablations.yaml", "rbrm_70b.yaml", "rbrm_70b_full.yaml"} | {f"smollm2_{name}.yaml" for name in ("ppo", "rivals", "synthesis")}
 VARIANTS |= {"rbrm.yaml", "paper_smoke.yaml", "general.yaml", "smollm2_calibration.yaml", "smollm2_laptop.yaml"}
 
 
@@ -66,7 +68,8 @@ def _planned(path: Path) -> Any:
 
 @pytest.mark.parametrize("configuration", [_planned(path) for path in CONFIGURATIONS])
 def test_configuration_plans(project, configuration):
-    files = [ROOT / "config" / LAID_OVER[configuration.name]] if configuration.name in LAID_OVER else []
+    below = LAID_OVER.get(configuration.name, ())
+    files = [ROOT / "config" / name for name in ((below,) if isinstance(below, str) else below)]
     files.append(configuration)
     planned = project.planned("--configfile", *map(str, files), *options(configuration))
     assert planned.pop("all") == 1
