@@ -7,7 +7,7 @@ import pytest
 import torch
 from trl import DPOTrainer
 
-from tests.unit.preference_world import conversational, losses, prepared
+from tests.unit.preference_world import conversational, losses, moved, prepared
 from trulysafe import PreferenceTrainer
 from trulysafe.methods.losses import BATCH_LOSSES, LIKELIHOOD_LOSS, OFFSET_LOSSES, PAIR_LOSSES, RESPONSE_LOSSES
 from trulysafe.methods.method import (
@@ -135,3 +135,44 @@ def test_lora_uses_the_model_without_its_adapter_as_reference(model, tokenizer, 
     found = losses(trainer)
     assert found[0] == pytest.approx(math.log(2), abs=1e-6)
     assert found[-1] != found[0]
+
+
+def test_masked_rejection_sampling_learns_from_kept_tokens_of_chosen_responses_alone(model, tokenizer, arguments):
+    """Against a loop over responses and tokens, each a forward of its own; another rejected side changes nothing."""
+    data = prepared(model, tokenizer)
+    signs = torch.Generator().manual_seed(4)
+    rewards = {
+        f"{side}_token_rewards": [(torch.rand(len(ids), generator=signs) - 0.5).tolist() for ids in data[f"{side}_ids"]]
+        for side in ("chosen", "rejected")
+    }
+    method = Method(loss="sft", mask=Mask(rule="threshold", eos="rule", minimum_share=0))
+    found = []
+    for turned in (1, -1):  # the mask of the rejected side, turned round
+        other = [[turned * value for value in row] for row in rewards["rejected_token_rewards"]]
+        columns = rewards | {"rejected_token_rewards": other}
+        trainer = moved(
+            PreferenceTrainer(
+                deepcopy(model),
+                method=method,
+                args=arguments(),
+                train_dataset=prepared(model, tokenizer, **columns),
+                processing_class=tokenizer,
+            )
+        )
+        rows = [trainer.train_dataset[row] for row in range(4)]
+        trainer.model.zero_grad()
+        loss = trainer._compute_loss(trainer.model, trainer.data_collator(rows))
+        loss.backward()
+        found.append((float(loss), [one.grad.clone() for one in trainer.model.parameters() if one.grad is not None]))
+    policy, terms, tokens = trainer.model, [], 0
+    for row, of_tokens in zip(rows, rewards["chosen_token_rewards"], strict=False):
+        for place, reward in enumerate(of_tokens):
+            ids = row["prompt_ids"] + row["chosen_ids"][: place + 1]
+            with torch.no_grad():
+                logits = policy(input_ids=torch.tensor([ids[:-1]])).logits[0, -1]
+            tokens += 1
+            terms += [-float(torch.log_softmax(logits, dim=-1)[ids[-1]])] if reward > 0 else []
+    assert 0 < len(terms) < tokens
+    assert found[0][0] == pytest.approx(sum(terms) / len(terms), rel=1e-5)
+    assert found[1][0] == found[0][0]
+    assert all(torch.equal(*pair) for pair in zip(found[0][1], found[1][1], strict=True))

@@ -47,7 +47,9 @@ LAID_OVER = {  # the file below, or several
 }
 
 VARIANTS = {"equilibrate_humaneval.yaml", "real_ablations.yaml", "second_base.yaml", "second_world.yaml", "rounds.yaml"}
-VARIANTS |= {"ablations.yaml", "rbrm_70b.yaml", "rbrm_70b_full.yaml"} | {f"smollm2_{name}.yaml" for name in ("ppo", "rivals", "synthesis")}
+VARIANTS |= {"ablations.yaml", "rbrm_70b.yaml", "rbrm_70b_full.yaml"} | {
+    f"smollm2_{name}.yaml" for name in ("ppo", "rivals", "synthesis")
+}
 VARIANTS |= {"rbrm.yaml", "paper_smoke.yaml", "general.yaml", "smollm2_calibration.yaml", "smollm2_laptop.yaml"}
 
 
