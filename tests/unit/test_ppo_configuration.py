@@ -145,4 +145,4 @@ def test_costs_count_every_pass_over_a_sample() -> None:
     online, plain = Method(online=Online(samples=4)), Method()
     assert fresh_batches(online, 10) == 10
     assert (fresh_batches(plain, 10), trained_tokens(plain, 100, 3, 7)) == (0, 100)
-    assert forward_tokens(online, 3, 7) == 4 * 3 + 6 * 7
+    assert forward_tokens(online, 3, 7) == 3 + 6 * 10

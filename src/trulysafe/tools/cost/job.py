@@ -34,6 +34,7 @@ class Job:
     forward_tokens: float = 0  # through forward passes, prompts of generations included
     steps: float = 0  # of decoding, one after another
     sequences: float = 0  # decoded side by side in a step
+    engine: bool = False  # whether an engine decodes (batching.backend), which starts with each load
     trained_tokens: float = 0  # through training steps
     flops_per_token: int = 6  # of training, per weight: 6 for all weights, 4 for an adapter, 2 more with checkpointing
     trained: Trained | None = None  # the training that holds the most memory; without one the weights alone are held
@@ -54,4 +55,6 @@ def summed(parts: list[Job], shares: int = 1) -> Job:
     added = ("forward_tokens", "trained_tokens", "steps", "disk")
     largest = max(parts, key=lambda part: part.memory.total)
     sums = {key: sum(getattr(part, key) for part in parts) / shares for key in added}
-    return replace(largest, **sums, sequences=max(part.sequences for part in parts))
+    return replace(
+        largest, **sums, sequences=max(part.sequences for part in parts), engine=any(part.engine for part in parts)
+    )

@@ -45,11 +45,23 @@ class Work:
             found.append(replace(job, rule=rule, needs=needs, done=done, took=took))
         return found
 
-    def generate(self, model: str, prompts: float, limit: int, block: int, samples: int = 1, more: int = 0) -> Job:
-        """Responses of at most ``limit`` tokens to prompts, ``more`` tokens longer than others, a block at a time."""
-        read, steps = prompts * samples * (self.assumptions.prompt_tokens + more), math.ceil(prompts / block) * limit
+    def generate(
+        self,
+        model: str,
+        prompts: float,
+        limit: int,
+        block: int,
+        samples: int = 1,
+        more: int = 0,
+        engine: bool = True,
+    ) -> Job:
+        """Responses of at most ``limit`` tokens to prompts, ``more`` tokens longer than others, a block at a time; a
+        prompt is read once for all its samples. ``engine``: by the configuration's, if it names one."""
+        read, steps = prompts * (self.assumptions.prompt_tokens + more), math.ceil(prompts / block) * limit
         disk = prompts * samples * self.response(limit) * self.assumptions.bytes_per_token
-        return Job(model=self.size(model), forward_tokens=read, steps=steps, sequences=block * samples, disk=disk)
+        size, by_engine = self.size(model), engine and self.plan.generation.engine
+        sequences = block * samples
+        return Job(model=size, forward_tokens=read, steps=steps, sequences=sequences, disk=disk, engine=by_engine)
 
     def response(self, limit: float = 256) -> float:
         """Tokens of a prompt and its response; those of data sets were written, it is assumed, under a limit of 256."""
@@ -97,11 +109,15 @@ def _label(work: Work, job: Any) -> Job:
     return replace(asked, disk=_text(work, job).disk if pairs or dataset else 0)
 
 
-def _sample(work: Work, job: Any) -> Job:
+def _prompts_of_shard(work: Work, job: Any) -> float:
     pool, prompts = work.config.pools[job.wildcards.pool], work.rows.pool(job.wildcards.pool)
-    shard, shards = int(job.wildcards.shard), int(job.wildcards.shards)
-    blocks = len(range(shard, math.ceil(prompts / pool.block), shards))
-    return work.generate(pool.model, min(blocks * pool.block, prompts), pool.max_new_tokens, pool.block, pool.samples)
+    blocks = len(range(int(job.wildcards.shard), math.ceil(prompts / pool.block), int(job.wildcards.shards)))
+    return min(blocks * pool.block, prompts)
+
+
+def _sample(work: Work, job: Any) -> Job:
+    pool, prompts = work.config.pools[job.wildcards.pool], _prompts_of_shard(work, job)
+    return work.generate(pool.model, prompts, pool.max_new_tokens, pool.block, pool.samples)
 
 
 def _read_pairs(work: Work, job: Any) -> Job:
@@ -113,8 +129,8 @@ def _read_pairs(work: Work, job: Any) -> Job:
 
 
 def _pool_states(work: Work, job: Any) -> Job:
-    pool, sampled = work.config.pools[job.wildcards.pool], _sample(work, job)
-    size, responses = work.size(pool.model), sampled.forward_tokens / work.assumptions.prompt_tokens
+    pool = work.config.pools[job.wildcards.pool]
+    size, responses = work.size(pool.model), _prompts_of_shard(work, job) * pool.samples
     tokens = responses * work.response(pool.max_new_tokens)
     return Job(model=size, forward_tokens=tokens, disk=responses * size.state_bytes)
 
@@ -158,7 +174,7 @@ def _run(work: Work, experiment: str, method: Method) -> Job:
     longest = max(work.config.pairs[table].max_length for table in work.config.mixes[str(asked.mix)].pairs)
     share, batch = work.assumptions.lora_share if training.lora else 1, training.batch_size
     batches = training.steps * training.accumulation
-    said, pair = work.response(online.max_new_tokens), 2 * longest * work.assumptions.pair_fill
+    said, pair = work.assumptions.response_fill * online.max_new_tokens, 2 * longest * work.assumptions.pair_fill
     tokens, fresh = batches * batch * trained_tokens(method, pair, prompt, said), fresh_batches(method, batches)
     forward, one_process = tokens * (method.loss in READ_TWICE), online.samples > 0 or method.loss in ONE_PROCESS
     if online.samples:
@@ -183,9 +199,10 @@ def _pool_likelihoods(work: Work, job: Any) -> Job:
     assert drift is not None
     pool, benchmark = work.config.pools[drift.pool], work.config.benchmarks[drift.benchmark]
     prompts = min(drift.fresh_prompts, work.rows.benchmark(benchmark, last=True))
-    sampled = work.generate(pool.model, prompts, pool.max_new_tokens, pool.block, drift.fresh_samples)
+    limits, samples = (pool.max_new_tokens, pool.block), drift.fresh_samples
+    sampled = work.generate(pool.model, prompts, *limits, samples, engine=False)
     known = (policies + 1) * min(drift.prompts, work.rows.pool(drift.pool)) * pool.samples
-    read = (known + (policies + 2) * prompts * drift.fresh_samples) * work.response(pool.max_new_tokens)
+    read = (known + (policies + 2) * prompts * samples) * work.response(pool.max_new_tokens)
     return replace(sampled, loads=policies + 1, forward_tokens=read, steps=(policies + 2) * sampled.steps, disk=0)
 
 
