@@ -42,7 +42,9 @@ def how(tmp_path) -> dict[str, Any]:
 
 
 def answer(how: dict[str, Any], model, tokenizer, meta: str = '{"kept": 1}') -> pd.DataFrame:
-    return pd.concat(responses({"retrieve": how}, model, tokenizer, [block(meta)], 6), ignore_index=True)
+    return pd.concat(
+        responses({"experiment": "found", "retrieve": how}, model, tokenizer, [block(meta)], 6), ignore_index=True
+    )
 
 
 def facts(answered: pd.DataFrame) -> list[dict[str, Any]]:
@@ -133,8 +135,8 @@ def test_the_control_reads_as_many_other_passages(how, tokenizer) -> None:
 def test_blocks_give_the_same_answers_alone_and_together(how, tokenizer) -> None:
     model = tiny.model("llama", max_position_embeddings=512)
     rows = block()
-    parts = responses({"retrieve": how}, model, tokenizer, [rows.iloc[:1], rows.iloc[1:]], 6)
-    (other,) = responses({"retrieve": how}, model, tokenizer, [rows.iloc[1:]], 6)
+    parts = responses({"experiment": "found", "retrieve": how}, model, tokenizer, [rows.iloc[:1], rows.iloc[1:]], 6)
+    (other,) = responses({"experiment": "found", "retrieve": how}, model, tokenizer, [rows.iloc[1:]], 6)
     pd.testing.assert_frame_equal(list(parts)[1], other)
 
 
@@ -185,7 +187,7 @@ def test_an_arm_waits_for_its_passages_and_may_answer_by_policies() -> None:
     inputs = plan.evaluate.inputs("untrained.found")
     assert inputs == {
         "model": ["results/small/policies/tiny.dpo-0"],
-        "passages": "results/small/passages/found.parquet",
+        "passages": "results/small/passages/corpus-general_pairs.parquet",
     }
     policy, other = plan.models.of_job("untrained.found")
     assert policy["model"]["source"] == "results/small/policies/tiny.dpo-0/dpo/seed0/step2"
@@ -193,7 +195,7 @@ def test_an_arm_waits_for_its_passages_and_may_answer_by_policies() -> None:
     assert [policy["seed"], other["seed"]] == [0, 1]
     assert policy["retrieve"] == {
         "k": 2, "reflect": True, "passage_tokens": 128, "reflection_tokens": 128, "control": "none",
-        "passages": "results/small/passages/found.parquet",
+        "passages": "results/small/passages/corpus-general_pairs.parquet",
     }  # fmt: skip
     assert plan.policies.starts["found"] == "dpo"
     assert plan.evaluate.inputs("untrained.thinks") == {"model": ["results/small/models/tiny"]}
@@ -201,6 +203,21 @@ def test_an_arm_waits_for_its_passages_and_may_answer_by_policies() -> None:
     assert [use.kind for use in uses(config) if "retrieve" in use.key] == ["responses", "pairs"]
     assert plan.data.used_as["corpus"] == {"kind": "prompts", "datasets": ["corpus", "general_pairs"]}
     assert not list(consistency_problems(config))
+
+
+def test_more_passages_than_the_corpus_has_are_refused_before_anything_is_asked(how) -> None:
+    with pytest.raises(UserError, match=r"experiments.found.retrieve.k: 4 passages .* the corpus has 3"):
+        answer(how | {"k": 4}, None, None)
+
+
+def test_arms_share_a_corpus_whatever_they_make_of_it() -> None:
+    def corpora(*arms: dict[str, Any]) -> dict[str, list[str]]:
+        changes = {f"experiments.arm{n}": {"model": "tiny", "retrieve": RETRIEVE | arm} for n, arm in enumerate(arms)}
+        return Plan(load(changed(changes))).inference.corpora
+
+    shared = {"corpus-general_pairs": ["corpus", "general_pairs"]}
+    assert corpora({}) == corpora({"k": 1}, {}, {"control": "random", "passage_tokens": 3}) == shared
+    assert list(corpora({"corpus": ["general_pairs", "corpus"]})) == ["general_pairs-corpus"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pandas as pd
 
 from trulysafe.common.schema import read_table
 from trulysafe.common.thoughts import without_thoughts
-from trulysafe.evaluate.retrieval import Corpus, Found
+from trulysafe.evaluate.retrieval import Corpus, Found, enough
 from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import context_of
 from trulysafe.models.sampling import respond
@@ -41,8 +41,12 @@ _TOLD: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_t
 def responses(
     policy: Mapping[str, Any], model: Any, tokenizer: Any, work: Sequence[pd.DataFrame], max_new_tokens: int
 ) -> Iterator[pd.DataFrame]:
-    """The responses of a policy that retrieves (:meth:`trulysafe.plan.models.Models.of_job`)."""
-    return reflected_answers(policy["retrieve"], model, tokenizer, work, max_new_tokens)
+    """The responses of a policy that retrieves (:meth:`trulysafe.plan.models.Models.of_job`). UserError: the corpus has
+    fewer passages than are asked for a prompt, and what :func:`reflected_answers` refuses."""
+    how = policy["retrieve"]
+    if how["k"]:
+        enough(_corpus(how["passages"]).passages, how["k"], f"experiments.{policy['experiment']}.retrieve")
+    return reflected_answers(how, model, tokenizer, work, max_new_tokens)
 
 
 def reflected_answers(

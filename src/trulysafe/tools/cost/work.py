@@ -209,7 +209,8 @@ def _pool_likelihoods(work: Work, job: Any) -> Job:
 def _fit_direction(work: Work, job: Any) -> Job:
     """A pass over the prompts of both kinds."""
     tokens = 2 * job.params.options["rows"] * work.assumptions.prompt_tokens
-    return Job(model=work.size(work.config.experiments[job.wildcards.experiment].model), forward_tokens=tokens)
+    read_for = work.plan.inference.directions[job.wildcards.direction]
+    return Job(model=work.size(read_for.model), forward_tokens=tokens)
 
 
 RULES: dict[str, Callable[[Work, Any], Job]] = {
