@@ -67,8 +67,7 @@ def _judging(work: Work, read: Mapping[str, list[tuple[float, float]]], shards: 
     for judge, lengths in read.items():
         own = getattr(work.config.judges[judge].options, "OWN_TOKENS", 0)
         if model := evaluate.model(judge):
-            engine = bool(work.plan.generation.of_judges([judge]))
-            asked, answers = Job(model=work.size(model), engine=engine), sum(count for count, _ in lengths)
+            asked, answers = Job(model=work.size(model)), sum(count for count, _ in lengths)
             if llm := evaluate.local_llm(judge):
                 asked = work.generate(model, answers, llm.max_new_tokens, llm.batch_size)
             tokens = sum(count * (length + own) for count, length in lengths)
@@ -96,8 +95,7 @@ def choose(work: Work, job: Any) -> Job:
         task, documents = str(asked.task), work.prompts(asked, policies)
         read = documents * (1 + examples(task, asked.shots)) * work.assumptions.prompt_tokens
         if limit := token_limit(task):
-            most = asked.max_new_tokens or limit
-            written = work.generate(model, documents, most, job.params.block, engine=False)
+            written = work.generate(model, documents, asked.max_new_tokens or limit, job.params.block)
             parts.append(replace(written, forward_tokens=read))
         else:
             parts.append(Job(model=work.size(model), forward_tokens=read * work.assumptions.options))

@@ -55,6 +55,4 @@ def summed(parts: list[Job], shares: int = 1) -> Job:
     added = ("forward_tokens", "trained_tokens", "steps", "disk")
     largest = max(parts, key=lambda part: part.memory.total)
     sums = {key: sum(getattr(part, key) for part in parts) / shares for key in added}
-    return replace(
-        largest, **sums, sequences=max(part.sequences for part in parts), engine=any(part.engine for part in parts)
-    )
+    return replace(largest, **sums, sequences=max(part.sequences for part in parts))

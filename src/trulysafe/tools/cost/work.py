@@ -42,26 +42,16 @@ class Work:
             self.unknown |= {rule} - RULES.keys() if asked.resources.get("cpus_per_task") else set()
             took = job_seconds(timing) if done and timing.is_file() else None
             job = RULES[rule](self, asked) if rule in RULES else Job()
-            found.append(replace(job, rule=rule, needs=needs, done=done, took=took))
+            engine = self.plan.generation.engine and self.plan.generation.writes(asked.params.get("code", ""))
+            found.append(replace(job, rule=rule, needs=needs, done=done, took=took, engine=engine))
         return found
 
-    def generate(
-        self,
-        model: str,
-        prompts: float,
-        limit: int,
-        block: int,
-        samples: int = 1,
-        more: int = 0,
-        engine: bool = True,
-    ) -> Job:
+    def generate(self, model: str, prompts: float, limit: int, block: int, samples: int = 1, more: int = 0) -> Job:
         """Responses of at most ``limit`` tokens to prompts, ``more`` tokens longer than others, a block at a time; a
-        prompt is read once for all its samples. ``engine``: by the configuration's, if it names one."""
+        prompt is read once for all its samples."""
         read, steps = prompts * (self.assumptions.prompt_tokens + more), math.ceil(prompts / block) * limit
         disk = prompts * samples * self.response(limit) * self.assumptions.bytes_per_token
-        size, by_engine = self.size(model), engine and self.plan.generation.engine
-        sequences = block * samples
-        return Job(model=size, forward_tokens=read, steps=steps, sequences=sequences, disk=disk, engine=by_engine)
+        return Job(model=self.size(model), forward_tokens=read, steps=steps, sequences=block * samples, disk=disk)
 
     def response(self, limit: float = 256) -> float:
         """Tokens of a prompt and its response; those of data sets were written, it is assumed, under a limit of 256."""
@@ -199,8 +189,8 @@ def _pool_likelihoods(work: Work, job: Any) -> Job:
     assert drift is not None
     pool, benchmark = work.config.pools[drift.pool], work.config.benchmarks[drift.benchmark]
     prompts = min(drift.fresh_prompts, work.rows.benchmark(benchmark, last=True))
-    limits, samples = (pool.max_new_tokens, pool.block), drift.fresh_samples
-    sampled = work.generate(pool.model, prompts, *limits, samples, engine=False)
+    samples = drift.fresh_samples
+    sampled = work.generate(pool.model, prompts, pool.max_new_tokens, pool.block, samples)
     known = (policies + 1) * min(drift.prompts, work.rows.pool(drift.pool)) * pool.samples
     read = (known + (policies + 2) * prompts * samples) * work.response(pool.max_new_tokens)
     return replace(sampled, loads=policies + 1, forward_tokens=read, steps=(policies + 2) * sampled.steps, disk=0)
