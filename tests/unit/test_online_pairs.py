@@ -11,7 +11,8 @@ import torch
 
 from tests.unit.online_world import METHOD, ONLINE, PAIRS, dataset, judging_reward, policy, trainer
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import Confidence, Mask, Method, Online
+from trulysafe.methods.method import Method, Online
+from trulysafe.methods.parts import Confidence, Mask
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import Encoded, encode
 from trulysafe.reward.read import endpoint_rewards, read_rewards
