@@ -10,17 +10,20 @@ import pytest
 import torch
 
 from tests.unit import tiny
+from tests.unit.report_world import run_of
 from tests.unit.small_configuration import changed, refused
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import write_table
 from trulysafe.config.load import load
 from trulysafe.config.resolved import uses
 from trulysafe.evaluate.reflection import CUT_OFF, NO_ROOM, OTHER_FORM, Fit, _read, noted, responses
+from trulysafe.evaluate.told import COUNTS, reflection_rows
 from trulysafe.models.decoding import Decoding
 from trulysafe.models.sampling import respond
 from trulysafe.models.tokens import encode
 from trulysafe.plan.consistency import consistency_problems
 from trulysafe.plan.plan import Plan
+from trulysafe.report.tables import reflections
 
 TEXTS = ["w1 w2 w3 w4 w5 w6", "w3 w7 w8", "w20 w21 w22 w23"]
 PROMPTS = ["w3 w9", "w20 w30 w31", "w39"]
@@ -203,6 +206,39 @@ def test_an_arm_waits_for_its_passages_and_may_answer_by_policies() -> None:
     assert [use.kind for use in uses(config) if "retrieve" in use.key] == ["responses", "pairs"]
     assert plan.data.used_as["corpus"] == {"kind": "prompts", "datasets": ["corpus", "general_pairs"]}
     assert not list(consistency_problems(config))
+
+
+def test_what_was_thought_is_counted_by_arm_benchmark_and_risk_class() -> None:
+    def row(experiment: str, risk: str, fact: dict[str, Any] | None) -> dict[str, str]:
+        meta = json.dumps({"kept": 1} | ({"inference": fact} if fact else {}))
+        return {"experiment": experiment, "benchmark": "harm", "risk": risk, "meta": meta}
+
+    plain = {"passages": ["a"], "cut_to": None, "leaked": 0}
+    answers = pd.DataFrame([
+        row("thinks", "EHD", plain | {"risk": "high", "reason": "w"}),
+        row("thinks", "EHD", plain | {"risk": "high", "cut_to": 3, "leaked": 2}),
+        row("thinks", "EHD", plain | {"problem": "not of the form", "passages": []}),
+        row("thinks", "look_alike", plain | {"risk": "low", "cut_to": 0}),
+        row("finds", "EHD", plain),
+        row("base", "EHD", None),
+    ])  # fmt: skip
+    rows = reflection_rows(answers)
+    counted = rows.set_index(["experiment", "risk"])[list(COUNTS)].to_dict("split")
+    assert counted["index"] == [("finds", "EHD"), ("thinks", "EHD"), ("thinks", "look_alike")]
+    assert counted["data"] == [[1, 0, 0, 0, 0, 0, 0, 0], [3, 0, 0, 2, 1, 1, 1, 2], [1, 1, 0, 0, 0, 1, 1, 0]]
+    arms = {"thinks": {"label": "Thinks"}, "finds": {"label": "Finds"}}
+    shown = reflections.table(run_of(arms, reflections=rows))
+    assert shown is not None
+    assert shown.shown["Arm"].tolist() == ["Thinks", "Thinks", "Finds"]
+    assert shown.shown.iloc[0].tolist() == ["Thinks", "harm", "EHD", 3, 0, 0, 2, 1, 1, 1, 2]
+    assert reflections.table(run_of(arms, reflections=reflection_rows(answers.tail(1)))) is None
+
+
+def test_the_report_reads_the_answers_of_arms_that_retrieve_and_of_no_other() -> None:
+    arm = {"model": "tiny", "retrieve": RETRIEVE}
+    made = Plan(load(changed({"experiments.found": arm}))).evaluate
+    assert made.reflected == made.answers("untrained.found") != []
+    assert Plan(load(changed({}))).evaluate.reflected == []
 
 
 def test_more_passages_than_the_corpus_has_are_refused_before_anything_is_asked(how) -> None:
