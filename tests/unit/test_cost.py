@@ -170,6 +170,21 @@ def test_a_judge_that_reads_a_model_is_priced():
     assert "model" not in plan.judge("oracle")
 
 
+def test_the_best_of_n_is_sampled_once_and_every_sample_read_by_the_reward():
+    def answer(control: str) -> Job:
+        changed = raw(SMALL)
+        best_of = {"reward": "hybrid", "n": 4, "control": control}
+        changed["experiments"] = {"best": {"model": "tiny", "best_of": best_of}}
+        changed["report"] = {}
+        (job,) = jobs_of(changed)["answer"]
+        return job
+
+    read, chance = answer("none"), answer("random")
+    assert (read.steps, read.sequences) == (chance.steps, chance.sequences)
+    assert chance.forward_tokens == 100 * 60
+    assert read.forward_tokens == pytest.approx(100 * 60 + 100 * 4 * (60 + 0.6 * 16))
+
+
 def test_an_engine_is_priced_where_it_writes_and_nowhere_else():
     """Sampling, answers and a guard that writes; not what reads states or probabilities."""
     changed = raw(SMALL)
