@@ -4,7 +4,7 @@
 CORES ?= all
 ## CONFIG: the configuration for run, plan, report, ... (default: the demo); several files, in quotes, are laid over each other
 CONFIG ?=
-## ARGS: further arguments for snakemake or pytest
+## ARGS: further arguments for snakemake, pytest or plan (--assume engine_speed=2)
 ARGS ?=
 ## GPU: GPU type that plan prices (resources/gpus.csv; default: h100-80gb, or cpu for the tiny models)
 GPU ?=
@@ -46,7 +46,7 @@ run: env ## Run another configuration: make run CONFIG=config/<name>.yaml
 	$(SNAKEMAKE) $(CONFIGURED) $(ARGS)
 
 plan: env ## What CONFIG costs: jobs, GPU-hours, disk, wall time; after a run, beside what it took
-	$(BIN)/python -m trulysafe.tools.cost --configfile $(or $(CONFIG),config/demo.yaml) --gpus $(GPUS) $(if $(GPU),--gpu $(GPU))
+	$(BIN)/python -m trulysafe.tools.cost --configfile $(or $(CONFIG),config/demo.yaml) --gpus $(GPUS) $(if $(GPU),--gpu $(GPU)) $(ARGS)
 
 prefetch: env ## Fetch the models and data sets of CONFIG from the hub, on a machine with network
 	$(SNAKEMAKE) prefetch $(CONFIGURED) $(ARGS)

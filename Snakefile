@@ -59,7 +59,7 @@ onstart:
     try:
         needed = [str(path) for job in workflow.dag.needrun_jobs() for path in job.output]
         PLAN.prefetch.check_network(needed, workflow.configfiles)
-        PLAN.generation.check_environment(job.rule.name for job in workflow.dag.needrun_jobs())
+        PLAN.generation.check_environment(job.params.get("code", "") for job in workflow.dag.needrun_jobs())
         if workflow.local_exec:
             PLAN.evaluate.check_machine(needed)
     except UserError as error:

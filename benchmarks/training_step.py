@@ -18,7 +18,8 @@ from benchmarks.measure import Way, interleaved
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
-from trulysafe.methods.method import AMA_DPO, CDPO, CONFIDENCE_DPO, DPO, Confidence, Method
+from trulysafe.methods.method import AMA_DPO, CDPO, CONFIDENCE_DPO, DPO, Method
+from trulysafe.methods.parts import Confidence
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import Encoded, length
 from trulysafe.reward.model import HybridReward

@@ -9,7 +9,8 @@ from datasets import Dataset
 
 from tests.unit import online_world, training_world
 from trulysafe.config.launch import Launch
-from trulysafe.methods.method import Mask, Method, Online, Ppo
+from trulysafe.methods.method import Method, Online, Ppo
+from trulysafe.methods.parts import Mask
 from trulysafe.train.arguments import ppo_arguments
 from trulysafe.trainers.ppo import PpoTrainer
 from trulysafe.trainers.ppo_inputs import prompts_in_order

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from trulysafe.common.errors import UserError
 from trulysafe.methods.confidence import label_confidence
-from trulysafe.methods.method import Confidence, Method
+from trulysafe.methods.method import Method
+from trulysafe.methods.parts import Confidence
 
 rewards = st.lists(st.tuples(st.floats(-30, 30), st.floats(-30, 30)), min_size=1, max_size=8)
 

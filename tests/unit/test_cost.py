@@ -41,6 +41,7 @@ def test_small_configuration_by_hand():
     jobs = jobs_of(SMALL)
     # 60 prompts in blocks of 8 are 8 blocks, 4 a shard; 4 samples; 48 tokens
     assert [(job.steps, job.sequences) for job in jobs["sample"]] == [(4 * 48, 32)] * 2
+    assert [job.forward_tokens for job in jobs["sample"]] == [4 * 8 * 60] * 2  # once for all samples
     assert [job.forward_tokens for job in jobs["pool_states"]] == [4 * 8 * 4 * (60 + 0.6 * 48)] * 2
     assert jobs["pool_states"][0].disk == 4 * 8 * 4 * 2 * 32 * 4  # responses, layers, width, float32
     # 60 pairs, both sides, endpoints and two token positions
@@ -167,6 +168,36 @@ def test_a_judge_that_reads_a_model_is_priced():
     assert plan.judge_files(["oracle", "states"]) == ["results/small/judges/states", "results/small/models/tiny"]
     assert plan.judge("states")["model"] == work.plan.models.spec("tiny")
     assert "model" not in plan.judge("oracle")
+
+
+def test_the_best_of_n_is_sampled_once_and_every_sample_read_by_the_reward():
+    def answer(control: str) -> Job:
+        changed = raw(SMALL)
+        best_of = {"reward": "hybrid", "n": 4, "control": control}
+        changed["experiments"] = {"best": {"model": "tiny", "best_of": best_of}}
+        changed["report"] = {}
+        (job,) = jobs_of(changed)["answer"]
+        return job
+
+    read, chance = answer("none"), answer("random")
+    assert (read.steps, read.sequences) == (chance.steps, chance.sequences)
+    assert chance.forward_tokens == 100 * 60
+    assert read.forward_tokens == pytest.approx(100 * 60 + 100 * 4 * (60 + 0.6 * 16))
+
+
+def test_an_engine_is_priced_where_it_writes_and_nowhere_else():
+    """Sampling, answers and a guard that writes; not what reads states or probabilities."""
+    changed = raw(SMALL)
+    changed["judges"]["guard"] = {"kind": "llama_guard", "model": "tiny"}
+    changed["judges"]["reads"] = {"kind": "llama_guard", "model": "tiny", "options": {"threshold": 0.4}, "job": "apart"}
+    changed["judges"]["guard"]["job"] = "asked"
+    changed["benchmarks"]["harmful"]["judges"] += ["guard", "reads"]
+    assert not any(job.engine for jobs in jobs_of(changed).values() for job in jobs)
+    found = jobs_of(changed | {"batching": {"backend": "vllm"}})
+    engines = {rule: {job.engine for job in jobs if job.model} for rule, jobs in found.items()}
+    assert {rule for rule, by in engines.items() if True in by} == {"sample", "answer", "judge"}
+    assert engines["sample"] == engines["answer"] == {True}
+    assert sum(job.engine for job in found["judge"]) == len([job for job in found["judge"] if job.model]) / 2
 
 
 def test_a_guard_model_is_priced_with_its_own_question():

@@ -27,8 +27,9 @@ def forward(shape: Shape, tokens: float) -> float:
 def test_an_online_step_is_counted_pass_by_pass() -> None:
     counted = 0.0
     for _ in range(3):  # prompts of the step
-        for _ in range(4):  # samples: generated, then read by the reward
-            counted += forward(SHAPE, 18) + forward(SHAPE, 18)
+        counted += forward(SHAPE, 7)  # the prompt, once for all samples
+        for _ in range(4):  # samples: generated, then read by the reward with their prompt
+            counted += forward(SHAPE, 11) + forward(SHAPE, 18)
         for _ in range(2):  # both sides of the pair, by the reference
             counted += forward(SHAPE, 18)
     assert online_step(SETTING, SHAPE) == counted

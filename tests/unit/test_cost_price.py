@@ -27,8 +27,21 @@ def test_seconds_by_hand():
     decoding = Job("sample", EIGHT, loads=0, steps=1000, sequences=64)
     step = 32 * A.layer_seconds + 16e9 / (2e12 * A.bandwidth_share) + 64 * 2 * 8e9 / (1e15 * A.forward_utilisation)
     assert seconds_of(decoding, GPU, A) == pytest.approx(A.start_seconds + 1000 * step)
+    by_engine, twice = replace(decoding, loads=3, engine=True), Assumptions.on("h100", ["engine_speed=2"])
+    loads = 3 * (16 + A.engine_start_seconds)
+    assert seconds_of(by_engine, GPU, twice) == pytest.approx(A.start_seconds + loads + 500 * step)
+    assert seconds_of(decoding, GPU, twice) == seconds_of(decoding, GPU, A)
     assert seconds_of(Job("split"), GPU, A) == A.cpu_job_seconds
     assert [gpus_of(Job("split"), GPU), gpus_of(Job("answer", SEVENTY), GPU)] == [0, 1]
+
+
+def test_what_is_assumed_instead_is_a_known_name_and_a_number():
+    assert [vars(Assumptions.on(gpu, ["start_seconds=7"]))["start_seconds"] for gpu in ("cpu", "h100-80gb")] == [7, 7]
+    with pytest.raises(UserError, match=r"--assume: 'engine_sped' is not accepted\. Did you mean 'engine_speed'"):
+        Assumptions.on("cpu", ["engine_sped=2"])
+    for said in ("engine_speed", "engine_speed=fast", "engine_speed=0", "engine_speed=nan"):
+        with pytest.raises(UserError, match=r"--assume engine_speed: .* Accepted: numbers above 0"):
+            Assumptions.on("cpu", [said])
 
 
 def test_wall_time_follows_what_jobs_wait_for():

@@ -19,7 +19,7 @@ from trulysafe.common.ids import content_id
 from trulysafe.common.schema import check_table
 from trulysafe.data.demo.oracle import sides
 from trulysafe.data.demo.world import build_world, prompts
-from trulysafe.methods.method import Mask
+from trulysafe.methods.parts import Mask
 from trulysafe.report.figures import kept_tokens as figure_of_kept_tokens
 from trulysafe.report.run import Run
 from trulysafe.report.tables import kept_tokens as page_of_kept_tokens

@@ -19,7 +19,8 @@ from tests.unit.preference_world import PAIRS, arguments
 from trulysafe import PreferenceTrainer
 from trulysafe.common.errors import UserError
 from trulysafe.methods.losses import RESPONSE_LOSSES, kto_reference_point
-from trulysafe.methods.method import Confidence, Mask, Method, Online
+from trulysafe.methods.method import Method, Online
+from trulysafe.methods.parts import Confidence, Mask
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode
 from trulysafe.trainers.batches import IDS, mismatched_pairs, with_partners

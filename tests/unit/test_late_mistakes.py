@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.small_configuration import refused
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import Mask, Method, Online
+from trulysafe.methods.method import Method, Online
+from trulysafe.methods.parts import Mask
 
 SCORE = {"experiment": "base", "benchmark": "harmful", "value": 0.4, "source": "card", "differs": "items"}
 LATE = {

@@ -48,10 +48,10 @@ def test_a_local_model_of_other_weights_is_asked_again(tmp_path, model_folder):
     assert LocalModel(spec).identity() != before
 
 
-def test_a_conversation_without_room_for_an_answer_is_rejected(tmp_path, model_folder):
+def test_a_conversation_without_room_for_an_answer_is_too_long(tmp_path, model_folder):
     asked = client(LocalModel({"source": str(model_folder)}), tmp_path)
     long, short = asked.ask(requests("w1 " * 600, "w1"))
-    assert long.end == "rejected"
+    assert (long.end, long.text) == ("too_long", "")
     assert short.end in ("stop", "length")
 
 

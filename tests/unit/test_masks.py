@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from trulysafe.common.errors import UserError
 from trulysafe.methods.masks import keep_eos, kept_share, message_mask, training_mask, with_minimum_share
-from trulysafe.methods.method import MASK_RULES, Mask, Method
+from trulysafe.methods.method import Method
+from trulysafe.methods.parts import MASK_RULES, Mask
 
 # rewards near the thresholds as well as far from them, and exactly on them
 reward = st.one_of(st.sampled_from([0.0, 0.3, -0.3, 0.1, -0.1, 0.5, -0.5]), st.floats(-2, 2, width=32))

@@ -14,18 +14,8 @@ from peft import LoraConfig, get_peft_model
 from tests.unit import tiny
 from tests.unit.small_configuration import changed
 from trulysafe.config.load import load
-from trulysafe.methods.method import (
-    LOSSES,
-    MASK_CONTROLS,
-    MASK_RULES,
-    REROUTING_LOSSES,
-    Confidence,
-    Mask,
-    Method,
-    Online,
-    Ppo,
-    Rerouting,
-)  # fmt: skip
+from trulysafe.methods.method import LOSSES, REROUTING_LOSSES, Method, Online, Ppo
+from trulysafe.methods.parts import MASK_CONTROLS, MASK_RULES, Confidence, Mask, Rerouting
 from trulysafe.methods.words import citations, method_words, short_name
 from trulysafe.plan.plan import Plan
 from trulysafe.workflow import model_card

@@ -17,7 +17,8 @@ from trulysafe.common.errors import UserError
 from trulysafe.common.schema import RISKS
 from trulysafe.data.demo.oracle import classify
 from trulysafe.data.demo.tables import table
-from trulysafe.methods.method import Confidence, Method, Online
+from trulysafe.methods.method import Method, Online
+from trulysafe.methods.parts import Confidence
 from trulysafe.models.tokens import Encoded
 from trulysafe.train.jobs import train_run
 from trulysafe.train.run import TrainingRun

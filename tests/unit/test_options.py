@@ -26,7 +26,8 @@ from trulysafe.config.tables.training import Training
 from trulysafe.evaluate.outcomes import AXES, METRIC_AXES
 from trulysafe.methods.confidence import label_confidence
 from trulysafe.methods.masks import hysteresis_state, keep_eos, message_mask, with_minimum_share
-from trulysafe.methods.method import AMA_DPO, Confidence, Mask, Method
+from trulysafe.methods.method import AMA_DPO, Method
+from trulysafe.methods.parts import Confidence, Mask
 from trulysafe.models.pretrain import train_base
 from trulysafe.reward.baselines import BASELINES
 from trulysafe.reward.fit import fit_hybrid_reward

@@ -138,11 +138,11 @@ def test_costs_count_every_pass_over_a_sample() -> None:
     method = Method(loss="ppo", online=Online(samples=4), ppo=Ppo(epochs=2))
     assert fresh_batches(method, 10) == 5
     assert trained_tokens(method, 100, prompt=3, response=7) == 2 * 4 * 10  # policy and critic
-    assert forward_tokens(method, prompt=3, response=7) == 4 * (3 + 4 * 10)
+    assert forward_tokens(method, prompt=3, response=7) == 3 + 4 * (4 * 10)
     bounded = Method(loss="ppo", online=Online(samples=4), ppo=Ppo(epochs=2, lagrangian={"cost": "safety"}))
     assert trained_tokens(bounded, 100, prompt=3, response=7) == 3 * 4 * 10  # policy and two critics
-    assert forward_tokens(bounded, prompt=3, response=7) == 4 * (3 + 6 * 10)
+    assert forward_tokens(bounded, prompt=3, response=7) == 3 + 4 * (6 * 10)
     online, plain = Method(online=Online(samples=4)), Method()
     assert fresh_batches(online, 10) == 10
     assert (fresh_batches(plain, 10), trained_tokens(plain, 100, 3, 7)) == (0, 100)
-    assert forward_tokens(online, 3, 7) == 4 * 3 + 6 * 7
+    assert forward_tokens(online, 3, 7) == 3 + 6 * 10

@@ -15,7 +15,8 @@ from tests.unit import ppo_world, tiny
 from tests.unit.online_world import dataset, judging_reward, policy
 from tests.unit.ppo_world import MASKED, PLAIN, TRAINING, prompts
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import Mask, Method, Online, Ppo
+from trulysafe.methods.method import Method, Online, Ppo
+from trulysafe.methods.parts import Mask
 from trulysafe.methods.ppo import advantage_mask
 from trulysafe.models.load import critic_of
 from trulysafe.trainers import ppo_inputs

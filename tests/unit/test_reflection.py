@@ -10,17 +10,20 @@ import pytest
 import torch
 
 from tests.unit import tiny
+from tests.unit.report_world import run_of
 from tests.unit.small_configuration import changed, refused
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import write_table
 from trulysafe.config.load import load
 from trulysafe.config.resolved import uses
 from trulysafe.evaluate.reflection import CUT_OFF, NO_ROOM, OTHER_FORM, Fit, _read, noted, responses
+from trulysafe.evaluate.told import COUNTS, reflection_rows
 from trulysafe.models.decoding import Decoding
 from trulysafe.models.sampling import respond
 from trulysafe.models.tokens import encode
 from trulysafe.plan.consistency import consistency_problems
 from trulysafe.plan.plan import Plan
+from trulysafe.report.tables import reflections
 
 TEXTS = ["w1 w2 w3 w4 w5 w6", "w3 w7 w8", "w20 w21 w22 w23"]
 PROMPTS = ["w3 w9", "w20 w30 w31", "w39"]
@@ -42,7 +45,9 @@ def how(tmp_path) -> dict[str, Any]:
 
 
 def answer(how: dict[str, Any], model, tokenizer, meta: str = '{"kept": 1}') -> pd.DataFrame:
-    return pd.concat(responses({"retrieve": how}, model, tokenizer, [block(meta)], 6), ignore_index=True)
+    return pd.concat(
+        responses({"experiment": "found", "retrieve": how}, model, tokenizer, [block(meta)], 6), ignore_index=True
+    )
 
 
 def facts(answered: pd.DataFrame) -> list[dict[str, Any]]:
@@ -133,8 +138,8 @@ def test_the_control_reads_as_many_other_passages(how, tokenizer) -> None:
 def test_blocks_give_the_same_answers_alone_and_together(how, tokenizer) -> None:
     model = tiny.model("llama", max_position_embeddings=512)
     rows = block()
-    parts = responses({"retrieve": how}, model, tokenizer, [rows.iloc[:1], rows.iloc[1:]], 6)
-    (other,) = responses({"retrieve": how}, model, tokenizer, [rows.iloc[1:]], 6)
+    parts = responses({"experiment": "found", "retrieve": how}, model, tokenizer, [rows.iloc[:1], rows.iloc[1:]], 6)
+    (other,) = responses({"experiment": "found", "retrieve": how}, model, tokenizer, [rows.iloc[1:]], 6)
     pd.testing.assert_frame_equal(list(parts)[1], other)
 
 
@@ -185,7 +190,7 @@ def test_an_arm_waits_for_its_passages_and_may_answer_by_policies() -> None:
     inputs = plan.evaluate.inputs("untrained.found")
     assert inputs == {
         "model": ["results/small/policies/tiny.dpo-0"],
-        "passages": "results/small/passages/found.parquet",
+        "passages": "results/small/passages/corpus-general_pairs.parquet",
     }
     policy, other = plan.models.of_job("untrained.found")
     assert policy["model"]["source"] == "results/small/policies/tiny.dpo-0/dpo/seed0/step2"
@@ -193,7 +198,7 @@ def test_an_arm_waits_for_its_passages_and_may_answer_by_policies() -> None:
     assert [policy["seed"], other["seed"]] == [0, 1]
     assert policy["retrieve"] == {
         "k": 2, "reflect": True, "passage_tokens": 128, "reflection_tokens": 128, "control": "none",
-        "passages": "results/small/passages/found.parquet",
+        "passages": "results/small/passages/corpus-general_pairs.parquet",
     }  # fmt: skip
     assert plan.policies.starts["found"] == "dpo"
     assert plan.evaluate.inputs("untrained.thinks") == {"model": ["results/small/models/tiny"]}
@@ -201,6 +206,54 @@ def test_an_arm_waits_for_its_passages_and_may_answer_by_policies() -> None:
     assert [use.kind for use in uses(config) if "retrieve" in use.key] == ["responses", "pairs"]
     assert plan.data.used_as["corpus"] == {"kind": "prompts", "datasets": ["corpus", "general_pairs"]}
     assert not list(consistency_problems(config))
+
+
+def test_what_was_thought_is_counted_by_arm_benchmark_and_risk_class() -> None:
+    def row(experiment: str, risk: str, fact: dict[str, Any] | None) -> dict[str, str]:
+        meta = json.dumps({"kept": 1} | ({"inference": fact} if fact else {}))
+        return {"experiment": experiment, "benchmark": "harm", "risk": risk, "meta": meta}
+
+    plain = {"passages": ["a"], "cut_to": None, "leaked": 0}
+    answers = pd.DataFrame([
+        row("thinks", "EHD", plain | {"risk": "high", "reason": "w"}),
+        row("thinks", "EHD", plain | {"risk": "high", "cut_to": 3, "leaked": 2}),
+        row("thinks", "EHD", plain | {"problem": "not of the form", "passages": []}),
+        row("thinks", "look_alike", plain | {"risk": "low", "cut_to": 0}),
+        row("finds", "EHD", plain),
+        row("base", "EHD", None),
+    ])  # fmt: skip
+    rows = reflection_rows(answers)
+    counted = rows.set_index(["experiment", "risk"])[list(COUNTS)].to_dict("split")
+    assert counted["index"] == [("finds", "EHD"), ("thinks", "EHD"), ("thinks", "look_alike")]
+    assert counted["data"] == [[1, 0, 0, 0, 0, 0, 0, 0], [3, 0, 0, 2, 1, 1, 1, 2], [1, 1, 0, 0, 0, 1, 1, 0]]
+    arms = {"thinks": {"label": "Thinks"}, "finds": {"label": "Finds"}}
+    shown = reflections.table(run_of(arms, reflections=rows))
+    assert shown is not None
+    assert shown.shown["Arm"].tolist() == ["Thinks", "Thinks", "Finds"]
+    assert shown.shown.iloc[0].tolist() == ["Thinks", "harm", "EHD", 3, 0, 0, 2, 1, 1, 1, 2]
+    assert reflections.table(run_of(arms, reflections=reflection_rows(answers.tail(1)))) is None
+
+
+def test_the_report_reads_the_answers_of_arms_that_retrieve_and_of_no_other() -> None:
+    arm = {"model": "tiny", "retrieve": RETRIEVE}
+    made = Plan(load(changed({"experiments.found": arm}))).evaluate
+    assert made.reflected == made.answers("untrained.found") != []
+    assert Plan(load(changed({}))).evaluate.reflected == []
+
+
+def test_more_passages_than_the_corpus_has_are_refused_before_anything_is_asked(how) -> None:
+    with pytest.raises(UserError, match=r"experiments.found.retrieve.k: 4 passages .* the corpus has 3"):
+        answer(how | {"k": 4}, None, None)
+
+
+def test_arms_share_a_corpus_whatever_they_make_of_it() -> None:
+    def corpora(*arms: dict[str, Any]) -> dict[str, list[str]]:
+        changes = {f"experiments.arm{n}": {"model": "tiny", "retrieve": RETRIEVE | arm} for n, arm in enumerate(arms)}
+        return Plan(load(changed(changes))).inference.corpora
+
+    shared = {"corpus-general_pairs": ["corpus", "general_pairs"]}
+    assert corpora({}) == corpora({"k": 1}, {}, {"control": "random", "passage_tokens": 3}) == shared
+    assert list(corpora({"corpus": ["general_pairs", "corpus"]})) == ["general_pairs-corpus"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from tests.unit.small_configuration import changed, refused
 from trulysafe import PreferenceTrainer
 from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
-from trulysafe.methods.method import Confidence, Mask, Method, Online, Rerouting
+from trulysafe.methods.method import Method, Online
+from trulysafe.methods.parts import Confidence, Mask, Rerouting
 from trulysafe.methods.rerouting import rerouting_coefficients, rerouting_loss, retain_loss
 from trulysafe.methods.words import method_words, short_name
 

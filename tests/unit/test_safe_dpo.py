@@ -15,7 +15,8 @@ from tests.unit.preference_world import loss_of, moved, prepared
 from trulysafe import PreferenceTrainer
 from trulysafe.common.errors import UserError
 from trulysafe.methods.losses import confidence_dpo_loss, safe_dpo_loss
-from trulysafe.methods.method import Confidence, Method, Online, Safety
+from trulysafe.methods.method import Method, Online
+from trulysafe.methods.parts import Confidence, Safety
 from trulysafe.methods.safety import safe_order
 from trulysafe.methods.words import method_words, short_name
 from trulysafe.train.run_data import by_safety, training_set

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.unit import tiny
-from tests.unit.small_configuration import changed, refused
+from tests.unit.small_configuration import SMALL, changed, refused
 from trulysafe.common.errors import UserError
 from trulysafe.config.load import load
 from trulysafe.config.resolved import uses
@@ -113,7 +113,9 @@ def test_a_steered_arm_is_an_arm_without_training_held_against_its_model():
     config = load(changed({"experiments.steered": {"model": "tiny", "steer": STEER, "group": "rivals"}}))
     plan = Plan(config)
     assert plan.policies.starts["steered"] == "base"
-    assert plan.evaluate.inputs("untrained.steered")["direction"] == "results/small/directions/steered.safetensors"
+    (name,) = plan.inference.directions
+    assert name.startswith("tiny-layer1-")
+    assert plan.evaluate.inputs("untrained.steered")["direction"] == f"results/small/directions/{name}.safetensors"
     (policy,) = plan.models.of_job("untrained.steered")
     assert policy["steer"]["coefficient"] == 1.0
     (plain,) = plan.models.of_job("untrained.base")
@@ -121,6 +123,23 @@ def test_a_steered_arm_is_an_arm_without_training_held_against_its_model():
     assert [use.kind for use in uses(config) if "steer" in use.key] == ["prompts", "pairs"]
     parts = load(changed({"experiments.steered": {"model": "tiny", "steer": STEER}, "groups": ["main"]}))
     assert "steered" in parts.experiments
+
+
+def test_arms_share_a_direction_unless_it_is_read_otherwise():
+    """An arm that is added, before or behind, changes no file that is there."""
+
+    def directions(**arms):
+        wide = {"models.wide": SMALL["models"]["tiny"]}
+        stanzas = {f"experiments.{name}": {"model": "tiny", "steer": STEER} | arm for name, arm in arms.items()}
+        plan = Plan(load(changed(wide | stanzas)))
+        return [plan.inference.files(name)["direction"] for name in arms]
+
+    (alone,) = directions(steered={})
+    weaker, placebo = ({"steer": STEER | more} for more in ({"coefficient": 0.5}, {"control": "random"}))
+    assert directions(a=weaker, steered={}, z=placebo) == [alone] * 3
+    others = [{"steer": STEER | {"rows": 7}}, {"steer": STEER | {"harmful": ["general_pairs"]}}, {"model": "wide"}]
+    found = directions(**{f"arm{place}": arm for place, arm in enumerate(others)})
+    assert len({alone, *found}) == 4
 
 
 def test_wrong_configurations_are_refused():

@@ -22,7 +22,7 @@ from trulysafe.data.descent import DESCENT
 from trulysafe.data.read import read
 from trulysafe.llm.client import AnswerCache, Client
 from trulysafe.llm.local import LocalModel
-from trulysafe.llm.messages import Generation
+from trulysafe.llm.messages import TOO_LONG, Answer, Generation
 from trulysafe.report.tables import synthesis as table_of_yields
 from trulysafe.synthesis.synthesise import YIELDS, synthesise
 
@@ -61,7 +61,7 @@ class TestMixed:
         )  # fmt: skip
         assert frame["prompt"].tolist() == ["A request of its own"]
         assert report["yields"]["mixed"] == {
-            "asked": 8, "readable": 4, "refused": 3, "unreadable": 1,
+            "asked": 8, "readable": 4, "refused": 3, "too_long": 0, "unreadable": 1,
             "copied": 1, "repeated": 1, "evaluated": 1, "kept": 1,
         }  # fmt: skip
         assert sum(report["problems"].values()) == 4
@@ -143,6 +143,30 @@ class TestGeneratorsOfNoUse:
         with pytest.raises(UserError, match="LLM tiny: of its answers to 3 requests for prompts none can be read"):
             synthesise("mixed_prompts", {"rows": 3}, seeds(), NOTHING, threshold=0.85, client=asking)
 
+    def test_a_request_that_leaves_a_local_model_no_room_is_no_refusal(self, tmp_path):
+        class Longest:  # the real local model says so of one conversation; what it writes is no JSON
+            def identity(self):
+                return {}
+
+            def answers(self, requests, generation):
+                places = sorted(range(len(requests)), key=lambda place: -len(str(requests[place])))
+                yield places[0], Answer("", TOO_LONG)
+                yield from ((place, Answer(json.dumps({"prompt": f"Request {place}"}))) for place in places[1:])
+
+        asking = Client(Longest(), AnswerCache(tmp_path), Generation(), "LLM tiny")
+        found = synthesise("mixed_prompts", {"rows": 3}, seeds(), NOTHING, threshold=0.85, client=asking)
+        expected = {**dict.fromkeys(YIELDS, 0), "asked": 3, "readable": 2, "too_long": 1, "kept": 2}
+        assert found.report["yields"] == {"mixed": expected}
+        assert (asking.counts["asked"], asking.counts["too_long"]) == (3, 1)  # once: another attempt is no shorter
+
+    def test_one_that_has_no_room_for_any(self, tmp_path):
+        tiny.model("llama").save_pretrained(tmp_path / "model")
+        tiny.tokenizer().save_pretrained(tmp_path / "model")
+        local = LocalModel({"source": str(tmp_path / "model"), "dtype": "float32"}, 2)
+        asking = Client(local, AnswerCache(tmp_path / "cache"), Generation(), "LLM tiny")
+        with pytest.raises(UserError, match=r"no room for answers to all 3 requests\. Lower `max_new_tokens`"):
+            synthesise("mixed_prompts", {"rows": 3}, seeds(), NOTHING, threshold=0.85, client=asking)
+
     def test_none_at_all(self):
         with pytest.raises(UserError, match="no language model is given, and 3 prompts are to be asked for"):
             synthesise("mixed_prompts", {"rows": 3}, seeds(), NOTHING, threshold=0.85)
@@ -182,7 +206,7 @@ def test_a_set_that_is_written_cannot_be_read():
 
 
 def test_the_report_shows_what_became_of_each_family():
-    counts = dict(zip(YIELDS, (8, 4, 3, 1, 1, 1, 1, 1), strict=True))
+    counts = dict(zip(YIELDS, (10, 4, 3, 2, 1, 1, 1, 1, 1), strict=True))
     rows = pd.DataFrame([{"dataset": "attacked", "family": "direct_injection"} | counts])
     shown = table_of_yields.table(run_of(synthesised=rows))
     assert shown is not None

@@ -18,7 +18,8 @@ from trulysafe.config.load import load
 from trulysafe.config.order import waits_for
 from trulysafe.config.resolved import method_of
 from trulysafe.methods.masks import importance_weights, training_mask
-from trulysafe.methods.method import Mask, Method
+from trulysafe.methods.method import Method
+from trulysafe.methods.parts import Mask
 from trulysafe.methods.words import citations, method_words, short_name
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import Mask
+from trulysafe.methods.parts import Mask
 from trulysafe.reward.token_scale import TokenScale, fit_scale, implicit, load_scale, prefix_form, save_scales
 
 values = st.lists(st.floats(-50, 50), min_size=1, max_size=20)

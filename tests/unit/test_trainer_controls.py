@@ -13,7 +13,8 @@ from trulysafe import PreferenceTrainer
 from trulysafe.common.errors import UserError
 from trulysafe.common.schema import RISKS, SCHEMAS, write_table
 from trulysafe.methods.confidence import label_confidence
-from trulysafe.methods.method import DPO, MASK_CONTROLS, Confidence, Mask, Method
+from trulysafe.methods.method import DPO, Method
+from trulysafe.methods.parts import MASK_CONTROLS, Confidence, Mask
 from trulysafe.reward.token_scale import TokenScale
 from trulysafe.train.run_data import run_data, training_set
 

@@ -10,17 +10,8 @@ from trl import DPOTrainer
 from tests.unit.preference_world import conversational, losses, moved, prepared
 from trulysafe import PreferenceTrainer
 from trulysafe.methods.losses import BATCH_LOSSES, LIKELIHOOD_LOSS, OFFSET_LOSSES, PAIR_LOSSES, RESPONSE_LOSSES
-from trulysafe.methods.method import (
-    DPO,
-    LOSSES,
-    ONE_PROCESS,
-    REROUTING_LOSSES,
-    SAFETY_LOSSES,
-    SHIFTED_LOSSES,
-    Confidence,
-    Mask,
-    Method,
-)  # fmt: skip
+from trulysafe.methods.method import DPO, LOSSES, ONE_PROCESS, REROUTING_LOSSES, SAFETY_LOSSES, SHIFTED_LOSSES, Method
+from trulysafe.methods.parts import Confidence, Mask
 
 
 def test_plain_dpo_is_trls_sigmoid_loss_over_a_trajectory(model, tokenizer, arguments):

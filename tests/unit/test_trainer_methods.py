@@ -9,7 +9,8 @@ import torch
 from tests.unit.preference_world import PAIRS, conversational, loss_of, moved, prepared
 from trulysafe import AdaptiveDPOTrainer, ConfidenceDPOTrainer, HybridReward, PreferenceTrainer
 from trulysafe.methods.masks import message_mask
-from trulysafe.methods.method import CDPO, Confidence, Mask, Method
+from trulysafe.methods.method import CDPO, Method
+from trulysafe.methods.parts import Confidence, Mask
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import encode
 from trulysafe.trainers import online_reward

@@ -8,7 +8,8 @@ import torch
 from tests.unit.preference_world import conversational, prepared
 from trulysafe import AdaptiveDPOTrainer, ConfidenceDPOTrainer, HybridReward, PreferenceTrainer
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import CONFIDENCE_DPO, Confidence, Mask, Method
+from trulysafe.methods.method import CONFIDENCE_DPO, Method
+from trulysafe.methods.parts import Confidence, Mask
 
 
 def test_non_finite_loss_stops_with_the_pairs(model, tokenizer, arguments):

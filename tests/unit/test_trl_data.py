@@ -12,7 +12,8 @@ from tests.unit.preference_world import PAIRS, conversational
 from trulysafe import AdaptiveDPOTrainer, ConfidenceDPOTrainer, HybridReward, PreferenceTrainer
 from trulysafe.common.errors import UserError
 from trulysafe.methods.confidence import label_confidence
-from trulysafe.methods.method import Confidence, Method
+from trulysafe.methods.method import Method
+from trulysafe.methods.parts import Confidence
 from trulysafe.models.representations import extract
 from trulysafe.trainers.step import MicroBatch, reference_log_probs
 from trulysafe.trainers.step_log import StepLog

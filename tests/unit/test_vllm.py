@@ -139,11 +139,14 @@ def test_the_engine_is_code_of_jobs_that_write_with_it_alone() -> None:
 
 def test_a_run_that_writes_needs_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(vllm_engine.ENVIRONMENT, str(tmp_path / "none"))
-    for rules, changes in ((["answer"], {}), (["sample"], {}), (["judge"], {"judges.guard": GUARD})):
+    made = plan(**{"judges.guard": GUARD, "llms.asked": LLM}).generation
+    for modules in (made.modules, made.of_judges(["guard"]), made.of_llm("asked")):
         with pytest.raises(UserError, match=r"none/bin/python is not there\. Make it with `make env-vllm`"):
-            plan(**changes).generation.check_environment(rules)
-    plan().generation.check_environment(["judge", "train", "draw_tables"])  # its judges ask no model
-    plan(**{"batching.backend": "transformers"}).generation.check_environment(["answer"])
+            made.check_environment(["1234", made.signed("5678", ["trulysafe.judges.keywords", *modules])])
+    plain = plan(**{"batching.backend": "transformers"}).generation
+    for other, modules in ((made, made.of_judges(["refusal_phrases"])), (made, []), (plain, plain.modules)):
+        assert other.signed("5678", modules) == "5678"  # so that nothing is rerun
+        other.check_environment(["5678"])
 
 
 def test_a_process_that_cannot_load_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,7 +182,7 @@ def test_rivals_are_trained_answered_and_measured(copy):
         assert answers[arm]["prompt_id"].tolist() == answers["base"]["prompt_id"].tolist()
         assert (answers[arm]["response"] != answers["base"]["response"]).any()
     facts = [json.loads(meta)["inference"] for meta in answers["retrieved"]["meta"]]
-    known = set(pd.read_parquet(results / "passages" / "retrieved.parquet")["passage_id"])
+    known = set(pd.read_parquet(results / "passages" / "corpus.parquet")["passage_id"])
     assert known >= {passage for fact in facts for passage in fact["passages"]}
     assert all(len(fact["passages"]) <= 2 and ("risk" in fact) != ("problem" in fact) for fact in facts)
     manifest = results / "manifests/answers/untrained.retrieved/small/0-of-1.parquet.json"

@@ -63,7 +63,8 @@ def timings(path):
 
 def code(script, *modules):
     """Fingerprint of a script's code, with the modules that it loads by name; editing documentation changes nothing."""
-    return fingerprint(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py", *modules)
+    path = Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py"
+    return PLAN.generation.signed(fingerprint(path, *modules), modules)
 
 
 def options(component, *left_out):

@@ -17,6 +17,7 @@ MEASURED = {
     "layer_divergence": expand(results("rewards/{reward}/layer_divergence.csv"), reward=CONFIG.rewards),
     "labellers": expand(results("labellers/{labeller}"), labeller=PLAN.label.fitted),
     "synthesised": PLAN.data.tables(PLAN.data.synthesised),
+    "reflections": PLAN.evaluate.reflected,
     "fitted_judges": expand(results("judges/{judge}"), judge=PLAN.evaluate.fitted_judges),
     "labelled_pools": expand(results("pools/{pool}/prompts.parquet"), pool=PLAN.label.pools),
     "policies": expand(results("policies/{job}"), job=PLAN.policies.trained),

@@ -2,24 +2,23 @@
 
 
 rule gather_passages:
-    """The texts of a corpus that an experiment may retrieve: none of prompts that are kept for evaluation."""
+    """The texts of a corpus that experiments may retrieve: none of prompts that are kept for evaluation."""
     input:
-        datasets=lambda wildcards: PLAN.data.tables(PLAN.inference.retrieve(wildcards.experiment).corpus),
+        datasets=lambda wildcards: PLAN.data.tables(PLAN.inference.corpora[wildcards.corpus]),
         split=ancient(results("data/split.parquet")),
     output:
-        passages=results("passages/{experiment}.parquet"),
+        passages=results("passages/{corpus}.parquet"),
     log:
-        logs("gather_passages/{experiment}"),
+        logs("gather_passages/{corpus}"),
     benchmark:
-        timings("gather_passages/{experiment}")
+        timings("gather_passages/{corpus}")
     wildcard_constraints:
-        experiment="|".join(PLAN.inference.retrieving) or "-",
+        corpus="|".join(PLAN.inference.corpora) or "-",
     conda:
         "../../envs/trulysafe.yaml"
     params:
-        kinds=lambda wildcards: PLAN.inference.kinds(wildcards.experiment),
-        k=lambda wildcards: PLAN.inference.retrieve(wildcards.experiment).k,
-        roles=lambda wildcards: PLAN.data.roles(PLAN.inference.retrieve(wildcards.experiment).corpus),
+        kinds=lambda wildcards: PLAN.inference.kinds(wildcards.corpus),
+        roles=lambda wildcards: PLAN.data.roles(PLAN.inference.corpora[wildcards.corpus]),
         code=code("gather_passages"),
     script:
         "../scripts/gather_passages.py"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from trulysafe.methods.method import Mask
+from trulysafe.methods.parts import Mask
 from trulysafe.models.load import load_tokenizer
 from trulysafe.reward.kept_tokens import kept_tokens
 from trulysafe.reward.mask_scores import mask_scores

@@ -22,8 +22,8 @@ with job(snakemake) as run:
     samples = pd.concat(
         list(tqdm(sampled, total=len(work), desc="Sampling", unit="block", mininterval=5)), ignore_index=True
     )
-    lengths = {prompt: len(encode(tokenizer, prompt).prompt_ids) for prompt in samples["prompt"].unique()}
+    read = samples.drop_duplicates("prompt_id")["prompt"]  # once for all samples
     finished = float(samples["finished"].mean()) if len(samples) else 0.0
     run.note(responses=len(samples), finished=finished, tokens=int(samples["tokens"].sum()))
-    run.note(prompt_tokens=int(samples["prompt"].map(lengths).sum()))  # each response reads its prompt
+    run.note(prompt_tokens=sum(len(encode(tokenizer, prompt).prompt_ids) for prompt in read))
     write_table(samples, run.output.samples, "samples")

@@ -9,7 +9,8 @@ from trulysafe.common.csv_files import read_csv
 from trulysafe.common.schema import read_table
 from trulysafe.config.load import load
 from trulysafe.methods.confidence import mean_logged_confidence
-from trulysafe.methods.method import IMPORTANCE, Method
+from trulysafe.methods.method import Method
+from trulysafe.methods.parts import IMPORTANCE
 from trulysafe.plan.plan import Plan
 from trulysafe.reward.states import SCALES
 from trulysafe.reward.token_scale import UNSCALED, load_scale

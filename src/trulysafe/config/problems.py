@@ -14,7 +14,8 @@ from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.inference import BestOf, Retrieve, Steer
 from trulysafe.config.tables.preferences import PolicyOf
 from trulysafe.config.tables.training import Experiment, Training
-from trulysafe.methods.method import IMPORTANCE, ONE_PROCESS, PPO, REROUTING_LOSSES, Method
+from trulysafe.methods.method import ONE_PROCESS, PPO, REROUTING_LOSSES, Method
+from trulysafe.methods.parts import IMPORTANCE
 from trulysafe.methods.sampled import REWARD_JUDGE, Online, Ppo
 from trulysafe.reward.options import FitOptions
 

@@ -19,14 +19,13 @@ import pandas as pd
 
 from trulysafe.common.schema import read_table
 from trulysafe.common.thoughts import without_thoughts
-from trulysafe.evaluate.retrieval import Corpus, Found
+from trulysafe.evaluate.retrieval import Corpus, Found, enough
+from trulysafe.evaluate.told import FACTS, told, without_passages
 from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import context_of
 from trulysafe.models.sampling import respond
 from trulysafe.models.tokens import disarmed, encode
 
-FACTS = "inference"
-"""Key of an answer's ``meta`` that says how it was made."""
 NO_ROOM, CUT_OFF, OTHER_FORM = "no room in the model's context", "cut off at the token limit", "not of the form"
 _FORM = re.compile(
     r"(?:the )?risk(?: level)?(?:\s+is\s+|:\s*)(low|medium|high)\b"
@@ -41,8 +40,12 @@ _TOLD: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_t
 def responses(
     policy: Mapping[str, Any], model: Any, tokenizer: Any, work: Sequence[pd.DataFrame], max_new_tokens: int
 ) -> Iterator[pd.DataFrame]:
-    """The responses of a policy that retrieves (:meth:`trulysafe.plan.models.Models.of_job`)."""
-    return reflected_answers(policy["retrieve"], model, tokenizer, work, max_new_tokens)
+    """The responses of a policy that retrieves (:meth:`trulysafe.plan.models.Models.of_job`). UserError: the corpus has
+    fewer passages than are asked for a prompt, and what :func:`reflected_answers` refuses."""
+    how = policy["retrieve"]
+    if how["k"]:
+        enough(_corpus(how["passages"]).passages, how["k"], f"experiments.{policy['experiment']}.retrieve")
+    return reflected_answers(how, model, tokenizer, work, max_new_tokens)
 
 
 def reflected_answers(
@@ -108,9 +111,9 @@ class Fit:
 def noted(answered: pd.DataFrame) -> dict[str, Any]:
     """Counts over answers, for their manifest: ``without_passages``, ``with_cut_passages``, passages that ``leaked``,
     reflections by ``risk``, and ``unreadable`` ones by what is wrong with them."""
-    facts = [found for meta in answered["meta"] if (found := json.loads(meta).get(FACTS))]
+    facts = list(filter(None, map(told, answered["meta"])))
     return {
-        "without_passages": sum(not fact["passages"] or fact["cut_to"] == 0 for fact in facts),
+        "without_passages": sum(map(without_passages, facts)),
         "with_cut_passages": sum(fact["cut_to"] is not None for fact in facts),
         "leaked": sum(fact["leaked"] for fact in facts),
         "risks": dict(Counter(fact["risk"] for fact in facts if fact.get("risk"))),

@@ -98,9 +98,8 @@ def gather(tables: Sequence[Path | str], kinds: Sequence[str], split: Path | str
     return passages[list(SCHEMAS["passages"])], withheld
 
 
-def enough(passages: pd.DataFrame, k: int, where: str) -> pd.DataFrame:
-    """The passages (UserError: there are fewer than ``k``; ``where`` is the stanza that asks)."""
+def enough(passages: pd.DataFrame, k: int, where: str) -> None:
+    """Refuse, with UserError, to look up more passages than there are; ``where`` is the stanza that asks for ``k``."""
     if k > len(passages):
         do = f"Set k to at most {len(passages)}, or add documents."
         raise UserError(f"{where}.k: {k} passages are asked for a prompt, and the corpus has {len(passages)}. {do}")
-    return passages

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from trulysafe.common.errors import UserError
 from trulysafe.llm.endpoint import Endpoint
 from trulysafe.llm.local import LocalModel
-from trulysafe.llm.messages import Answer, Generation, Request, request_key
+from trulysafe.llm.messages import TOO_LONG, UNANSWERED, Answer, Generation, Request, request_key
 from trulysafe.models.load import Spec
 
 logger = logging.getLogger(__name__)
@@ -98,11 +98,12 @@ class Client:
     ) -> None:
         self.backend, self.cache, self.generation, self.name = backend, cache, generation or Generation(), name
         self.counts: Counter[str] = Counter()
-        """``asked`` (answered by the backend), ``from_cache``, ``cut_off`` and ``rejected`` so far, for a manifest."""
+        """``asked`` (answered by the backend), ``from_cache``, ``cut_off``, ``rejected`` and ``too_long`` so far, for
+        a manifest."""
 
     def ask(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answer requests, in their order; equal requests are asked once. UserError: the backend gave up, or it
-        rejected every single request and has never answered one; answers that had come are in the cache, so the same
+        """Answer requests, in their order; equal requests are asked once. UserError: the backend gave up, or it took
+        none of the requests and has never answered one; answers that had come are in the cache, so the same
         call goes on from there."""
         identity = self.backend.identity()
         keys = [request_key(identity, self.generation, request) for request in requests]
@@ -119,14 +120,17 @@ class Client:
             stream = self.backend.answers(list(missing.values()), self.generation)
             for index, answer in tqdm(stream, desc=self.name, total=len(keys), unit="answer", file=sys.stderr):
                 found[keys[index]] = answer
-                if answer.end != "rejected":  # another day, or another limit, may let it pass
+                if answer.end not in UNANSWERED:  # another day, or another limit, may let it pass
                     self.cache.put(keys[index], answer)
         except UserError as error:
             kept = f"{len(found)} of {len(keys)} answers had come and are kept"
             raise UserError(f"{error} {kept}; run the same command again to go on.") from error
         ends = Counter(answer.end for answer in found.values())
-        self.counts += Counter(asked=len(found), cut_off=ends["length"], rejected=ends["rejected"])
-        if ends["rejected"] == len(keys) > 1 and not len(self.cache):  # or these are what is left of many
-            do = "Check the model, `max_new_tokens` and `request` in its stanza."
-            raise UserError(f"{self.name}: the endpoint rejected all {len(keys)} requests. {do}")
+        self.counts += Counter(asked=len(found), cut_off=ends["length"], **{end: ends[end] for end in UNANSWERED})
+        if sum(ends[end] for end in UNANSWERED) == len(keys) > 1 and not len(self.cache):  # or what is left of many
+            said, do = "the endpoint rejected", "Check the model, `max_new_tokens` and `request` in its stanza."
+            if ends[TOO_LONG]:
+                said = "the model's context has no room for answers to"
+                do = "Lower `max_new_tokens` in its stanza, or take a model that reads more."
+            raise UserError(f"{self.name}: {said} all {len(keys)} requests. {do}")
         return found

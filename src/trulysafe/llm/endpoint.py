@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from trulysafe.common.errors import UserError
-from trulysafe.llm.messages import Answer, Generation, Request
+from trulysafe.llm.messages import REJECTED, Answer, Generation, Request
 
-REJECTED = (400, 413, 422)
+_OF_ONE_REQUEST = (400, 413, 422)
 """Status codes that speak of one request, not of the endpoint."""
 _UNREADABLE = "a body that is no chat completion"
 
@@ -105,7 +105,7 @@ class Endpoint:
                 options={"follow_redirects": False, "headers": dict.fromkeys(self._unsent, openai.Omit())},
             )
         except openai.APIStatusError as error:
-            return Answer("", "rejected") if error.status_code in REJECTED else self._refused(error.status_code)
+            return Answer("", REJECTED) if error.status_code in _OF_ONE_REQUEST else self._refused(error.status_code)
         except openai.APIConnectionError as error:
             unreadable = _UNREADABLE in str(error.__cause__)
             return self._gave_up(_UNREADABLE if unreadable else f"no answer ({type(error).__name__})")
@@ -156,7 +156,7 @@ def _completion(reply: Any) -> Answer:
     choice: Any = next(iter(reply.json()["choices"] or ()), None) or {}
     message, reason = choice.get("message"), str(choice.get("finish_reason")).lower()
     if message is None or "filter" in reason or "safety" in reason:
-        return Answer("", "rejected")
+        return Answer("", REJECTED)
     text = _text(message.get("content")) or _text(message.get("refusal"))
     return Answer(text.strip(), "length" if reason in ("length", "max_tokens") else "stop")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import content_id, stable_seed
-from trulysafe.llm.messages import Answer, Generation, Request
+from trulysafe.llm.messages import TOO_LONG, Answer, Generation, Request
 from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import Spec, context_of, load_tokenizer
 from trulysafe.models.sampling import at_once, drawn, load_generator
@@ -30,13 +30,13 @@ class LocalModel:
     def answers(self, requests: Sequence[Request], generation: Generation) -> Iterator[tuple[int, Answer]]:
         """Answers batch by batch, longest conversations first, so that a lack of memory shows at once.
 
-        A conversation that leaves no room for an answer within the model's positions is rejected.
+        A conversation that leaves no room for an answer within the model's positions is too long.
         """
         model, tokenizer = self._loaded
         prompts = [encode(tokenizer, _turns(tokenizer, request)).prompt_ids for request in requests]
         room = context_of(model.config)
         fits = [index for index, ids in enumerate(prompts) if len(ids) + generation.max_new_tokens <= room]
-        yield from ((index, Answer("", "rejected")) for index in sorted(set(range(len(prompts))) - set(fits)))
+        yield from ((index, Answer("", TOO_LONG)) for index in sorted(set(range(len(prompts))) - set(fits)))
         order = sorted(fits, key=lambda index: -len(prompts[index]))
         end, how = end_of_turn_id(tokenizer), asdict(generation)
         together = at_once(model, self._batch_size)

@@ -8,6 +8,10 @@ from typing import Any
 
 from trulysafe.models.tokens import Message
 
+REJECTED, TOO_LONG = "rejected", "too_long"
+UNANSWERED = (REJECTED, TOO_LONG)
+"""Ends of what got no answer: to ask the same again gives the same."""
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -49,7 +53,8 @@ class Answer:
     text: str
     end: str = "stop"
     """``stop``; ``length``, where the token limit cut it off; ``rejected``, where the endpoint refused this one request
-    (a content filter, or more tokens than the model takes) and ``text`` is empty."""
+    (a content filter, or more tokens than the model takes); ``too_long``, where the conversation leaves a local model
+    no room for an answer. Of the last two ``text`` is empty."""
 
 
 def request_key(identity: Mapping[str, Any], generation: Generation, request: Request) -> str:

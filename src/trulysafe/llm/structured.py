@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from trulysafe.common.thoughts import without_thoughts
 from trulysafe.llm.client import Client
-from trulysafe.llm.messages import Answer, Request
+from trulysafe.llm.messages import REJECTED, TOO_LONG, UNANSWERED, Answer, Request
 
 Form = TypeVar("Form", bound=BaseModel)
 _AGAIN = "Your answer could not be used: {}. Answer again with the JSON object alone, in the form asked for."
@@ -26,6 +26,7 @@ class Parsed(NamedTuple, Generic[Form]):
     problem: str  # why the last answer was not accepted; empty where it was. It never quotes the answer
     shape: str = ""  # how the last answer begins, with a ``w`` for every word
     text: str = ""  # the last answer
+    end: str = ""  # how it ended
 
 
 def ask_for(
@@ -46,8 +47,8 @@ def ask_for(
         asked, waiting = waiting, []
         for index, answer in zip(asked, answers, strict=True):
             value, problem = parse(answer, form_of[index])
-            done[index] = Parsed(value, attempt, problem, _MARKS.sub("w", answer.text[:120]), answer.text)
-            if value is None and answer.end != "rejected":
+            done[index] = Parsed(value, attempt, problem, _MARKS.sub("w", answer.text[:120]), answer.text, answer.end)
+            if value is None and answer.end not in UNANSWERED:
                 waiting.append(index)
                 current[index] = current[index].followed_by(answer.text, _AGAIN.format(problem))
     return done
@@ -56,8 +57,10 @@ def ask_for(
 def parse(answer: Answer, form: type[Form]) -> tuple[Form | None, str]:
     """Read an answer strictly: one JSON object of the form and nothing beside it, thoughts before it and a code fence
     around it excepted. Gives the value and an empty text, or none and what is wrong."""
-    if answer.end == "rejected":
+    if answer.end == REJECTED:
         return None, "the endpoint rejected the request"
+    if answer.end == TOO_LONG:
+        return None, "the conversation leaves no room for an answer in the model's context"
     if answer.end == "length":
         return None, "the answer was cut off at the token limit; be shorter"
     said = answer.text if answer.text.lstrip().startswith("{") else without_thoughts(answer.text)

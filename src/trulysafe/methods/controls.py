@@ -12,7 +12,7 @@ from torch import Tensor
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import stable_seed
 from trulysafe.methods.masks import hysteresis_state, keep_eos
-from trulysafe.methods.method import RewardShuffle
+from trulysafe.methods.parts import RewardShuffle
 
 Generators = Sequence[torch.Generator]
 

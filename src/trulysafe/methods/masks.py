@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trulysafe.common.errors import UserError, not_accepted
-from trulysafe.methods.method import EOS_OPTIONS, IMPORTANCE, MASK_RULES, Mask
+from trulysafe.methods.parts import EOS_OPTIONS, IMPORTANCE, MASK_RULES, Mask
 
 
 def message_mask(

@@ -6,7 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from trulysafe.methods.method import ADVANTAGE, IMPORTANCE, MASK_RULES, PPO, REROUTING_LOSSES, SAFETY_LOSSES, Method
+from trulysafe.methods.method import PPO, REROUTING_LOSSES, SAFETY_LOSSES, Method
+from trulysafe.methods.parts import ADVANTAGE, IMPORTANCE, MASK_RULES
 
 WORDS: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 """From ``words.toml``."""

@@ -14,6 +14,7 @@ import pandas as pd
 from trulysafe.common.errors import UserError
 from trulysafe.models.load import Spec, config_of, context_of, load_model, load_tokenizer
 from trulysafe.models.precision import dtype_of, unquantised
+from trulysafe.models.sizes import check_adapter
 from trulysafe.models.tokens import encode, length
 
 logger = logging.getLogger("trulysafe")
@@ -44,6 +45,8 @@ def finetune(
     if training["max_length"] > (context := context_of(config_of(spec))):
         said = f"{training['max_length']} is more than the {context} tokens that {spec['source']} can read. Lower it."
         raise UserError(f"models.<name>.training.max_length: {said}")
+    if training["lora"]:
+        check_adapter(config_of(spec), training["lora"], "models.<name>.training.lora")
     tokenizer = load_tokenizer(spec)
     examples, too_long = _examples(tokenizer, corpus, training["max_length"])
     set_seed(seed)  # a new adapter is drawn before the trainer does so

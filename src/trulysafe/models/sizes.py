@@ -54,7 +54,7 @@ def size_of(model: Any, name: str) -> Size:
         return Size(llama_parameters(shape), shape["num_hidden_layers"], shape["hidden_size"], model.dtype, name)
     if model.file:
         return _of_weights(model.parameters or weights_in(model.file) or weights_in(model.name), model, name)
-    folder = Path(model.name) if model.source == "path" else _in_cache(model.name, str(model.revision))
+    folder = Path(model.name) if model.source == "path" else in_cache(model.name, str(model.revision))
     if folder and (folder / "config.json").is_file():
         config = config_of({"source": folder})
         shape = config.get_text_config()
@@ -108,8 +108,19 @@ def _weights_of(config: Any) -> float:
     return float(model.num_parameters())
 
 
-def _in_cache(repo: str, revision: str) -> Path | None:
+def check_adapter(config: Any, lora: Mapping[str, Any], where: str) -> None:
+    """Refuse, with UserError, layers to adapt (``layers_to_transform``, counted from 0) that a model of a Hugging Face
+    ``config`` does not have: peft leaves them out unseen. ``where`` is the key of ``lora``."""
+    given, count = lora.get("layers_to_transform"), int(config.get_text_config().num_hidden_layers)
+    named = [] if given is None else [given] if isinstance(given, int) else given
+    if beyond := [layer for layer in named if not 0 <= layer < count]:
+        said = f"{', '.join(map(str, beyond))} is not accepted. Accepted for this model: 0 to {count - 1}."
+        raise UserError(f"{where}.layers_to_transform: {said}")
+
+
+def in_cache(repo: str, revision: str, cache: str | None = None) -> Path | None:
+    """Folder of a fetched model of the hub; None where it was not fetched. ``cache``: the hub's, if not the user's."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo, "config.json", revision=revision)
+    found = try_to_load_from_cache(repo, "config.json", cache_dir=cache, revision=revision)
     return Path(found).parent if isinstance(found, str) else None

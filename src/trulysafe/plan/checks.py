@@ -12,6 +12,7 @@ from trulysafe.config.tables.evaluation import Benchmark
 from trulysafe.config.tables.sources import HubModel
 from trulysafe.plan.consistency import consistency_problems
 from trulysafe.plan.generation import generation_problems
+from trulysafe.plan.layers import layer_problems
 from trulysafe.plan.plan import Plan
 from trulysafe.prefetch.hub import unpinned
 
@@ -51,6 +52,7 @@ def _problems(config: Configuration) -> Iterator[str]:
             yield from _task_problems(f"benchmarks.{name}", benchmark)
     yield from consistency_problems(config)
     yield from generation_problems(config)
+    yield from layer_problems(config)
 
 
 def _task_problems(where: str, benchmark: Benchmark) -> Iterator[str]:

@@ -16,7 +16,7 @@ from trulysafe.config.tables.configuration import Configuration
 from trulysafe.config.tables.sources import Dataset, LocalLlm
 from trulysafe.data.readers._own_files import OwnFiles
 from trulysafe.data.synthesis import SynthesisOptions
-from trulysafe.methods.method import IMPORTANCE
+from trulysafe.methods.parts import IMPORTANCE
 
 PUBLISHED = Path("resources/published/equilibrate_main_results.csv")
 """The paper's main table; relative paths start where the Snakefile lies."""

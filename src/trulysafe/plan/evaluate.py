@@ -43,6 +43,13 @@ class Evaluate(Part):
         """Answers of a job's policies, in shards; their number is in the path, as in a pool's."""
         return [path for benchmarks in self.benchmark_jobs for path in self._shards(f"answers/{job}/{benchmarks}")]
 
+    @property
+    def reflected(self) -> list[str]:
+        """Answers of arms that look passages up or reflect."""
+        arms = {name for name, item in self.config.experiments.items() if item.retrieve}
+        jobs = (job for job in self.plan.policies.jobs if arms & self.plan.policies.experiments(job).keys())
+        return [path for job in jobs for path in self.answers(job)]
+
     def verdicts(self, job: str, judges: Iterable[str] | None = None) -> list[str]:
         """Verdicts on the answers and choices of a job's policies: all files, or those that hold some judges' ones."""
         some = set(self.judges if judges is None else judges)

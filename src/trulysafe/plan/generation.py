@@ -11,12 +11,6 @@ from trulysafe.config.tables.sources import LocalLlm
 from trulysafe.models.sampling import BACKEND, ENGINES
 from trulysafe.plan.paths import Part
 
-_WRITE, _MAY_ASK = (
-    {"sample", "answer"},
-    {"judge", "judge_labelled", "compare", "synthesise", "fit_labeller", "label_prompts", "annotated_pairs"},
-)
-"""Rules that always write responses, and those that do so where they ask a model which does."""
-
 
 class Generation(Part):
     """How models are loaded that write responses, and the code that this adds to their jobs."""
@@ -48,11 +42,17 @@ class Generation(Part):
         """The same for jobs of judges."""
         return self.modules if any(map(self._judge_writes, judges)) else []
 
-    def check_environment(self, rules: Iterable[str]) -> None:
-        """Raise a :class:`UserError` where rules are to run whose engine is not installed."""
-        config = self.config
-        asks = any(isinstance(llm, LocalLlm) for llm in config.llms.values()) or self.of_judges(config.judges)
-        if self.engine and {*rules} & (_WRITE | _MAY_ASK if asks else _WRITE):
+    def signed(self, fingerprint: str, modules: Iterable[str]) -> str:
+        """The fingerprint of a job's code, with the engine's name where its modules are among those that it loads."""
+        return f"{fingerprint} {self.config.batching.backend}" if {*modules} & {*self.modules} else fingerprint
+
+    def writes(self, code: str) -> bool:
+        """Whether an engine writes in a job, by its signed code."""
+        return self.engine and code.endswith(f" {self.config.batching.backend}")
+
+    def check_environment(self, codes: Iterable[str]) -> None:
+        """Raise a :class:`UserError` where jobs are to run, by their signed code, whose engine is not installed."""
+        if any(map(self.writes, codes)):
             import_module(self.modules[0]).environment()
 
     def _judge_writes(self, name: str) -> bool:

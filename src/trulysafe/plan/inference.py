@@ -1,48 +1,46 @@
 """Arms that act while the model answers: what they read."""
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
-from trulysafe.config.tables.inference import Retrieve, Steer
+from trulysafe.common.ids import content_id
+from trulysafe.config.tables.inference import Steer
+from trulysafe.config.tables.training import Experiment
 from trulysafe.evaluate.acts import modules_of
 from trulysafe.plan.paths import Part
+
+_LONGEST = 100
+"""Characters of a file's name."""
 
 
 class Inference(Part):
     """Directions that steer, rewards that rank samples, passages that stand before requests."""
 
-    def steer(self, experiment: str) -> Steer:
-        """The stanza of an experiment that steers."""
-        return self._asked(experiment, "steer")
+    @cached_property
+    def directions(self) -> dict[str, Experiment]:
+        """Directions that arms are steered by, and an arm that says how each is read; all arms that do share it."""
+        steered = [(item, item.steer) for item in self.config.experiments.values() if item.steer]
+        return {_direction(item.model, steer): item for item, steer in steered}
 
-    @property
-    def steered(self) -> list[str]:
-        """Experiments that steer."""
-        return [name for name, item in self.config.experiments.items() if item.steer]
+    @cached_property
+    def corpora(self) -> dict[str, list[str]]:
+        """What experiments retrieve passages from: data sets by the name of the corpus, which arms share."""
+        asked = [item.retrieve.corpus for item in self.config.experiments.values() if item.retrieve and item.retrieve.k]
+        return {_corpus(datasets): datasets for datasets in asked}
 
-    def direction(self, experiment: str) -> str:
-        """Where the direction of an experiment lies."""
-        return self.results(f"directions/{experiment}.safetensors")
-
-    def retrieve(self, experiment: str) -> Retrieve:
-        """The stanza of an experiment that retrieves passages."""
-        return self._asked(experiment, "retrieve")
-
-    @property
-    def retrieving(self) -> list[str]:
-        """Experiments that retrieve passages."""
-        return [name for name, item in self.config.experiments.items() if item.retrieve and item.retrieve.k]
-
-    def kinds(self, experiment: str) -> list[str]:
-        """Kinds of the tables that passages of an experiment come from."""
-        return [self.config.datasets[name].options.table_kind for name in self.retrieve(experiment).corpus]
+    def kinds(self, corpus: str) -> list[str]:
+        """Kinds of the tables that passages of a corpus come from."""
+        return [self.config.datasets[name].options.table_kind for name in self.corpora[corpus]]
 
     def files(self, experiment: str) -> dict[str, str]:
         """What must be there before an experiment can answer, beside its model."""
         item = self.config.experiments[experiment]
         if item.steer:
-            return {"direction": self.direction(experiment)}
+            return {"direction": self.results(f"directions/{_direction(item.model, item.steer)}.safetensors")}
         if item.retrieve:
-            return {"passages": self.results(f"passages/{experiment}.parquet")} if item.retrieve.k else {}
+            passages = self.results(f"passages/{_corpus(item.retrieve.corpus)}.parquet")
+            return {"passages": passages} if item.retrieve.k else {}
         return {"reward": self.results(f"rewards/{item.best_of.reward}/model")} if item.best_of else {}
 
     def modules(self, job: str) -> list[str]:
@@ -62,9 +60,14 @@ class Inference(Part):
         read = {"identity": self.plan.reward.identity(reward), "pooling": self.config.rewards[reward].pooling}
         return {"best_of": {**item.best_of.model_dump(), **files, **read, "batch_size": batch}}
 
-    def _asked(self, experiment: str, act: str) -> Any:
-        """What an experiment says of an act; KeyError where it does not act so."""
-        found = getattr(self.config.experiments[experiment], act)
-        if found is None:
-            raise KeyError(experiment)
-        return found
+
+def _direction(model: str, steer: Steer) -> str:
+    """Name of a direction: what it depends on."""
+    read = content_id(*steer.harmful, "", *steer.harmless, "", steer.rows)
+    return f"{model}-layer{steer.layer}-{read}"
+
+
+def _corpus(datasets: Sequence[str]) -> str:
+    """Name of a corpus: its data sets, which have no hyphen in their names; of many a hash of them."""
+    name = "-".join(datasets)
+    return name if len(name) <= _LONGEST else content_id(*datasets)

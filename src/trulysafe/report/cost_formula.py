@@ -1,11 +1,11 @@
 """What pairs cost at the size of RBRM's experiments, by formula: online sampling beside re-ranking a pool.
 
 RBRM claims about 300 times less overhead than online sampling, without a breakdown [abstract of arXiv:2503.10093].
-With B pairs per step, n samples per prompt, N weights without embeddings, L layers of width D, and T tokens of a prompt
-and its response, a step that samples online pays, in FLOPs, ``2 N T B n`` for sampling, as much for the states that
-its reward reads, and ``4 N T B`` for the reference's forward over the new pairs. A step that reads rewards off the
-states of its own forward pays ``2 B (2 L D + 2 L^2)``. A pool of M prompts is paid once: ``4 N T M n`` for sampling
-and states, and ``4 N T M`` for the reference's forward over its pairs.
+With B pairs per step, n samples per prompt, N weights without embeddings, L layers of width D, P tokens of a prompt, R
+of a response and T of both, a step that samples online pays, in FLOPs, ``2 N B (P + n R)`` for sampling, where a prompt
+is read once, ``2 N T B n`` for the states that its reward reads, and ``4 N T B`` for the reference's forward over the
+new pairs. A step that reads rewards off the states of its own forward pays ``2 B (2 L D + 2 L^2)``. A pool of M prompts
+is paid once: as the pairs of a step are, with M for B.
 """
 
 from pathlib import Path
@@ -50,8 +50,7 @@ class Shape(NamedTuple):
 
 def online_step(setting: Setting, shape: Shape) -> float:
     """FLOPs that an online step spends on its pairs alone."""
-    forward = FORWARD * shape.parameters * (setting.prompt_tokens + setting.response_tokens)
-    return forward * setting.pairs * (2 * setting.samples + 2)
+    return setting.pairs * _of_prompt(setting, shape)
 
 
 def reading_step(setting: Setting, shape: Shape) -> float:
@@ -61,9 +60,14 @@ def reading_step(setting: Setting, shape: Shape) -> float:
 
 def pool_once(setting: Setting, shape: Shape, prompts: float) -> float:
     """FLOPs of sampling a pool, of its states, of ranking it, and of the reference's forward over its pairs."""
-    forward = FORWARD * shape.parameters * (setting.prompt_tokens + setting.response_tokens)
-    ranking = reading_flops(prompts * setting.samples, shape.layers, shape.width)
-    return forward * prompts * (2 * setting.samples + 2) + ranking
+    return prompts * _of_prompt(setting, shape) + reading_flops(prompts * setting.samples, shape.layers, shape.width)
+
+
+def _of_prompt(setting: Setting, shape: Shape) -> float:
+    """FLOPs of the samples of one prompt, of their states, and of the reference's forward over a pair of them."""
+    sampled = setting.prompt_tokens + setting.samples * setting.response_tokens
+    read = (setting.samples + 2) * (setting.prompt_tokens + setting.response_tokens)
+    return FORWARD * shape.parameters * (sampled + read)
 
 
 def formula_rows(setting: Setting, shapes: dict[str, Shape]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from trulysafe.common.csv_files import read_csv
 from trulysafe.common.schema import read_table
+from trulysafe.evaluate.told import reflection_rows
 from trulysafe.workflow.provenance import read_notes
 
 Arms = Mapping[str, Mapping[str, Any]]
@@ -169,6 +170,13 @@ class Run:
         return pd.DataFrame(
             [{"dataset": name, "family": family, **counts} for name, of in noted for family, counts in of.items()]
         )
+
+    @cached_property
+    def reflections(self) -> pd.DataFrame:
+        """From :func:`trulysafe.evaluate.told.reflection_rows`. Input: answers of arms that retrieve or reflect."""
+        columns = ["experiment", "benchmark", "risk", "meta"]
+        found = [read_table(path, "answers")[columns] for path in self.given("reflections")]
+        return reflection_rows(pd.concat(found, ignore_index=True)) if found else pd.DataFrame()
 
     @cached_property
     def fitted_judges(self) -> list[Tested]:

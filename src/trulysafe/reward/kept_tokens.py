@@ -9,7 +9,7 @@ import torch
 from trulysafe.common.errors import UserError
 from trulysafe.common.ids import unit_interval
 from trulysafe.methods.masks import hysteresis_state
-from trulysafe.methods.method import Mask
+from trulysafe.methods.parts import Mask
 from trulysafe.reward.masked_pairs import SIDES, masked
 from trulysafe.reward.token_scale import TokenScale
 

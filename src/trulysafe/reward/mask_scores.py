@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.data.demo.oracle import sides
-from trulysafe.methods.method import Mask
+from trulysafe.methods.parts import Mask
 from trulysafe.reward.evaluate import ranked
 from trulysafe.reward.masked_pairs import masked
 from trulysafe.reward.token_scale import TokenScale

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trulysafe.methods.masks import training_mask
-from trulysafe.methods.method import Mask
+from trulysafe.methods.parts import Mask
 from trulysafe.reward.token_scale import TokenScale
 
 SIDES = ("chosen", "rejected")

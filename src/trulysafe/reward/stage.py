@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from trulysafe.common.schema import UNLABELLED
-from trulysafe.methods.method import FORMS
+from trulysafe.methods.parts import FORMS
 from trulysafe.reward import states as of_pairs
 from trulysafe.reward.baselines import Scorer, single_layer
 from trulysafe.reward.evaluate import evaluate_reward, ranked

@@ -17,13 +17,13 @@ from trulysafe.data.sources import READERS
 from trulysafe.data.synthesis import Ask, SynthesisOptions, record
 from trulysafe.judges.refusal_phrases import DECLINES, verdict
 from trulysafe.llm.client import Client
-from trulysafe.llm.messages import Request
+from trulysafe.llm.messages import REJECTED, TOO_LONG, Request
 from trulysafe.llm.structured import Parsed, ask_for, nothing_read
 
-YIELDS = ("asked", "readable", "refused", "unreadable", "copied", "repeated", "evaluated", "kept")
-"""What is counted of each family: prompts asked for; answers that could be read; refusals and other answers that could
-not; of those that were read: repetitions of a seed or of the example, of another prompt of the set, near-duplicates of
-a prompt that evaluation may ask; what is left."""
+YIELDS = ("asked", "readable", "refused", "too_long", "unreadable", "copied", "repeated", "evaluated", "kept")
+"""What is counted of each family: prompts asked for; answers that could be read; refusals, conversations that left
+a local model no room for an answer, and other answers that could not; of those that were read: repetitions of a seed or
+of the example, of another prompt of the set, near-duplicates of a prompt that evaluation may ask; what is left."""
 DECLINED = "it declines, where a prompt is asked for; write the prompt alone"
 """What is wrong with an answer whose prompt is a refusal."""
 _DECLINES = re.compile("|".join((*DECLINES, r"\bsorry,? (?:but )?i\b")), re.IGNORECASE)
@@ -104,8 +104,8 @@ def synthesise(
 def _written(
     wanted: Sequence[Ask], client: Client | None, attempts: int, where: str
 ) -> tuple[list[str], list[str], dict[str, int]]:
-    """The text of each prompt, how its asking ended (``kept`` as yet, ``refused`` or ``unreadable``), and how often
-    each reason of there being no text occurred."""
+    """The text of each prompt, how its asking ended (``kept`` as yet, ``refused``, ``too_long`` or ``unreadable``),
+    and how often each reason of there being no text occurred."""
     asked = [place for place, ask in enumerate(wanted) if not ask.text]
     texts, ends = [ask.text for ask in wanted], ["kept"] * len(wanted)
     if asked and client is None:
@@ -117,7 +117,7 @@ def _written(
     outcomes = ask_for(client, requests, Written, attempts)
     for place, outcome in zip(asked, outcomes, strict=True):
         if outcome.value is None:
-            ends[place] = "refused" if _refused(outcome) else "unreadable"
+            ends[place] = TOO_LONG if outcome.end == TOO_LONG else "refused" if _refused(outcome) else "unreadable"
         else:
             texts[place] = outcome.value.prompt
     failed = [outcome for outcome in outcomes if outcome.value is None]
@@ -132,8 +132,7 @@ def _request(ask: Ask) -> Request:
 
 
 def _refused(outcome: Parsed[Written]) -> bool:
-    rejected = "rejected" in outcome.problem
-    return rejected or DECLINED in outcome.problem or verdict(outcome.text) == "refuses"
+    return outcome.end == REJECTED or DECLINED in outcome.problem or verdict(outcome.text) == "refuses"
 
 
 def _nothing(client: Client, failed: Sequence[Parsed[Written]], attempts: int) -> str:
@@ -186,5 +185,5 @@ def _yields(wanted: Sequence[Ask], ends: Sequence[str]) -> dict[str, dict[str, i
     for ask, end in zip(wanted, ends, strict=True):
         counts.setdefault(ask.group, Counter()).update(["asked", end])
     for found in counts.values():
-        found["readable"] = found["asked"] - found["refused"] - found["unreadable"]
+        found["readable"] = found["asked"] - sum(found[end] for end in ("refused", TOO_LONG, "unreadable"))
     return {group: {name: found[name] for name in YIELDS} for group, found in counts.items()}

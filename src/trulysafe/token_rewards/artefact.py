@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trulysafe.common.files import write_json
-from trulysafe.methods.method import FORMS
+from trulysafe.methods.parts import FORMS
 from trulysafe.models.tokens import Encoded
 from trulysafe.reward.evaluate import reward_scores
 from trulysafe.reward.states import SCALES

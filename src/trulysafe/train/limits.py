@@ -16,6 +16,7 @@ from trulysafe.common.vocabulary import NF4
 from trulysafe.config.launch import Launch
 from trulysafe.models.load import config_of, context_of
 from trulysafe.models.precision import dtype_of
+from trulysafe.models.sizes import check_adapter
 from trulysafe.train import memory
 from trulysafe.train.memory import GIB, Held, Memory, Shape
 
@@ -67,6 +68,7 @@ def count_weights(config: Any, lora: Mapping[str, Any] | None) -> tuple[int, int
         everything = sum(parameter.numel() for parameter in model.parameters())
         if not lora:
             return everything, everything
+        check_adapter(config, lora, "training.lora")
         modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
         try:
             if absent := {name.rpartition(".")[2] for name in lora.get("modules_to_save") or ()} - modules:

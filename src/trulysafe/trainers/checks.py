@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import IMPORTANCE, PPO, SAFETY_LOSSES, SHIFTED_LOSSES, Method
+from trulysafe.methods.method import PPO, SAFETY_LOSSES, SHIFTED_LOSSES, Method
+from trulysafe.methods.parts import IMPORTANCE
 from trulysafe.models.load import context_of
 from trulysafe.models.tokens import up_to_end_of_turn
 from trulysafe.reward.model import HybridReward

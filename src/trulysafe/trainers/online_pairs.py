@@ -88,7 +88,7 @@ class OnlinePairs:
         policy.eval()
         rows = generated(policy, self.tokenizer, prompts, decoding)
         policy.train(training)
-        self.meter.tokens["sampling"] += sum(map(len, rows)) + options.samples * sum(map(len, prompts))
+        self.meter.tokens["sampling"] += sum(map(len, rows)) + sum(map(len, prompts))
         grouped = [rows[start : start + options.samples] for start in range(0, len(rows), options.samples)]
         of_prompts = zip(prompts, grouped, strict=True)
         return [[Encoded(ids, row) for row in group if row[-1] == end and len(row) > 1] for ids, group in of_prompts]

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from trulysafe.common.errors import UserError
-from trulysafe.methods.method import Confidence
+from trulysafe.methods.parts import Confidence
 from trulysafe.reward.calibration import calibrate
 from trulysafe.reward.evaluate import ranked
 from trulysafe.reward.model import HybridReward, reward_margin_loss

@@ -29,7 +29,8 @@ from trulysafe.common.ids import stable_seed
 from trulysafe.methods.controls import random_control, row_generators
 from trulysafe.methods.lagrangian import combined
 from trulysafe.methods.masks import kept_share
-from trulysafe.methods.method import ADVANTAGE, Method
+from trulysafe.methods.method import Method
+from trulysafe.methods.parts import ADVANTAGE
 from trulysafe.methods.ppo import advantage_mask, advantages_and_returns, rewards_of_tokens, whitened
 from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import critic_of

@@ -23,7 +23,8 @@ from trulysafe.methods.confidence import label_confidence
 from trulysafe.methods.controls import random_control, row_generators, shuffled_control, shuffled_rewards
 from trulysafe.methods.losses import LIKELIHOOD_LOSS, kto_reference_point, preference_loss, sft_loss
 from trulysafe.methods.masks import kept_share, training_mask
-from trulysafe.methods.method import IMPORTANCE, SAFETY_LOSSES, Confidence, Mask, Method
+from trulysafe.methods.method import SAFETY_LOSSES, Method
+from trulysafe.methods.parts import IMPORTANCE, Confidence, Mask
 from trulysafe.models.layer_states import LayerStates
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers.batches import UNSAFE, WEIGHT

@@ -75,7 +75,8 @@ class Lora(Table):
     target_modules: list[str] | str | None = Field(None, description="Modules that get one: names, `all-linear`.")
     exclude_modules: list[str] | str | None = Field(None, description="Names of modules that get none.")
     modules_to_save: list[str] | None = Field(None, description="Modules that are trained whole.")
-    layers_to_transform: list[int] | int | None = Field(None, description="Layers that get an adapter; none is all.")
+    layers_to_transform: list[Whole] | Whole | None = None
+    """Layers that get an adapter, counted from 0; none is all."""
     layers_pattern: list[str] | str | None = Field(None, description="Name of the list of layers.")
     bias: Literal["none", "all", "lora_only"] = Field("none", description="Biases that are trained.")
     fan_in_fan_out: bool = Field(False, description="Weights are stored as [in, out], as in GPT-2.")

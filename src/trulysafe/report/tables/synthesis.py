@@ -9,6 +9,7 @@ COLUMNS = {
     "asked": "Asked for",
     "readable": "Readable",
     "refused": "Refused",
+    "too_long": "Too long",
     "unreadable": "Unreadable",
     "copied": "Copied",
     "repeated": "Repeated",
@@ -16,10 +17,10 @@ COLUMNS = {
     "kept": "Kept",
 }
 CAPTION = (
-    "Prompts of synthesised data sets, by family: asked for, and readable at the last attempt; the others are refusals "
-    "or in no readable form. Of the readable ones are left out: repetitions of a seed prompt or of the example "
-    "that was shown, repetitions of another prompt of the set, and near-duplicates of what evaluation may ask. What "
-    "functions write is always readable."
+    "Prompts of synthesised data sets, by family: asked for, and readable at the last attempt; the others are "
+    "refusals, requests too long for a local model, or in no readable form. Of the readable ones are left out: "
+    "repetitions of a seed prompt or of the example that was shown, repetitions of another prompt of the set, and "
+    "near-duplicates of what evaluation may ask. What functions write is always readable."
 )
 
 

@@ -25,12 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
     default = "by default cpu for models trained from scratch, else h100-80gb"
     parser.add_argument("--gpu", default="", help=f"a type in {GPUS}; {default}")
     parser.add_argument("--gpus", type=int, default=8, help="GPUs at the same time")
+    parser.add_argument("--assume", nargs="+", default=[], metavar="NAME=VALUE", help="in place of what is assumed")
     given = parser.parse_args(arguments)
     try:
         raw = raw_configuration(given.configfile)
         scratch = all(model.source in ("train", "finetune") or model.file for model in load(raw).models.values())
         gpu = gpu_type(given.gpu or ("cpu" if scratch else "h100-80gb"))
-        work = Work(raw, Assumptions.on(gpu.name))
+        work = Work(raw, Assumptions.on(gpu.name, given.assume))
         jobs = work.jobs()
         table = priced(jobs, gpu, work.assumptions)
         check_gpus(given.gpus, table)
@@ -49,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
 def notes(work: Work) -> Iterator[str]:
     """What the plan assumes and leaves out."""
     bounds = "Upper bounds: no prompt is dropped and every block runs to its token limit. Small files and"
-    yield "\n".join([f"{bounds} endpoints are not priced. Assumed:", *work.assumptions.lines()])
+    said = f"{bounds} endpoints are not priced. Assumed (--assume name=value says otherwise):"
+    yield "\n".join([said, *work.assumptions.lines(engine=work.plan.generation.engine)])
     if lines := list(detectable(work)):
         what = f"Smallest true difference that each declared contrast shows in {POWER:.0%} of runs, uncorrected:"
         yield "\n".join([what, *lines])

@@ -21,7 +21,8 @@ def answer(work: Work, job: Any) -> Job:
     policies, shards = job.params.policies, int(job.wildcards.shards)
     model, parts = work.plan.policies.model(job.wildcards.job), list[Job]()
     retrieve = policies[0].get("retrieve", {})
-    more, samples = retrieve.get("k", 0) * retrieve.get("passage_tokens", 0), policies[0].get("best_of", {}).get("n", 1)
+    best_of = policies[0].get("best_of", {})
+    more, samples = retrieve.get("k", 0) * retrieve.get("passage_tokens", 0), best_of.get("n", 1)
     benchmarks = [work.config.benchmarks[name] for name in job.params.benchmarks]
     block = prompts_at_once(policies[0], job.params.block)
     for limit in dict.fromkeys(benchmark.answer_tokens for benchmark in benchmarks):
@@ -29,6 +30,9 @@ def answer(work: Work, job: Any) -> Job:
         for last in (policy["last"] for policy in policies):
             prompts = sum(work.rows.benchmark(benchmark, last) for benchmark in alike)
             parts.append(work.generate(model, prompts, limit, block, samples, more))
+            if best_of.get("control") == "none":  # the reward reads every sample
+                read = prompts * samples * work.response(limit)
+                parts.append(Job(model=work.size(model), forward_tokens=read))
             if retrieve.get("reflect"):
                 parts.append(work.generate(model, prompts, retrieve["reflection_tokens"], block, more=more))
     loads = min(len(policies), math.ceil(len(policies) / shards) + (shards > 1))

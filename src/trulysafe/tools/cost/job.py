@@ -34,6 +34,7 @@ class Job:
     forward_tokens: float = 0  # through forward passes, prompts of generations included
     steps: float = 0  # of decoding, one after another
     sequences: float = 0  # decoded side by side in a step
+    engine: bool = False  # whether an engine decodes (batching.backend), which starts with each load
     trained_tokens: float = 0  # through training steps
     flops_per_token: int = 6  # of training, per weight: 6 for all weights, 4 for an adapter, 2 more with checkpointing
     trained: Trained | None = None  # the training that holds the most memory; without one the weights alone are held

@@ -58,6 +58,8 @@ def seconds_of(job: Job, gpu: Gpu, assumptions: Assumptions) -> float:
     starts = job.model.layers * assumptions.layer_seconds
     step = starts + job.model.bytes / (gpu.bandwidth * assumptions.bandwidth_share) + job.sequences * forward
     load = job.loads * job.model.bytes / assumptions.load_bytes_per_second
+    if job.engine:
+        step, load = step / assumptions.engine_speed, load + job.loads * assumptions.engine_start_seconds
     work = job.forward_tokens * forward + job.trained_tokens * training + job.steps * step
     return assumptions.start_seconds + load + work / gpus_of(job, gpu)
 

@@ -9,13 +9,13 @@ def fresh_batches(method: Method, batches: float) -> float:
 
 
 def forward_tokens(method: Method, prompt: float, response: float) -> float:
-    """Tokens that go forward for each sampled prompt, by the tokens of a prompt and a response. A prompt is read once a
-    sample, the samples are judged, and the reference reads two of each prompt. PPO reads prompt and sample four times
-    more: under the policy, the reference, the judge and the critic; a bound on a cost has a judge and critic too."""
+    """Tokens that go forward for each sampled prompt, by the tokens of a prompt and of a response to it. A prompt is
+    read once for all its samples; these are judged, and the reference reads two of them. PPO reads prompt and sample
+    four times more: under the policy, the reference, the judge and the critic; a bound on a cost has a judge and critic
+    too."""
     samples = method.online.samples
-    if method.loss == PPO:
-        return samples * (prompt + (2 + 2 * method.ppo.critics) * (prompt + response))
-    return samples * prompt + (samples + 2) * response
+    read = (2 + 2 * method.ppo.critics) * samples if method.loss == PPO else samples + 2
+    return prompt + read * (prompt + response)
 
 
 def trained_tokens(method: Method, pairs: float, prompt: float, response: float) -> float:

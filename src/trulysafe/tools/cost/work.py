@@ -42,12 +42,14 @@ class Work:
             self.unknown |= {rule} - RULES.keys() if asked.resources.get("cpus_per_task") else set()
             took = job_seconds(timing) if done and timing.is_file() else None
             job = RULES[rule](self, asked) if rule in RULES else Job()
-            found.append(replace(job, rule=rule, needs=needs, done=done, took=took))
+            engine = self.plan.generation.engine and self.plan.generation.writes(asked.params.get("code", ""))
+            found.append(replace(job, rule=rule, needs=needs, done=done, took=took, engine=engine))
         return found
 
     def generate(self, model: str, prompts: float, limit: int, block: int, samples: int = 1, more: int = 0) -> Job:
-        """Responses of at most ``limit`` tokens to prompts, ``more`` tokens longer than others, a block at a time."""
-        read, steps = prompts * samples * (self.assumptions.prompt_tokens + more), math.ceil(prompts / block) * limit
+        """Responses of at most ``limit`` tokens to prompts, ``more`` tokens longer than others, a block at a time; a
+        prompt is read once for all its samples."""
+        read, steps = prompts * (self.assumptions.prompt_tokens + more), math.ceil(prompts / block) * limit
         disk = prompts * samples * self.response(limit) * self.assumptions.bytes_per_token
         return Job(model=self.size(model), forward_tokens=read, steps=steps, sequences=block * samples, disk=disk)
 
@@ -97,11 +99,15 @@ def _label(work: Work, job: Any) -> Job:
     return replace(asked, disk=_text(work, job).disk if pairs or dataset else 0)
 
 
-def _sample(work: Work, job: Any) -> Job:
+def _prompts_of_shard(work: Work, job: Any) -> float:
     pool, prompts = work.config.pools[job.wildcards.pool], work.rows.pool(job.wildcards.pool)
-    shard, shards = int(job.wildcards.shard), int(job.wildcards.shards)
-    blocks = len(range(shard, math.ceil(prompts / pool.block), shards))
-    return work.generate(pool.model, min(blocks * pool.block, prompts), pool.max_new_tokens, pool.block, pool.samples)
+    blocks = len(range(int(job.wildcards.shard), math.ceil(prompts / pool.block), int(job.wildcards.shards)))
+    return min(blocks * pool.block, prompts)
+
+
+def _sample(work: Work, job: Any) -> Job:
+    pool, prompts = work.config.pools[job.wildcards.pool], _prompts_of_shard(work, job)
+    return work.generate(pool.model, prompts, pool.max_new_tokens, pool.block, pool.samples)
 
 
 def _read_pairs(work: Work, job: Any) -> Job:
@@ -113,8 +119,8 @@ def _read_pairs(work: Work, job: Any) -> Job:
 
 
 def _pool_states(work: Work, job: Any) -> Job:
-    pool, sampled = work.config.pools[job.wildcards.pool], _sample(work, job)
-    size, responses = work.size(pool.model), sampled.forward_tokens / work.assumptions.prompt_tokens
+    pool = work.config.pools[job.wildcards.pool]
+    size, responses = work.size(pool.model), _prompts_of_shard(work, job) * pool.samples
     tokens = responses * work.response(pool.max_new_tokens)
     return Job(model=size, forward_tokens=tokens, disk=responses * size.state_bytes)
 
@@ -158,7 +164,7 @@ def _run(work: Work, experiment: str, method: Method) -> Job:
     longest = max(work.config.pairs[table].max_length for table in work.config.mixes[str(asked.mix)].pairs)
     share, batch = work.assumptions.lora_share if training.lora else 1, training.batch_size
     batches = training.steps * training.accumulation
-    said, pair = work.response(online.max_new_tokens), 2 * longest * work.assumptions.pair_fill
+    said, pair = work.assumptions.response_fill * online.max_new_tokens, 2 * longest * work.assumptions.pair_fill
     tokens, fresh = batches * batch * trained_tokens(method, pair, prompt, said), fresh_batches(method, batches)
     forward, one_process = tokens * (method.loss in READ_TWICE), online.samples > 0 or method.loss in ONE_PROCESS
     if online.samples:
@@ -183,16 +189,18 @@ def _pool_likelihoods(work: Work, job: Any) -> Job:
     assert drift is not None
     pool, benchmark = work.config.pools[drift.pool], work.config.benchmarks[drift.benchmark]
     prompts = min(drift.fresh_prompts, work.rows.benchmark(benchmark, last=True))
-    sampled = work.generate(pool.model, prompts, pool.max_new_tokens, pool.block, drift.fresh_samples)
+    samples = drift.fresh_samples
+    sampled = work.generate(pool.model, prompts, pool.max_new_tokens, pool.block, samples)
     known = (policies + 1) * min(drift.prompts, work.rows.pool(drift.pool)) * pool.samples
-    read = (known + (policies + 2) * prompts * drift.fresh_samples) * work.response(pool.max_new_tokens)
+    read = (known + (policies + 2) * prompts * samples) * work.response(pool.max_new_tokens)
     return replace(sampled, loads=policies + 1, forward_tokens=read, steps=(policies + 2) * sampled.steps, disk=0)
 
 
 def _fit_direction(work: Work, job: Any) -> Job:
     """A pass over the prompts of both kinds."""
     tokens = 2 * job.params.options["rows"] * work.assumptions.prompt_tokens
-    return Job(model=work.size(work.config.experiments[job.wildcards.experiment].model), forward_tokens=tokens)
+    read_for = work.plan.inference.directions[job.wildcards.direction]
+    return Job(model=work.size(read_for.model), forward_tokens=tokens)
 
 
 RULES: dict[str, Callable[[Work, Any], Job]] = {
