@@ -11,7 +11,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from trulysafe.common.errors import UserError
-from trulysafe.models.tokens import encode, encode_pair
+from trulysafe.common.thoughts import without_thoughts
+from trulysafe.models.tokens import decoded, encode, encode_pair, on_the_fixed_day, opened_thought
 
 TEMPLATES = Path(trl.__file__).parent / "chat_templates"
 CHATML = (
@@ -79,6 +80,45 @@ def test_a_response_is_whole_and_ends_with_one_end_of_turn(family: str, response
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("response", ["No.", THOUGHT, "a thought</think>Yes."])
+def test_the_prompt_is_the_one_that_was_sampled_from(family: str, response: str) -> None:
+    """Also where the template drops the mark of a thought that its generation prompt opened."""
+    made = of_family(family)
+    sampled = encode(made, "Say hi.").prompt_ids
+    assert encode(made, "Say hi.", response).prompt_ids == sampled
+
+
+SAMPLED = {
+    "gptoss": "<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>I cannot help.",
+    "cohere": "<|START_THINKING|>so<|END_THINKING|>I cannot help.",
+    "qwen3": "<think>so</think>I cannot help.",
+    "nemotron_3_nano": "so\n</think>I cannot help.",
+    "deepseek_r1_distill": "so</think>I cannot help.",
+}
+
+
+@pytest.mark.parametrize("family", SAMPLED)
+def test_marks_of_thoughts_that_are_special_tokens_are_sampled_judged_and_trained_on(family: str) -> None:
+    made = of_family(family)
+    marks = re.findall(r"<\|?/?\w+\|?>", SAMPLED[family])
+    made.add_special_tokens({"additional_special_tokens": list(dict.fromkeys(marks))})
+    row = [*made(SAMPLED[family], add_special_tokens=False)["input_ids"], made.eos_token_id]
+    (text,) = decoded(made, [row])
+    assert text == SAMPLED[family]
+    assert without_thoughts(opened_thought(made) + text) == "I cannot help."
+    again = encode(made, "Say hi.", text)
+    assert again.response_ids == row
+    assert again.prompt_ids == encode(made, "Say hi.").prompt_ids
+
+
+@pytest.mark.parametrize("family", ["deepseek_r1_distill", "nemotron_3_nano", "qwen3_5_think"])
+def test_a_thought_that_the_prompt_opens_and_nothing_ends_is_no_answer(family: str) -> None:
+    made = of_family(family)
+    assert without_thoughts(opened_thought(made) + "First I would list the materials") == ""
+    assert opened_thought(of_family("qwen3")) == ""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_both_sides_of_a_pair_share_their_prompt(family: str) -> None:
     made = of_family(family)
     chosen, rejected = encode_pair(made, "Say hi.", THOUGHT, "Sure.")
@@ -91,8 +131,13 @@ def test_a_template_that_asks_the_clock_is_told_a_fixed_day(family: str) -> None
     made = of_family(family)
     text = made.decode(encode(made, "Say hi.").prompt_ids)
     assert "2024-07-26" in text or "26 Jul 2024" in text
-    made.chat_template = "{%- set form = '%Y' -%}{{ strftime_now(form) }}" + CHATML
-    assert made.decode(encode(made, "Say hi.").prompt_ids).startswith("26 Jul 2024")
+    for asks in ("{%- set form = '%Y' -%}{{ strftime_now(form) }}", "{%- set now = strftime_now -%}{{ now('%Y') }}"):
+        made.chat_template = asks + CHATML
+        assert made.decode(encode(made, "Say hi.").prompt_ids).startswith("26 Jul 2024")
+        with on_the_fixed_day(made):
+            turns = [{"role": "user", "content": "Say hi."}]
+            assert made.apply_chat_template(turns, tokenize=False).startswith("26 Jul 2024")
+        assert made.chat_template == asks + CHATML
 
 
 def test_a_bos_before_each_turn_is_accepted_and_one_behind_another_is_not() -> None:

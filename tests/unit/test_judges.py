@@ -135,6 +135,13 @@ def test_keywords_check_references_as_whole_words():
         ("-3 degrees", 3, False),
         ("In 1.5 hours", 1, False), ("Take the 4th one.", 4, False), ("There are 4.", "4", True), ("B", "B", True),
         ("(B)", "B", True), ("B", "C", False), ("Yes, version 2 of it", "version 2", True),
+        ("5", ".5", False), (".5", "0.5", True), ("\u22125", "-5", True), ("\u22125", "5", False),
+        ("-5 degrees", "5 degrees", False), ("It weighs 5kg.", "5", True), ("5 kg", "5kg", True),
+        ("$70,000", "70,000 dollars", True), ("0.00001", 1e-05, True), ("1e-5", 0.00001, True),
+        ("0.5%", "5%", False), ("5 percent", "5%", True), ("\u20ac0.5", "\u20ac5", False),
+        ("2.5 apples", "5 apples", False), ("5 pears", "5 apples", False), ("I have 5 apples.", "5 apples", True),
+        ("from 3-5 o'clock", "5", True), ("+", "+", True), ("<=", "<=", True), ("\u2205", "\u2205", True),
+        ("-", "+", False),
     ],
 )  # fmt: skip
 def test_keywords_compare_numbers_as_numbers_and_take_the_reference_itself_for_an_answer(response, reference, right):

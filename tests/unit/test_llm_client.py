@@ -184,6 +184,29 @@ def test_a_request_that_the_endpoint_refuses_stops_no_other(tmp_path):
             client(endpoint(served), tmp_path / "other").ask([*requests("bad"), Request.of(user="bad")])
 
 
+@pytest.mark.parametrize(
+    "refusal", [Reply(status=403), Reply(body=b'{"error": {"code": "content_filter"}}')], ids=["403", "200"]
+)
+def test_a_gateway_that_refuses_one_request_as_if_it_were_all_stops_no_other(tmp_path, refusal):
+    """Where it answers something harmless, it is that request, also where that is all that is left to ask."""
+    with serve(lambda number, body: refusal if body["messages"][-1]["content"] == "bad" else echo(number, body)) as one:
+        for _ in range(2):  # the second time it is all that is asked
+            answers = client(endpoint(one, attempts=2), tmp_path).ask(requests("good", "bad", "fine"))
+            assert [answer.end for answer in answers] == ["stop", "rejected", "stop"]
+    told = pytest.raises(UserError, match=r"refuses the key|an error in place of a chat completion")
+    with serve(lambda number, body: refusal) as all_of_them, told:
+        client(endpoint(all_of_them, attempts=2), tmp_path / "none").ask(requests("bad", "good"))
+
+
+def test_half_of_a_pair_of_surrogates_is_kept_as_a_text_that_files_can_hold(tmp_path):
+    with serve(lambda number, body: Reply("I think \ud83d")) as served:
+        for _ in range(2):  # the second from the cache
+            (answer,) = client(endpoint(served), tmp_path).ask(requests("a"))
+            assert answer == Answer("I think \ufffd")
+            answer.text.encode("utf-8")
+        assert len(served.bodies) == 1
+
+
 CHOICES = {
     "filtered, without a message": ({"message": None, "finish_reason": "content_filter"}, Answer("", "rejected")),
     "filtered, with a part": ({"message": {"content": "I"}, "finish_reason": "content_filter"}, Answer("", "rejected")),

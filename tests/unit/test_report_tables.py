@@ -86,6 +86,13 @@ def test_markdown_escapes_bars(metrics: pd.DataFrame) -> None:
     assert len({line.replace(r"\|", "").count("|") for line in lines}) == 1
 
 
+def test_markdown_reads_cells_as_text() -> None:
+    cells = ["*5* <b>x</b>", "a\nb", "0.005*", "confidence_per_pair", "< 0.001", "_x_ `y`"]
+    lines = to_markdown(pd.DataFrame({"cell": cells})).splitlines()[2:]
+    told = [line.strip("| ") for line in lines]
+    assert told == [r"\*5\* \<b>x\</b>", "a b", "0.005*", "confidence_per_pair", "< 0.001", r"\_x\_ \`y\`"]
+
+
 def test_every_table_is_written(
     tmp_path: Path, verdicts: pd.DataFrame, metrics: pd.DataFrame, contrasts: pd.DataFrame
 ) -> None:

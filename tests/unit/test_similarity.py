@@ -45,6 +45,20 @@ def test_similarity_does_not_depend_on_the_other_texts():
     assert among[2][(among[0] == 0) & (among[1] == 1)] == pytest.approx(alone)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("How do I learn C++?", "How do I learn C#?", False), ("What is 2+3?", "What is 2-3?", False),
+        ("Solve x > 5", "Solve x < 5", False), ("What does \U0001f600 mean?", "What does \U0001f4a3 mean?", False),
+        ("What is 50% of it?", "What is 50 of it?", False), ("What is 6/3?", "What is 6*3?", False),
+        ("a well-known **bold** thing", "A well known bold thing!", True),
+        ("use `print` | here", "use print here", True),
+    ],
+)  # fmt: skip
+def test_signs_that_say_something_tell_texts_apart_and_marks_do_not(one, other, same):
+    assert len(near_pairs([one, other], 0.999)[2]) == same
+
+
 @pytest.mark.parametrize("texts", [[], ["one"], ["?!", "..."], ["same", "same", "same"]])
 def test_degenerate_texts_are_grouped(texts):
     assert len(groups(texts, 0.8)) == len(texts)

@@ -161,3 +161,21 @@ def test_what_a_method_lacks_is_said_before_training(model, tokenizer, arguments
 def test_options_of_methods_are_checked(options, message):
     with pytest.raises(UserError, match=message):
         Method(**options)
+
+
+def test_an_answer_of_which_the_template_leaves_something_out_is_refused_and_the_day_is_fixed(
+    model, tokenizer, arguments
+):
+    rows = conversational()
+    thoughts = rows.map(
+        lambda row: {"chosen": [{"role": "assistant", "content": f"w1 </think> {row['chosen'][-1]['content']}"}]}
+    )
+    whole = tokenizer.chat_template
+    tokenizer.chat_template = whole.replace("m['content']", "m['content'].split('</think>')[-1]")
+    assert tokenizer.chat_template != whole
+    options = {"args": arguments(), "processing_class": tokenizer}
+    with pytest.raises(UserError, match=r"row 0: the chat template does not write the chosen response .* letter 0 on"):
+        PreferenceTrainer(model, train_dataset=thoughts, **options)
+    tokenizer.chat_template = "{{ strftime_now('w%d') }} " + whole
+    made = PreferenceTrainer(model, train_dataset=rows, **options)
+    assert "w26" in tokenizer.decode(made.train_dataset[0]["prompt_ids"])

@@ -16,6 +16,20 @@ def words(text: str) -> list[str]:
     return re.findall(f"[{_signs()}]+", text)
 
 
+def words_and_signs(text: str) -> list[str]:
+    """As :func:`words`, and the signs that say something, in order: symbols (``>``, an emoji), a hyphen, star, slash or
+    percent sign beside a digit; plus and number signs behind a word are part of it (``C++``)."""
+    pieces = re.finditer(rf"[{_signs()}]+[+#]*|[^\s{_signs()}]", text)
+    return [piece[0] for piece in pieces if _speaks(piece)]
+
+
+def _speaks(piece: re.Match[str]) -> bool:
+    sign, before, behind = piece[0], piece.string[: piece.start()].rstrip(), piece.string[piece.end() :].lstrip()
+    if sign in "-*/%":
+        return before[-1:].isdigit() or behind[:1].isdigit()
+    return len(sign) > 1 or sign == "_" or (sign not in "`|~" and unicodedata.category(sign)[0] in "LNMS")
+
+
 def units(text: str) -> list[str]:
     """As :func:`words`, but every letter with its marks where a script writes no spaces between words."""
     return re.findall(unit_pattern(1), text)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trulysafe.common.ids import normalise_text
-from trulysafe.common.words import words
+from trulysafe.common.words import words_and_signs
 
 NGRAM, FEATURES, BLOCK = 5, 2**20, 2000
 REST = 0.4
@@ -54,10 +54,11 @@ def groups(texts: Sequence[str], threshold: float, links: np.ndarray | None = No
 
 
 def content_words(text: str) -> str:
-    """Folded words of a text without English stop words; all of its words if nothing else is left."""
+    """Folded words of a text without English stop words; all of its words if nothing else is left. Signs that say
+    something are words as well (``C++``, ``2-3``, ``x > 5``, an emoji), marks between words are not."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    found = words(normalise_text(text))
+    found = words_and_signs(normalise_text(text))
     return " ".join([word for word in found if word not in ENGLISH_STOP_WORDS] or found)
 
 

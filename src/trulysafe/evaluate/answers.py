@@ -20,6 +20,7 @@ from trulysafe.evaluate.acts import acting, acts
 from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import load_tokenizer
 from trulysafe.models.sampling import blocks, load_generator, respond
+from trulysafe.models.tokens import opened_thought
 
 
 class PolicyBlock(NamedTuple):
@@ -89,6 +90,7 @@ def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) 
         policy = policies[number]
         tokenizer, model = load_tokenizer(policy["model"]), load_generator(policy["model"])
         place = {key: policy[key] for key in ("experiment", "seed", "step")}
+        opened = opened_thought(tokenizer)  # else nobody could tell a thought without an end from an answer
         for limit, of_limit in groupby(of_policy, key=lambda block: block.max_new_tokens):
             prompts = [block.prompts for block in of_limit]
             if acts(policy):
@@ -96,8 +98,8 @@ def answers(policies: Sequence[Mapping[str, Any]], work: Sequence[PolicyBlock]) 
             else:
                 found = respond(model, tokenizer, prompts, Decoding(max_new_tokens=limit), seed=0)
             for asked, answered in zip(prompts, found, strict=True):
-                benchmark = asked.set_index("prompt_id")["benchmark"]
-                yield answered.assign(benchmark=answered["prompt_id"].map(benchmark), **place)
+                benchmark = answered["prompt_id"].map(asked.set_index("prompt_id")["benchmark"])
+                yield answered.assign(response=opened + answered["response"], benchmark=benchmark, **place)
 
 
 def _prompts(benchmark: Mapping[str, Any], split: Path | str, last: bool) -> pd.DataFrame:

@@ -20,6 +20,9 @@ from trulysafe.llm.messages import REJECTED, Answer, Generation, Request
 _OF_ONE_REQUEST = (400, 413, 422)
 """Status codes that speak of one request, not of the endpoint."""
 _UNREADABLE = "a body that is no chat completion"
+_ERROR = "an error in place of a chat completion"
+_PROBE = "Please say hello."
+"""Asked where a refusal may be of one request or of all: whoever answers it refuses one."""
 
 
 class Endpoint:
@@ -44,6 +47,7 @@ class Endpoint:
         self._key = _key(key_variable) if key_variable else ""
         self._concurrency, self._timeout, self._attempts = concurrency, timeout, attempts
         self._request = dict(request or {})
+        self._probed: bool | None = None
         # what the environment says of an account at OpenAI is not for other endpoints
         self._unsent = ["OpenAI-Organization", "OpenAI-Project", *([] if self._key else ["Authorization"])]
 
@@ -84,7 +88,21 @@ class Endpoint:
             raise failure
 
     async def _answer(self, client: Any, request: Request, generation: Generation) -> Answer | UserError:
-        """The answer, or what is wrong; no error of the client's is passed on, since it holds request and body."""
+        """The answer, or what is wrong. A gateway's filter may refuse one request as others refuse a key (403), or send
+        an error as if all were well: where the endpoint answers something harmless, the request is rejected."""
+        found = await self._asked(client, request, generation)
+        if isinstance(found, Answer | UserError):
+            return found
+        if self._probed is None:
+            probe = Request.of(user=_PROBE)
+            self._probed = isinstance(await self._asked(client, probe, generation), Answer)
+        if self._probed:
+            return Answer("", REJECTED)
+        return self._gave_up(_ERROR) if found == 200 else self._refused(found)
+
+    async def _asked(self, client: Any, request: Request, generation: Generation) -> Answer | UserError | int:
+        """The answer, what is wrong, or the status of a refusal that may be of this request alone; no error of the
+        client's is passed on, since it holds request and body."""
         import httpx2
         import openai
 
@@ -105,10 +123,15 @@ class Endpoint:
                 options={"follow_redirects": False, "headers": dict.fromkeys(self._unsent, openai.Omit())},
             )
         except openai.APIStatusError as error:
-            return Answer("", REJECTED) if error.status_code in _OF_ONE_REQUEST else self._refused(error.status_code)
+            status = error.status_code
+            if status in _OF_ONE_REQUEST:
+                return Answer("", REJECTED)
+            return status if status == 403 else self._refused(status)
         except openai.APIConnectionError as error:
-            unreadable = _UNREADABLE in str(error.__cause__)
-            return self._gave_up(_UNREADABLE if unreadable else f"no answer ({type(error).__name__})")
+            said = str(error.__cause__)
+            if _ERROR in said:
+                return 200
+            return self._gave_up(_UNREADABLE if _UNREADABLE in said else f"no answer ({type(error).__name__})")
         return _completion(reply)
 
     def _client(self) -> Any:
@@ -146,6 +169,9 @@ async def _check_body(reply: Any) -> None:
     if reply.is_success:
         await reply.aread()
         try:
+            body = reply.json()
+            if isinstance(body, dict) and body.get("error") and not body.get("choices"):
+                raise httpx2.RemoteProtocolError(_ERROR)
             _completion(reply)
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             raise httpx2.RemoteProtocolError(_UNREADABLE) from None
@@ -158,7 +184,7 @@ def _completion(reply: Any) -> Answer:
     if message is None or "filter" in reason or "safety" in reason:
         return Answer("", REJECTED)
     text = _text(message.get("content")) or _text(message.get("refusal"))
-    return Answer(text.strip(), "length" if reason in ("length", "max_tokens") else "stop")
+    return Answer(text.strip(), "length" if reason in ("length", "max_tokens", "error") else "stop")
 
 
 def _text(content: Any) -> str:

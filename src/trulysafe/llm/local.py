@@ -12,7 +12,7 @@ from trulysafe.llm.messages import TOO_LONG, Answer, Generation, Request
 from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import Spec, context_of, load_tokenizer
 from trulysafe.models.sampling import at_once, drawn, load_generator
-from trulysafe.models.tokens import Message, encode, end_of_turn_id
+from trulysafe.models.tokens import Message, decoded, encode, end_of_turn_id, opened_thought
 from trulysafe.workflow.provenance import input_id, manifest_path
 
 
@@ -38,7 +38,7 @@ class LocalModel:
         fits = [index for index, ids in enumerate(prompts) if len(ids) + generation.max_new_tokens <= room]
         yield from ((index, Answer("", TOO_LONG)) for index in sorted(set(range(len(prompts))) - set(fits)))
         order = sorted(fits, key=lambda index: -len(prompts[index]))
-        end, how = end_of_turn_id(tokenizer), asdict(generation)
+        end, opened, how = end_of_turn_id(tokenizer), opened_thought(tokenizer), asdict(generation)
         together = at_once(model, self._batch_size)
         for start in range(0, len(order), together):
             batch = order[start : start + together]
@@ -46,8 +46,8 @@ class LocalModel:
             rows = drawn(model, tokenizer, [prompts[index] for index in batch], Decoding(**how), seed)
             for index, row in zip(batch, rows, strict=True):
                 ended = row[-1:] == [end]
-                text = tokenizer.decode(row[:-1] if ended else row, skip_special_tokens=True)
-                yield index, Answer(text.strip(), "stop" if ended else "length")
+                (text,) = decoded(tokenizer, [row])
+                yield index, Answer(f"{opened}{text}", "stop" if ended else "length")
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:

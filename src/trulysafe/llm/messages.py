@@ -56,6 +56,11 @@ class Answer:
     (a content filter, or more tokens than the model takes); ``too_long``, where the conversation leaves a local model
     no room for an answer. Of the last two ``text`` is empty."""
 
+    def __post_init__(self) -> None:
+        """Half of a surrogate pair, which no file of text can hold, becomes U+FFFD."""
+        whole = self.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        object.__setattr__(self, "text", whole)
+
 
 def request_key(identity: Mapping[str, Any], generation: Generation, request: Request) -> str:
     """Cache key, 32 hex digits: a hash of the backend's identity, the generation options and the request."""

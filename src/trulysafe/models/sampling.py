@@ -16,7 +16,7 @@ from trulysafe.common.ids import content_id, response_id, stable_seed
 from trulysafe.common.schema import SCHEMAS
 from trulysafe.models.decoding import Decoding
 from trulysafe.models.load import Spec, context_of, ends_alone, load_model, tokens_of
-from trulysafe.models.tokens import encode, end_of_turn_id
+from trulysafe.models.tokens import decoded, encode, end_of_turn_id
 
 BACKEND = "backend"
 """Key of how to load a model that names what it writes with, where that is not transformers."""
@@ -67,9 +67,9 @@ def respond(
     block's content, ``seed`` makes the block's own.
 
     Yields a samples table per block, a single empty one where there is no block (the model may then be None).
-    ``response`` is the text without special tokens, ``tokens`` counts them with the end of turn, and ``finished`` says
-    whether that came before the token limit. UserError, before anything is sampled: a prompt leaves no room for
-    ``max_new_tokens`` in the model's context.
+    ``response`` is the text (:func:`trulysafe.models.tokens.decoded`), ``tokens`` its tokens with the end of turn, and
+    ``finished`` says whether that came before the token limit. UserError, before anything is sampled: a prompt leaves
+    no room for ``max_new_tokens`` in the model's context.
     """
     if not work:
         yield pd.DataFrame(columns=list(SCHEMAS["samples"]))
@@ -134,10 +134,9 @@ def ended(row: list[int], stops: set[int], end: int) -> list[int]:
 
 def _rows(block: pd.DataFrame, responses: list[list[int]], tokenizer: Any, samples: int) -> pd.DataFrame:
     end = end_of_turn_id(tokenizer)
-    texts = tokenizer.batch_decode(responses, skip_special_tokens=True)
     frame = block[list(_CARRIED)].loc[block.index.repeat(samples)].reset_index(drop=True)
     frame["sample"] = list(range(samples)) * len(block)
-    frame["response"] = [text.strip() for text in texts]
+    frame["response"] = decoded(tokenizer, responses)
     frame["finished"] = [ids[-1:] == [end] for ids in responses]
     frame["tokens"] = [len(ids) for ids in responses]
     columns = zip(frame["prompt"], frame["response"], frame["sample"], strict=True)

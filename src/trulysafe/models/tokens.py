@@ -2,7 +2,8 @@
 token."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -10,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.thoughts import open_mark
 
 Tokenizer = Any
 """A Hugging Face tokenizer, transformers' ``PreTrainedTokenizerBase``."""
@@ -21,7 +23,7 @@ TODAY = datetime(2024, 7, 26)
 clock."""
 DAY = "%d %b %Y"
 _CLOCK = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
-_ASKS = re.compile(r"strftime_now\s*\(")
+_ASKS = re.compile(r"\bstrftime_now\b")
 
 
 @dataclass(frozen=True)
@@ -167,14 +169,22 @@ def _answered(tokenizer: Tokenizer, messages: list[Message], begun: str, respons
         raise UserError("An empty response cannot be tokenised. Remove the row, or give the response a text.")
     end_of_turn_id(tokenizer)  # there must be one
     end = str(tokenizer.eos_token)
-    whole = render(tokenizer, [*messages, {"role": "assistant", "content": response}])
+    sampled = f"{begun}{response}{end}"
+    try:
+        whole = render(tokenizer, [*messages, {"role": "assistant", "content": response}])
+    except UserError:  # the messages alone were accepted: it is the answer's marks that it refuses
+        return sampled
+    if not whole.startswith(begun):  # the prompt would end elsewhere than where answers are sampled
+        if end not in whole:
+            raise _no_end_of_turn(tokenizer)
+        return sampled
     # a response may begin with what the generation prompt ends in
     before = max(0, common_prefix_length(begun, whole) - len(response))
     place = whole.find(words, before)
     ends = whole.find(end, before if place < 0 else place + len(words))
     if ends < 0:
         raise _no_end_of_turn(tokenizer)
-    return f"{begun}{response}{end}" if place < 0 else whole[: ends + len(end)]
+    return sampled if place < 0 else whole[: ends + len(end)]
 
 
 def render(tokenizer: Tokenizer, messages: list[Message], **options: Any) -> str:
@@ -219,6 +229,31 @@ def _refuse_double_bos(tokenizer: Tokenizer, messages: list[Message]) -> None:
     if _repeats_bos(tokenizer, list(tokenizer(text, add_special_tokens=False)["input_ids"])):
         found = f"The chat template of {tokenizer.name_or_path!r} writes the BOS token {bos!r} twice in a row"
         raise UserError(f"{found}. Remove one of them from the template (models.<name>.chat_template takes another).")
+
+
+@contextmanager
+def on_the_fixed_day(tokenizer: Any) -> Iterator[None]:
+    """Have a library that renders by itself tell templates the fixed date, too."""
+    own = tokenizer.chat_template
+    if own is not None:
+        tokenizer.chat_template = _dated(tokenizer.get_chat_template())
+    try:
+        yield
+    finally:
+        tokenizer.chat_template = own
+
+
+def decoded(tokenizer: Tokenizer, rows: Sequence[Sequence[int]]) -> list[str]:
+    """Texts of sampled responses without BOS, padding and the end of turn. Other special tokens stay, as they mark
+    thoughts and channels: what is judged begins behind them, and a text that is trained on gives the sampled tokens."""
+    dropped = {tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.bos_token_id}
+    kept = [[token for token in row if token not in dropped] for row in rows]
+    return [str(text).strip() for text in tokenizer.batch_decode(kept, skip_special_tokens=False)]
+
+
+def opened_thought(tokenizer: Tokenizer) -> str:
+    """The mark by which the generation prompt opens a thought, in which sampled texts then begin; none is empty."""
+    return open_mark(render(tokenizer, [{"role": "user", "content": "?"}], add_generation_prompt=True))
 
 
 def disarmed(tokenizer: Any, text: str) -> str:

@@ -1,5 +1,6 @@
 """What a table is, and how it is written: numbers until then, afterwards Markdown, LaTeX (booktabs), HTML and CSV."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -121,9 +122,15 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def to_markdown(shown: pd.DataFrame) -> str:
-    """A Markdown table; bars in cells are escaped."""
-    text = shown.map(lambda cell: str(cell).replace("|", r"\|"))
+    """A Markdown table; what cells say is text, never markup."""
+    text = shown.map(lambda cell: _as_text(str(cell)))
     return str(text.to_markdown(index=False, disable_numparse=True))
+
+
+def _as_text(cell: str) -> str:
+    """A cell on one line, with what Markdown would read escaped; a single star, which marks a value, reads as one."""
+    markup = r"[\\|`]|<(?=[A-Za-z/!])|(?<!\w)_|_(?!\w)" + (r"|\*" if cell.count("*") > 1 else "")
+    return re.sub(markup, lambda sign: f"\\{sign[0]}", " ".join(cell.split()))
 
 
 def to_html(shown: pd.DataFrame, caption: str) -> str:

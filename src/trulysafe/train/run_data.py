@@ -17,7 +17,7 @@ from trulysafe.methods.method import PPO, SAFETY_LOSSES, Method
 from trulysafe.methods.safety import safe_order
 from trulysafe.models.load import load_tokenizer
 from trulysafe.models.sequence_reward import SequenceReward
-from trulysafe.models.tokens import Encoded, encode
+from trulysafe.models.tokens import Encoded, decoded, encode, opened_thought
 from trulysafe.reward.token_scale import TokenScale
 from trulysafe.trainers.batches import UNSAFE
 
@@ -189,8 +189,9 @@ class TextJudge:
 
     def __call__(self, examples: Sequence[Mapping[str, Any]], responses: Sequence[Encoded]) -> list[float]:
         """Score responses: 1 or 0."""
-        texts = self.tokenizer.batch_decode([item.response_ids for item in responses], skip_special_tokens=True)
-        answers = pd.DataFrame({"response": [text.strip() for text in texts], "finished": True})
+        opened = opened_thought(self.tokenizer)
+        texts = [opened + text for text in decoded(self.tokenizer, [item.response_ids for item in responses])]
+        answers = pd.DataFrame({"response": texts, "finished": True})
         answers["prompt"], answers["meta"] = [row[PROMPT] for row in examples], [row[META] for row in examples]
         answers["risk"] = [RISKS[row["risk"]] for row in examples]
         return judged(answers, self.spec)["verdict"].isin(AXES["safety"]["safe"]).astype(float).tolist()
@@ -212,5 +213,5 @@ class SequenceJudge:
 
     def __call__(self, examples: Sequence[Mapping[str, Any]], responses: Sequence[Encoded]) -> list[float]:
         """Score responses, the higher the better."""
-        texts = self.tokenizer.batch_decode([item.response_ids for item in responses], skip_special_tokens=True)
-        return self.reward.scores([row[PROMPT] for row in examples], [text.strip() for text in texts])
+        texts = decoded(self.tokenizer, [item.response_ids for item in responses])
+        return self.reward.scores([row[PROMPT] for row in examples], texts)

@@ -196,11 +196,25 @@ def _check_arguments(args: Any) -> None:
             raise UserError(f"{name}: {getattr(args, name)!r} would have no effect. Leave it out; {instead}.")
 
 
+def _check_whole(row: Mapping[str, Any], side: str, index: int, tokenizer: Any) -> None:
+    """Refuse a conversation of which the chat template leaves something out, such as the thoughts of an answer."""
+    said = str(row[side][-1]["content"]).strip()
+    text = str(tokenizer.apply_chat_template([*(row.get("prompt") or []), *row[side]], tokenize=False))
+    if said in text:
+        return
+    length = next(length for length in range(len(said), -1, -1) if said[:length] in text)
+    why = f"the chat template does not write the {side} response as it is given: it differs from letter {length} on"
+    do = "Give the columns prompt_ids, chosen_ids and rejected_ids instead, of trulysafe.models.tokens.encode_pair"
+    raise UserError(f"row {index}: {why}, so another text would be trained on. {do}, or leave out what it drops.")
+
+
 def _finished(row: Mapping[str, Any], index: int, tokenizer: Any, strict: bool) -> dict[str, list[int]]:
     ids: dict[str, list[int]] = {}
     for side in SIDES:
         if _says_nothing(row[side], tokenizer.eos_token):
             raise UserError(f"row {index}: the {side} response is empty. Drop such rows, or give the response a text.")
+        if isinstance(row[side], list):
+            _check_whole(row, side, index, tokenizer)
         ids[f"{side}_ids"] = list(row[f"{side}_ids"])
         if strict or tokenizer.eos_token_id in ids[f"{side}_ids"]:
             ids[f"{side}_ids"] = up_to_end_of_turn(tokenizer, ids[f"{side}_ids"])

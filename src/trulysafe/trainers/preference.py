@@ -20,7 +20,7 @@ from trulysafe.common.errors import UserError
 from trulysafe.methods.method import AMA_DPO, CONFIDENCE_DPO, DPO, ONE_PROCESS, REROUTING_LOSSES, SHIFTED_LOSSES, Method
 from trulysafe.models.layer_states import LayerStates
 from trulysafe.models.load import check_tokens
-from trulysafe.models.tokens import end_of_turn_id
+from trulysafe.models.tokens import end_of_turn_id, on_the_fixed_day
 from trulysafe.reward.model import HybridReward
 from trulysafe.trainers import batches, step
 from trulysafe.trainers.checkpoints import Progress, mark_complete
@@ -191,7 +191,8 @@ class PreferenceTrainer(DPOTrainer):
             return dataset
         end_of_turn_id(self._tokenizer)  # refuses a tokenizer that has none
         try:
-            prepared = super()._prepare_dataset(dataset, processing_class, *args, **kwargs)
+            with on_the_fixed_day(self._tokenizer):  # as all that is read off the model elsewhere
+                prepared = super()._prepare_dataset(dataset, processing_class, *args, **kwargs)
         except Exception as error:
             check_template(dataset, self._tokenizer, error)
             raise
