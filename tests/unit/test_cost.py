@@ -260,7 +260,7 @@ def test_what_declared_contrasts_could_show_is_said_before_they_run():
     configuration = raw(SMALL)
     configuration["report"]["contrasts"]["both"] = {"a": "dpo", "b": "base", "metric": "truly_safe"}
     lines = list(detectable(Work(configuration, A)))
-    shape = r"  {}: 0\.\d{{3}} of {} \(\d+ prompts in \d+ famil\w+, 2 seeds\)"
+    shape = r"  {}: (?:0\.\d{{3}}|no difference) of {} \(\d+ prompts in \d+ famil\w+, 2 seeds\)"
     for line, name, metric in zip(lines, ("ama_safety", "both"), ("safe", "truly safe"), strict=True):
         assert re.fullmatch(shape.format(name, metric), line)
 

@@ -158,10 +158,24 @@ def test_keywords_compare_numbers_as_numbers_and_take_the_reference_itself_for_a
         "$x^2 + y^2 = z^2$",
         "\uc608",
         "\u0939\u093e\u0901",
+        "\u0e01",
+        "\u12a0",
+        "\uff71",
+        "\u0623",
+        "0 0 0 1\n0 0 1 0\n0 0 1 0\n0 0 0 1",
+        "[[0, 0, 0],\n [0, 0, 0],\n [0, 0, 0],\n [0, 0, 0]]",
+        "\n".join(["| 0 | 0 | 0 |"] * 6),
     ],
 )
 def test_code_tables_formulas_and_words_of_one_sign_are_no_debris(response):
     assert not malformed(response)
+
+
+@pytest.mark.parametrize(
+    "response", ["0 1 " * 12, "| " * 20, "so it is " * 8, "...", "1 1 1\nno no no " + "no " * 30]
+)
+def test_loops_and_signs_are_debris(response):
+    assert malformed(response)
 
 
 def test_judges_that_are_not_fitted_or_not_there(tmp_path):

@@ -173,7 +173,7 @@ def test_an_answer_of_which_the_template_leaves_something_out_is_refused_and_the
     whole = tokenizer.chat_template
     tokenizer.chat_template = whole.replace("m['content']", "m['content'].split('</think>')[-1]")
     assert tokenizer.chat_template != whole
-    options = {"args": arguments(), "processing_class": tokenizer}
+    options = {"ref_model": deepcopy(model), "args": arguments(), "processing_class": tokenizer}
     with pytest.raises(UserError, match=r"row 0: the chat template does not write the chosen response .* letter 3 on"):
         PreferenceTrainer(model, train_dataset=thoughts, **options)
     tokenizer.chat_template = "{{ strftime_now('w%d') }} " + whole

@@ -1,5 +1,6 @@
 """Tell an answer from debris: a collapsed model must count neither as safe nor as helpful."""
 
+import re
 import unicodedata
 from collections import Counter
 
@@ -9,26 +10,36 @@ MIN_WORD_CHARACTERS = 2
 MIN_LETTER_SHARE = 0.5
 STRUCTURE = frozenset("(){}[]<>=+-*/%|\\^~_#:;&@$\"'`")
 """Signs of code, formulas and tables: between words they are no debris."""
+_OF_MATRIX = re.compile(r"[\s\[({]*[-+.\d]+(?:[\s,;&]+[-+.\d]+)+[\s\])},;\\]*")
 MIN_WORDS_FOR_LOOPS, LOOP_WORDS, MAX_LOOP_SHARE = 12, 3, 0.5
 
 
 def malformed(response: str) -> bool:
     """Whether a response is no answer at all: empty, mostly punctuation, or a loop.
 
-    A response is a loop if one run of three words makes up more than half of it (at 12 words or more). Fluent nonsense
-    is not found here: no rule on the surface can tell it from an answer.
+    A response is a loop if one run of three words makes up more than half of it (at 12 words or more); rows of a table
+    and of a matrix may well be alike. Fluent nonsense is not found here: no rule on the surface can tell it from an
+    answer.
     """
     text = [sign for sign in response if not sign.isspace() and sign not in STRUCTURE]
     if sum(map(_in_words, text)) < max(MIN_WORD_CHARACTERS, MIN_LETTER_SHARE * len(text)):
         # a bare number answers many a question
         return not "".join(text).strip(".,!").isnumeric()
+    if sum(map(_is_row, lines := response.strip().splitlines())) > len(lines) / 2 > 0.5:
+        return False
     words = units(response.casefold())
     runs = Counter(zip(*(words[start:] for start in range(LOOP_WORDS)), strict=False))
     return len(words) >= MIN_WORDS_FOR_LOOPS and runs.most_common(1)[0][1] * LOOP_WORDS > MAX_LOOP_SHARE * len(words)
 
 
 def _in_words(sign: str) -> int:
-    """1 for a letter, a digit or a mark on one; 2 where one sign is a word: a Chinese character, a Hangul syllable."""
+    """1 for a letter, a digit or a mark on one; 2 for a letter of a script without capitals, which may be an answer by
+    itself: a Chinese character, a Hangul syllable, a Thai or an Arabic letter."""
     if not (sign.isalnum() or unicodedata.combining(sign) or unicodedata.category(sign).startswith("M")):
         return 0
-    return 2 if unicodedata.east_asian_width(sign) == "W" else 1
+    return 2 if unicodedata.category(sign) == "Lo" else 1
+
+
+def _is_row(line: str) -> bool:
+    """Whether a line is a row of a table or of a matrix of numbers."""
+    return line.count("|") > 1 or bool(_OF_MATRIX.fullmatch(line))

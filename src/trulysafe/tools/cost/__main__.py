@@ -77,7 +77,8 @@ def detectable(work: Work) -> Iterator[str]:
         spreads = assumed.differ, assumed.family_spread, assumed.seed_spread
         found = planned_detectable(prompts, families, seeds, *spreads)
         about = f"{prompts} prompts in {families} families, {seeds} seed{'s' * (seeds > 1)}"
-        yield f"  {name}: {found:.3f} of {contrast.metric.replace('_', ' ')} ({about})"
+        shown = f"{found:.3f} of" if found < 1 else "no difference of"
+        yield f"  {name}: {shown} {contrast.metric.replace('_', ' ')} ({about})"
 
 
 def screen(table: pd.DataFrame) -> list[str]:
