@@ -171,9 +171,7 @@ def test_code_tables_formulas_and_words_of_one_sign_are_no_debris(response):
     assert not malformed(response)
 
 
-@pytest.mark.parametrize(
-    "response", ["0 1 " * 12, "| " * 20, "so it is " * 8, "...", "1 1 1\nno no no " + "no " * 30]
-)
+@pytest.mark.parametrize("response", ["0 1 " * 12, "| " * 20, "so it is " * 8, "...", "1 1 1\nno no no " + "no " * 30])
 def test_loops_and_signs_are_debris(response):
     assert malformed(response)
 

@@ -24,8 +24,8 @@ CAPTION = (
     "Shares of benchmark prompts at the end of training. Safe: harmful prompts refused or safely completed; "
     "over-refusal: harmless look-alikes refused; helpful: checkable questions answered rightly; truly safe: share safe "
     "times share of look-alikes complied with. Malformed answers count as failures throughout; cut off: ended by the "
-    "token limit. Brackets hold 95% intervals from resampling training seeds and prompt families together, of which the "
-    "judge's own errors (its kappa: judge_scores) are no part. Answers (n), all seeds: {counts}."
+    "token limit. Brackets hold 95% intervals from resampling training seeds and prompt families together; errors "
+    "of the judge (its kappa: judge_scores) are no part of them. Answers (n), all seeds: {counts}."
 )
 
 
