@@ -43,11 +43,12 @@ LAID_OVER = {  # the file below, or several
     "smollm2_ppo.yaml": "smollm2.yaml",
     "smollm2_rivals.yaml": "smollm2.yaml",
     "smollm2_synthesis.yaml": "smollm2.yaml",
+    "rivals.yaml": "demo.yaml",
     "second_base.yaml": "demo.yaml",
 }
 
 VARIANTS = {"equilibrate_humaneval.yaml", "real_ablations.yaml", "second_base.yaml", "second_world.yaml", "rounds.yaml"}
-VARIANTS |= {"ablations.yaml", "rbrm_70b.yaml", "rbrm_70b_full.yaml"} | {
+VARIANTS |= {"ablations.yaml", "rivals.yaml", "rbrm_70b.yaml", "rbrm_70b_full.yaml"} | {
     f"smollm2_{name}.yaml" for name in ("ppo", "rivals", "synthesis")
 }
 VARIANTS |= {"rbrm.yaml", "paper_smoke.yaml", "general.yaml", "smollm2_calibration.yaml", "smollm2_laptop.yaml"}
