@@ -55,7 +55,7 @@ def test_a_job_asks_for_what_the_model_needs_that_it_loads_and_for_no_gpu_at_an_
 def test_verdicts_come_from_the_endpoint_and_survive_its_failure(project, tmp_path):
     def failing(number, body):
         if number == 3:
-            return Reply(status=403)
+            return Reply(status=401)
         name = ("safe", "conditional", "unsafe")[number % 3]
         return Reply("no idea" if number == 5 else json.dumps({"analysis": "Read it.", "class": name}))
 

@@ -75,7 +75,7 @@ def test_jobs_that_load_a_labelling_model_ask_for_what_it_needs_and_are_priced(p
 def test_labels_come_from_the_endpoint_and_survive_its_failure(project, tmp_path):
     def failing(number, body):
         if number == 5:
-            return Reply(status=403)
+            return Reply(status=401)
         return Reply("no idea" if number % 4 == 0 else json.dumps({"analysis": "Looked at.", "class": "mixed"}))
 
     first = ("--cores", "1", PROMPTS)

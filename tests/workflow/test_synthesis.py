@@ -69,7 +69,7 @@ def test_jobs_that_load_a_writing_model_are_priced(project, tmp_path):
 def test_prompts_are_written_counted_split_with_their_seeds_and_labelled(project, tmp_path):
     def behaviour(number, body):
         if number == 2:
-            return Reply(status=403)
+            return Reply(status=401)
         return Reply("Certainly!" if number == 1 else json.dumps({"prompt": f"Finish this list, number {number}"}))
 
     run = ("--cores", "1", *TARGETS)
