@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ COPIED = {"cpu": 1 << 26, "cuda": 1 << 30}
 
 
 def described(device: str) -> dict[str, Any]:
-    """Processor or GPU by name, its cores, threads, precision and load, and torch's version."""
+    """Processor or GPU by name, its cores, threads, precision and load, torch's version, and the day."""
     known = torch.cpu.get_capabilities()
     native = any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
     name = torch.cuda.get_device_name() if device == "cuda" else _processor()
@@ -31,6 +32,7 @@ def described(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "load": os.getloadavg()[0],
+        "date": date.today().isoformat(),
     }
 
 
