@@ -95,6 +95,11 @@ def peak_bytes() -> int:
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
+def resident_bytes() -> int:
+    """Memory of this process now, bytes (Linux)."""
+    return os.sysconf("SC_PAGE_SIZE") * int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+
+
 def forget_peak() -> None:
     """Let the peak of this process begin anew, where the kernel allows it."""
     with suppress(OSError):
