@@ -28,6 +28,9 @@ from trulysafe.reward.model import HybridReward
 
 MILLION, SHARD, LAYERS, WIDTH = 1_000_000, 20_000, 4, 32
 MIB = 2**20
+FORKED = {"TOKENIZERS_PARALLELISM": "false", "HF_DEACTIVATE_ASYNC_LOAD": "1"}
+"""Environment of a forked process, in which threads do not live on: tokenizers would wait for theirs, and torch refuses
+a new one that loads a model."""
 
 
 def million(count: int) -> float:
@@ -64,6 +67,7 @@ def apart(run: Callable[[], Any]) -> dict[str, Any]:
 
 
 def _measured(run: Callable[[], Any], there: Any) -> None:
+    os.environ |= FORKED
     before = resident_bytes()
     returned = run()
     there.send({"before": before, "peak": peak_bytes(), "returned": returned})
@@ -91,8 +95,6 @@ def curves(model: Any, tokenizer: Any, part: int) -> dict[str, Mapping[float, Ca
 
 def main() -> None:
     """Measure and record."""
-    # threads do not live on in a fork: tokenizers would wait for theirs, and torch refuses one that loads a model
-    os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_DEACTIVATE_ASYNC_LOAD": "1"}
     given, record = options("memory", __doc__ or "", ("demo",))
     torch.set_num_threads(1)
     model, tokenizer = loaded(given.model)
