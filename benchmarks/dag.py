@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 from benchmarks.inputs import options
-from benchmarks.measure import exponent, timed
+from benchmarks.measure import exponent, line, timed
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "tests" / "workflow" / "small.yaml"
@@ -47,7 +47,9 @@ def main() -> None:
         found.append((jobs, seconds))
         record.note(f"dry run of {jobs} jobs", jobs=jobs, seconds=seconds, processor_seconds=busy)
     k, error = exponent(*zip(*found, strict=True))
-    record.note("seconds against jobs", exponent=k, standard_error=error, limit=LIMITS["10,000 jobs"])
+    start, slope = line(*zip(*found, strict=True))
+    told = {"seconds without jobs": start, "seconds for 1,000 jobs": 1000 * slope, "limit": LIMITS["10,000 jobs"]}
+    record.note("seconds against jobs", exponent=k, standard_error=error, **told)
     jobs, seconds, busy = dry_run(ROOT / "config" / "equilibrate.yaml")
     limit = LIMITS["config/equilibrate.yaml"]
     record.note("dry run of config/equilibrate.yaml", jobs=jobs, seconds=seconds, processor_seconds=busy, limit=limit)

@@ -36,6 +36,7 @@ DEMO_SHAPE = {
     "vocab_size": 2304, "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 3, "num_attention_heads": 4,
     "num_key_value_heads": 4, "max_position_embeddings": 512,
 }  # fmt: skip
+DEMO_TRAINING = {"steps": 250, "batch_size": 24, "learning_rate": 4e-3, "max_length": 64}
 RANDOM = {
     "tiny": (64, 128, 2, 4, 2, 2304),
     "1b": (2048, 8192, 16, 32, 8, 128256),
@@ -109,8 +110,7 @@ def _folder(name: str) -> Path:
                 convert(file, made)
             else:
                 corpus = table("corpus", world=0, rows=4000)
-                training = {"steps": 250, "batch_size": 24, "learning_rate": 4e-3, "max_length": 64}
-                train_base(corpus, made, architecture=DEMO_SHAPE, training=training, seed=0)
+                train_base(corpus, made, architecture=DEMO_SHAPE, training=DEMO_TRAINING, seed=0)
             made.rename(folder)
     return folder
 

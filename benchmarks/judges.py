@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from benchmarks.inputs import loaded, options, spec_of
+from benchmarks.machine import forward_flops, matmul
 from benchmarks.measure import Way, interleaved
 
 from trulysafe.data.demo.tables import table
 from trulysafe.evaluate.judging import fit, judged
 from trulysafe.models.load import load_model
-from trulysafe.models.tokens import encode
+from trulysafe.models.tokens import encode, length
 
 SIZES = {"demo": 240, "smollm2": 40, "tiny": 40}
 """Answers."""
@@ -38,10 +39,13 @@ def main() -> None:
     given, record = options("judges", __doc__ or "", ("demo", "smollm2", "tiny"))
     name = "demo" if given.model == "tiny" else given.model
     model, tokenizer = loaded(name)
-    layer, spec = model.config.num_hidden_layers // 2, spec_of(name)
+    layers, spec, config, dtype = model.config.num_hidden_layers, spec_of(name), model.config, model.dtype
+    layer = layers // 2
     del model
     labelled = table("judged", world=0, rows=2 * SIZES["tiny"] if given.quick else 2 * SIZES[given.model])
     answers = labelled.iloc[::2].assign(finished=True).reset_index(drop=True)
+    told = zip(answers["prompt"], answers["response"].str.strip(), strict=True)
+    flops = forward_flops(config, [length(encode(tokenizer, *one)) for one in told]) * layer / layers / len(answers)
     with tempfile.TemporaryDirectory() as folder:
         how = {"layer": layer, "verdicts_by": "states", "strengths": [0.01]}
         fit("states", labelled, Path(folder), how, model=spec, batch_size=BATCH)
@@ -50,11 +54,16 @@ def main() -> None:
             "ours": Way(lambda: judged(answers, judge), len(answers)),
             "whole forwards, one at a time": Way(lambda: whole_forwards(spec, tokenizer, answers, layer), len(answers)),
             "refusal phrases": Way(lambda: judged(answers, {"kind": "refusal_phrases", "options": {}}), len(answers)),
+            "matrix products alone": matmul(dtype, given.device, flops),
         }
-        seconds = interleaved(ways, 2)
+        seconds = interleaved(ways, 2 if given.quick else 3 if name == "smollm2" else 5)
     record.compare(
         "states of half the layers: against whole forwards", seconds, "whole forwards, one at a time", "ours",
         unit="answer", bound="a forward through the layers up to the one that is read, and loading the model",
+    )  # fmt: skip
+    record.compare(
+        "states of half the layers: against the bound", seconds, "ours", "matrix products alone", unit="answer",
+        bound="FLOPs up to the layer that is read, at the rate of large products; loading the model beside it",
     )  # fmt: skip
     record.note("refusal phrases", **{"answers a second": 1 / min(seconds["refusal phrases"])})
 

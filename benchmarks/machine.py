@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ COPIED = {"cpu": 1 << 26, "cuda": 1 << 30}
 
 
 def described(device: str) -> dict[str, Any]:
-    """Processor or GPU by name, its cores, threads, precision and load, and torch's version."""
+    """Processor or GPU by name, its cores, threads, precision and load, torch's version, and the day."""
     known = torch.cpu.get_capabilities()
     native = any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
     name = torch.cuda.get_device_name() if device == "cuda" else _processor()
@@ -31,6 +32,7 @@ def described(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "load": os.getloadavg()[0],
+        "date": date.today().isoformat(),
     }
 
 
@@ -91,6 +93,11 @@ def peak_bytes() -> int:
     """Most memory of this process so far, bytes (Linux)."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+
+
+def resident_bytes() -> int:
+    """Memory of this process now, bytes (Linux)."""
+    return os.sysconf("SC_PAGE_SIZE") * int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
 
 
 def forget_peak() -> None:

@@ -104,6 +104,13 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> tuple[float, flo
     return float(slope), float(spread)
 
 
+def line(sizes: Sequence[float], costs: Sequence[float]) -> tuple[float, float]:
+    """Start a and slope b of ``cost = a + b size`` by least squares: what is paid once, and what a unit costs. An
+    exponent alone hides a start that does not grow."""
+    slope, start = np.polyfit(np.asarray(sizes, dtype=float), np.asarray(costs, dtype=float), 1)
+    return float(start), float(slope)
+
+
 class Record:
     """The results of one script: lines of JSON in a file of its own, and on the screen."""
 
@@ -127,7 +134,7 @@ class Record:
         below: str,
         *,
         unit: str,
-        bound: str = "",
+        bound: str,
         target: tuple[str, float] | None = None,
         **more: Any,
     ) -> Ratio:
@@ -138,10 +145,14 @@ class Record:
             seconds: per unit and repeat, by way.
             above, below: the ways whose ratio it is.
             unit: what the seconds are for (``token``).
-            bound: what limits the faster way.
+            bound: what limits the faster way, for people.
             target: ``(">=", 8)``: what the ratio was meant to be.
             more: further facts, as numbers by name.
+
+        ValueError: ``bound`` is empty.
         """
+        if not bound:
+            raise ValueError(f"{case}: nothing says what bounds it.")
         found = ratio(seconds[above], seconds[below])
         medians = {name: statistics.median(seconds[name]) for name in (above, below)}
         line = {"case": case, "above": above, "below": below, "ratio": asdict(found), "seconds": medians, "unit": unit}

@@ -1,55 +1,41 @@
-"""Memory: the peak of a stage, each in a process of its own, against the number of its responses; and the
-states of a million responses, written and read in shards."""
+"""Memory: the peak of every stage against the number of its responses and what else it grows with; and the states of a
+million responses, written and read in shards.
+
+Each run is a process of its own, forked from one that has loaded libraries and model: its peak begins with theirs.
+"""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import multiprocessing
+import os
 import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from benchmarks.inputs import conversations, loaded, options, pair_columns, prompt_table
-from benchmarks.machine import peak_bytes
+from benchmarks.inputs import loaded, options
+from benchmarks.machine import peak_bytes, resident_bytes
+from benchmarks.measure import exponent, line
+from benchmarks.memory_stages import STAGES, representations, sampling
+from benchmarks.scale import SHAPES, shaped
 
 from trulysafe.common.state_store import load_states, save_states
-from trulysafe.models.decoding import Decoding
-from trulysafe.models.representations import extract
-from trulysafe.models.sampling import blocks, respond
-from trulysafe.models.scoring import token_logps
 from trulysafe.reward.model import HybridReward
 
-STAGES = {"sampling": (256, 1024), "representations": (2048, 8192), "reference": (2048, 8192)}
-"""Responses of the smaller and of the larger run."""
 MILLION, SHARD, LAYERS, WIDTH = 1_000_000, 20_000, 4, 32
+MIB = 2**20
+FORKED = {"TOKENIZERS_PARALLELISM": "false", "HF_DEACTIVATE_ASYNC_LOAD": "1"}
+"""Environment of a forked process, in which threads do not live on: tokenizers would wait for theirs, and torch refuses
+a new one that loads a model."""
 
 
-def stage(name: str, count: int) -> dict[str, float]:
-    """Run a stage on so many responses in this process; its peak memory, and what it was before."""
-    torch.set_num_threads(1)
-    model, tokenizer = loaded("demo")
-    before = peak_bytes()
-    if name == "sampling":
-        table = prompt_table(count // 4)
-        for _ in respond(
-            model, tokenizer, blocks(table, 16), Decoding(samples=4, temperature=1.0, max_new_tokens=16), 0
-        ):
-            pass
-    elif name == "representations":
-        extract(model, tokenizer, conversations(count, words=12, longest=40), "eos", 32)
-    else:
-        encoded = pair_columns(tokenizer, count // 2, 12, 40)
-        token_logps(model, [item for side in encoded.values() for item in side], tokenizer.pad_token_id, 32, None)
-    return {"before": before, "peak": peak_bytes()}
-
-
-def million(count: int) -> dict[str, float]:
+def million(count: int) -> float:
     """Write invented states of ``count`` responses shard by shard, then read and score them so, as ``pool_states`` and
-    ``rerank`` do. Returns the peak after the first shard was read, and at the end."""
-    torch.set_num_threads(1)
+    ``rerank`` do. Returns the peak after the first shard was read, bytes."""
     reward, draw, first = HybridReward(LAYERS, WIDTH), torch.Generator().manual_seed(0), 0
     with tempfile.TemporaryDirectory() as folder:
         for at in range(0, count, SHARD):
@@ -59,35 +45,82 @@ def million(count: int) -> dict[str, float]:
             with torch.inference_mode():
                 reward(load_states(Path(folder) / str(at))[0]["states"])
             first = first or peak_bytes()
-    return {"before": first, "peak": peak_bytes()}
+    return first
 
 
-def apart(name: str, count: int) -> dict[str, float]:
-    """The same in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.memory", "--apart", name, str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+def apart(run: Callable[[], Any]) -> dict[str, Any]:
+    """Run something in a process of its own: memory at its start, the most it had (both bytes), and what it returned.
+    RuntimeError: it failed."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_measured, args=(run, there))
+    process.start()
+    there.close()
+    try:
+        found: dict[str, Any] = here.recv()
+    except EOFError:
+        found = {}
+    process.join()
+    if process.exitcode or not found:
+        raise RuntimeError(f"A measured process ended with {process.exitcode}; what it said stands above.")
+    return found
+
+
+def _measured(run: Callable[[], Any], there: Any) -> None:
+    os.environ |= FORKED
+    before = resident_bytes()
+    returned = run()
+    there.send({"before": before, "peak": peak_bytes(), "returned": returned})
+
+
+def curves(model: Any, tokenizer: Any, part: int) -> dict[str, Mapping[float, Callable[[], Any]]]:
+    """What the peak is measured against: runs by size, with a ``part``-th of the full number of responses."""
+    words = model.config.vocab_size
+    here = partial(sampling, model, tokenizer)
+
+    def read_by(layers: int, width: int) -> None:
+        representations(shaped(layers, width, words), tokenizer, 1024 // part)
+
+    return {
+        "sampling against prompts": {n: partial(here, 4 * n) for n in (256 // part, 512 // part, 1024 // part)},
+        "sampling, one shard, against shards": {n: partial(here, 4096 // part, 0, n) for n in (1, 2, 4)},
+        "representations against response length": {
+            n: partial(representations, model, tokenizer, 2048 // part, n) for n in (10, 20, 40, 80)
+        },
+        "representations against layers x width^2": {
+            layers * width**2: partial(read_by, layers, width) for layers, width in SHAPES
+        },
+    }
 
 
 def main() -> None:
     """Measure and record."""
     given, record = options("memory", __doc__ or "", ("demo",))
-    for name, (small, large) in STAGES.items():
-        if given.quick:
-            small, large = small // 4, large // 4
-        peaks = [apart(name, count)["peak"] for count in (small, large)]
-        each = (peaks[1] - peaks[0]) / (large - small)
-        facts = {"responses": large, "peak MiB": peaks[1] / 2**20, "KiB a further response": each / 2**10}
-        record.note(f"peak of {name}", **facts)
-    count = MILLION // 10 if given.quick else MILLION
-    found = apart("million", count)
-    grown = {"MiB after the first shard": found["before"] / 2**20, "MiB at the end": found["peak"] / 2**20}
-    record.note("states in shards", responses=count, shard=SHARD, **grown)
+    torch.set_num_threads(1)
+    model, tokenizer = loaded(given.model)
+    for name, (run, sizes) in STAGES.items():
+        small, large = (size // (8 if given.quick else 1) for size in sizes)
+        found = [apart(partial(run, model, tokenizer, count)) for count in (small, large)]
+        each = (found[1]["peak"] - found[0]["peak"]) / (large - small)
+        start, peak = found[1]["before"] / MIB, found[1]["peak"] / MIB
+        facts = {"responses": large, "MiB at the start": start, "peak MiB": peak}
+        record.note(f"peak of {name}", **facts, **{"KiB a further response": each / 2**10})
+    for name, runs in curves(model, tokenizer, 8 if given.quick else 1).items():
+        grown = []
+        for run in runs.values():
+            found_of = apart(run)
+            grown.append(max(found_of["peak"] - found_of["before"], 1) / MIB)
+        k, error = exponent(list(runs), grown)
+        start, slope = line(list(runs), grown)
+        told = {"MiB beyond the start at least": min(grown), "at most": max(grown)}
+        record.note(
+            f"peak of {name}", exponent=k, standard_error=error, **told, **{"MiB at 0": start, "MiB each": slope}
+        )
+    count = (MILLION // 20 if given.quick else MILLION) // SHARD * SHARD
+    of_all = apart(partial(million, count))
+    ends = {"MiB after the first shard": of_all["returned"] / MIB, "MiB at the end": of_all["peak"] / MIB}
+    record.note("states in shards", responses=count, shard=SHARD, **ends)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--apart"]:
-        run = million if sys.argv[2] == "million" else lambda count: stage(sys.argv[2], count)
-        print(json.dumps(run(int(sys.argv[3]))))
-    else:
-        main()
+    main()

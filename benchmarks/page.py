@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import RESULTS
+from benchmarks.whole_run import MINUTES, NAMES
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
@@ -35,20 +36,48 @@ def number(value: float) -> str:
 
 
 def machines(lines: Iterable[Line]) -> list[str]:
-    """One sentence for each machine that measured something."""
-    found: dict[str, None] = {}
+    """One sentence for each machine that measured something, with the days."""
+    found: dict[str, set[str]] = {}
     for line in lines:
         on = line["machine"]
         precision = "computes in bfloat16" if on["bf16"] else "no bfloat16 units"
         cores = f"{on['cores']} cores, {on['threads']} threads"
-        found.setdefault(f"- {line['device']}: {on['name']}, {cores}, {precision}; torch {on['torch']}")
-    return list(found)
+        said = f"- {line['device']}: {on['name']}, {cores}, {precision}; torch {on['torch']}"
+        found.setdefault(said, set()).add(on.get("date", "an unknown day"))
+    return [f"{said}; measured on {', '.join(sorted(days))}" for said, days in found.items()]
 
 
 def unmeasured(lines: Iterable[Line]) -> list[str]:
     """What is said where no line is of a GPU."""
     on_gpu = any(line["device"] != "cpu" for line in lines)
     return [] if on_gpu else ["- cuda: not measured; `make bench-gpu` measures it, 8B models among it"]
+
+
+def whole_runs(lines: Iterable[Line]) -> list[str]:
+    """Rows of the table of whole runs: their targets, and what was measured of them last."""
+    measured = {
+        line["facts"]["whole_run"]: line for line in lines if "whole_run" in line["facts"] and not line["quick"]
+    }
+    rows = ["| Run | Target | Measured |", "| --- | --- | --- |"]
+    for name, said in NAMES.items():
+        aim = f"{MINUTES[name]} minutes" if name in MINUTES else "none"
+        found = "not measured"
+        if name in measured:
+            minutes = measured[name]["facts"]["minutes"]
+            verdict = "" if name not in MINUTES else ": met" if minutes <= MINUTES[name] else ": not met"
+            found = f"{number(minutes)} minutes on {measured[name]['machine']['cores']} cores{verdict}"
+        rows.append(f"| {said} | {aim} | {found} |")
+    return rows
+
+
+def verdict(line: Line) -> str:
+    """What a row says of its target: a ratio whose interval holds the target cannot be told from one that equals it."""
+    if line["target"] is None:
+        return ""
+    (sign, aim), of = line["target"], line["ratio"]
+    told = "met" if line["met"] else "not met"
+    open_ = ", but its interval holds the target" if of["low"] <= aim <= of["high"] else ""
+    return f"{'≥' if sign == '>=' else '≤'} {aim:g}: {told}{open_}"
 
 
 def ratios(lines: Iterable[Line]) -> list[str]:
@@ -60,16 +89,13 @@ def ratios(lines: Iterable[Line]) -> list[str]:
             continue
         of = line["ratio"]
         median = f"{number(of['median'])} [{number(of['low'])}, {number(of['high'])}], n = {of['n']}"
-        aim = line["target"]
-        target = (
-            "" if aim is None else f"{'≥' if aim[0] == '>=' else '≤'} {aim[1]:g}: {'met' if line['met'] else 'not met'}"
-        )
         behind = "; ".join(f"{name} {_time(value)}" for name, value in line["seconds"].items())
         stage = line["stage"].replace("_", " ")
         what = f"{line['case']}: {line['above']} / {line['below']}"
         where = line["model"] if line["device"] == "cpu" else f"{line['model']}, GPU"
         rows.append(
-            f"| {stage} | {where} | {what} | {median} | {target} | a {line['unit']}: {behind} | {line['bound']} |"
+            f"| {stage} | {where} | {what} | {median} | {verdict(line)} | a {line['unit']}: {behind} "
+            f"| {line['bound']} |"
         )
     return rows
 
@@ -78,12 +104,17 @@ def figures(lines: Iterable[Line]) -> list[str]:
     """Rows of the table of what is no ratio, and of facts beside ratios."""
     rows = ["| Stage | Model | What | Figures |", "| --- | --- | --- | --- |"]
     for line in lines:
-        facts = {name: value for name, value in line["facts"].items() if isinstance(value, int | float)}
+        facts = {name: value for name, value in line["facts"].items() if isinstance(value, int | float | str)}
+        facts.pop("whole_run", None)  # the run's name in the table of whole runs
         if facts:
-            told = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in facts.items())
+            told = ", ".join(f"{name.replace('_', ' ')} {_fact(value)}" for name, value in facts.items())
             where = line["model"] if line["device"] == "cpu" else f"{line['model']}, GPU"
             rows.append(f"| {line['stage'].replace('_', ' ')} | {where} | {line['case']} | {told} |")
     return rows
+
+
+def _fact(value: float | str) -> str:
+    return value if isinstance(value, str) else number(value)
 
 
 def _time(seconds: float) -> str:
@@ -127,7 +158,7 @@ def main() -> None:
         raise SystemExit(f"{given.lines}: no results. Run make bench first.")
     given.page.parent.mkdir(parents=True, exist_ok=True)
     parts = {"machines": machines(lines), "unmeasured": unmeasured(lines)}
-    parts |= {"ratios": ratios(lines), "figures": figures(lines)}
+    parts |= {"whole_runs": whole_runs(lines), "ratios": ratios(lines), "figures": figures(lines)}
     quick = (
         "Some of these lines are of a quick run (few repeats, little work), which shows that all works and no more.\n\n"
         if any(line["quick"] for line in lines)

@@ -1,4 +1,5 @@
-"""Scale: how time grows with prompts, response length, the model's size and shards; exponents fitted on logarithms."""
+"""Scale: how time grows with prompts, response length, the model's size and shards: exponents fitted on logarithms, and
+lines with what is paid once."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 
 import torch
 from benchmarks.inputs import conversations, loaded, options, prompt_table
-from benchmarks.measure import Way, exponent, interleaved
+from benchmarks.measure import Way, exponent, interleaved, line
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from trulysafe.models.decoding import Decoding
@@ -57,7 +58,8 @@ def main() -> None:
         medians = [sorted(values)[len(values) // 2] for values in seconds.values()]
         k, error = exponent(list(runs), medians)
         points = {str(size): value for size, value in zip(runs, medians, strict=True)}
-        record.note(name, exponent=k, standard_error=error, points=points)
+        start, slope = line(list(runs), medians)
+        record.note(name, exponent=k, standard_error=error, **{"s at 0": start, "s each": slope}, points=points)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ learning rate is 0, so that they see the same model for ever.
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -14,12 +15,13 @@ from typing import Any
 import torch
 from benchmarks.inputs import loaded, options, pair_columns, pair_dataset, twin
 from benchmarks.machine import forward_flops, matmul
-from benchmarks.measure import Way, interleaved
+from benchmarks.measure import Record, Way, interleaved
 from datasets import Dataset
+from peft import LoraConfig
 from trl import DPOConfig, DPOTrainer
 
 from trulysafe.methods.method import AMA_DPO, CDPO, CONFIDENCE_DPO, DPO, Method
-from trulysafe.methods.parts import Confidence
+from trulysafe.methods.parts import Confidence, Mask, Rerouting, Safety
 from trulysafe.models.scoring import token_logps
 from trulysafe.models.tokens import Encoded, length
 from trulysafe.reward.model import HybridReward
@@ -34,7 +36,19 @@ METHODS: dict[str, Method] = {
     "confidence per pair": Method(confidence=Confidence(kind="label", per_pair=True)),
     "AMA": AMA_DPO,
     "KTO": Method(loss="kto"),
+    "SafeDPO": Method(loss="safe_dpo", safety=Safety(labels="pair")),
+    "TIS-DPO": Method(mask=Mask(rule="importance", token_rewards="implicit")),
+    "SFT with a mask": Method(loss="sft", mask=Mask(rule="hysteresis")),
 }
+FEW = ("DPO", "cDPO", "confidence DPO", "confidence per pair", "AMA", "KTO")
+"""Of these, what a CPU measures of SmolLM2, whose steps take seconds."""
+BOUND = {
+    "KTO": "forward and backward of the layers, and a forward of the mismatched pairs",
+    "SFT with a mask": "forward and backward of the layers over both responses, of which it learns one",
+}
+"""What bounds a step; of the other methods forward and backward of the layers."""
+BOUND_OF_DPO = "forward and backward of the layers"
+BREAKERS, DEFAULT, READY = "circuit breakers", "TRL's defaults", "TRL, reference precomputed"
 BATCHES, VALIDATION = 3, 24
 """Micro-batches; pairs of states that the online reward is calibrated on, now and then."""
 
@@ -96,26 +110,30 @@ def trl_arguments(folder: str, pairs: int, device: str, **changes: Any) -> DPOCo
 
 
 def our_dataset(model: Any, tokenizer: Any, encoded: Mapping[str, list[Encoded]]) -> Dataset:
-    """Pairs with all that the workflow computes of them before a training: reference and token rewards."""
+    """Pairs with all that the workflow computes of them before a training: reference, token rewards, what is unsafe."""
     draw, columns = torch.Generator().manual_seed(0), dict[str, Any]()
     for side, items in encoded.items():
         columns[f"{side}_ref_token_logps"] = token_logps(model, items, tokenizer.pad_token_id, 8, None)
         columns[f"{side}_token_rewards"] = [
             torch.randn(len(item.response_ids), generator=draw).tolist() for item in items
         ]
-    return pair_dataset(tokenizer, dict(encoded), in_scope=[True] * len(encoded["chosen"]), **columns)
+    pairs = len(encoded["chosen"])
+    columns |= {"in_scope": [True] * pairs, "chosen_unsafe": [False] * pairs, "rejected_unsafe": [True] * pairs}
+    return pair_dataset(tokenizer, dict(encoded), **columns)
 
 
 def our_trainer(model: Any, tokenizer: Any, data: Dataset, method: Method, args: DPOConfig, peft: Any = None) -> Any:
     """The package's trainer; a random reward costs what a fitted one does."""
     reward: dict[str, Any] = {}
+    left_out = [] if method.mask.reads_token_rewards else ["chosen_token_rewards", "rejected_token_rewards"]
+    left_out += [] if method.loss == "safe_dpo" else ["chosen_unsafe", "rejected_unsafe"]
     if method.reads_policy_states:
         shape = model.config.get_text_config()
         torch.manual_seed(0)
         size = shape.num_hidden_layers, shape.hidden_size
         reward["reward_model"] = HybridReward(*size)
         reward["validation_states"] = torch.randn(VALIDATION, *size), torch.randn(VALIDATION, *size)
-    kept = [name for name in data.column_names if method.mask.reads_token_rewards or not name.endswith("token_rewards")]
+    kept = [name for name in data.column_names if name not in left_out]
     data, how = data.select_columns(kept), {"args": args, "processing_class": tokenizer, "peft_config": peft}
     return PreferenceTrainer(model, method=method, train_dataset=data, **reward, **how)
 
@@ -134,6 +152,44 @@ def step_flops(config: Any, encoded: Mapping[str, Iterable[Encoded]]) -> float:
     return 3 * forward_flops(config, map(length, items), places)
 
 
+def full_trainers(
+    methods: Iterable[str], model: Any, tokenizer: Any, data: Dataset, here: tuple[str, int, str], native: bool
+) -> dict[str, Any]:
+    """Trainers of all weights by name, ours and TRL's, of the same weights; on a CPU that computes in bfloat16
+    (``native``) in that precision too."""
+
+    def theirs(args: DPOConfig) -> Any:
+        return trl_trainer(twin(model), tokenizer, data, args)
+
+    def ours(method: Method, **changes: Any) -> Any:
+        return our_trainer(twin(model), tokenizer, data, method, our_arguments(*here, **changes))
+
+    found = {f"ours: {name}": ours(METHODS[name]) for name in methods}
+    found[DEFAULT] = theirs(trl_arguments(*here, bf16=here[2] == "cuda"))
+    for name, changes in {"TRL, activations kept": {}, READY: {"precompute_ref_log_probs": True}}.items():
+        found[name] = theirs(our_arguments(*here, **changes))
+    if native and here[2] == "cpu":
+        found["ours: DPO in bfloat16"] = ours(DPO, bf16=True)
+        found["TRL's defaults in bfloat16"] = theirs(trl_arguments(*here))
+    return found
+
+
+def lora_ways(model: Any, tokenizer: Any, data: Dataset, here: tuple[str, int, str], steps: int) -> dict[str, Way]:
+    """Circuit breakers, which train an adapter, and DPO of one: each with a copy of the model, whose own weights peft
+    freezes, and an optimiser of its own."""
+    layers = model.config.get_text_config().num_hidden_layers
+    turned = Rerouting(layers=sorted({max(1, layers // 3), max(1, 2 * layers // 3)}))
+    methods = {"DPO of an adapter": DPO, BREAKERS: Method(loss="circuit_breakers", rerouting=turned)}
+    ways = {}
+    for name, how in methods.items():
+        peft = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=16, target_modules="all-linear")
+        trainer = our_trainer(copy.deepcopy(model), tokenizer, data, how, our_arguments(*here), peft)
+        learned = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+        optimiser = torch.optim.AdamW(learned, lr=0.0, fused=True)
+        ways[f"ours: {name}"] = Way(partial(Steps(trainer, here[1]).run, optimiser), steps)
+    return ways
+
+
 def main() -> None:
     """Measure and record."""
     given, record = options("training_step", __doc__ or "")
@@ -141,69 +197,54 @@ def main() -> None:
     pairs, words, longest = SIZES[given.model]
     steps = 1 if given.quick or given.model == "smollm2" else BATCHES
     encoded = pair_columns(tokenizer, pairs * steps, words, longest)
-    native = record.common["machine"]["bf16"]
+    few = given.model == "smollm2" and given.device == "cpu"
+    methods = FEW if few else tuple(METHODS)
     with tempfile.TemporaryDirectory() as folder:
         data = our_dataset(model, tokenizer, encoded)
         here = (folder, pairs, given.device)
-        trainers = {
-            f"ours: {name}": our_trainer(twin(model), tokenizer, data, how, our_arguments(*here))
-            for name, how in METHODS.items()
-        }
-        same = {"bf16": given.device == "cuda"}
-        trainers |= {
-            "TRL's defaults": trl_trainer(twin(model), tokenizer, data, trl_arguments(*here, **same)),
-            "TRL, activations kept": trl_trainer(twin(model), tokenizer, data, our_arguments(*here)),
-            "TRL, reference precomputed": trl_trainer(
-                twin(model), tokenizer, data, our_arguments(*here, precompute_ref_log_probs=True)
-            ),
-        }
-        if native and given.device == "cpu":
-            trainers["ours: DPO in bfloat16"] = our_trainer(
-                twin(model), tokenizer, data, DPO, our_arguments(*here, bf16=True)
-            )
-            trainers["TRL's defaults in bfloat16"] = trl_trainer(twin(model), tokenizer, data, trl_arguments(*here))
+        trainers = full_trainers(methods, model, tokenizer, data, here, record.common["machine"]["bf16"])
         optimiser = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
         ways = {name: Way(partial(Steps(trainer, pairs).run, optimiser), steps) for name, trainer in trainers.items()}
         flops = step_flops(model.config, encoded) / steps
         dtype = torch.bfloat16 if given.device == "cuda" else torch.float32
         ways["matrix products alone"] = matmul(dtype, given.device, flops)
+        ways |= {} if few else lora_ways(model, tokenizer, data, here, steps)
         ways["ours: DPO"].run()  # makes the optimiser's state
-        few = given.model == "smollm2" and given.device == "cpu"
         seconds = interleaved(ways, 2 if given.quick else 3 if few else 5, warm=not few)
-    told = "FLOPs of forward and backward at the rate of large products"
-    default, ready = "TRL's defaults", "TRL, reference precomputed"
-    for name in METHODS:
-        record.compare(
-            f"{name}: against TRL's defaults", seconds, f"ours: {name}", default, unit="step", target=("<=", 0.8)
-        )
-        record.compare(
-            f"{name}: against TRL, reference precomputed",
-            seconds,
-            f"ours: {name}",
-            ready,
-            unit="step",
-            target=("<=", 1.0),
-        )
+    recorded(record, methods, seconds)
+
+
+def recorded(record: Record, methods: Iterable[str], seconds: Mapping[str, list[float]]) -> None:
+    """Record all ratios."""
+
+    def compare(
+        case: str, above: str, below: str, target: tuple[str, float] | None = None, bound: str = BOUND_OF_DPO
+    ) -> None:
+        record.compare(case, seconds, above, below, unit="step", bound=bound, target=target)
+
+    for name in methods:
+        ours, bound = f"ours: {name}", BOUND.get(name, BOUND_OF_DPO)
+        compare(f"{name}: against TRL's DPO by default", ours, DEFAULT, ("<=", 0.8), bound)
+        compare(f"{name}: against TRL's DPO, reference precomputed", ours, READY, ("<=", 1.0), bound)
         if name != "DPO":
-            record.compare(
-                f"{name}: against our DPO",
-                seconds,
-                f"ours: {name}",
-                "ours: DPO",
-                unit="step",
-                target=("<=", 1.05) if name in ("confidence DPO", "AMA") else None,
-            )
-    record.compare("DPO: against TRL, activations kept", seconds, "ours: DPO", "TRL, activations kept", unit="step")
-    record.compare("DPO: against the bound", seconds, "ours: DPO", "matrix products alone", unit="step", bound=told)
-    if "ours: DPO in bfloat16" in seconds:
-        record.compare("DPO in bfloat16: against float32", seconds, "ours: DPO in bfloat16", "ours: DPO", unit="step")
-        record.compare(
-            "DPO in bfloat16: against TRL's defaults",
-            seconds,
-            "ours: DPO in bfloat16",
-            "TRL's defaults in bfloat16",
-            unit="step",
+            target = ("<=", 1.05) if name in ("confidence DPO", "AMA") else None
+            compare(f"{name}: against our DPO", ours, "ours: DPO", target, bound)
+    if f"ours: {BREAKERS}" in seconds:
+        bound = "forward and backward up to the last rerouted layer, and a forward of the reference so far"
+        compare(
+            f"{BREAKERS}: against our DPO, both of an adapter",
+            f"ours: {BREAKERS}",
+            "ours: DPO of an adapter",
+            None,
+            bound,
         )
+    compare("DPO: against TRL, activations kept", "ours: DPO", "TRL, activations kept")
+    bound = "FLOPs of forward and backward at the rate of large products"
+    compare("DPO: against the bound", "ours: DPO", "matrix products alone", None, bound)
+    if "ours: DPO in bfloat16" in seconds:
+        bound = "forward and backward of the layers; what is beside the products is converted to and fro"
+        compare("DPO in bfloat16: against float32", "ours: DPO in bfloat16", "ours: DPO", None, bound)
+        compare("DPO in bfloat16: against TRL's defaults", "ours: DPO in bfloat16", "TRL's defaults in bfloat16")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""A whole run of the workflow: its wall time against the work of its jobs spread evenly over the cores.
+"""A whole run: its wall time, and of the workflow's the work of its jobs spread evenly over the cores.
 
-The smallest configuration by default, which goes through every stage; ``--demo`` takes the demo (minutes).
+The smallest configuration by default, which goes through every stage; ``--demo`` and ``--laptop`` take other
+configurations, ``--test`` and ``--ci`` the commands of that name (minutes each: ``make bench`` leaves them out).
 """
 
 from __future__ import annotations
@@ -9,48 +10,82 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from benchmarks.inputs import options
-from benchmarks.measure import timed
+from benchmarks.measure import Record, timed
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL, DEMO = ROOT / "tests" / "workflow" / "small.yaml", ROOT / "config" / "demo.yaml"
 SCENARIO = "benchmark_of_a_whole_run"
+CONFIGURATIONS = {
+    "small": (ROOT / "tests" / "workflow" / "small.yaml",),
+    "demo": (ROOT / "config" / "demo.yaml",),
+    "laptop": (ROOT / "config" / "smollm2.yaml", ROOT / "config" / "smollm2_laptop.yaml"),
+}
+COMMANDS = {"test": ("make", "test"), "ci": (".ci/run",)}
+NAMES = {
+    "small": "the smallest configuration",
+    "demo": "the demo",
+    "test": "make test",
+    "ci": "CI (.ci/run)",
+    "laptop": "the main run on a laptop",
+    "bench": "make bench",
+}
+MINUTES = {"demo": 5, "test": 5, "ci": 25, "laptop": 45, "bench": 15}
+"""What whole runs should take at most, on two cores."""
 
 
-def run(configuration: Path, cores: int) -> tuple[float, pd.DataFrame]:
+def run(configurations: Sequence[Path], cores: int) -> tuple[float, pd.DataFrame]:
     """Wall seconds of a run from nothing, and what Snakemake measured of each job."""
     folder = ROOT / "results" / SCENARIO
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--quiet", "all"]
-    command += ["--configfile", str(configuration), "--config", f"scenario={SCENARIO}"]
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    seconds, done = timed(lambda: subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment))
-    if done.returncode:
-        raise SystemExit(done.stderr[-3000:])
+    command += ["--configfile", *map(str, configurations), "--config", f"scenario={SCENARIO}"]
+    seconds = called(command)
     jobs = pd.concat([pd.read_csv(file, sep="\t") for file in sorted((folder / "benchmarks").rglob("*.tsv"))])
     shutil.rmtree(folder)
     return seconds, jobs
 
 
+def called(command: Sequence[str]) -> float:
+    """Wall seconds of a command in the repository; SystemExit with its last words where it fails."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    seconds, done = timed(lambda: subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment))
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return seconds
+
+
+def noted(record: Record, name: str, seconds: float, **facts: Any) -> None:
+    """Record the wall time of a whole run, which the page's table of them reads."""
+    record.note(f"{NAMES[name]}: wall time", whole_run=name, minutes=seconds / 60, **facts)
+
+
 def main() -> None:
     """Measure and record."""
-    whole = "--demo" in sys.argv
-    sys.argv = [word for word in sys.argv if word != "--demo"]
-    _, record = options("whole_run", __doc__ or "", ("demo",))
+    names = [name for name in NAMES if f"--{name}" in sys.argv] or ["small"]
+    sys.argv = [word for word in sys.argv if word not in [f"--{name}" for name in NAMES]]
+    if len(names) > 1 or names == ["bench"]:
+        raise SystemExit(f"One of: {', '.join(f'--{name}' for name in (*CONFIGURATIONS, *COMMANDS))}")
+    name = names[0]
+    _, record = options(f"whole_{name}", __doc__ or "", ("demo",))
+    if name in COMMANDS:
+        noted(record, name, called(COMMANDS[name]))
+        return
     cores = record.common["machine"]["cores"]
-    seconds, jobs = run(DEMO if whole else SMALL, cores)
+    seconds, jobs = run(CONFIGURATIONS[name], cores)
     work = {"ours": [seconds], "jobs over cores": [float(jobs["s"].sum()) / cores]}
     facts = {
         "jobs": len(jobs),
         "peak MiB of a job": float(jobs["max_rss"].max()),
         "longest job, s": float(jobs["s"].max()),
     }
-    name = "the demo" if whole else "the smallest configuration"
     told = "the jobs' own time (starting Python and loading libraries in it) spread evenly over the cores"
-    record.compare(f"{name}: wall time", work, "ours", "jobs over cores", unit="run", bound=told, cores=cores, **facts)
+    record.compare(f"{NAMES[name]}: wall time", work, "ours", "jobs over cores", unit="run", bound=told)
+    noted(record, name, seconds, cores=cores, **facts)
 
 
 if __name__ == "__main__":

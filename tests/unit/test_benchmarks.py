@@ -9,10 +9,20 @@ from typing import Any
 
 import pytest
 import torch
-from benchmarks import general_benchmarks, judges, naive, page, reference, representations, sampling, training_step
+from benchmarks import (
+    general_benchmarks,
+    judges,
+    naive,
+    page,
+    reference,
+    representations,
+    sampling,
+    training_step,
+    whole_run,
+)
 from benchmarks.inputs import RANDOM, twin
 from benchmarks.machine import body_parameters, described, forward_flops
-from benchmarks.measure import Record, Way, exponent, interleaved, ratio
+from benchmarks.measure import Record, Way, exponent, interleaved, line, ratio
 from peft import LoraConfig
 
 from tests.unit import tiny
@@ -59,6 +69,10 @@ def test_the_exponent_of_a_power_is_found() -> None:
     k, error = exponent(sizes, [3 * size**1.5 for size in sizes])
     assert (k, error) == (pytest.approx(1.5), pytest.approx(0, abs=1e-9))
     assert exponent(sizes, [1, 2.2, 3.7, 8.3])[1] > 0
+
+
+def test_a_line_tells_its_start_from_its_slope() -> None:
+    assert line([10, 20, 40], [5.0, 7.0, 11.0]) == (pytest.approx(3), pytest.approx(0.2))
 
 
 def test_ways_take_turns_and_every_repeat_begins_with_another() -> None:
@@ -197,7 +211,11 @@ def test_the_page_holds_the_numbers_of_the_lines(tmp_path: Path, monkeypatch: py
     record = Record("sampling", given, described("cpu"))
     seconds = {"slow": [2.0, 4.0], "ours": [0.25, 0.5]}
     record.compare("a case", seconds, "slow", "ours", unit="token", bound="the bound", target=(">=", 10))
+    with pytest.raises(ValueError, match="a case: nothing says what bounds it"):
+        record.compare("a case", seconds, "slow", "ours", unit="token", bound="")
     record.note("a note", exponent=1.25, points={"1": 2})
+    record.note("another", **{"not measured": "no such library"})
+    whole_run.noted(record, "demo", 330.0, jobs=7)
     lines = [json.loads(line) for line in record.file.read_text(encoding="utf-8").splitlines()]
     assert (lines[0]["ratio"]["median"], lines[0]["met"]) == (8.0, False)
     monkeypatch.setattr("sys.argv", ["page", "--lines", given.output, "--page", str(tmp_path / "docs" / "page.md")])
@@ -208,8 +226,43 @@ def test_the_page_holds_the_numbers_of_the_lines(tmp_path: Path, monkeypatch: py
         in text
     )
     assert "exponent 1.25" in text
-    assert described("cpu")["name"] in text
+    assert "| another | not measured no such library |" in text
+    assert "| the demo: wall time | minutes 5.5, jobs 7 |" in text
+    about = described("cpu")
+    assert about["name"] in text
+    assert f"; measured on {about['date']}\n- cuda: not measured" in text
+    assert f"| the demo | 5 minutes | 5.5 minutes on {about['cores']} cores: not met |" in text
+    assert "| make bench | 15 minutes | not measured |" in text
     assert (tmp_path / "docs" / page.FIGURE).is_file()
+
+
+def test_the_page_says_what_no_line_measured() -> None:
+    on_cpu, on_gpu = {"device": "cpu"}, {"device": "cuda"}
+    assert page.unmeasured([on_cpu]) == ["- cuda: not measured; `make bench-gpu` measures it, 8B models among it"]
+    assert page.unmeasured([on_cpu, on_gpu]) == page.unmeasured([on_gpu]) == []
+
+
+def test_days_of_one_machine_stand_in_one_sentence() -> None:
+    on = {"name": "a chip", "cores": 2, "threads": 1, "bf16": False, "torch": "2"}
+    days = ["2026-02-02", "2026-02-01", "2026-02-02"]
+    lines = [{"device": "cpu", "machine": {**on, "date": day}} for day in days]
+    said = "- cpu: a chip, 2 cores, 1 threads, no bfloat16 units; torch 2; measured on "
+    assert page.machines(lines) == [f"{said}2026-02-01, 2026-02-02"]
+    assert page.machines([{"device": "cpu", "machine": on}]) == [f"{said}an unknown day"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "met", "said"),
+    [
+        (0.97, 1.12, False, "≤ 1.05: not met, but its interval holds the target"),
+        (1.06, 1.12, False, "≤ 1.05: not met"),
+        (0.9, 1.0, True, "≤ 1.05: met"),
+        (float("nan"), float("nan"), True, "≤ 1.05: met"),
+    ],
+)
+def test_a_target_within_the_interval_is_said_to_be_open(low: float, high: float, met: bool, said: str) -> None:
+    assert page.verdict({"target": ("<=", 1.05), "met": met, "ratio": {"low": low, "high": high}}) == said
+    assert page.verdict({"target": None, "met": None, "ratio": {"low": low, "high": high}}) == ""
 
 
 def test_random_models_have_as_many_weights_as_their_names_say() -> None:
