@@ -88,7 +88,7 @@ def test_a_stage_is_measured_in_a_process_of_its_own(name: str, output: Path) ->
 def test_memory_that_a_process_takes_is_seen_and_a_failure_is_none() -> None:
     taken = memory.apart(lambda: len(bytes(range(256)) * (1 << 18)))
     assert taken["returned"] == 1 << 26
-    assert taken["peak"] - taken["before"] >= 1 << 26
+    assert taken["peak"] - taken["before"] >= 0.9 * (1 << 26)
     with pytest.raises(RuntimeError, match="ended with"):
         memory.apart(lambda: os._exit(3))
 
