@@ -43,8 +43,8 @@ class TestAdversarial:
         families = ["direct_injection"]
         (frame, report), _ = made("adversarial_prompts", behaviour, tmp_path, given=given, rows=2, families=families)
         assert report["yields"]["direct_injection"] == {
-            "asked": 2, "readable": 2, "refused": 0, "unreadable": 0, "copied": 1, "repeated": 0, "evaluated": 0,
-            "kept": 1,
+            "asked": 2, "readable": 2, "refused": 0, "too_long": 0, "unreadable": 0, "copied": 1, "repeated": 0,
+            "evaluated": 0, "kept": 1,
         }  # fmt: skip
         assert frame["prompt"].str.startswith(around).all()
 

@@ -119,8 +119,8 @@ def test_training_turns_harmful_responses_away_and_leaves_the_base_alone(model, 
     base = {name: weight.clone() for name, weight in trainer.model.named_parameters() if "lora" not in name}
     trainer.train()
     log = [entry for entry in trainer.state.log_history if "rerouting/cosine" in entry]
-    assert log[0]["rerouting/cosine"] == pytest.approx(1, abs=1e-5)
-    assert log[0]["rerouting/distance"] == pytest.approx(0, abs=1e-5)
+    assert 0.99 < log[0]["rerouting/cosine"] < 1
+    assert 0 < log[0]["rerouting/distance"] < log[-1]["rerouting/distance"]
     assert log[-1]["rerouting/cosine"] < 0.7
     assert all(torch.equal(weight, base[name]) for name, weight in trainer.model.named_parameters() if name in base)
     assert {"rewards/margins", "logps/chosen"} <= log[-1].keys()
@@ -168,3 +168,19 @@ def test_a_configuration_without_adapter_is_refused() -> None:
     assert line.startswith("experiments.broken: training.lora is missing, but the loss 'circuit_breakers'")
     lora = {**arm, "training": {"lora": {"r": 4, "target_modules": "all-linear"}}}
     assert load(changed({**method, "experiments.broken": lora})).methods["breakers"].rerouting.layers == [1]
+
+
+def test_a_new_adapter_starts_a_little_off_where_the_cosine_has_a_gradient(model, tokenizer, arguments) -> None:
+    """Of the states as they are it has none, and the second term would hold them there."""
+    gradients = {}
+    for start in (0.0, 0.01):
+        method = BREAKERS.model_copy(update={"rerouting": Rerouting(layers=[1, 2], alpha=4.0, start=start)})
+        made = trainer_of(model, tokenizer, arguments, method)
+        assert all(bool(one.any()) == (start > 0) for name, one in made.model.named_parameters() if "lora_B" in name)
+        states = torch.randn(4, 3, 2, 5, generator=torch.Generator().manual_seed(1))
+        moved = (states + start * torch.ones_like(states)).requires_grad_()
+        rerouting_loss(moved, states, torch.ones(4, 3)).sum().backward()
+        gradients[start] = float(moved.grad.norm())
+    assert gradients[0.0] < 1e-6 < 1e-3 < gradients[0.01]
+    first, again = (trainer_of(model, tokenizer, arguments).model.state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], again[name]) for name in first if "lora_B" in name)

@@ -16,6 +16,7 @@ from tests.unit.ppo_world import prompts
 from trulysafe.common.errors import UserError
 from trulysafe.methods.method import Method, Online, Ppo
 from trulysafe.models.sequence_reward import SequenceReward, load_sequence_reward
+from trulysafe.models.tokens import decoded
 from trulysafe.train.run_data import PROMPT, SequenceJudge
 
 METHOD = Method(loss="ppo", online=Online(samples=4, max_new_tokens=40, reward_model="scorer"), ppo=Ppo(epochs=2))
@@ -129,12 +130,12 @@ def test_ppo_trains_by_its_scores_of_the_texts(tokenizer, tmp_path, scorer):
     data = asked(model, tokenizer)
     made = ppo_world.trainer(model, tokenizer, tmp_path, METHOD, judge=scorer, reward_model=None, train_dataset=data)
     seen = []
-    made.judge = lambda examples, responses: seen.append((examples, responses)) or scorer(examples, responses)
+    made.scoring.judge = lambda examples, responses: seen.append((examples, responses)) or scorer(examples, responses)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     made.train()
     assert not any(torch.equal(*pair) for pair in zip(before, made.model.parameters(), strict=True))
     examples, responses = seen[0]
-    texts = [tokenizer.decode(item.response_ids, skip_special_tokens=True) for item in responses]
+    texts = decoded(tokenizer, [item.response_ids for item in responses])
     expected = scorer.reward.scores([row[PROMPT] for row in examples], texts)
     log = [entry for entry in made.state.log_history if "ppo/reward" in entry]
     assert log[0]["ppo/reward"] == pytest.approx(sum(expected) / len(expected), abs=1e-5)

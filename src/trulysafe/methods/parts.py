@@ -160,3 +160,6 @@ class Rerouting(PublicTable):
     layers: list[Count] = Field([], description="Decoder layers, counted from 1; 10 and 20 of 32 in the code.")
     alpha: Positive = Field(10.0, description="Sum of the two losses' weights; 10 in the code.")
     distance: Literal["absolute", "relative"] = Field("absolute", description="`relative`: in lengths of the state.")
+    start: NotNegative = 0.01
+    """Standard deviation of a new adapter's second factor, which is 0 otherwise: where nothing has moved the cosine has
+    no gradient, and a short training never leaves that point."""

@@ -252,7 +252,10 @@ def decoded(tokenizer: Tokenizer, rows: Sequence[Sequence[int]]) -> list[str]:
 
 
 def opened_thought(tokenizer: Tokenizer) -> str:
-    """The mark by which the generation prompt opens a thought, in which sampled texts then begin; none is empty."""
+    """The mark by which the generation prompt opens a thought, in which sampled texts then begin; empty where it opens
+    none, or there is no chat template."""
+    if not getattr(tokenizer, "chat_template", None):
+        return ""
     return open_mark(render(tokenizer, [{"role": "user", "content": "?"}], add_generation_prompt=True))
 
 

@@ -81,7 +81,7 @@ class PreferenceTrainer(DPOTrainer):
         if method.loss in ONE_PROCESS and self.accelerator.num_processes > 1:
             why = f"{method.loss!r} sorts the micro-batch and needs all of it in one process"
             raise UserError(f"loss: {why}, but {self.accelerator.num_processes} train. Set training.processes to 1.")
-        prepare_rerouting(method, self.model, self.ref_model)
+        prepare_rerouting(method, self.model, self.ref_model, self.args.seed)
         if options.get("data_collator") is None:
             self.data_collator = batches.PairCollator(**vars(self.data_collator))
         for dataset in (self.train_dataset, *_datasets(self.eval_dataset)):

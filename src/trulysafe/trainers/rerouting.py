@@ -7,16 +7,18 @@ from torch import Tensor
 from trl.models.utils import disable_gradient_checkpointing
 
 from trulysafe.common.errors import UserError
+from trulysafe.common.ids import stable_seed
 from trulysafe.methods.method import REROUTING_LOSSES, Method
 from trulysafe.methods.rerouting import rerouting_coefficients, rerouting_loss, retain_loss
 from trulysafe.models.layer_states import LayerStates, find_decoder
 from trulysafe.trainers.step import MicroBatch, as_reference
 
 
-def prepare_rerouting(method: Method, model: Any, ref_model: Any) -> None:
+def prepare_rerouting(method: Method, model: Any, ref_model: Any, seed: int) -> None:
     """Train no layer above the last that is rerouted, which would have no gradient; do nothing with another loss. A
-    model with an adapter is its own reference, with the adapter switched off. UserError: the model has not so many
-    layers, or there is no reference whose states can be read."""
+    model with an adapter is its own reference, with the adapter switched off. A new adapter, which changes nothing yet,
+    is moved a little (``rerouting.start``): where states are those of the reference their cosine has no gradient.
+    UserError: the model has not so many layers, or there is no reference whose states can be read."""
     if method.loss not in REROUTING_LOSSES:
         return
     layers = model.config.get_text_config().num_hidden_layers
@@ -25,6 +27,11 @@ def prepare_rerouting(method: Method, model: Any, ref_model: Any) -> None:
     if ref_model is None and not hasattr(model, "peft_config"):
         do = "Train an adapter (training.lora, or peft_config), or give ref_model."
         raise UserError(f"loss: {method.loss!r} reads the states of the model as it was. {do}")
+    draw = torch.Generator().manual_seed(stable_seed("rerouting", seed))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name and not weight.any():
+            moved = method.rerouting.start * torch.randn(weight.shape, generator=draw)
+            weight.data.copy_(moved)
     _, stack, _ = find_decoder(model)
     for layer in stack[last:]:
         layer.requires_grad_(False)
