@@ -48,12 +48,13 @@ def million(count: int) -> float:
     return first
 
 
-def apart(run: Callable[[], Any]) -> dict[str, Any]:
+def apart(run: Callable[[], Any], *, fresh: bool = False) -> dict[str, Any]:
     """Run something in a process of its own: memory at its start, the most it had (both bytes), and what it returned.
-    RuntimeError: it failed."""
-    context = multiprocessing.get_context("fork")
+    A forked one has all that this one has, and one thread: it would wait forever for the others, which did not come
+    along. A ``fresh`` one has nothing, and its threads; it takes what can be pickled. RuntimeError: it failed."""
+    context: Any = multiprocessing.get_context("spawn" if fresh else "fork")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_measured, args=(run, there))
+    process = context.Process(target=_measured, args=(run, there, not fresh))
     process.start()
     there.close()
     try:
@@ -66,8 +67,10 @@ def apart(run: Callable[[], Any]) -> dict[str, Any]:
     return found
 
 
-def _measured(run: Callable[[], Any], there: Any) -> None:
-    os.environ |= FORKED
+def _measured(run: Callable[[], Any], there: Any, forked: bool) -> None:
+    if forked:
+        os.environ |= FORKED
+        torch.set_num_threads(1)
     before = resident_bytes()
     returned = run()
     there.send({"before": before, "peak": peak_bytes(), "returned": returned})

@@ -137,7 +137,7 @@ def main() -> None:
             continue
         # a process of its own: what another variation gave back to it would not be seen in its peak
         alone = partial(measured, given, how)
-        seconds, facts = alone() if given.device == "cuda" else apart(alone)["returned"]
+        seconds, facts = alone() if given.device == "cuda" else apart(alone, fresh=True)["returned"]
         bound = record.compare(
             f"DPO, {kind}: against the bound",
             seconds,
