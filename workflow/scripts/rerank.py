@@ -12,14 +12,19 @@ from trulysafe.pairs.build import class_counts, drop_table, rerank, within_lengt
 from trulysafe.reward.model import HybridReward
 from trulysafe.workflow.job import job
 
+AT_ONCE = 1024
+"""Responses whose states are held in double precision."""
+
 with job(snakemake) as run:
     options = run.params.options
-    reward = HybridReward.from_pretrained(f"{run.input.reward}/endpoint", run.params.identity)
+    # in double precision, or how many responses a shard holds would show in the last digit
+    reward = HybridReward.from_pretrained(f"{run.input.reward}/endpoint", run.params.identity).double()
     scores = []
     for folder in run.input.states:
         arrays, index = load_states(folder)
         with torch.inference_mode():
-            scores.append(index.assign(reward=reward.calibrated(reward(arrays["states"])).numpy()))
+            read = [reward.calibrated(reward(part)) for part in arrays["states"].split(AT_ONCE)]
+        scores.append(index.assign(reward=torch.cat(read).float().numpy()))
     samples = pd.concat([read_table(path, "samples") for path in run.input.samples], ignore_index=True)
     scored = samples.merge(pd.concat(scores, ignore_index=True), on="response_id", validate="one_to_one")
     pairs, drops = rerank(scored, options["rule"], options["k"], options["min_gap"], options["n"])
