@@ -11,6 +11,11 @@ _UNSPACED = (
 _JOINERS, _VARIANTS = "\u200c\u200d", "\U000e0100-\U000e01ef"
 
 
+def whole(text: str) -> str:
+    """A text with U+FFFD in place of half a surrogate pair, which no file of text can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def words(text: str) -> list[str]:
     """Runs of letters, digits and their marks; where a script writes no spaces, whole clauses."""
     return re.findall(f"[{_signs()}]+", text)
@@ -24,8 +29,9 @@ def words_and_signs(text: str) -> list[str]:
 
 
 def _speaks(piece: re.Match[str]) -> bool:
-    sign, before, behind = piece[0], piece.string[: piece.start()].rstrip(), piece.string[piece.end() :].lstrip()
+    sign = piece[0]
     if sign in "-*/%":
+        before, behind = piece.string[: piece.start()].rstrip(), piece.string[piece.end() :].lstrip()
         return before[-1:].isdigit() or behind[:1].isdigit()
     return len(sign) > 1 or sign == "_" or (sign not in "`|~" and unicodedata.category(sign)[0] in "LNMS")
 

@@ -20,6 +20,7 @@ from typing import IO, Any, Self
 from uuid import UUID
 
 from trulysafe.common.errors import UserError, not_accepted
+from trulysafe.common.words import whole
 from trulysafe.prefetch.hub import dataset_folder
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -100,7 +101,7 @@ def plain(value: Any, where: str) -> Any:
     there is no such form."""
     match value:
         case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            return whole(value)
         case None | bool() | int():
             return value
         case float():

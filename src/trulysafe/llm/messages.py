@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from trulysafe.common.words import whole
 from trulysafe.models.tokens import Message
 
 REJECTED, TOO_LONG = "rejected", "too_long"
@@ -58,8 +59,7 @@ class Answer:
 
     def __post_init__(self) -> None:
         """Half of a surrogate pair, which no file of text can hold, becomes U+FFFD."""
-        whole = self.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        object.__setattr__(self, "text", whole)
+        object.__setattr__(self, "text", whole(self.text))
 
 
 def request_key(identity: Mapping[str, Any], generation: Generation, request: Request) -> str:
