@@ -12,6 +12,12 @@ from trulysafe import PreferenceTrainer
 from trulysafe.methods.losses import BATCH_LOSSES, LIKELIHOOD_LOSS, OFFSET_LOSSES, PAIR_LOSSES, RESPONSE_LOSSES
 from trulysafe.methods.method import DPO, LOSSES, ONE_PROCESS, REROUTING_LOSSES, SAFETY_LOSSES, SHIFTED_LOSSES, Method
 from trulysafe.methods.parts import Confidence, Mask
+from trulysafe.trainers.batches import SIDES
+
+
+def token_rewards(data, drawn):
+    """Columns of token rewards, of each side what its function gives for so many tokens."""
+    return {f"{side}_token_rewards": [drawn[side](len(ids)).tolist() for ids in data[f"{side}_ids"]] for side in SIDES}
 
 
 def test_plain_dpo_is_trls_sigmoid_loss_over_a_trajectory(model, tokenizer, arguments):
@@ -94,10 +100,9 @@ def test_first_loss_is_ln_2(model, tokenizer, arguments):
 def test_confidence_1_and_a_mask_of_ones_are_dpo(model, tokenizer, arguments):
     certain = Method(confidence=Confidence(kind="fixed", value=1.0))
     whole = Method(mask=Mask(rule="hysteresis"))
-    tokens = {
-        f"{side}_token_rewards": [[sign * 1.0] * len(ids) for ids in prepared(model, tokenizer)[f"{side}_ids"]]
-        for side, sign in (("chosen", 1), ("rejected", -1))
-    }
+    tokens = token_rewards(
+        prepared(model, tokenizer), {"chosen": torch.ones, "rejected": lambda count: -torch.ones(count)}
+    )
     runs = [
         PreferenceTrainer(
             deepcopy(model),
@@ -132,10 +137,7 @@ def test_masked_rejection_sampling_learns_from_kept_tokens_of_chosen_responses_a
     """Against a loop over responses and tokens, each a forward of its own; another rejected side changes nothing."""
     data = prepared(model, tokenizer)
     signs = torch.Generator().manual_seed(4)
-    rewards = {
-        f"{side}_token_rewards": [(torch.rand(len(ids), generator=signs) - 0.5).tolist() for ids in data[f"{side}_ids"]]
-        for side in ("chosen", "rejected")
-    }
+    rewards = token_rewards(data, dict.fromkeys(SIDES, lambda count: torch.rand(count, generator=signs) - 0.5))
     method = Method(loss="sft", mask=Mask(rule="threshold", eos="rule", minimum_share=0))
     found = []
     for turned in (1, -1):  # the mask of the rejected side, turned round

@@ -17,8 +17,8 @@ from trulysafe.report.style import COLUMN, GREY, Drawing, Look, arm_looks, count
 CAPTION = (
     "Safety against over-refusal. Lines join the snapshots of an arm, from the base model (star) to the end of "
     "training (filled marker, with 95% intervals both ways); small faint markers are the end points of single seeds. "
-    "Intervals that leave the frame are in the tables. Up and to the left is better. What the judge sees of it "
-    "is in the table and figure of judges and people, where labels of people are configured."
+    "Intervals that leave the frame are in the tables. Up and to the left is better. How far the judge agrees "
+    "with people is in the table `people`, where labels of people are configured."
 )
 
 LEAST_WIDTH = 0.05
