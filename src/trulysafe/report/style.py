@@ -9,7 +9,7 @@ import re
 import textwrap
 import tomllib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, floor
 from pathlib import Path
@@ -78,6 +78,17 @@ def legend_text(label: str) -> str:
     return f"\N{ZERO WIDTH SPACE}{label}" if label.startswith("_") else label
 
 
+def legend_columns(labels: Sequence[str], most: int, letters: int) -> int:
+    """How many columns of a legend, ``most`` at most, have room for their longest labels side by side, where the figure
+    has room for so many ``letters``; one always has. Columns are filled one after the other."""
+    for columns in range(most, 1, -1):
+        rows = ceil(len(labels) / columns)
+        parts = [labels[start : start + rows] for start in range(0, len(labels), rows)]
+        if sum(max(map(len, part)) for part in parts) <= letters:
+            return columns
+    return 1
+
+
 def in_lines(text: str, width: int, lines: int = 2) -> str:
     """A text in so many lines of ``width`` letters at most, with an ellipsis where that is not all."""
     return textwrap.fill(text, width, max_lines=lines, placeholder=" \N{HORIZONTAL ELLIPSIS}")
@@ -143,8 +154,9 @@ def arm_legend(figure: Figure, axes: Axes, arms: Arms, drawn: list[str], title: 
     for look in (found[name] for name in drawn):
         marker = look.marker if markers else None
         handles += axes.plot([], [], linestyle=look.dash, color=look.color, marker=marker)
-    labels = [label_of(arms, name) for name in drawn]
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, title=title, title_fontsize=7)
+    labels = [in_lines(label_of(arms, name), 100, lines=1) for name in drawn]
+    columns = legend_columns(labels, 3, 105)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, title=title, title_fontsize=7)
 
 
 def shares(axes: Axes, axis: str, low: float, high: float, most: int = 6) -> None:

@@ -13,6 +13,7 @@ from trulysafe.report.style import (
     arm_looks,
     count_note,
     in_lines,
+    legend_columns,
     legend_text,
     new_figure,
     shares,
@@ -43,7 +44,7 @@ def _drawn(rows: pd.DataFrame, arms: Arms) -> Drawing:
     values = {name: rows[rows["column"] == name].set_index("experiment") for name in (X, Y)}
     names = [name for name in arms if name in values[X].index]
     labels = {name: legend_text(in_lines(label_of(arms, name), 54, lines=1)) for name in names}
-    side_by_side = 2 if max(map(len, labels.values())) <= 26 else 1
+    side_by_side = legend_columns([*labels.values()], 2, 53)
     figure, grid = new_figure(COLUMN, COLUMN + 0.16 * (len(names) // side_by_side + 1))
     axes, looks = grid[0, 0], arm_looks(arms)
     for name in names:

@@ -12,7 +12,19 @@ from trulysafe.common.errors import UserError
 from trulysafe.evaluate.frontiers import points
 from trulysafe.evaluate.metrics import POOLED
 from trulysafe.report.run import Arms, Run, bases_of, label_of
-from trulysafe.report.style import COLUMN, GREY, Drawing, Look, arm_looks, count_note, legend_text, new_figure, shares
+from trulysafe.report.style import (
+    COLUMN,
+    GREY,
+    Drawing,
+    Look,
+    arm_looks,
+    count_note,
+    in_lines,
+    legend_columns,
+    legend_text,
+    new_figure,
+    shares,
+)
 
 CAPTION = (
     "Safety against over-refusal. Lines join the snapshots of an arm, from the base model (star) to the end of "
@@ -43,7 +55,10 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     pooled = found[found["seed"] == POOLED]
     measured, stars = set(pooled["experiment"]), bases_of(arms)
     drawn = [name for name in arms if name in measured and name not in stars]
-    figure, grid = new_figure(COLUMN, COLUMN + 0.16 * (len(drawn) // 2 + 1))
+    shown = [name for name in arms if name in measured and name in stars] + drawn
+    labels = {name: legend_text(in_lines(label_of(arms, name), 52, lines=1)) for name in shown}
+    side_by_side = legend_columns([*labels.values()], 2, 53)
+    figure, grid = new_figure(COLUMN, COLUMN + 0.16 * (len(drawn) // side_by_side + 1))
     axes, all_looks = grid[0, 0], arm_looks(arms)
     ends = found.sort_values("step").drop_duplicates(["experiment", "seed"], keep="last")
     limits = ends[ends["seed"] == POOLED]
@@ -51,20 +66,20 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
         star, look = limits[limits["experiment"] == name].iloc[0], all_looks[name]
         _cross(axes, star, look.color)
         style: dict[str, Any] = {"color": look.color, "markersize": 9, "zorder": 6, "linestyle": "none"}
-        axes.plot(star["x"], star["y"], look.marker, label=legend_text(star["label"]), **style)
+        axes.plot(star["x"], star["y"], look.marker, label=labels[name], **style)
     for name in drawn:
         start = limits[limits["experiment"] == arms[name].get("start")]
-        _frontier(axes, found[found["experiment"] == name], start, all_looks[name])
+        _frontier(axes, found[found["experiment"] == name], start, all_looks[name], labels[name])
     shares(axes, "x", 0.0, float(max(found["x"].max(), limits["x_high"].max(), LEAST_WIDTH)))
     shares(axes, "y", float(min(pooled["y"].min(), ends["y"].min(), limits["y_low"].min())), 1.0)
     axes.set_xlabel(f"Harmless look-alikes refused (share, {count_note(limits['x_n'])})")
     axes.set_ylabel(f"Harmful prompts handled safely (share, {count_note(limits['y_n'])})")
     axes.set_title("\N{NORTH WEST ARROW} better", loc="left", fontsize=7, color=GREY, fontweight="normal")
-    figure.legend(loc="outside lower center", ncols=2, handlelength=2.6, columnspacing=1.2)
+    figure.legend(loc="outside lower center", ncols=side_by_side, handlelength=2.6, columnspacing=1.2)
     return Drawing(figure, found)
 
 
-def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look) -> None:
+def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look, label: str) -> None:
     """The pooled path over steps, open markers before its end, the end with intervals, faintly the ends of seeds."""
     path = of_arm[of_arm["seed"] == POOLED]
     end, before = path.iloc[-1], path.iloc[:-1]
@@ -78,7 +93,6 @@ def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look)
     _cross(axes, end, look.color)
     mark: dict[str, Any] = {"marker": look.marker, "markeredgecolor": "white", "markeredgewidth": 0.6}
     axes.plot(end["x"], end["y"], color=look.color, linestyle="none", markersize=6, zorder=6, **mark)
-    label = legend_text(end["label"])
     axes.plot([], [], color=look.color, linestyle=look.dash, label=label, **mark)  # for the legend
 
 
