@@ -9,7 +9,7 @@ from trulysafe.report.style import legend_columns
     ("lengths", "columns"),
     [
         ([10, 10, 10], 3),
-        ([30, 10, 30], 2),
+        ([30, 10, 10], 2),
         ([10, 30, 30], 1),
         ([10] * 6, 3),
         ([10, 30, 10, 30], 1),
