@@ -191,7 +191,7 @@ def _training_problems(config: Configuration, name: str, experiment: Experiment)
     engines = ("single", "ddp", "zero2") if method.loss == PPO else ("single",)
     if method.online.samples and training.engine not in engines:
         accepted = ", ".join(engines)
-        why = f"responses that the policy samples (methods.{experiment.method}.online) need an engine of {accepted}"
+        why = f"responses that the policy samples (methods.{experiment.method}.online) need the engine {accepted}"
         do = f"Set {where}.training: {{engine: single, processes: 1}}."
         yield f"{where}: training.engine is {training.engine!r}, but {why}. {do}"
     if method.loss == PPO and config.mixes[str(experiment.mix)].flip:
