@@ -2,7 +2,6 @@
 tests.unit.training_workers <folder>``."""
 
 import json
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -14,6 +13,7 @@ from datasets import load_from_disk
 from trulysafe.common.errors import UserError
 from trulysafe.train.resume import STOP_FILE
 from trulysafe.train.run import DATA, TrainingRun, stored, train_policy
+from trulysafe.train.worker import end
 
 
 def _stop_once(place: Path, data: Any) -> None:
@@ -39,9 +39,10 @@ def main(folder: Path) -> None:
             train_policy(TrainingRun(**stored(folder / name)), data)
         except BaseException:
             traceback.print_exc()
-            os._exit(1)
+            end(1)
     dist.barrier()
     dist.destroy_process_group()
+    end(0)
 
 
 if __name__ == "__main__":

@@ -33,12 +33,19 @@ def main(folder: Path) -> None:
             (folder / ERROR_FILE.format(rank=rank)).write_text(str(error), encoding="utf-8")
         else:
             traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)  # at once: other processes may wait in a collective operation that this one will never join
-    # Without both, ZeRO-3 may abort while the interpreter shuts down.
+        end(1)  # at once: other processes may wait in a collective operation that this one will never join
     dist.barrier()
     dist.destroy_process_group()
+    end(0)
+
+
+def end(code: int) -> None:
+    """End this process without the interpreter's shutdown, in which threads of Gloo that still hold tensors call into
+    Python and abort: a training that is finished and saved would count as failed
+    (https://github.com/pytorch/pytorch/pull/179291)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
