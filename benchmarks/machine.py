@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from benchmarks.measure import Way
 
+from trulysafe.models.precision import cpu_has_bfloat16
+
 SQUARE = {"cpu": 1024, "cuda": 8192}
 """Rows of the square matrices whose product shows the rate of a device."""
 COPIED = {"cpu": 1 << 26, "cuda": 1 << 30}
@@ -21,14 +23,12 @@ COPIED = {"cpu": 1 << 26, "cuda": 1 << 30}
 
 def described(device: str) -> dict[str, Any]:
     """Processor or GPU by name, its cores, threads, precision and load, torch's version, and the day."""
-    known = torch.cpu.get_capabilities()
-    native = any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
     name = torch.cuda.get_device_name() if device == "cuda" else _processor()
     return {
         "name": name,
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
-        "bf16": bool(device == "cuda" or native),
+        "bf16": device == "cuda" or cpu_has_bfloat16(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "load": os.getloadavg()[0],
@@ -42,7 +42,8 @@ def _processor() -> str:
     named = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     flags = next((line.split(":")[1].split() for line in lines if line.startswith("flags")), [])
     best = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
-    return f"{named} ({best[-1]})" if best else named
+    kept_to = torch.backends.cpu.get_cpu_capability().lower() if "ATEN_CPU_CAPABILITY" in os.environ else None
+    return f"{named} ({f'kept to {kept_to}' if kept_to else best[-1]})" if best else named
 
 
 def matmul(dtype: torch.dtype, device: str, flops_per_unit: float) -> Way:

@@ -76,7 +76,7 @@ def main() -> None:
         dtype = torch.bfloat16 if given.device == "cuda" else torch.float32
         least = matmul(dtype, given.device, batch_flops(trainers["PPO"].model.config, lengths, size[1], new))
         ways = {name: Way(trainer.train) for name, trainer in trainers.items()}
-        seconds = interleaved({**ways, "matrix products alone": least}, 2 if given.quick else 5)
+        seconds = interleaved({**ways, "matrix products alone": least}, 2 if given.quick else 3)
     record.compare(
         "with AMA's mask: against PPO, a batch", seconds, "PPO with AMA's mask", "PPO", unit="batch",
         target=("<=", 1.05), bound="forward and backward of policy and critic in every step",

@@ -104,7 +104,7 @@ def measured(given: Any, how: Variation) -> tuple[dict[str, list[float]], dict[s
         optimiser = eight_bit_adam(trained) if how.eight_bit else torch.optim.AdamW(trained, lr=0.0, fused=True)
         dtype = torch.bfloat16 if bf16 else torch.float32
         ways = {"ours": Way(lambda: steps.run(optimiser)), "matrix products alone": matmul(dtype, given.device, flops)}
-        seconds = interleaved(ways, 2 if given.quick else 3 if given.device == "cpu" else 7)
+        seconds = interleaved(ways, 2 if given.quick or given.device == "cpu" else 7)
         peak = torch.cuda.max_memory_allocated() if on_gpu else peak_bytes()
     median = sorted(seconds["ours"])[len(seconds["ours"]) // 2]
     facts = {

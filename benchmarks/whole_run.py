@@ -39,15 +39,14 @@ MINUTES = {"demo": 5, "test": 5, "ci": 25, "laptop": 45, "bench": 15}
 
 
 def run(configurations: Sequence[Path], cores: int) -> tuple[float, pd.DataFrame]:
-    """Wall seconds of a run from nothing, and what Snakemake measured of each job."""
+    """Wall seconds of a run from nothing, and what Snakemake measured of each job. Its results stay until the next."""
     folder = ROOT / "results" / SCENARIO
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--quiet", "all"]
     command += ["--configfile", *map(str, configurations), "--config", f"scenario={SCENARIO}"]
     seconds = called(command)
-    jobs = pd.concat([pd.read_csv(file, sep="\t") for file in sorted((folder / "benchmarks").rglob("*.tsv"))])
-    shutil.rmtree(folder)
-    return seconds, jobs
+    jobs = [pd.read_csv(file, sep="\t") for file in sorted((folder / "benchmarks").rglob("*.tsv"))]
+    return seconds, pd.concat(jobs)
 
 
 def called(command: Sequence[str]) -> float:

@@ -22,14 +22,22 @@ def _forgotten():
     precision._device.cache_clear()
 
 
-def _processor(monkeypatch, **capabilities):
+def _processor(monkeypatch, kept_to="AVX512", **capabilities):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: kept_to)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "a CPU", **capabilities})
 
 
 @pytest.mark.parametrize(
     ("capabilities", "dtype"),
-    [({"avx2": True}, "float32"), ({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16")],
+    [
+        ({"avx2": True, "kept_to": "AVX2"}, "float32"),
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"avx512_bf16": True, "amx_bf16": True, "kept_to": "AVX2"}, "float32"),
+        ({"avx512_bf16": True, "kept_to": "DEFAULT"}, "float32"),
+        ({"bf16": True, "kept_to": "DEFAULT"}, "bfloat16"),
+    ],
 )
 def test_auto_is_bfloat16_where_the_processor_computes_in_it(monkeypatch, caplog, tmp_path, capabilities, dtype):
     _processor(monkeypatch, **capabilities)
@@ -42,7 +50,7 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(monkeypatch, caplog
 
 
 def test_bfloat16_that_is_emulated_is_said_once_with_its_factor(monkeypatch, caplog):
-    _processor(monkeypatch, avx2=True)
+    _processor(monkeypatch, kept_to="AVX2", avx2=True)
     spec = {"source": "some/model", "dtype": "bfloat16"}
     assert [dtype_of(spec), dtype_of(spec)] == ["bfloat16", "bfloat16"]
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]

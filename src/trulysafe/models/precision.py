@@ -71,9 +71,17 @@ def _device() -> tuple[bool, str]:
 
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False), torch.cuda.get_device_name()
-    known = torch.cpu.get_capabilities()
-    native = any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
-    return native, str(known.get("cpu_name") or "this CPU").strip()
+    return cpu_has_bfloat16(), str(torch.cpu.get_capabilities().get("cpu_name") or "this CPU").strip()
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether torch computes in bfloat16 on this CPU: it has the instructions (x86: ``avx512_bf16``, ``amx_bf16``; ARM:
+    ``bf16``, ``sve_bf16``), and torch was not told to keep to older ones (``ATEN_CPU_CAPABILITY=avx2``)."""
+    import torch
+
+    known, kept_to = torch.cpu.get_capabilities(), torch.backends.cpu.get_cpu_capability()
+    on_x86 = kept_to not in ("AVX2", "DEFAULT") and any(known.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return on_x86 or any(known.get(name) for name in ("bf16", "sve_bf16"))
 
 
 def _slowdown() -> float:
