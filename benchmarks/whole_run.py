@@ -1,7 +1,8 @@
 """A whole run: its wall time, and of the workflow's the work of its jobs spread evenly over the cores.
 
 The smallest configuration by default, which goes through every stage; ``--demo`` and ``--laptop`` take other
-configurations, ``--test`` and ``--ci`` the commands of that name (minutes each: ``make bench`` leaves them out).
+configurations, ``--test`` and ``--ci`` the commands of that name (minutes each: ``make bench`` leaves them out). Data files
+are read in the folder ``data`` of this repository where there is one, and fetched where there is none.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ def run(configurations: Sequence[Path], cores: int) -> tuple[float, pd.DataFrame
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--quiet", "all"]
     command += ["--configfile", *map(str, configurations), "--config", f"scenario={SCENARIO}"]
+    if (ROOT / "data").is_dir():
+        command += [f"data={ROOT / 'data'}"]
     seconds = called(command)
     jobs = [pd.read_csv(file, sep="\t") for file in sorted((folder / "benchmarks").rglob("*.tsv"))]
     return seconds, pd.concat(jobs)
