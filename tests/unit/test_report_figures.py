@@ -23,7 +23,7 @@ from trulysafe.report.figures.layers import layer_densities
 from trulysafe.report.figures.plane import plane
 from trulysafe.report.figures.reward_accuracy import panel_risks, reward_accuracy
 from trulysafe.report.figures.sweep import _apart, sweep
-from trulysafe.report.figures.training import training_curves
+from trulysafe.report.figures.training import LOGGED, training_curves
 from trulysafe.report.style import arm_looks
 from trulysafe.report.summary import summary
 from trulysafe.report.tables.main import main_rows
@@ -109,6 +109,17 @@ def test_wall_time_sums_jobs(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "time.csv").to_numpy().tolist() == [["judge", 4.25, 1], ["train", 90.5, 2]]
     with pytest.raises(UserError, match="no job"):
         wall_time(TIMES.iloc[:0])
+
+
+@pytest.mark.parametrize("name", ["ppo/reward", "ppo/multiplier", "rerouting/cosine"])
+def test_what_one_kind_of_trainer_logs_has_a_panel_for_its_arms_alone(name: str) -> None:
+    log = training_log()
+    log = log[(log["name"] != "confidence") | (log["experiment"] == "arm_1")].replace({"name": {"confidence": name}})
+    drawing = training_curves(log, ARMS)
+    of_loss, of_kind = (axes for axes in drawing.figure.axes if axes.get_visible())
+    assert of_kind.get_ylabel() == LOGGED[name]
+    drawn = [[line for line in axes.lines if len(line.get_xdata())] for axes in (of_loss, of_kind)]
+    assert [len(lines) for lines in drawn] == [2 * (3 + 1), 3 + 1]  # three seeds and their mean for each arm
 
 
 def test_training_curves_leave_out_what_was_not_logged(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Figures of training: label confidence, kept share of tokens and margins over the steps of each arm."""
+"""Figures of training: what the trainers of each arm logged over the steps, such as margins, confidence, rewards."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -13,7 +13,7 @@ from trulysafe.report.style import Drawing, Look, arm_legend, arm_looks, count_n
 from trulysafe.stats.intervals import interval
 
 LOGGED = {
-    "loss": "Loss (nats)",
+    "loss": "Loss (of each method)",
     "rewards/margins": "Margin times beta (nats)",
     "kl": "Reference point of KTO (nats)",
     "confidence": "Label confidence",
@@ -22,9 +22,15 @@ LOGGED = {
     "kept_share/chosen": "Kept tokens, chosen (share)",
     "kept_share/rejected": "Kept tokens, rejected (share)",
     "reward_model/accuracy": "Pairs ranked right by\nthe reward (share)",
+    "ppo/reward": "PPO: reward of samples",
+    "ppo/kl": "PPO: divergence from\nthe reference (nats)",
+    "ppo/finished": "PPO: finished\nsamples (share)",
+    "ppo/cost": "PPO: cost of samples",
+    "ppo/multiplier": "PPO: multiplier of the cost",
+    "rerouting/cosine": "Rerouted states, cosine\nto the reference's",
 }
 """What the trainers log, and the axis labels."""
-SHARES = ("confidence", "kept_share", "reward_model")
+SHARES = ("confidence", "kept_share", "reward_model", "ppo/finished", "rerouting")
 """Beginnings of the names of what cannot be above 1."""
 CAPTION = "What the trainer logged, where a method uses it: mean over seeds with 95% interval; thin lines are seeds."
 
