@@ -46,6 +46,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "online": {"samples": 4, "max_new_tokens": 40},
         "ppo": {"epochs": 3, "lagrangian": {"cost": "safety", "learning_rate": 0.02}},
     },
+    "circuit_breakers": {"loss": "circuit_breakers", "rerouting": {"layers": [1], "distance": "relative"}},
     "batch": {"confidence": {"kind": "label", "calibrate_every": 2}, "mask": {"rule": "batch_mean"}},
 }
 
