@@ -1,8 +1,8 @@
 """A whole run: its wall time, and of the workflow's the work of its jobs spread evenly over the cores.
 
 The smallest configuration by default, which goes through every stage; ``--demo`` and ``--laptop`` take other
-configurations, ``--test`` and ``--ci`` the commands of that name (minutes each: ``make bench`` leaves them out). Data files
-are read in the folder ``data`` of this repository where there is one, and fetched where there is none.
+configurations, ``--test`` and ``--ci`` the commands of that name (minutes each: ``make bench`` leaves them out). Data
+files are read in the folder ``data`` of this repository where there is one, and fetched where there is none.
 """
 
 from __future__ import annotations

@@ -235,9 +235,9 @@ def test_processes_end_by_themselves_when_their_job_is_killed(base, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed (make env EXTRA=gpu)")
 def test_zero_is_one_process(base, tmp_path):
-    """Plain DPO, KTO, per-pair confidence with its online reward, full and LoRA with gradient checkpointing, and circuit
-    breakers, whose adapter begins a little off nothing; ZeRO-2 and ZeRO-3 with and without offloading, stopped half way
-    and not."""
+    """Plain DPO, KTO, per-pair confidence with its online reward, full and LoRA with gradient checkpointing, circuit
+    breakers, whose adapter begins a little off nothing; ZeRO-2 and ZeRO-3 with and without offloading, stopped half
+    way and not."""
     spec, reward, data = base
     cases = {
         "zero2": ("zero2", "dpo", {}),
