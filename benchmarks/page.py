@@ -63,9 +63,9 @@ def whole_runs(lines: Iterable[Line]) -> list[str]:
         aim = f"{MINUTES[name]} minutes" if name in MINUTES else "none"
         found = "not measured"
         if name in measured:
-            minutes = measured[name]["facts"]["minutes"]
+            minutes, on = measured[name]["facts"]["minutes"], measured[name]["machine"]
             verdict = "" if name not in MINUTES else ": met" if minutes <= MINUTES[name] else ": not met"
-            found = f"{number(minutes)} minutes on {measured[name]['machine']['cores']} cores{verdict}"
+            found = f"{number(minutes)} minutes on {on['cores']} cores, {on['name']}{verdict}"
         rows.append(f"| {said} | {aim} | {found} |")
     return rows
 

@@ -231,7 +231,7 @@ def test_the_page_holds_the_numbers_of_the_lines(tmp_path: Path, monkeypatch: py
     about = described("cpu")
     assert about["name"] in text
     assert f"; measured on {about['date']}\n- cuda: not measured" in text
-    assert f"| the demo | 5 minutes | 5.5 minutes on {about['cores']} cores: not met |" in text
+    assert f"| the demo | 5 minutes | 5.5 minutes on {about['cores']} cores, {about['name']}: not met |" in text
     assert "| make bench | 15 minutes | not measured |" in text
     assert (tmp_path / "docs" / page.FIGURE).is_file()
 
