@@ -41,9 +41,10 @@ def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     named = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
     flags = next((line.split(":")[1].split() for line in lines if line.startswith("flags")), [])
+    if "ATEN_CPU_CAPABILITY" in os.environ:
+        return f"{named} (kept to {torch.backends.cpu.get_cpu_capability().lower()})"
     best = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
-    kept_to = torch.backends.cpu.get_cpu_capability().lower() if "ATEN_CPU_CAPABILITY" in os.environ else None
-    return f"{named} ({f'kept to {kept_to}' if kept_to else best[-1]})" if best else named
+    return f"{named} ({best[-1]})" if best else named
 
 
 def matmul(dtype: torch.dtype, device: str, flops_per_unit: float) -> Way:

@@ -48,9 +48,8 @@ BOUND = {
 }
 """What bounds a step; of the other methods forward and backward of the layers."""
 BOUND_OF_DPO = "forward and backward of the layers"
-BREAKERS, DEFAULT, READY, KEPT = (
-    "circuit breakers", "TRL's defaults", "TRL, reference precomputed", "TRL, activations kept",
-)  # fmt: skip
+BREAKERS, DEFAULT = "circuit breakers", "TRL's defaults"
+READY, KEPT = "TRL, reference precomputed", "TRL, activations kept"
 BATCHES, VALIDATION = 3, 24
 """Micro-batches; pairs of states that the online reward is calibrated on, now and then."""
 
@@ -155,10 +154,16 @@ def step_flops(config: Any, encoded: Mapping[str, Iterable[Encoded]]) -> float:
 
 
 def full_trainers(
-    methods: Iterable[str], model: Any, tokenizer: Any, data: Dataset, here: tuple[str, int, str], native: bool
+    methods: Iterable[str],
+    trls: Iterable[str],
+    model: Any,
+    tokenizer: Any,
+    data: Dataset,
+    here: tuple[str, int, str],
+    native: bool,
 ) -> dict[str, Any]:
-    """Trainers of all weights by name, ours and TRL's, of the same weights; on a CPU that computes in bfloat16
-    (``native``) in that precision too."""
+    """Trainers of all weights by name, ours and TRL's (its default and ``trls``), of the same weights; on a CPU that
+    computes in bfloat16 (``native``) in that precision too."""
 
     def theirs(args: DPOConfig) -> Any:
         return trl_trainer(twin(model), tokenizer, data, args)
@@ -168,9 +173,7 @@ def full_trainers(
 
     found = {f"ours: {name}": ours(METHODS[name]) for name in methods}
     found[DEFAULT] = theirs(trl_arguments(*here, bf16=here[2] == "cuda"))
-    found[READY] = theirs(our_arguments(*here, precompute_ref_log_probs=True))
-    if tuple(methods) != FEW:
-        found[KEPT] = theirs(our_arguments(*here))
+    found |= {name: theirs(our_arguments(*here, precompute_ref_log_probs=name == READY)) for name in trls}
     if native and here[2] == "cpu":
         found["ours: DPO in bfloat16"] = ours(DPO, bf16=True)
         found["TRL's defaults in bfloat16"] = theirs(trl_arguments(*here))
@@ -201,11 +204,11 @@ def main() -> None:
     steps = 1 if given.quick or given.model == "smollm2" else BATCHES
     encoded = pair_columns(tokenizer, pairs * steps, words, longest)
     few = given.model == "smollm2" and given.device == "cpu"
-    methods = FEW if few else tuple(METHODS)
+    methods, trls = (FEW, (READY,)) if few else (tuple(METHODS), (READY, KEPT))
     with tempfile.TemporaryDirectory() as folder:
         data = our_dataset(model, tokenizer, encoded)
         here = (folder, pairs, given.device)
-        trainers = full_trainers(methods, model, tokenizer, data, here, record.common["machine"]["bf16"])
+        trainers = full_trainers(methods, trls, model, tokenizer, data, here, record.common["machine"]["bf16"])
         optimiser = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
         ways = {name: Way(partial(Steps(trainer, pairs).run, optimiser), steps) for name, trainer in trainers.items()}
         flops = step_flops(model.config, encoded) / steps

@@ -13,7 +13,7 @@ from datasets import load_from_disk
 from trulysafe.common.errors import UserError
 from trulysafe.train.resume import STOP_FILE
 from trulysafe.train.run import DATA, TrainingRun, stored, train_policy
-from trulysafe.train.worker import end
+from trulysafe.train.worker import end, leave
 
 
 def _stop_once(place: Path, data: Any) -> None:
@@ -40,9 +40,7 @@ def main(folder: Path) -> None:
         except BaseException:
             traceback.print_exc()
             end(1)
-    dist.barrier()
-    dist.destroy_process_group()
-    end(0)
+    leave()
 
 
 if __name__ == "__main__":

@@ -34,6 +34,11 @@ def main(folder: Path) -> None:
         else:
             traceback.print_exc()
         end(1)  # at once: other processes may wait in a collective operation that this one will never join
+    leave()
+
+
+def leave() -> None:
+    """End this process when the others have come so far too."""
     dist.barrier()
     dist.destroy_process_group()
     end(0)

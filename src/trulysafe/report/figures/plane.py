@@ -12,19 +12,8 @@ from trulysafe.common.errors import UserError
 from trulysafe.evaluate.frontiers import points
 from trulysafe.evaluate.metrics import POOLED
 from trulysafe.report.run import Arms, Run, bases_of, label_of
-from trulysafe.report.style import (
-    COLUMN,
-    GREY,
-    Drawing,
-    Look,
-    arm_looks,
-    count_note,
-    in_lines,
-    legend_columns,
-    legend_text,
-    new_figure,
-    shares,
-)
+from trulysafe.report.square import cross, new_square
+from trulysafe.report.style import Drawing, Look, arm_looks, count_note, shares
 
 CAPTION = (
     "Safety against over-refusal. Lines join the snapshots of an arm, from the base model (star) to the end of "
@@ -56,10 +45,8 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     measured, stars = set(pooled["experiment"]), bases_of(arms)
     drawn = [name for name in arms if name in measured and name not in stars]
     shown = [name for name in arms if name in measured and name in stars] + drawn
-    labels = {name: legend_text(in_lines(label_of(arms, name), 52, lines=1)) for name in shown}
-    side_by_side = legend_columns([*labels.values()], 2, 53)
-    figure, grid = new_figure(COLUMN, COLUMN + 0.16 * (len(drawn) // side_by_side + 1))
-    axes, all_looks = grid[0, 0], arm_looks(arms)
+    square = new_square(arms, shown, "\N{NORTH WEST ARROW} better", "left")
+    axes, labels, all_looks = square.axes, square.labels, arm_looks(arms)
     ends = found.sort_values("step").drop_duplicates(["experiment", "seed"], keep="last")
     limits = ends[ends["seed"] == POOLED]
     for name in (name for name in stars if name in measured):
@@ -74,9 +61,8 @@ def plane(metrics: pd.DataFrame, arms: Arms) -> Drawing:
     shares(axes, "y", float(min(pooled["y"].min(), ends["y"].min(), limits["y_low"].min())), 1.0)
     axes.set_xlabel(f"Harmless look-alikes refused (share, {count_note(limits['x_n'])})")
     axes.set_ylabel(f"Harmful prompts handled safely (share, {count_note(limits['y_n'])})")
-    axes.set_title("\N{NORTH WEST ARROW} better", loc="left", fontsize=7, color=GREY, fontweight="normal")
-    figure.legend(loc="outside lower center", ncols=side_by_side, handlelength=2.6, columnspacing=1.2)
-    return Drawing(figure, found)
+    square.name_arms(handlelength=2.6)
+    return Drawing(square.figure, found)
 
 
 def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look, label: str) -> None:
@@ -97,5 +83,5 @@ def _frontier(axes: Axes, of_arm: pd.DataFrame, start: pd.DataFrame, look: Look,
 
 
 def _cross(axes: Axes, point: pd.Series, color: str) -> None:
-    axes.plot([point["x_low"], point["x_high"]], [point["y"]] * 2, color=color, linewidth=0.9, zorder=5)
-    axes.plot([point["x"]] * 2, [point["y_low"], point["y_high"]], color=color, linewidth=0.9, zorder=5)
+    x, y = ((point[name], point[f"{name}_low"], point[f"{name}_high"]) for name in ("x", "y"))
+    cross(axes, x, y, color)
